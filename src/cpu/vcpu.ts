@@ -1,0 +1,70 @@
+import type { Stateful } from '../base/plain.ts';
+
+/** Why `run` returned. A closed union: the machine handles each, with `assertNever` behind it. */
+export type VcpuExit =
+  /** The budget of instructions is used up. */
+  | 'budget'
+  /** HLT with interrupts enabled or not: sleep until an interrupt or a non-maskable one comes. */
+  | 'halt'
+  /** Triple fault: the processor is in shutdown. */
+  | 'shutdown'
+  /** `requestExit` was called, from a device's port handler for instance. */
+  | 'requested'
+  /** A debug trap that the monitor asked for (not the guest's own #DB). */
+  | 'debug';
+
+/** Architectural registers for diagnosis and debuggers. */
+export interface VcpuRegisters {
+  readonly gpr: readonly bigint[]; // RAX RCX RDX RBX RSP RBP RSI RDI R8..R15
+  readonly rip: bigint;
+  readonly rflags: bigint;
+  readonly segments: Readonly<Record<'es' | 'cs' | 'ss' | 'ds' | 'fs' | 'gs' | 'ldtr' | 'tr', SegmentState>>;
+  readonly cr0: bigint;
+  readonly cr2: bigint;
+  readonly cr3: bigint;
+  readonly cr4: bigint;
+  readonly efer: bigint;
+}
+
+/**
+ * One segment register with its hidden part. `attributes`: bits 0-3 type, 4 S, 5-6 DPL, 7 P, 12 AVL, 13 L, 14 D/B,
+ * 15 G, 16 unusable (the VMX access-rights format, Intel SDM 3C, 25.4.1). `limit` in bytes, scaled.
+ */
+export interface SegmentState {
+  readonly selector: number;
+  readonly base: bigint;
+  readonly limit: number;
+  readonly attributes: number;
+}
+
+/** Initial register values for entering a guest somewhere else than at the reset vector. Missing ones stay. */
+export interface VcpuStart {
+  readonly rip: bigint;
+  readonly gpr?: Readonly<Partial<Record<'rax' | 'rbx' | 'rcx' | 'rdx' | 'rsi' | 'rdi' | 'rbp' | 'rsp', bigint>>>;
+  readonly rflags?: bigint;
+  readonly segments?: Readonly<Partial<Record<'es' | 'cs' | 'ss' | 'ds' | 'fs' | 'gs' | 'ldtr' | 'tr', SegmentState>>>;
+  readonly gdtr?: { readonly base: bigint; readonly limit: number };
+  readonly idtr?: { readonly base: bigint; readonly limit: number };
+  readonly cr0?: bigint;
+  readonly cr3?: bigint;
+  readonly cr4?: bigint;
+  readonly efer?: bigint;
+}
+
+/** One virtual processor on some engine. Not reentrant: bus and interrupt callbacks must not call `run`. */
+export interface Vcpu extends Stateful {
+  /** Power-on state (Intel SDM 3A, table 10-1): real mode, CS:RIP = F000:FFF0 with base FFFF0000. */
+  reset(): void;
+  start(state: VcpuStart): void;
+  /** Executes at most about `budget` guest instructions (it may stop a basic block late). */
+  run(budget: number): VcpuExit;
+  /** Makes the current or next `run` return `requested` at the next block end. Legal inside bus callbacks. */
+  requestExit(): void;
+  /** True while the processor sleeps after HLT; `run` wakes it when the interrupt input has something for it. */
+  readonly halted: boolean;
+  /** Instructions retired since reset. */
+  readonly instructions: number;
+  /** Counts since the vCPU was made, by cause, for the report: 'port', 'mmio', 'interrupt', 'exception', ... */
+  exitCounts(): Readonly<Record<string, number>>;
+  registers(): VcpuRegisters;
+}

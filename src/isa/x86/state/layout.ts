@@ -1,0 +1,241 @@
+// Byte offsets inside one vCPU block of linear memory. Plain numeric constants, so that the AssemblyScript routines
+// in src/runtime, the interpreter build and the TypeScript side share one definition. Offsets below 64 KiB fit the
+// u16 fields of a decoded record. Little-endian, naturally aligned.
+
+/** 16 general registers, 8 bytes each: RAX RCX RDX RBX RSP RBP RSI RDI R8..R15. */
+export const GPR = 0;
+export const RAX = 0;
+export const RCX = 8;
+export const RDX = 16;
+export const RBX = 24;
+export const RSP = 32;
+export const RBP = 40;
+export const RSI = 48;
+export const RDI = 56;
+export const R11 = 88;
+/** Always 0: stands in for an absent base, index or segment base. */
+export const ZERO = 128;
+/** Always 2^32: corrects an RIP-relative displacement that does not fit 32 bits. */
+export const CONST_4G = 136;
+/**
+ * RIP minus the offset in its (linear) page of the instruction that runs: RIP of a decoded record is
+ * IP_BASE + record.pageOffset. Valid while records of a block run.
+ */
+export const IP_BASE = 144;
+/** Instruction pointer. Valid outside of block execution; routines that leave the block set it. */
+export const RIP = 152;
+/**
+ * Status flags, lazily: FLAGS_RESULT is the last result sign-extended to 64 bits, FLAGS_CARRY holds the carries:
+ * bit 63 carry out (CF), bit 62 carry into the sign bit (OF = bit 63 ^ bit 62), bit 3 carry out of bit 3 (AF),
+ * bits 8-15 are XORed into the result's low byte before parity is taken, bit 32 is XORed into the sign.
+ * ZF = result == 0; SF = sign(result) ^ bit 32; PF = even parity of (result ^ carry >> 8) & 0xff.
+ */
+export const FLAGS_RESULT = 160;
+export const FLAGS_CARRY = 168;
+/** EFLAGS without CF PF AF ZF SF OF: bit 1 always set, TF IF DF IOPL NT RF VM AC VIF VIP ID where they stand. */
+export const EFLAGS = 176;
+/** Current privilege level, 0 to 3. */
+export const CPL = 180;
+/** Address of the TLB set in use: TLB + TLB_SET_BYTES * (CPL == 3 ? TLB_SET_USER : kernel sets), absolute. */
+export const TLB_BASE = 184;
+/** Instructions left in this slice (i32); blocks subtract their length when they end; below 0 the slice is over. */
+export const BUDGET = 188;
+/** Instructions retired since reset = INSTRUCTIONS + (BUDGET_START - BUDGET). */
+export const INSTRUCTIONS = 192;
+export const BUDGET_START = 200;
+/** Decoded record of the instruction that runs; set before anything that can fault or needs RIP. */
+export const RECORD = 204;
+/** MODE_ bits below: what the decoder must know. Kept current by whatever changes CS, CR0, EFER or VM. */
+export const MODE = 208;
+/** Non-zero: look at events (interrupts, traps, shadow) before the next instruction. */
+export const EVENTS = 212;
+
+export const MODE_CODE16 = 0;
+export const MODE_CODE32 = 1;
+/** 64-bit code (EFER.LMA and CS.L). */
+export const MODE_CODE64 = 2;
+export const MODE_CODE_MASK = 3;
+/** Bit: real-address mode (CR0.PE = 0). */
+export const MODE_REAL = 4;
+/** Bit: virtual-8086 mode. */
+export const MODE_V86 = 8;
+/** Bit: EFER.LMA (long mode active, compatibility mode when code is not 64-bit). */
+export const MODE_LONG = 16;
+
+/** Segment registers, SEGMENT_BYTES each, in encoding order ES CS SS DS FS GS, then LDTR, TR. */
+export const SEGMENTS = 256;
+export const SEGMENT_BYTES = 32;
+export const SEG_ES = 0;
+export const SEG_CS = 1;
+export const SEG_SS = 2;
+export const SEG_DS = 3;
+export const SEG_FS = 4;
+export const SEG_GS = 5;
+export const SEG_LDTR = 6;
+export const SEG_TR = 7;
+/** Offsets inside one segment register. */
+export const SEG_BASE = 0; // u64
+export const SEG_LIMIT = 8; // u32, bytes, scaled
+export const SEG_ATTRIBUTES = 12; // u32, VMX access-rights format, bit 16 = unusable (null)
+export const SEG_SELECTOR = 16; // u32
+/**
+ * Highest offset at which an access of up to 16 bytes needs no further check, for reads and for writes; for
+ * anything the quick check cannot decide (expand-down, tiny, read-only, execute-only, null) the access must take the
+ * slow path: SEG_FAST_* = 0 and the slow path decides. Quick check: offset < SEG_FAST_x, unsigned.
+ * Meaningless in 64-bit mode, where limits are not checked.
+ */
+export const SEG_FAST_READ = 20; // u32
+export const SEG_FAST_WRITE = 24; // u32
+
+export const GDTR_BASE = 512; // u64
+export const GDTR_LIMIT = 520; // u32
+export const IDTR_BASE = 528; // u64
+export const IDTR_LIMIT = 536; // u32
+export const CR0 = 544; // u64 each
+export const CR2 = 552;
+export const CR3 = 560;
+export const CR4 = 568;
+export const EFER = 576;
+/** DR0..DR3, unused, unused, DR6, DR7: u64 each. */
+export const DR = 584;
+export const DR6 = 632;
+export const DR7 = 640;
+/** Model-specific registers, u64 each. */
+export const MSR_STAR = 648;
+export const MSR_LSTAR = 656;
+export const MSR_CSTAR = 664;
+export const MSR_SFMASK = 672;
+export const MSR_KERNEL_GS_BASE = 680;
+export const MSR_SYSENTER_CS = 688;
+export const MSR_SYSENTER_ESP = 696;
+export const MSR_SYSENTER_EIP = 704;
+export const MSR_PAT = 712;
+export const MSR_TSC_AUX = 720;
+export const MSR_MISC_ENABLE = 728;
+export const MSR_MTRR_DEF_TYPE = 736;
+/** MTRRphysBase0, Mask0, ... 8 pairs (128 bytes), then 11 fixed-range ones (88 bytes). */
+export const MSR_MTRR_VARIABLE = 744;
+export const MSR_MTRR_FIXED = 872;
+/** Added to the host's TSC (wraps). */
+export const TSC_OFFSET = 960;
+export const MSR_TSC_ADJUST = 968;
+export const MSR_BIOS_SIGN_ID = 976;
+export const MSR_SPEC_CTRL = 984;
+export const XCR0 = 992;
+export const MSR_XSS = 1000;
+export const MSR_DEBUGCTL = 1008;
+export const PKRU = 1016; // u32
+
+/** A fault to deliver: set by the routine that found it, the engine takes it from here. */
+export const FAULT_PENDING = 1024; // u32, 1 while the fields below hold a fault
+export const FAULT_VECTOR = 1028; // u32
+export const FAULT_HAS_ERROR = 1032; // u32
+export const FAULT_ERROR = 1036; // u32
+/** For #PF: the linear address, copied to CR2 at delivery. For #DB: bits to OR into DR6. */
+export const FAULT_ADDRESS = 1040; // u64
+/** Interrupt shadow: 1 = after STI, 2 = after MOV SS / POP SS; interrupts wait one instruction. */
+export const SHADOW = 1048; // u32
+export const NMI_BLOCKED = 1052; // u32
+export const HALTED = 1056; // u32
+/** Activity of a non-boot processor waiting for SIPI: 1. */
+export const WAIT_SIPI = 1060; // u32
+/** DR6 bits of data breakpoints hit by the current instruction, delivered as a trap after it. */
+export const PENDING_DEBUG = 1064; // u32
+/** Non-zero: data breakpoints are armed in DR7, so translations must not enter the TLB for those pages. */
+export const BREAKPOINTS_ARMED = 1068; // u32
+/** Counters for the report, u64 each. */
+export const COUNT_EXCEPTIONS = 1072;
+export const COUNT_INTERRUPTS = 1080;
+export const COUNT_TLB_MISSES = 1088;
+export const COUNT_BLOCK_LOOKUPS = 1096;
+export const COUNT_CODE_INVALIDATIONS = 1104;
+/** Scratch for routines that return more than one value (16-byte aligned). */
+export const SCRATCH = 1136; // 64 bytes
+/** Physical address mask: MAXPHYADDR bits (u64). */
+export const PHYSICAL_MASK = 1200;
+/** Index of this vCPU (u32). */
+export const VCPU_INDEX = 1208;
+
+/** x87: 8 physical registers R0..R7, 16 bytes each: mantissa u64, sign and exponent u16. MMn is mantissa of Rn. */
+export const X87 = 1280;
+export const X87_CONTROL = 1408; // u16
+export const X87_STATUS = 1412; // u16, TOP in bits 11-13
+/** Full tag word, 2 bits per physical register (00 valid, 01 zero, 10 special, 11 empty), u16. */
+export const X87_TAGS = 1416;
+export const X87_OPCODE = 1420; // u16, 11 bits
+export const X87_IP = 1424; // u64
+export const X87_IP_SELECTOR = 1432; // u16
+export const X87_DP = 1440; // u64
+export const X87_DP_SELECTOR = 1448; // u16
+export const MXCSR = 1452; // u32
+
+/** 16 vector registers of 32 bytes: XMMn in the low half, the upper half of YMMn above. */
+export const VECTOR = 1536;
+export const VECTOR_BYTES = 32;
+
+export const STATE_BYTES = 4096;
+
+/** Software TLB: TLB_SETS sets of TLB_ENTRIES entries; index = (linear >> 12) & (TLB_ENTRIES - 1). */
+export const TLB = 0x4000;
+export const TLB_ENTRIES = 512;
+export const TLB_ENTRY_BYTES = 32;
+export const TLB_SET_BYTES = 16384;
+export const TLB_SETS = 3;
+/** Which set: user accesses (CPL 3), kernel accesses, kernel accesses with EFLAGS.AC under SMAP. */
+export const TLB_SET_KERNEL = 0;
+export const TLB_SET_USER = 1;
+export const TLB_SET_KERNEL_AC = 2;
+/**
+ * One entry. A tag is the linear page address (low 12 bits 0) or TLB_INVALID, which no page address equals. The
+ * host address of a byte is (u32)linear + addend, wrapping. MMIO pages, and for writes also code pages, tracked
+ * pages and pages whose dirty bit is not yet set, keep their tag invalid and so take the slow path each time.
+ */
+export const TLB_READ = 0; // u64
+export const TLB_WRITE = 8; // u64
+export const TLB_FETCH = 16; // u64
+export const TLB_ADDEND = 24; // u32
+/** Host page number - RAM page index of the entry ((host - RAM_BASE) >> 12), to clear write tags by page. */
+export const TLB_RAM_PAGE = 28; // u32
+export const TLB_INVALID = 1;
+
+/** Jump cache: linear address of a block's first byte to its record, for the current mode and address space. */
+export const JUMP_CACHE = 0x10000;
+export const JUMP_CACHE_ENTRIES = 4096;
+/** RIP u64 (or JUMP_INVALID), record address u32, u32 low half of the IP_BASE to set... recomputed, so unused. */
+export const JUMP_CACHE_ENTRY_BYTES = 16;
+
+// What a handler or a routine returns to leave the block (0 = carry on).
+/** A fault is pending in FAULT_*; the instruction at RECORD did not happen. */
+export const LEAVE_FAULT = 1;
+/** RIP holds where to go on; mode, privilege or events may have changed. */
+export const LEAVE_RESUME = 2;
+/** The budget is used up; RIP holds where to go on. */
+export const LEAVE_BUDGET = 3;
+/** HLT executed; RIP is behind it. */
+export const LEAVE_HALT = 4;
+/** Triple fault. */
+export const LEAVE_SHUTDOWN = 5;
+/** The record is no longer valid: go on at its own address. */
+export const LEAVE_STALE = 6;
+/** The instruction completed but the block must be left; RIP is that of RECORD plus its length. */
+export const LEAVE_NEXT = 7;
+
+// Exception vectors (Intel SDM 3A, table 6-1).
+export const VECTOR_DE = 0;
+export const VECTOR_DB = 1;
+export const VECTOR_NMI = 2;
+export const VECTOR_BP = 3;
+export const VECTOR_OF = 4;
+export const VECTOR_BR = 5;
+export const VECTOR_UD = 6;
+export const VECTOR_NM = 7;
+export const VECTOR_DF = 8;
+export const VECTOR_TS = 10;
+export const VECTOR_NP = 11;
+export const VECTOR_SS = 12;
+export const VECTOR_GP = 13;
+export const VECTOR_PF = 14;
+export const VECTOR_MF = 16;
+export const VECTOR_AC = 17;
+export const VECTOR_MC = 18;
+export const VECTOR_XM = 19;

@@ -1,0 +1,18 @@
+import type { PhysicalAddress } from '../base/addresses.ts';
+
+/**
+ * Guest RAM as devices and loaders see it: bounds-checked copies by physical address. Ranges outside RAM read as
+ * 0xff and swallow writes (a device doing DMA to nowhere). Writes invalidate decoded and translated code.
+ */
+export interface GuestMemory {
+  /** Total RAM in bytes. RAM lies at 0..lowBytes and, where there is more, at 4 GiB and up. */
+  readonly bytes: number;
+  /** RAM below the PCI hole, in bytes. */
+  readonly lowBytes: number;
+  /** True when [address, address + length) lies wholly in RAM. */
+  contains(address: PhysicalAddress, length: number): boolean;
+  read(address: PhysicalAddress, target: Uint8Array): void;
+  write(address: PhysicalAddress, source: Uint8Array): void;
+  readU32(address: PhysicalAddress): number;
+  writeU32(address: PhysicalAddress, value: number): void;
+}

@@ -1,0 +1,24 @@
+/**
+ * The interrupt side of one vCPU, implemented by its local APIC (with the PIC behind LINT0 or ExtINT). The engine
+ * asks between instructions, when the guest can take an interrupt.
+ */
+export interface InterruptInput {
+  /** True when a maskable interrupt waits that the current task priority lets through. Cheap: called often. */
+  pending(): boolean;
+  /** Acknowledges the highest-priority one and returns its vector, or -1 when it went away (then spurious). */
+  acknowledge(): number;
+  /** True once for each non-maskable interrupt. */
+  takeNmi(): boolean;
+  /** Task priority, CR8 (0 to 15). */
+  readTaskPriority(): number;
+  writeTaskPriority(value: number): void;
+  /** IA32_APIC_BASE and the x2APIC registers (MSR 0x800..0x8ff); undefined: no such register, the guest gets #GP. */
+  readMsr(index: number): bigint | undefined;
+  /** False: no such register or a reserved bit set, the guest gets #GP. */
+  writeMsr(index: number, value: bigint): boolean;
+}
+
+/** How interrupt controllers tell the machine that a vCPU has something to look at: ends HLT, ends a slice early. */
+export interface VcpuKick {
+  kick(): void;
+}
