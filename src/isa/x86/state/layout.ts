@@ -50,6 +50,16 @@ export const MODE = 208;
 /** Non-zero: look at events (interrupts, traps, shadow) before the next instruction. */
 export const EVENTS = 212;
 
+/**
+ * Outside 64-bit mode: mask of the stack pointer, 0xffff or 0xffffffff as SS.B says. updateSegmentCache(cpu, SEG_SS)
+ * keeps it current.
+ */
+export const STACK_MASK = 216;
+/** Address of the jump cache in use (kernel or user), absolute; updateTlbBase keeps it current with TLB_BASE. */
+export const JUMP_BASE = 220;
+/** Record of the direct branch that left the block because its target was not linked yet, else 0. */
+export const LINK_FROM = 224;
+
 export const MODE_CODE16 = 0;
 export const MODE_CODE32 = 1;
 /** 64-bit code (EFER.LMA and CS.L). */
@@ -198,11 +208,15 @@ export const TLB_ADDEND = 24; // u32
 export const TLB_RAM_PAGE = 28; // u32
 export const TLB_INVALID = 1;
 
-/** Jump cache: linear address of a block's first byte to its record, for the current mode and address space. */
+/**
+ * Two jump caches, kernel then user: RIP of a block's first byte to its record, for the current mode and address
+ * space. Entry: RIP u64, record address u32, padding. Empty entries are all ones, so a flush is a fill with 0xff.
+ */
 export const JUMP_CACHE = 0x10000;
-export const JUMP_CACHE_ENTRIES = 4096;
-/** RIP u64 (or JUMP_INVALID), record address u32, u32 low half of the IP_BASE to set... recomputed, so unused. */
+export const JUMP_CACHE_ENTRIES = 2048;
 export const JUMP_CACHE_ENTRY_BYTES = 16;
+export const JUMP_CACHE_SET_BYTES = 32768;
+export const JUMP_CACHE_SETS = 2;
 
 // What a handler or a routine returns to leave the block (0 = carry on).
 /** A fault is pending in FAULT_*; the instruction at RECORD did not happen. */
@@ -219,6 +233,8 @@ export const LEAVE_SHUTDOWN = 5;
 export const LEAVE_STALE = 6;
 /** The instruction completed but the block must be left; RIP is that of RECORD plus its length. */
 export const LEAVE_NEXT = 7;
+/** RIP holds the target of a jump that is in no cache: find or decode its block. */
+export const LEAVE_JUMP = 8;
 
 // Exception vectors (Intel SDM 3A, table 6-1).
 export const VECTOR_DE = 0;

@@ -1,0 +1,387 @@
+import { Code, loadOpcode, storeOpcode } from '../wasm/code.ts';
+import type { WasmType } from '../wasm/module.ts';
+import { operations } from '../ir/operations.ts';
+import type { Ir, Value } from '../ir/ir.ts';
+
+/** How the software TLB and fault reporting look to generated code: byte offsets, see the ISA's state layout. */
+export interface MemoryModel {
+  /** State offset of the u32 address of the TLB set in use. */
+  readonly tlbBase: number;
+  readonly tlbEntries: number;
+  readonly tlbEntryBytes: number;
+  readonly tagRead: number;
+  readonly tagWrite: number;
+  readonly addend: number;
+  /** State offset of the u32 that is 1 while a fault waits. */
+  readonly faultPending: number;
+  /** What a function returns to have that fault delivered. */
+  readonly leaveFault: number;
+}
+
+/** A routine as lowering needs it: which function to call and what has to happen around the call. */
+export interface LoweredRoutine {
+  readonly functionIndex: number;
+  /** The routine may look at where the guest stands (fault, leave): position must be stored before. */
+  readonly needsPosition: boolean;
+  /** FAULT_PENDING has to be looked at after the call. */
+  readonly checksFault: boolean;
+}
+
+/** What differs between the interpreter build and the translator: where the guest stands, and where it goes. */
+export interface LoweringTarget {
+  readonly memory: MemoryModel;
+  readonly routines: readonly LoweredRoutine[];
+  /** Function index of a memory slow path, e.g. 'slowLoad32'. */
+  slowPath(name: string): number;
+  /** Stores the position of the current guest instruction where routines find it. */
+  storePosition(code: Code): void;
+  field(code: Code, suffix: string, offset: number): void;
+  next(code: Code): void;
+  /** `width`: bits of the instruction pointer that are kept (16, 32, 64). */
+  jumpRelative(code: Code, width: number): void;
+  /** The target address (i64) is on the stack. */
+  jumpIndirect(code: Code): void;
+}
+
+export interface LoweredFunction {
+  readonly locals: readonly WasmType[];
+  readonly body: Uint8Array;
+}
+
+/** Local 0 is the vCPU's address; local 1 belongs to the target (the record). */
+const CPU = 0;
+const PARAMETERS = 2;
+const PAGE_MASK = ~0xfffn;
+
+interface OpPlan {
+  readonly kind: string;
+  readonly suffix: string;
+  readonly at: boolean;
+  readonly write: boolean;
+}
+
+const plans: readonly OpPlan[] = operations.map((operation) => {
+  const parts = operation.name.split('.');
+  const tail = parts[1] ?? '';
+  const suffix = /^(?:load|store)(.*)$/.exec(tail)?.[1] ?? tail;
+  const kind = operation.wasm !== undefined ? 'numeric' : tail.startsWith('load') || tail.startsWith('store') ? `${parts[0]}.${tail.startsWith('load') ? 'load' : 'store'}` : parts[0] === 'variable' ? `variable.${tail}` : parts[0] === 'const' || parts[0] === 'select' || parts[0] === 'call' || parts[0] === 'field' ? parts[0]! : operation.name;
+  return { kind, suffix, at: parts[2] === 'at', write: parts[2] === 'write' };
+});
+
+/**
+ * Lowers one run of IR to the body of a function (cpu: i32, record: i32) -> i32. Pure values used once are written
+ * where they are used; everything else gets a local, which the optimising compiler of the wasm engine dissolves.
+ */
+export function lower(ir: Ir, target: LoweringTarget): LoweredFunction {
+  return new Lowering(ir, target).run();
+}
+
+class Lowering {
+  readonly #ir: Ir;
+  readonly #target: LoweringTarget;
+  readonly #code = new Code();
+  readonly #locals: WasmType[] = [];
+  readonly #uses: Int32Array;
+  readonly #local: Int32Array;
+  readonly #variables: number[] = [];
+
+  constructor(ir: Ir, target: LoweringTarget) {
+    this.#ir = ir;
+    this.#target = target;
+    this.#uses = new Int32Array(ir.length);
+    this.#local = new Int32Array(ir.length).fill(-1);
+  }
+
+  run(): LoweredFunction {
+    const ir = this.#ir;
+    for (const type of ir.variables) this.#variables.push(this.#newLocal(type));
+    this.#countUses();
+    for (let i = 0; i < ir.length; i++) {
+      const operation = operations[ir.op[i]!]!;
+      if (operation.result === 'none') {
+        this.#statement(i);
+        continue;
+      }
+      if (operation.effect === 'pure') {
+        if (this.#uses[i] === 0 || this.#inline(i)) continue;
+      } else if (this.#uses[i] === 0 && operation.effect === 'reads-state') continue;
+      this.#compute(i);
+      if (this.#uses[i] === 0) this.#code.byte(0x1a); // drop
+      else {
+        const local = this.#newLocal(operation.result);
+        this.#local[i] = local;
+        this.#code.set(local);
+      }
+    }
+    // Control always leaves through a terminal; this keeps the validator content.
+    this.#code.byte(0x00);
+    return { locals: this.#locals, body: this.#code.toBytes() };
+  }
+
+  #newLocal(type: WasmType): number {
+    this.#locals.push(type);
+    return PARAMETERS + this.#locals.length - 1;
+  }
+
+  /** Uses are counted from the end, so that operands of values nobody needs do not count. */
+  #countUses(): void {
+    const ir = this.#ir;
+    for (let i = ir.length - 1; i >= 0; i--) {
+      const operation = operations[ir.op[i]!]!;
+      const dead = operation.result !== 'none' && this.#uses[i] === 0 && (operation.effect === 'pure' || operation.effect === 'reads-state');
+      if (dead) continue;
+      if (plans[ir.op[i]!]!.kind === 'call') {
+        for (let k = 0; k < ir.c[i]!; k++) this.#uses[ir.pool[ir.b[i]! + k]!]!++;
+        continue;
+      }
+      const count = operation.params.length;
+      if (count > 0) this.#uses[ir.a[i]!]!++;
+      if (count > 1) this.#uses[ir.b[i]!]!++;
+      if (count > 2) this.#uses[ir.c[i]!]!++;
+    }
+  }
+
+  #inline(i: number): boolean {
+    return plans[this.#ir.op[i]!]!.kind === 'const' || this.#uses[i] === 1;
+  }
+
+  /** Puts a value on the stack. */
+  #push(value: number): void {
+    const local = this.#local[value]!;
+    if (local >= 0) this.#code.get(local);
+    else this.#compute(value);
+  }
+
+  /** Writes the instructions that compute value i. */
+  #compute(i: number): void {
+    const ir = this.#ir;
+    const code = this.#code;
+    const operation = operations[ir.op[i]!]!;
+    const plan = plans[ir.op[i]!]!;
+    const immediate = ir.immediate[i]!;
+    switch (plan.kind) {
+      case 'numeric':
+        this.#operands(i);
+        code.bytes(operation.wasm!);
+        if (operation.lane) code.byte(Number(immediate));
+        else if (operation.name === 'i8x16.shuffle') code.bytes(ir.constants[Number(immediate)]!);
+        return;
+      case 'select':
+        this.#operands(i);
+        if (operation.result === 'v128') code.bytes([0x1c, 1, 0x7b]);
+        else code.byte(0x1b);
+        return;
+      case 'const':
+        if (operation.result === 'i32') code.i32Const(Number(immediate));
+        else if (operation.result === 'i64') code.i64Const(immediate);
+        else code.bytes([0xfd, 0x0c]).bytes(ir.constants[Number(immediate)]!);
+        return;
+      case 'state.load':
+        code.get(CPU);
+        if (plan.at) {
+          this.#push(ir.a[i]!);
+          code.byte(0x6a);
+        }
+        code.memory(loadOpcode[plan.suffix]!, Number(immediate));
+        return;
+      case 'field':
+        this.#target.field(code, plan.suffix, Number(immediate));
+        return;
+      case 'memory.load':
+        this.#load(i, plan.suffix, plan.write);
+        return;
+      case 'variable.get':
+        code.get(this.#variables[Number(immediate)]!);
+        return;
+      case 'call':
+        this.#call(i);
+        return;
+      default:
+        throw new Error(`lowering knows no ${operation.name}`);
+    }
+  }
+
+  #statement(i: number): void {
+    const ir = this.#ir;
+    const code = this.#code;
+    const plan = plans[ir.op[i]!]!;
+    switch (plan.kind) {
+      case 'state.store':
+        code.get(CPU);
+        if (plan.at) {
+          this.#push(ir.a[i]!);
+          code.byte(0x6a);
+          this.#push(ir.b[i]!);
+        } else this.#push(ir.a[i]!);
+        code.memory(storeOpcode[plan.suffix]!, Number(ir.immediate[i]!));
+        return;
+      case 'memory.store':
+        this.#store(i, plan.suffix);
+        return;
+      case 'variable.set':
+        this.#push(ir.a[i]!);
+        code.set(this.#variables[Number(ir.immediate[i]!)]!);
+        return;
+      case 'call':
+        this.#call(i);
+        return;
+      case 'if':
+        this.#push(ir.a[i]!);
+        code.if();
+        return;
+      case 'else':
+        code.else();
+        return;
+      case 'end':
+        code.end();
+        return;
+      case 'loop':
+        code.byte(0x03).byte(0x40);
+        return;
+      case 'again':
+        this.#push(ir.a[i]!);
+        code.byte(0x0d).u32(0);
+        return;
+      case 'leave':
+        this.#target.storePosition(code);
+        this.#push(ir.a[i]!);
+        code.return();
+        return;
+      case 'leave.nonzero': {
+        const local = this.#newLocal('i32');
+        this.#push(ir.a[i]!);
+        code.tee(local).if().get(local).return().end();
+        return;
+      }
+      case 'next':
+        this.#target.next(code);
+        return;
+      case 'jump.relative':
+        this.#target.jumpRelative(code, Number(ir.immediate[i]!));
+        return;
+      case 'jump.relative.if':
+        this.#push(ir.a[i]!);
+        code.if();
+        this.#target.jumpRelative(code, Number(ir.immediate[i]!));
+        code.end();
+        return;
+      case 'jump.indirect':
+        this.#push(ir.a[i]!);
+        this.#target.jumpIndirect(code);
+        return;
+      default:
+        throw new Error(`lowering knows no ${operations[ir.op[i]!]!.name}`);
+    }
+  }
+
+  #operands(i: number): void {
+    const ir = this.#ir;
+    const count = operations[ir.op[i]!]!.params.length;
+    if (count > 0) this.#push(ir.a[i]!);
+    if (count > 1) this.#push(ir.b[i]!);
+    if (count > 2) this.#push(ir.c[i]!);
+  }
+
+  #call(i: number): void {
+    const ir = this.#ir;
+    const code = this.#code;
+    const routine = this.#target.routines[Number(ir.immediate[i]!)]!;
+    if (routine.needsPosition) this.#target.storePosition(code);
+    code.get(CPU);
+    for (let k = 0; k < ir.c[i]!; k++) this.#push(ir.pool[ir.b[i]! + k]!);
+    code.call(routine.functionIndex);
+    if (routine.checksFault) this.#leaveOnFault();
+  }
+
+  #leaveOnFault(): void {
+    const { faultPending, leaveFault } = this.#target.memory;
+    this.#code.get(CPU).memory(loadOpcode['32']!, faultPending).if().i32Const(leaveFault).return().end();
+  }
+
+  /**
+   * TLB lookup (DESIGN D4): entry by the address' page, tag compared with the page of the access' last byte, so that a
+   * page-crossing access never matches. Leaves 1 on the stack for a hit. Returns the locals of address and entry.
+   */
+  #lookup(address: Value | number, bytes: number, tag: number): { address: number; entry: number } {
+    const code = this.#code;
+    const memory = this.#target.memory;
+    let local = this.#local[address]!;
+    if (local < 0) {
+      local = this.#newLocal('i64');
+      this.#push(address);
+      code.set(local);
+    }
+    const entry = this.#newLocal('i32');
+    const entryShift = Math.log2(memory.tlbEntryBytes);
+    code.get(local).byte(0xa7).i32Const(12 - entryShift).byte(0x76);
+    code.i32Const((memory.tlbEntries - 1) << entryShift).byte(0x71);
+    code.get(CPU).memory(loadOpcode['32']!, memory.tlbBase).byte(0x6a).tee(entry);
+    code.memory(loadOpcode['64']!, tag);
+    code.get(local);
+    if (bytes > 1) code.i64Const(BigInt(bytes - 1)).byte(0x7c);
+    code.i64Const(PAGE_MASK).byte(0x83).byte(0x51);
+    return { address: local, entry };
+  }
+
+  #hostAddress(address: number, entry: number): void {
+    this.#code.get(address).byte(0xa7).get(entry).memory(loadOpcode['32']!, this.#target.memory.addend).byte(0x6a);
+  }
+
+  #load(i: number, suffix: string, write: boolean): void {
+    const code = this.#code;
+    const { tagRead, tagWrite } = this.#target.memory;
+    const bytes = suffix === 'v128' ? 16 : Number(suffix) / 8;
+    const type: WasmType = suffix === 'v128' ? 'v128' : bytes === 8 ? 'i64' : 'i32';
+    const { address, entry } = this.#lookup(this.#ir.a[i]!, bytes, write ? tagWrite : tagRead);
+    code.byte(0x04).byte({ i32: 0x7f, i64: 0x7e, v128: 0x7b, f32: 0x7d, f64: 0x7c }[type]);
+    this.#hostAddress(address, entry);
+    code.memory(loadOpcode[suffix === '8' ? '8u' : suffix === '16' ? '16u' : suffix]!, 0);
+    code.else();
+    this.#target.storePosition(code);
+    if (suffix === 'v128') {
+      // Two halves: nothing changes between them, so a fault in either is precise.
+      const low = this.#newLocal('i64');
+      code.get(CPU).get(address).call(this.#target.slowPath('slowLoad64')).set(low);
+      this.#leaveOnFault();
+      code.get(low).bytes([0xfd, 0x12]);
+      code.get(CPU).get(address).i64Const(8n).byte(0x7c).call(this.#target.slowPath('slowLoad64'));
+      const high = this.#newLocal('i64');
+      code.set(high);
+      this.#leaveOnFault();
+      code.get(high).bytes([0xfd, 0x1e, 1]);
+    } else {
+      const local = this.#newLocal(type);
+      code.get(CPU).get(address).call(this.#target.slowPath(`slowLoad${write ? 'ForWrite' : ''}${suffix}`)).set(local);
+      this.#leaveOnFault();
+      code.get(local);
+    }
+    code.end();
+  }
+
+  #store(i: number, suffix: string): void {
+    const code = this.#code;
+    const bytes = suffix === 'v128' ? 16 : Number(suffix) / 8;
+    const { address, entry } = this.#lookup(this.#ir.a[i]!, bytes, this.#target.memory.tagWrite);
+    // The value is written in both arms: pin it to a local unless it is one already.
+    const value = this.#ir.b[i]!;
+    let local = this.#local[value]!;
+    if (local < 0) {
+      const hit = this.#newLocal('i32');
+      code.set(hit);
+      local = this.#newLocal(this.#ir.typeOf(value as Value) as WasmType);
+      this.#push(value);
+      code.set(local).get(hit);
+    }
+    code.if();
+    this.#hostAddress(address, entry);
+    code.get(local).memory(storeOpcode[suffix]!, 0);
+    code.else();
+    this.#target.storePosition(code);
+    code.get(CPU).get(address);
+    if (suffix === 'v128') code.get(local).bytes([0xfd, 0x1d, 0]).get(local).bytes([0xfd, 0x1d, 1]);
+    else code.get(local);
+    code.call(this.#target.slowPath(`slowStore${suffix === 'v128' ? '128' : suffix}`));
+    this.#leaveOnFault();
+    code.end();
+  }
+}

@@ -1,0 +1,80 @@
+/** Growable byte buffer with WebAssembly's encodings (WebAssembly 2.0, chapter 5). */
+export class Code {
+  #bytes = new Uint8Array(256);
+  length = 0;
+
+  byte(value: number): this {
+    if (this.length === this.#bytes.length) {
+      const grown = new Uint8Array(this.length * 2);
+      grown.set(this.#bytes);
+      this.#bytes = grown;
+    }
+    this.#bytes[this.length++] = value;
+    return this;
+  }
+  bytes(values: ArrayLike<number>): this {
+    for (let i = 0; i < values.length; i++) this.byte(values[i]!);
+    return this;
+  }
+  /** Unsigned LEB128 of a 32-bit number. */
+  u32(value: number): this {
+    let rest = value >>> 0;
+    while (rest >= 0x80) {
+      this.byte((rest & 0x7f) | 0x80);
+      rest >>>= 7;
+    }
+    return this.byte(rest);
+  }
+  /** Signed LEB128 of a 32-bit number. */
+  s32(value: number): this {
+    let rest = value | 0;
+    for (;;) {
+      const low = rest & 0x7f;
+      rest >>= 7;
+      if ((rest === 0 && (low & 0x40) === 0) || (rest === -1 && (low & 0x40) !== 0)) return this.byte(low);
+      this.byte(low | 0x80);
+    }
+  }
+  s64(value: bigint): this {
+    let rest = BigInt.asIntN(64, value);
+    if (rest >= -0x80000000n && rest <= 0x7fffffffn) return this.s32(Number(rest));
+    for (;;) {
+      const low = Number(rest & 0x7fn);
+      rest >>= 7n;
+      if ((rest === 0n && (low & 0x40) === 0) || (rest === -1n && (low & 0x40) !== 0)) return this.byte(low);
+      this.byte(low | 0x80);
+    }
+  }
+  name(text: string): this {
+    const utf8: number[] = [];
+    for (const char of text) utf8.push(char.charCodeAt(0) & 0x7f); // names here are ASCII identifiers
+    return this.u32(utf8.length).bytes(utf8);
+  }
+  toBytes(): Uint8Array {
+    return this.#bytes.slice(0, this.length);
+  }
+
+  // Instructions.
+  i32Const(value: number): this { return this.byte(0x41).s32(value); }
+  i64Const(value: bigint): this { return this.byte(0x42).s64(value); }
+  get(local: number): this { return this.byte(0x20).u32(local); }
+  set(local: number): this { return this.byte(0x21).u32(local); }
+  tee(local: number): this { return this.byte(0x22).u32(local); }
+  call(functionIndex: number): this { return this.byte(0x10).u32(functionIndex); }
+  returnCall(functionIndex: number): this { return this.byte(0x12).u32(functionIndex); }
+  returnCallIndirect(typeIndex: number, table: number): this { return this.byte(0x13).u32(typeIndex).u32(table); }
+  return(): this { return this.byte(0x0f); }
+  end(): this { return this.byte(0x0b); }
+  else(): this { return this.byte(0x05); }
+  if(): this { return this.byte(0x04).byte(0x40); }
+  /** Memory access with its natural alignment hint left at 0, which every engine treats alike. */
+  memory(opcode: readonly number[], offset: number): this { return this.bytes(opcode).u32(0).u32(offset); }
+}
+
+/** Opcodes of memory accesses by the suffix that the IR uses. */
+export const loadOpcode: Readonly<Record<string, readonly number[]>> = {
+  '8u': [0x2d], '8s': [0x2c], '16u': [0x2f], '16s': [0x2e], '32': [0x28], '64': [0x29], f32: [0x2a], f64: [0x2b], v128: [0xfd, 0x00],
+};
+export const storeOpcode: Readonly<Record<string, readonly number[]>> = {
+  '8': [0x3a], '16': [0x3b], '32': [0x36], '64': [0x37], f32: [0x38], f64: [0x39], v128: [0xfd, 0x0b],
+};
