@@ -39,7 +39,7 @@ export interface LoweringTarget {
   next(code: Code): void;
   /** `width`: bits of the instruction pointer that are kept (16, 32, 64). */
   jumpRelative(code: Code, width: number): void;
-  /** The target address (i64) is on the stack. */
+  /** vCPU, record (the function's parameters) and the target address (i64) are on the stack. */
   jumpIndirect(code: Code): void;
 }
 
@@ -266,6 +266,7 @@ class Lowering {
         code.end();
         return;
       case 'jump.indirect':
+        code.get(CPU).get(1);
         this.#push(ir.a[i]!);
         this.#target.jumpIndirect(code);
         return;

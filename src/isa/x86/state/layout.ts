@@ -59,6 +59,8 @@ export const STACK_MASK = 216;
 export const JUMP_BASE = 220;
 /** Record of the direct branch that left the block because its target was not linked yet, else 0. */
 export const LINK_FROM = 224;
+/** For what MODE and CS base each jump cache was filled: 8 bytes (u32 MODE, u32 low half of the base) per cache. */
+export const JUMP_KEYS = 232;
 
 export const MODE_CODE16 = 0;
 export const MODE_CODE32 = 1;

@@ -1,0 +1,287 @@
+import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
+import { Decoder } from '../../isa/x86/decode/decoder.ts';
+import { createInstruction } from '../../isa/x86/decode/instruction.ts';
+import {
+  RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET,
+} from '../../isa/x86/decode/record.ts';
+import { COUNT_CODE_INVALIDATIONS, IP_BASE, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE_MASK } from '../../isa/x86/state/layout.ts';
+import { DECODE_BASE, DECODE_END, PAGE_FLAGS, PAGE_FLAG_CODE, RAM_BASE } from '../../memory/layout.ts';
+import type { Runtime } from '../runtime-module.ts';
+import { handlerIndex } from '../modules.ts';
+import type { HandlerMap } from '../modules.ts';
+import { HANDLER_CONTINUE, HANDLER_STALE, HANDLER_TOO_LONG, HANDLER_UNDEFINED, LINK_NEVER } from './handler-places.ts';
+import { encodeRecord } from './encode-record.ts';
+
+/** Instructions a block may have; REC_COUNT is a byte. */
+const MAX_BLOCK = 64;
+/** The longest instruction; a buffer for one that crosses into the next page. */
+const MAX_INSTRUCTION = 15;
+/** Records kept free at the end of the arena for the block being decoded. */
+const ARENA_RESERVE = (MAX_BLOCK + 2) * RECORD_BYTES;
+/** One bit of `covered` stands for this many bytes of a page. */
+const GRANULE_SHIFT = 5;
+
+/** What is decoded of one page of RAM. */
+interface CodePage {
+  /** Record of the block that begins at offset | code size << 12. */
+  readonly blocks: Map<number, number>;
+  /** Blocks of one instruction that crosses into the page with the given host address. */
+  readonly crossing: Map<number, { readonly record: number; readonly secondPage: number }>;
+  /** First record and number of records of every block, for marking them stale. */
+  readonly extents: number[];
+  /** Granules of the page that instructions were decoded from. */
+  readonly covered: Uint8Array;
+  /** Pages with an instruction that reaches into this one. */
+  readonly dependents: Set<number>;
+}
+
+/**
+ * Decoded blocks by physical page (DESIGN D3, D4). Records live in an arena of linear memory; when it is full everything
+ * is dropped. A store into decoded bytes marks the page's records stale, so that execution, the running block
+ * included, comes back here before the next instruction.
+ */
+export class CodeCache {
+  readonly #cpu: number;
+  readonly #runtime: Runtime;
+  readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #handlers: HandlerMap;
+  readonly #decoder = new Decoder();
+  readonly #instruction = createInstruction();
+  readonly #buffer = new Uint8Array(MAX_INSTRUCTION * 2);
+  readonly #pages = new Map<number, CodePage>();
+  readonly #fetchBlock: (cpu: number) => number;
+  readonly #fetchNextPage: (cpu: number) => number;
+  readonly #rememberBlock: (cpu: number, record: number) => number;
+  readonly #counts = { blocksDecoded: 0, instructionsDecoded: 0, arenaFlushes: 0 };
+  #next = DECODE_BASE + ARENA_RESERVE;
+
+  constructor(memory: WebAssembly.Memory, cpu: number, runtime: Runtime, handlers: HandlerMap) {
+    this.#cpu = cpu;
+    this.#runtime = runtime;
+    this.#view = new DataView(memory.buffer);
+    this.#bytes = new Uint8Array(memory.buffer);
+    this.#handlers = handlers;
+    this.#fetchBlock = runtime.bind('fetchBlock');
+    this.#fetchNextPage = runtime.bind('fetchNextPage');
+    this.#rememberBlock = runtime.bind('rememberBlock');
+  }
+
+  /** Drops everything decoded. Legal between blocks. */
+  clear(): void {
+    for (const page of this.#pages.keys()) this.#setCodeFlag(page, false);
+    this.#pages.clear();
+    this.#next = DECODE_BASE + ARENA_RESERVE;
+    this.#view.setUint32(this.#cpu + LINK_FROM, 0, true);
+    this.#runtime.call('flushJumpCaches');
+  }
+
+  /**
+   * Record of the block at RIP, decoded when it is not yet; 0 with a fault pending when RIP cannot be fetched.
+   * `linkFrom`: record of the direct branch that leads here, to be joined to the block when both lie in one page.
+   */
+  find(linkFrom: number): number {
+    const cpu = this.#cpu;
+    const view = this.#view;
+    const baseLow = view.getUint32(cpu + IP_BASE, true);
+    const baseHigh = view.getUint32(cpu + IP_BASE + 4, true);
+    const host = this.#fetchBlock(cpu) >>> 0;
+    if (host === 0) return 0;
+    const number = (host - RAM_BASE) >>> PAGE_SHIFT;
+    const key = this.#key(host);
+    let page = this.#pages.get(number);
+    let record = page?.blocks.get(key);
+    if (record === undefined) {
+      const crossing = page?.crossing.get(key);
+      if (crossing !== undefined) {
+        const second = this.#fetchNextPage(cpu) >>> 0;
+        if (second === 0) return 0;
+        if (second === crossing.secondPage) {
+          if (linkFrom !== 0) view.setUint32(linkFrom + REC_LINK, LINK_NEVER, true);
+          this.#rememberBlock(cpu, crossing.record);
+          return crossing.record;
+        }
+      }
+      if (this.#next > DECODE_END - ARENA_RESERVE) {
+        this.#counts.arenaFlushes++;
+        this.clear();
+        linkFrom = 0;
+        page = undefined;
+      }
+      page ??= this.#addPage(number);
+      record = this.#decodeBlock(host, number, page, key);
+      if (record === 0) return 0;
+    }
+    if (linkFrom !== 0) {
+      const same = baseLow === view.getUint32(cpu + IP_BASE, true) && baseHigh === view.getUint32(cpu + IP_BASE + 4, true) && page!.blocks.has(key);
+      view.setUint32(linkFrom + REC_LINK, same ? record : LINK_NEVER, true);
+    }
+    this.#rememberBlock(cpu, record);
+    return record;
+  }
+
+  /** A block of exactly the one instruction at RIP, not kept; 0 with a fault pending. */
+  findSingle(): number {
+    const host = this.#fetchBlock(this.#cpu) >>> 0;
+    if (host === 0) return 0;
+    const start = DECODE_BASE;
+    const result = this.#decodeOne(host, start, 1);
+    if (result === 0) return 0;
+    this.#writeEnd(start + RECORD_BYTES, (host & PAGE_MASK) + this.#view.getUint8(start + REC_LENGTH), 2);
+    return start;
+  }
+
+  /** Bytes of a page with decoded code were written. */
+  written(number: number, offset: number, length: number): void {
+    const page = this.#pages.get(number);
+    if (page === undefined) return;
+    const last = Math.min(offset + length - 1, PAGE_MASK) >> GRANULE_SHIFT;
+    for (let granule = offset >> GRANULE_SHIFT; granule <= last; granule++) {
+      if (page.covered[granule] !== 0) {
+        this.#invalidate(number, page);
+        return;
+      }
+    }
+  }
+
+  counts(): Readonly<Record<string, number>> {
+    return this.#counts;
+  }
+
+  #invalidate(number: number, page: CodePage): void {
+    const counter = this.#cpu + COUNT_CODE_INVALIDATIONS;
+    this.#view.setBigUint64(counter, this.#view.getBigUint64(counter, true) + 1n, true);
+    this.#pages.delete(number);
+    this.#setCodeFlag(number, false);
+    for (let i = 0; i < page.extents.length; i += 2) {
+      const first = page.extents[i]!;
+      for (let k = 0; k < page.extents[i + 1]!; k++) this.#view.setUint16(first + k * RECORD_BYTES + REC_HANDLER, HANDLER_STALE, true);
+    }
+    for (const dependent of page.dependents) {
+      const other = this.#pages.get(dependent);
+      if (other !== undefined) this.#invalidate(dependent, other);
+    }
+  }
+
+  #key(host: number): number {
+    return (host & PAGE_MASK) | ((this.#view.getUint32(this.#cpu + MODE, true) & MODE_CODE_MASK) << PAGE_SHIFT);
+  }
+
+  #codeSize(): 16 | 32 | 64 {
+    const mode = this.#view.getUint32(this.#cpu + MODE, true) & MODE_CODE_MASK;
+    return mode === MODE_CODE16 ? 16 : mode === MODE_CODE32 ? 32 : 64;
+  }
+
+  #addPage(number: number): CodePage {
+    const page: CodePage = { blocks: new Map(), crossing: new Map(), extents: [], covered: new Uint8Array(PAGE_SIZE >> GRANULE_SHIFT), dependents: new Set() };
+    this.#pages.set(number, page);
+    this.#setCodeFlag(number, true);
+    return page;
+  }
+
+  #setCodeFlag(number: number, on: boolean): void {
+    const flags = this.#view.getUint8(PAGE_FLAGS + number);
+    this.#view.setUint8(PAGE_FLAGS + number, on ? flags | PAGE_FLAG_CODE : flags & ~PAGE_FLAG_CODE);
+    if (on) this.#runtime.call('clearWriteTags', number);
+  }
+
+  #decodeBlock(host: number, number: number, page: CodePage, key: number): number {
+    const first = this.#next;
+    let record = first;
+    let offset = host & PAGE_MASK;
+    const pageHost = host - offset;
+    let count = 1;
+    for (;;) {
+      const result = this.#decodeOne(pageHost + offset, record, count);
+      if (result === 0) {
+        if (count > 1) break; // decode the crossing instruction when execution gets there
+        return 0;
+      }
+      if (result < 0) {
+        // Crosses into the next page: a block of its own.
+        if (count > 1) break;
+        const second = -result;
+        this.#cover(page, offset, PAGE_MASK);
+        const secondNumber = (second - RAM_BASE) >>> PAGE_SHIFT;
+        const other = this.#pages.get(secondNumber) ?? this.#addPage(secondNumber);
+        const length = this.#view.getUint8(record + REC_LENGTH);
+        this.#cover(other, 0, offset + length - PAGE_SIZE - 1);
+        other.dependents.add(number);
+        this.#finishBlock(page, first, record + RECORD_BYTES, offset + length, 2);
+        page.crossing.set(key, { record: first, secondPage: second });
+        return first;
+      }
+      this.#cover(page, offset, offset + result - 1);
+      offset += result;
+      const ends = this.#handlers.terminates[this.#view.getUint16(record + REC_HANDLER, true)] !== 0;
+      record += RECORD_BYTES;
+      count++;
+      if (ends || offset >= PAGE_SIZE || count > MAX_BLOCK) break;
+    }
+    this.#finishBlock(page, first, record, offset, count);
+    page.blocks.set(key, first);
+    return first;
+  }
+
+  #finishBlock(page: CodePage, first: number, end: number, offset: number, count: number): void {
+    this.#writeEnd(end, offset, count);
+    this.#next = end + RECORD_BYTES;
+    page.extents.push(first, (this.#next - first) / RECORD_BYTES);
+    this.#counts.blocksDecoded++;
+    this.#counts.instructionsDecoded += count - 1;
+  }
+
+  #writeEnd(record: number, offset: number, count: number): void {
+    const view = this.#view;
+    view.setUint16(record + REC_HANDLER, HANDLER_CONTINUE, true);
+    view.setUint16(record + REC_PAGE_OFFSET, offset, true);
+    view.setUint8(record + REC_COUNT, count);
+  }
+
+  #cover(page: CodePage, first: number, last: number): void {
+    for (let granule = first >> GRANULE_SHIFT; granule <= last >> GRANULE_SHIFT; granule++) page.covered[granule] = 1;
+  }
+
+  /**
+   * Decodes the instruction at a host address into a record. Returns its length; minus the host address of the next page when
+   * it crosses into it; 0 when that page cannot be fetched (a fault is pending then) or need not be yet (`count` > 1).
+   */
+  #decodeOne(host: number, record: number, count: number): number {
+    const offset = host & PAGE_MASK;
+    const available = PAGE_SIZE - offset;
+    const instruction = this.#instruction;
+    let status = this.#decoder.decode(this.#bytes, host, Math.min(available, MAX_INSTRUCTION), this.#codeSize(), instruction);
+    let second = 0;
+    if (status === 'truncated') {
+      if (available >= MAX_INSTRUCTION) status = 'too-long';
+      else if (count > 1) return 0;
+      else {
+        second = this.#crossPage(host, available);
+        if (second === 0) return 0;
+        status = this.#decoder.decode(this.#buffer, 0, MAX_INSTRUCTION, this.#codeSize(), instruction);
+        if (status === 'truncated') status = 'too-long';
+      }
+    }
+    const view = this.#view;
+    if (status === 'ok') {
+      const shape = handlerIndex(instruction.rowIndex, instruction.operandSize, instruction.isMemory, instruction.codeSize === 64, instruction.rep);
+      encodeRecord(view, record, instruction, offset, count, this.#handlers.places[shape]!);
+      return second === 0 ? instruction.length : -second;
+    }
+    // The exception is raised when the record is executed; it takes no bytes with it.
+    view.setUint16(record + REC_HANDLER, status === 'undefined' ? HANDLER_UNDEFINED : HANDLER_TOO_LONG, true);
+    view.setUint16(record + REC_PAGE_OFFSET, offset, true);
+    const length = second === 0 ? Math.min(available, MAX_INSTRUCTION) : available + 1;
+    view.setUint8(record + REC_LENGTH, length);
+    view.setUint8(record + REC_COUNT, count);
+    return second === 0 ? length : -second;
+  }
+
+  #crossPage(host: number, available: number): number {
+    const second = this.#fetchNextPage(this.#cpu) >>> 0;
+    if (second === 0) return 0;
+    this.#buffer.set(this.#bytes.subarray(host, host + available));
+    this.#buffer.set(this.#bytes.subarray(second, second + MAX_INSTRUCTION), available);
+    return second;
+  }
+}

@@ -1,0 +1,215 @@
+import { Builder } from '../../ir/builder.ts';
+import { Ir } from '../../ir/ir.ts';
+import { lower } from '../../lowering/lower.ts';
+import type { LoweringTarget } from '../../lowering/lower.ts';
+import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
+import { ModuleBuilder } from '../../wasm/module.ts';
+import type { Semantics, Shape } from '../../isa/x86/semantics/context.ts';
+import { x86MemoryModel } from '../x86-memory-model.ts';
+import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
+import {
+  BUDGET, IP_BASE, JUMP_BASE, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_JUMP, LEAVE_STALE, LINK_FROM, RECORD, RIP, VECTOR_GP, VECTOR_UD,
+} from '../../isa/x86/state/layout.ts';
+import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
+import { FIRST_HANDLER, LINK_NEVER } from './handler-places.ts';
+import { InterpreterContext } from './interpreter-context.ts';
+
+export interface HandlerRequest {
+  readonly semantics: Semantics;
+  readonly shape: Shape;
+}
+
+export interface HandlerModule {
+  readonly wasm: Uint8Array;
+  /** For each request: its handler's place in the table. Equal functions share one. */
+  readonly places: readonly number[];
+  /** By place: nothing of the block follows such a handler. */
+  readonly terminates: readonly boolean[];
+}
+
+const CPU = 0;
+const REC = 1;
+
+/**
+ * Builds the interpreter: one wasm function (vCPU, record) -> LEAVE_ code for each instruction shape, from the same
+ * semantics the translator uses. Functions go on to the next record's by tail call (DESIGN D3).
+ */
+export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPages: { minimum: number; maximum: number }): HandlerModule {
+  const module = new ModuleBuilder();
+  module.importMemory('env', 'memory', memoryPages.minimum, memoryPages.maximum, true);
+  const routineFunctions = routines.map((entry) => ({
+    functionIndex: module.importFunction('runtime', entry.name, ['i32', ...entry.routine.params], entry.routine.result === 'none' ? [] : [entry.routine.result]),
+    needsPosition: entry.routine.kind !== 'pure' && entry.routine.kind !== 'state',
+    checksFault: entry.routine.kind === 'faults',
+  }));
+  const handlerType = module.type(['i32', 'i32'], ['i32']);
+  const jumpType = module.type(['i32', 'i64'], ['i32']);
+
+  const jump = module.addFunction(jumpType, ['i32', 'i32'], jumpBody(handlerType));
+  const branch = new Map<number, number>();
+  const takeBudget = new Map<number, number>();
+  for (const width of [16, 32, 64]) {
+    branch.set(width, module.addFunction(handlerType, ['i64'], unlinkedBranchBody(width, jump)));
+    takeBudget.set(width, module.addFunction(handlerType, [], budgetBody(width)));
+  }
+  const indirect = module.addFunction(module.type(['i32', 'i32', 'i64'], ['i32']), ['i32'], indirectBody(jump));
+
+  const next = (code: Code): void => {
+    code.get(CPU).get(REC).i32Const(RECORD_BYTES).byte(0x6a);
+    code.get(REC).memory(loadOpcode['16u']!, RECORD_BYTES + REC_HANDLER).returnCallIndirect(handlerType, 0);
+  };
+  const target: LoweringTarget = {
+    memory: x86MemoryModel,
+    routines: routineFunctions,
+    slowPath: (name) => routineFunctions[routineIndex(name)]!.functionIndex,
+    storePosition: (code) => {
+      code.get(CPU).get(REC).memory(storeOpcode['32']!, RECORD);
+    },
+    field: (code, suffix, offset) => {
+      code.get(REC).memory(loadOpcode[suffix]!, offset);
+    },
+    next,
+    jumpRelative: (code, width) => {
+      countDown(code);
+      code.if().get(CPU).get(REC).returnCall(takeBudget.get(width)!).end();
+      // A linked target lies in the same page, so IP_BASE stays as it is.
+      code.get(REC).memory(loadOpcode['32']!, REC_LINK).i32Const(LINK_NEVER).byte(0x4b).if();
+      code.get(CPU).get(REC).memory(loadOpcode['32']!, REC_LINK);
+      code.get(REC).memory(loadOpcode['32']!, REC_LINK).memory(loadOpcode['16u']!, REC_HANDLER).returnCallIndirect(handlerType, 0).end();
+      code.get(CPU).get(REC).returnCall(branch.get(width)!);
+    },
+    jumpIndirect: (code) => void code.returnCall(indirect),
+  };
+
+  const table: number[] = [];
+  const terminates: boolean[] = [];
+  const add = (locals: Parameters<ModuleBuilder['addFunction']>[1], body: Uint8Array, ends: boolean): number => {
+    table.push(module.addFunction(handlerType, locals, body));
+    terminates.push(ends);
+    return table.length - 1;
+  };
+  add([], new Code().byte(0x00).toBytes(), true);
+  add(['i64'], continueBody(jump), true);
+  add([], staleBody(), true);
+  for (const [vector, hasError] of [[VECTOR_UD, 0], [VECTOR_GP, 1]] as const) {
+    const code = new Code();
+    target.storePosition(code);
+    code.get(CPU).i32Const(vector).i32Const(hasError).i32Const(0).call(routineFunctions[routineIndex('raiseFault')]!.functionIndex);
+    add([], code.toBytes(), true);
+  }
+  if (table.length !== FIRST_HANDLER) throw new Error('special handlers out of step with their numbers');
+
+  const known = new Map<string, number>();
+  const ir = new Ir();
+  const directory = { find: (name: string) => routines[routineIndex(name)]! };
+  const places = requests.map(({ semantics, shape }) => {
+    ir.clear();
+    const builder = new Builder(ir);
+    const context = new InterpreterContext(builder, shape, directory);
+    semantics(context);
+    if (!context.terminated) builder.op('next');
+    const lowered = lower(ir, target);
+    const key = `${context.terminated}|${lowered.locals.join()}|${bytesKey(lowered.body)}`;
+    let place = known.get(key);
+    if (place === undefined) {
+      place = add(lowered.locals, lowered.body, context.terminated);
+      known.set(key, place);
+    }
+    return place;
+  });
+
+  // What the driver calls to enter a block.
+  const enter = new Code().get(CPU).get(REC).get(REC).memory(loadOpcode['16u']!, REC_HANDLER).byte(0x11).u32(handlerType).u32(0);
+  module.exportFunction('enter', module.addFunction(handlerType, [], enter.toBytes()));
+  module.table(table);
+  return { wasm: module.toBytes(), places, terminates };
+}
+
+/** A string key of bytes (Latin-1). */
+function bytesKey(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return text;
+}
+
+/** BUDGET -= REC_COUNT; leaves 1 on the stack when it is used up. */
+function countDown(code: Code): void {
+  code.get(CPU);
+  code.get(CPU).memory(loadOpcode['32']!, BUDGET).get(REC).memory(loadOpcode['8u']!, REC_COUNT).byte(0x6b);
+  code.memory(storeOpcode['32']!, BUDGET);
+  code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48);
+}
+
+/** Leaves the target of the direct branch at REC on the stack (i64). */
+function branchTarget(code: Code, width: number): void {
+  code.get(CPU).memory(loadOpcode['64']!, IP_BASE);
+  code.get(REC).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).get(REC).memory(loadOpcode['8u']!, REC_LENGTH).byte(0x6a);
+  code.get(REC).memory(loadOpcode['32']!, REC_IMMEDIATE).byte(0x6a).byte(0xac).byte(0x7c);
+  if (width !== 64) code.i64Const(width === 32 ? 0xffffffffn : 0xffffn).byte(0x83);
+}
+
+function unlinkedBranchBody(width: number, jump: number): Uint8Array {
+  const code = new Code();
+  const rip = 2;
+  branchTarget(code, width);
+  code.set(rip);
+  code.get(REC).memory(loadOpcode['32']!, REC_LINK).if().get(CPU).get(rip).returnCall(jump).end();
+  code.get(CPU).get(REC).memory(storeOpcode['32']!, LINK_FROM);
+  code.get(CPU).get(rip).memory(storeOpcode['64']!, RIP);
+  return code.i32Const(LEAVE_JUMP).toBytes();
+}
+
+function budgetBody(width: number): Uint8Array {
+  const code = new Code().get(CPU);
+  branchTarget(code, width);
+  return code.memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).toBytes();
+}
+
+/** (cpu, rip): goes to the block at RIP by way of the jump cache. */
+function jumpBody(handlerType: number): Uint8Array {
+  const code = new Code();
+  const [rip, entry, record] = [1, 2, 3];
+  const shift = Math.log2(JUMP_CACHE_ENTRY_BYTES);
+  code.get(CPU).memory(loadOpcode['32']!, JUMP_BASE);
+  code.get(rip).byte(0xa7).i32Const(shift).byte(0x74).i32Const((JUMP_CACHE_ENTRIES - 1) << shift).byte(0x71).byte(0x6a).tee(entry);
+  code.memory(loadOpcode['64']!, 0).get(rip).byte(0x51).if();
+  code.get(CPU).get(rip).get(entry).memory(loadOpcode['32']!, 8).tee(record).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7d);
+  code.memory(storeOpcode['64']!, IP_BASE);
+  code.get(CPU).get(record).get(record).memory(loadOpcode['16u']!, REC_HANDLER).returnCallIndirect(handlerType, 0).end();
+  code.get(CPU).get(rip).memory(storeOpcode['64']!, RIP);
+  return code.i32Const(LEAVE_JUMP).toBytes();
+}
+
+/** (cpu, rec, rip): budget, then the jump cache. */
+function indirectBody(jump: number): Uint8Array {
+  const code = new Code();
+  const rip = 2;
+  countDown(code);
+  code.if().get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
+  return code.get(CPU).get(rip).returnCall(jump).toBytes();
+}
+
+/** The record behind a block's last instruction: RIP = IP_BASE + its page offset; REC_COUNT counts it as one more. */
+function continueBody(jump: number): Uint8Array {
+  const code = new Code();
+  const rip = 2;
+  uncount(code);
+  code.get(CPU).memory(loadOpcode['64']!, IP_BASE).get(REC).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7c).set(rip);
+  code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48);
+  code.if().get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
+  return code.get(CPU).get(rip).returnCall(jump).toBytes();
+}
+
+/** BUDGET -= REC_COUNT - 1. */
+function uncount(code: Code): void {
+  code.get(CPU);
+  code.get(CPU).memory(loadOpcode['32']!, BUDGET).get(REC).memory(loadOpcode['8u']!, REC_COUNT).i32Const(1).byte(0x6b).byte(0x6b);
+  code.memory(storeOpcode['32']!, BUDGET);
+}
+
+function staleBody(): Uint8Array {
+  const code = new Code();
+  uncount(code);
+  code.get(CPU).get(CPU).memory(loadOpcode['64']!, IP_BASE).get(REC).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7c);
+  return code.memory(storeOpcode['64']!, RIP).i32Const(LEAVE_STALE).toBytes();
+}

@@ -1,0 +1,63 @@
+import type { Value } from '../../ir/ir.ts';
+import { Context } from '../../isa/x86/semantics/context.ts';
+import type { RegisterSlot } from '../../isa/x86/semantics/context.ts';
+import { IP_BASE } from '../../isa/x86/state/layout.ts';
+import {
+  REC_ADDRESS_SHIFT, REC_BASE, REC_DISPLACEMENT, REC_IMMEDIATE, REC_INDEX, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET, REC_REG, REC_REG3, REC_RM, REC_SCALE, REC_SEGMENT,
+} from '../../isa/x86/decode/record.ts';
+
+const slotField: Record<RegisterSlot, number> = { reg: REC_REG, rm: REC_RM, vvvv: REC_REG3 };
+
+/** Operands come from the decoded record: one handler serves every instruction of its shape. */
+export class InterpreterContext extends Context {
+  protected loadRegister(slot: RegisterSlot, suffix: '8u' | '16u' | '32' | '64' | 'v128', offset: number): Value {
+    return this.b.op(`state.load${suffix}.at`, [this.registerNumber(slot)], offset);
+  }
+  protected storeRegister(slot: RegisterSlot, suffix: '8' | '16' | '32' | '64' | 'v128', offset: number, value: Value): void {
+    this.b.op(`state.store${suffix}.at`, [this.registerNumber(slot), value], offset);
+  }
+  registerNumber(slot: RegisterSlot): Value {
+    return this.b.op('field.16u', [], slotField[slot]);
+  }
+  immediate32(): Value {
+    return this.b.op('field.32', [], REC_IMMEDIATE);
+  }
+  immediate64(): Value {
+    return this.b.op('field.64', [], REC_IMMEDIATE);
+  }
+  secondImmediate(): Value {
+    return this.b.op('field.32', [], REC_LINK);
+  }
+  protected buildEffectiveAddress(): Value {
+    const b = this.b;
+    if (this.shape.operands.some((operand) => operand[0] === 'O')) return this.long ? this.immediate64() : this.immediate32();
+    const suffix = this.long ? '64' : '32';
+    const scale = b.op('field.8u', [], REC_SCALE);
+    const base = b.op(`state.load${suffix}.at`, [b.op('field.16u', [], REC_BASE)]);
+    const index = b.op(`state.load${suffix}.at`, [b.op('field.16u', [], REC_INDEX)]);
+    const displacement = b.op('field.32', [], REC_DISPLACEMENT);
+    const shift = b.op('field.8u', [], REC_ADDRESS_SHIFT);
+    if (this.long) {
+      const sum = b.add(b.add(base, b.shl(index, b.extendU(scale))), b.extendS(displacement));
+      return b.and(sum, b.shrU(b.i64(-1), b.extendU(shift)));
+    }
+    const sum = b.add(b.add(base, b.shl(index, scale)), displacement);
+    return b.and(sum, b.shrU(b.i32(-1), shift));
+  }
+  protected segmentOffset(): Value {
+    return this.b.op('field.16u', [], REC_SEGMENT);
+  }
+  currentIp(): Value {
+    const b = this.b;
+    return b.add(b.loadState('64', IP_BASE), b.extendU(b.op('field.16u', [], REC_PAGE_OFFSET)));
+  }
+  nextIp(): Value {
+    const b = this.b;
+    const next = b.add(this.currentIp(), b.extendU(b.op('field.8u', [], REC_LENGTH)));
+    return this.long ? next : b.andConst(next, 0xffffffff);
+  }
+  addressSize(): Value {
+    const b = this.b;
+    return b.sub(b.i32(this.long ? 64 : 32), b.op('field.8u', [], REC_ADDRESS_SHIFT));
+  }
+}

@@ -1,0 +1,356 @@
+import { StateError } from '../../base/errors.ts';
+import type { Plain } from '../../base/plain.ts';
+import type { SegmentState, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
+import type { InterruptInput } from '../../wiring/interrupt-input.ts';
+import type { SystemBus } from '../../wiring/system-bus.ts';
+import {
+  BREAKPOINTS_ARMED, BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CR0, CR2, CR3, CR4, EFER, EFLAGS,
+  EVENTS, FAULT_PENDING, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_JUMP, LEAVE_NEXT,
+  LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
+  SHADOW, STATE_BYTES, VCPU_INDEX, WAIT_SIPI,
+} from '../../isa/x86/state/layout.ts';
+import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
+import { REC_COUNT, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
+import type { EngineModules } from '../modules.ts';
+import { instantiateRuntime } from '../runtime-module.ts';
+import type { HostFunctions, Runtime } from '../runtime-module.ts';
+import { CodeCache } from './code-cache.ts';
+
+export interface InterpreterOptions {
+  readonly modules: EngineModules;
+  /** The machine's linear memory, laid out as memory/layout.ts says. */
+  readonly memory: WebAssembly.Memory;
+  readonly bus: SystemBus;
+  readonly interrupts: InterruptInput;
+  /** The time stamp counter before the guest's own offset, in ticks. */
+  readonly hostTsc: () => bigint;
+  readonly random32: () => number;
+  /** Number of this vCPU, 0 to 63: decides where its block lies. */
+  readonly index: number;
+}
+
+const FLAG_TF = 0x100;
+const FLAG_IF = 0x200;
+const SEGMENT_NAMES = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const;
+
+/** A vCPU on the interpreter. */
+export function createInterpreter(options: InterpreterOptions): Interpreter {
+  return new Interpreter(options);
+}
+
+export class Interpreter implements Vcpu {
+  readonly stateName = 'vcpu-x86';
+  readonly stateVersion = 1;
+  readonly #cpu: number;
+  readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #runtime: Runtime;
+  readonly #enter: (cpu: number, record: number) => number;
+  readonly #interrupts: InterruptInput;
+  readonly #cache: CodeCache;
+  readonly #counts = { port: 0, mmio: 0, halt: 0, budget: 0 };
+  #exitRequested = false;
+
+  constructor(options: InterpreterOptions) {
+    this.#cpu = VCPU_BASE + options.index * VCPU_STRIDE;
+    this.#view = new DataView(options.memory.buffer);
+    this.#bytes = new Uint8Array(options.memory.buffer);
+    this.#interrupts = options.interrupts;
+    const counts = this.#counts;
+    const { bus, interrupts } = options;
+    const host: HostFunctions = {
+      readPort: (port, size) => {
+        counts.port++;
+        return bus.readPort(port, size);
+      },
+      writePort: (port, size, value) => {
+        counts.port++;
+        bus.writePort(port, size, value >>> 0);
+      },
+      readMmio: (address, size) => {
+        counts.mmio++;
+        return bus.readMmio(address, size);
+      },
+      writeMmio: (address, size, value) => {
+        counts.mmio++;
+        bus.writeMmio(address, size, value >>> 0);
+      },
+      codeWritten: (page, offset, length) => this.#cache.written(page, offset, length),
+      hostTsc: options.hostTsc,
+      random32: options.random32,
+      interruptPending: () => (interrupts.pending() ? 1 : 0),
+      acknowledgeInterrupt: () => interrupts.acknowledge(),
+      takeNmi: () => (interrupts.takeNmi() ? 1 : 0),
+      readTaskPriority: () => interrupts.readTaskPriority(),
+      writeTaskPriority: (value) => interrupts.writeTaskPriority(value),
+      readApicMsr: (index) => interrupts.readMsr(index >>> 0),
+      writeApicMsr: (index, value) => interrupts.writeMsr(index >>> 0, value),
+    };
+    this.#runtime = instantiateRuntime(options.modules.runtime, options.memory, this.#cpu, host);
+    const instance = new WebAssembly.Instance(options.modules.interpreter, { env: { memory: options.memory }, runtime: this.#runtime.functions });
+    this.#enter = instance.exports['enter'] as (cpu: number, record: number) => number;
+    this.#cache = new CodeCache(options.memory, this.#cpu, this.#runtime, options.modules.handlers);
+    this.#view.setUint32(this.#cpu + VCPU_INDEX, options.index, true);
+    this.reset();
+  }
+
+  reset(): void {
+    const index = this.#u32(VCPU_INDEX);
+    const retired = this.instructions;
+    this.#bytes.fill(0, this.#cpu, this.#cpu + STATE_BYTES);
+    this.#setU32(VCPU_INDEX, index);
+    this.#view.setBigUint64(this.#cpu + INSTRUCTIONS, BigInt(retired), true);
+    this.#runtime.call('resetVcpu');
+    this.#cache.clear();
+    if (index !== 0) this.#setU32(WAIT_SIPI, 1);
+  }
+
+  start(state: VcpuStart): void {
+    const names = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'] as const;
+    names.forEach((name, i) => {
+      const value = state.gpr?.[name];
+      if (value !== undefined) this.#setU64(GPR + i * 8, value);
+    });
+    for (const [value, offset] of [[state.cr0, CR0], [state.cr3, CR3], [state.cr4, CR4], [state.efer, EFER]] as const) {
+      if (value !== undefined) this.#setU64(offset, value);
+    }
+    if (state.gdtr !== undefined) {
+      this.#setU64(GDTR_BASE, state.gdtr.base);
+      this.#setU32(GDTR_LIMIT, state.gdtr.limit);
+    }
+    if (state.idtr !== undefined) {
+      this.#setU64(IDTR_BASE, state.idtr.base);
+      this.#setU32(IDTR_LIMIT, state.idtr.limit);
+    }
+    SEGMENT_NAMES.forEach((name, i) => {
+      const segment = state.segments?.[name];
+      if (segment !== undefined) this.#setSegment(i, segment);
+    });
+    if (state.rflags !== undefined) this.#runtime.call('writeFlags', Number(state.rflags & 0x3fffffn), 0x3fffff);
+    this.#setU64(RIP, state.rip);
+    this.#setU32(CPL, (this.#u32(SEGMENTS + SEG_SS * SEGMENT_BYTES + SEG_ATTRIBUTES) >> 5) & 3);
+    this.#refresh();
+  }
+
+  /** Recomputes everything that is derived from architectural state. */
+  #refresh(): void {
+    for (let i = 0; i < 6; i++) this.#runtime.call('updateSegmentCache', i);
+    this.#runtime.call('updateMode');
+    this.#runtime.call('updateTlbBase');
+    this.#runtime.call('flushTlb');
+    this.#cache.clear();
+  }
+
+  run(budget: number): VcpuExit {
+    this.#setU32(BUDGET, budget);
+    this.#setU32(BUDGET_START, budget);
+    const exit = this.#loop();
+    this.#view.setBigUint64(this.#cpu + INSTRUCTIONS, BigInt(this.instructions), true);
+    this.#setU32(BUDGET_START, 0);
+    this.#setU32(BUDGET, 0);
+    return exit;
+  }
+
+  #loop(): VcpuExit {
+    const cpu = this.#cpu;
+    const view = this.#view;
+    for (;;) {
+      if (this.#exitRequested) {
+        this.#exitRequested = false;
+        return 'requested';
+      }
+      let single = false;
+      let link = this.#u32(LINK_FROM);
+      this.#setU32(LINK_FROM, 0);
+      if (this.#u32(SHADOW) !== 0) {
+        this.#setU32(SHADOW, 0);
+        single = true;
+      } else {
+        const taken = this.#takeEvents();
+        if (taken === 'shutdown') return 'shutdown';
+        if (taken === 'delivered') link = 0;
+        if (this.#u32(HALTED) !== 0 || this.#u32(WAIT_SIPI) !== 0) {
+          this.#counts.halt++;
+          return 'halt';
+        }
+      }
+      this.#setU32(EVENTS, 0);
+      const trap = (this.#u32(EFLAGS) & FLAG_TF) !== 0;
+      const remaining = view.getInt32(cpu + BUDGET, true);
+      if (remaining <= 0 && !single) {
+        this.#counts.budget++;
+        return 'budget';
+      }
+      if (trap || this.#u32(BREAKPOINTS_ARMED) !== 0) single = true;
+
+      const record = single ? this.#cache.findSingle() : this.#cache.find(link);
+      let code: number;
+      if (record === 0) code = LEAVE_FAULT;
+      else if (!single) code = this.#enter(cpu, record);
+      else {
+        // With no budget every way out of the instruction leaves the block.
+        view.setInt32(cpu + BUDGET, 0, true);
+        code = this.#enter(cpu, record);
+        view.setInt32(cpu + BUDGET, remaining + view.getInt32(cpu + BUDGET, true), true);
+      }
+      if (this.#leave(code, record === 0)) return 'shutdown';
+      if (trap && code !== LEAVE_FAULT && this.#runtime.call('deliverTrap') === LEAVE_SHUTDOWN) return 'shutdown';
+    }
+  }
+
+  /** Settles the instruction pointer and the count after leaving a block; true: the processor has shut down. */
+  #leave(code: number, fetchFault: boolean): boolean {
+    switch (code) {
+      case LEAVE_JUMP:
+      case LEAVE_STALE:
+      case LEAVE_BUDGET:
+        return false;
+      case LEAVE_FAULT:
+        if (!fetchFault) this.#settle(false);
+        return this.#deliverFault();
+      case LEAVE_RESUME:
+        this.#countDown(0);
+        return false;
+      case LEAVE_NEXT:
+        this.#settle(true);
+        return false;
+      case LEAVE_HALT:
+        this.#settle(true);
+        this.#setU32(HALTED, 1);
+        return false;
+      case LEAVE_SHUTDOWN:
+        return true;
+      default:
+        throw new Error(`interpreter left a block with code ${code}`);
+    }
+  }
+
+  /** RIP of the instruction at RECORD, or of the one behind it when it completed. */
+  #settle(completed: boolean): void {
+    const record = this.#u32(RECORD);
+    const offset = this.#view.getUint16(record + REC_PAGE_OFFSET, true) + (completed ? this.#view.getUint8(record + REC_LENGTH) : 0);
+    let rip = this.#u64(IP_BASE) + BigInt(offset);
+    if ((this.#u32(MODE) & MODE_CODE_MASK) !== MODE_CODE64) rip &= 0xffffffffn;
+    this.#setU64(RIP, rip);
+    this.#countDown(completed ? 0 : 1);
+  }
+
+  #countDown(short: number): void {
+    const done = this.#view.getUint8(this.#u32(RECORD) + REC_COUNT) - short;
+    this.#view.setInt32(this.#cpu + BUDGET, this.#view.getInt32(this.#cpu + BUDGET, true) - done, true);
+  }
+
+  #deliverFault(): boolean {
+    this.#add64(COUNT_EXCEPTIONS);
+    return this.#runtime.call('deliverFault') === LEAVE_SHUTDOWN;
+  }
+
+  /** Non-maskable and maskable interrupts, when the guest can take them. */
+  #takeEvents(): 'none' | 'delivered' | 'shutdown' {
+    if (this.#interrupts.takeNmi()) {
+      this.#setU32(HALTED, 0);
+      return this.#runtime.call('deliverNmi') === LEAVE_SHUTDOWN ? 'shutdown' : 'delivered';
+    }
+    if ((this.#u32(EFLAGS) & FLAG_IF) === 0 || !this.#interrupts.pending()) return 'none';
+    this.#setU32(HALTED, 0);
+    const vector = this.#interrupts.acknowledge();
+    if (vector < 0) return 'none';
+    this.#add64(COUNT_INTERRUPTS);
+    return this.#runtime.call('deliverInterrupt', vector) === LEAVE_SHUTDOWN ? 'shutdown' : 'delivered';
+  }
+
+  requestExit(): void {
+    this.#exitRequested = true;
+    // Blocks look at the budget only: what is left is given back by the count of retired instructions.
+    const left = this.#view.getInt32(this.#cpu + BUDGET, true);
+    if (left > 0) {
+      this.#setU32(BUDGET_START, this.#u32(BUDGET_START) - left);
+      this.#setU32(BUDGET, 0);
+    }
+  }
+
+  get halted(): boolean {
+    return this.#u32(HALTED) !== 0 || this.#u32(WAIT_SIPI) !== 0;
+  }
+
+  get instructions(): number {
+    const done = this.#u32(BUDGET_START) - this.#view.getInt32(this.#cpu + BUDGET, true);
+    return Number(this.#view.getBigUint64(this.#cpu + INSTRUCTIONS, true)) + done;
+  }
+
+  exitCounts(): Readonly<Record<string, number>> {
+    return {
+      ...this.#counts,
+      exception: this.#count64(COUNT_EXCEPTIONS),
+      interrupt: this.#count64(COUNT_INTERRUPTS),
+      tlbMiss: this.#count64(COUNT_TLB_MISSES),
+      codeInvalidation: this.#count64(COUNT_CODE_INVALIDATIONS),
+      ...this.#cache.counts(),
+    };
+  }
+
+  registers(): VcpuRegisters {
+    const segment = (i: number): SegmentState => {
+      const at = SEGMENTS + i * SEGMENT_BYTES;
+      return { selector: this.#u32(at + SEG_SELECTOR), base: this.#u64(at + SEG_BASE), limit: this.#u32(at + SEG_LIMIT), attributes: this.#u32(at + SEG_ATTRIBUTES) };
+    };
+    return {
+      gpr: Array.from({ length: 16 }, (_, i) => this.#u64(GPR + i * 8)),
+      rip: this.#u64(RIP),
+      rflags: BigInt(this.#runtime.call('readFlags') >>> 0),
+      segments: Object.fromEntries(SEGMENT_NAMES.map((name, i) => [name, segment(i)])) as VcpuRegisters['segments'],
+      cr0: this.#u64(CR0),
+      cr2: this.#u64(CR2),
+      cr3: this.#u64(CR3),
+      cr4: this.#u64(CR4),
+      efer: this.#u64(EFER),
+    };
+  }
+
+  save(): Plain {
+    // Legal between two `run` calls only: everything is in the block then, nothing in flight.
+    return { state: this.#bytes.slice(this.#cpu, this.#cpu + STATE_BYTES), mode: this.#u32(MODE) };
+  }
+
+  load(state: Plain, version: number): void {
+    if (version !== 1) throw new StateError(`vcpu-x86: version ${version} is unknown, this version reads 1`);
+    const bytes = typeof state === 'object' && state !== null && 'state' in state ? state.state : undefined;
+    if (!(bytes instanceof Uint8Array) || bytes.length !== STATE_BYTES) throw new StateError(`vcpu-x86: state must be ${STATE_BYTES} bytes`);
+    const index = this.#u32(VCPU_INDEX);
+    this.#bytes.set(bytes, this.#cpu);
+    this.#setU32(VCPU_INDEX, index);
+    this.#setU32(FAULT_PENDING, 0);
+    this.#setU32(LINK_FROM, 0);
+    this.#setU32(RECORD, 0);
+    this.#setU32(CPL, this.#u32(CPL) & 3);
+    this.#runtime.call('sanitizeState');
+    this.#refresh();
+  }
+
+  #setSegment(i: number, segment: SegmentState): void {
+    const at = SEGMENTS + i * SEGMENT_BYTES;
+    this.#setU64(at + SEG_BASE, segment.base);
+    this.#setU32(at + SEG_LIMIT, segment.limit);
+    this.#setU32(at + SEG_ATTRIBUTES, segment.attributes);
+    this.#setU32(at + SEG_SELECTOR, segment.selector);
+    if (i === SEG_CS) this.#setU32(CPL, (segment.attributes >> 5) & 3);
+  }
+  #u32(offset: number): number {
+    return this.#view.getUint32(this.#cpu + offset, true);
+  }
+  #setU32(offset: number, value: number): void {
+    this.#view.setUint32(this.#cpu + offset, value, true);
+  }
+  #u64(offset: number): bigint {
+    return this.#view.getBigUint64(this.#cpu + offset, true);
+  }
+  #setU64(offset: number, value: bigint): void {
+    this.#view.setBigUint64(this.#cpu + offset, BigInt.asUintN(64, value), true);
+  }
+  #add64(offset: number): void {
+    this.#view.setBigUint64(this.#cpu + offset, this.#view.getBigUint64(this.#cpu + offset, true) + 1n, true);
+  }
+  #count64(offset: number): number {
+    return Number(this.#view.getBigUint64(this.#cpu + offset, true));
+  }
+}

@@ -1,0 +1,57 @@
+// Entry to decoded blocks: where the code at RIP lies, and the jump caches that let blocks find one another.
+
+import {
+  CPL, IP_BASE, JUMP_BASE, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_KEYS, MODE, MODE_CODE64, MODE_CODE_MASK, RIP, SEGMENTS, SEGMENT_BYTES,
+  SEG_BASE, SEG_CS, SEG_LIMIT, VECTOR_GP,
+} from "../isa/x86/state/layout.ts";
+import { raiseFault } from "./faults.ts";
+import { translateFetch } from "./paging.ts";
+
+const CS: usize = SEGMENTS + SEG_CS * SEGMENT_BYTES;
+
+/**
+ * Host address of the byte at RIP, with IP_BASE set for the block that begins there; 0 with a fault pending when it
+ * cannot be fetched. Empties the jump cache when it was filled for another mode or code segment base.
+ */
+export function fetchBlock(cpu: usize): u32 {
+  const mode = load<u32>(cpu, MODE);
+  const rip = load<u64>(cpu, RIP);
+  const base = load<u64>(cpu + CS, SEG_BASE);
+  const keys: usize = cpu + (load<u32>(cpu, CPL) == 3 ? 8 : 0);
+  if (load<u32>(keys, JUMP_KEYS) != mode || load<u32>(keys, JUMP_KEYS + 4) != <u32>base) {
+    memory.fill(load<u32>(cpu, JUMP_BASE), 0xff, JUMP_CACHE_SET_BYTES);
+    store<u32>(keys, mode, JUMP_KEYS);
+    store<u32>(keys, <u32>base, JUMP_KEYS + 4);
+  }
+  let linear = rip;
+  if ((mode & MODE_CODE_MASK) != MODE_CODE64) {
+    // Intel SDM 3A, 5.3: the fetch is checked against the code segment's limit.
+    if (<u32>rip > load<u32>(cpu + CS, SEG_LIMIT) || rip > 0xffffffff) {
+      raiseFault(cpu, VECTOR_GP, 1, 0);
+      return 0;
+    }
+    linear = <u64>(<u32>rip + <u32>base);
+  }
+  const host = translateFetch(cpu, linear);
+  if (host == 0) return 0;
+  store<u64>(cpu, rip - (linear & 0xfff), IP_BASE);
+  return host;
+}
+
+/** Host address of the first byte of the page behind the one that RIP's linear address lies in, or 0 with a fault. */
+export function fetchNextPage(cpu: usize): u32 {
+  const rip = load<u64>(cpu, RIP);
+  const code64 = (load<u32>(cpu, MODE) & MODE_CODE_MASK) == MODE_CODE64;
+  const linear = code64 ? rip : <u64>(<u32>rip + <u32>load<u64>(cpu + CS, SEG_BASE));
+  const next = (linear | 0xfff) + 1;
+  return translateFetch(cpu, code64 ? next : next & 0xffffffff);
+}
+
+/** Remembers the block at RIP for jumps. */
+export function rememberBlock(cpu: usize, record: u32): void {
+  const rip = load<u64>(cpu, RIP);
+  if (rip == u64.MAX_VALUE) return; // the mark of an empty entry
+  const entry: usize = load<u32>(cpu, JUMP_BASE) + (<u32>rip & (JUMP_CACHE_ENTRIES - 1)) * JUMP_CACHE_ENTRY_BYTES;
+  store<u64>(entry, rip);
+  store<u32>(entry, record, 8);
+}
