@@ -2,131 +2,150 @@
 // page-crossing accesses, device memory, pages with decoded code.
 
 import {
-  CPL, CR0, EFLAGS, FAULT_PENDING, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_FAST_READ, SEG_FAST_WRITE, SEG_LIMIT, SEG_SS, STACK_MASK,
-  TLB_ADDEND, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_READ, TLB_WRITE, VECTOR_AC, VECTOR_GP, VECTOR_SS,
+  BREAKPOINTS_ARMED, CPL, CR0, EFLAGS, LEAVE_FAULT, MODE, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, SEGMENTS, SEGMENT_BYTES,
+  SEG_ATTRIBUTES, SEG_FAST_READ, SEG_FAST_WRITE, SEG_LIMIT, SEG_SS, STACK_MASK, TLB, TLB_ADDEND, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_READ,
+  TLB_SET_BYTES, TLB_SET_KERNEL, TLB_SET_USER, TLB_WRITE, VECTOR_AC, VECTOR_GP, VECTOR_SS,
 } from "../isa/x86/state/layout.ts";
-import { PAGE_FLAGS, PAGE_FLAG_CODE, RAM_BASE, REGION_KIND_RAM } from "../memory/layout.ts";
+import { REGION_KIND_RAM } from "../memory/layout.ts";
+import { noteAccess } from "./breakpoints.ts";
 import { raiseFault } from "./faults.ts";
-import { codeWritten, readMmio, writeMmio } from "./host.ts";
-import { ACCESS_READ, ACCESS_WRITE, foundHost, foundKind, foundPhysical, translate } from "./paging.ts";
+import { hostLoad, hostStore } from "./host-elements.ts";
+import { readMmio, writeMmio } from "./host.ts";
+import { ACCESS_READ, ACCESS_WRITE } from "./page-walk.ts";
+import { currentSet, foundHost, foundKind, foundPhysical, translateIn } from "./paging.ts";
+import { afterWrite } from "./physical.ts";
 
 const CR0_AM: u64 = 0x40000;
 const FLAG_AC: u32 = 0x40000;
+const FLAG_VM: u32 = 0x20000;
 
-// @ts-ignore: decorator
-@inline function isUser(cpu: usize): bool {
-  return load<u32>(cpu, CPL) == 3;
+/** Part of an access that the bus takes at once: naturally aligned, at most 4 bytes. */
+function busPart(physical: u64, bytes: u32): u32 {
+  const aligned: u32 = 1 << ctz<u32>(<u32>physical | 4);
+  let part: u32 = aligned;
+  while (part > bytes) part >>= 1;
+  return part;
 }
 
 function readBus(physical: u64, bytes: u32): u64 {
-  if (bytes == 8) return <u64><u32>readMmio(<f64>physical, 4) | (<u64><u32>readMmio(<f64>(physical + 4), 4) << 32);
-  return <u64><u32>readMmio(<f64>physical, bytes);
-}
-
-function writeBus(physical: u64, bytes: u32, value: u64): void {
-  if (bytes == 8) {
-    writeMmio(<f64>physical, 4, <i32>value);
-    writeMmio(<f64>(physical + 4), 4, <i32>(value >> 32));
-  } else writeMmio(<f64>physical, bytes, <i32>value);
-}
-
-function readHost(host: usize, bytes: u32): u64 {
-  if (bytes == 1) return load<u8>(host);
-  if (bytes == 2) return load<u16>(host);
-  if (bytes == 4) return load<u32>(host);
-  return load<u64>(host);
-}
-
-function writeHost(host: usize, bytes: u32, value: u64, kind: u32, physical: u64): void {
-  if (kind != REGION_KIND_RAM) {
-    writeBus(physical, bytes, value);
-    return;
-  }
-  if (bytes == 1) store<u8>(host, <u8>value);
-  else if (bytes == 2) store<u16>(host, <u16>value);
-  else if (bytes == 4) store<u32>(host, <u32>value);
-  else store<u64>(host, value);
-  const page = (<u32>host - RAM_BASE) >> 12;
-  if ((load<u8>(PAGE_FLAGS + page) & PAGE_FLAG_CODE) != 0) codeWritten(page, <u32>host & 0xfff, bytes);
-}
-
-/** Alignment check for user code (SDM 3A, 6.15, #AC). */
-function misaligned(cpu: usize, linear: u64, bytes: u32): bool {
-  if ((<u32>linear & (bytes - 1)) == 0 || !isUser(cpu)) return false;
-  if ((load<u64>(cpu, CR0) & CR0_AM) == 0 || (load<u32>(cpu, EFLAGS) & FLAG_AC) == 0) return false;
-  raiseFault(cpu, VECTOR_AC, 1, 0);
-  return true;
-}
-
-/** Reads 1 to 8 bytes; 0 with a fault pending. `access` WRITE: the right to write is checked as well. */
-function readSlow(cpu: usize, linear: u64, bytes: u32, access: i32, user: bool): u64 {
-  if (user && misaligned(cpu, linear, bytes)) return 0;
-  const inPage: u32 = 0x1000 - (<u32>linear & 0xfff);
-  if (inPage >= bytes) {
-    if (!translate(cpu, linear, access, user)) return 0;
-    return foundHost == 0 ? readBus(foundPhysical, bytes) : readHost(foundHost, bytes);
-  }
-  // Both pages are translated before either is read.
-  if (!translate(cpu, linear, access, user)) return 0;
-  const firstHost = foundHost;
-  const firstPhysical = foundPhysical;
-  if (!translate(cpu, linear + inPage, access, user)) return 0;
-  const secondHost = foundHost;
-  const secondPhysical = foundPhysical;
   let value: u64 = 0;
-  for (let i: u32 = 0; i < bytes; i++) {
-    let byte: u64;
-    if (i < inPage) byte = firstHost == 0 ? readBus(firstPhysical + i, 1) : load<u8>(firstHost + i);
-    else byte = secondHost == 0 ? readBus(secondPhysical + i - inPage, 1) : load<u8>(secondHost + i - inPage);
-    value |= byte << (i << 3);
+  for (let done: u32 = 0; done < bytes; ) {
+    const part = busPart(physical + done, bytes - done);
+    const read = <u64><u32>readMmio(<f64>(physical + done), part) & (u64.MAX_VALUE >> (64 - (<u64>part << 3)));
+    value |= read << (<u64>done << 3);
+    done += part;
   }
   return value;
 }
 
-function writeSlow(cpu: usize, linear: u64, bytes: u32, value: u64, user: bool): void {
-  if (user && misaligned(cpu, linear, bytes)) return;
-  const inPage: u32 = 0x1000 - (<u32>linear & 0xfff);
-  if (!translate(cpu, linear, ACCESS_WRITE, user)) return;
-  if (inPage >= bytes) {
-    if (foundHost == 0) writeBus(foundPhysical, bytes, value);
-    else writeHost(foundHost, bytes, value, foundKind, foundPhysical);
-    return;
-  }
-  const firstHost = foundHost;
-  const firstPhysical = foundPhysical;
-  const firstKind = foundKind;
-  if (!translate(cpu, linear + inPage, ACCESS_WRITE, user)) return;
-  const secondHost = foundHost;
-  const secondPhysical = foundPhysical;
-  const secondKind = foundKind;
-  for (let i: u32 = 0; i < bytes; i++) {
-    const byte = (value >> (i << 3)) & 0xff;
-    if (i < inPage) {
-      if (firstHost == 0) writeBus(firstPhysical + i, 1, byte);
-      else writeHost(firstHost + i, 1, byte, firstKind, firstPhysical + i);
-    } else if (secondHost == 0) writeBus(secondPhysical + i - inPage, 1, byte);
-    else writeHost(secondHost + i - inPage, 1, byte, secondKind, secondPhysical + i - inPage);
+function writeBus(physical: u64, bytes: u32, value: u64): void {
+  for (let done: u32 = 0; done < bytes; ) {
+    const part = busPart(physical + done, bytes - done);
+    const piece = (value >> (<u64>done << 3)) & (u64.MAX_VALUE >> (64 - (<u64>part << 3)));
+    writeMmio(<f64>(physical + done), part, <i32>piece);
+    done += part;
   }
 }
 
+/** Bytes inside one page, at its host address or on the bus (host 0). Any number up to 8. */
+function readPart(host: usize, physical: u64, bytes: u32): u64 {
+  if (host == 0) return readBus(physical, bytes);
+  let value: u64 = 0;
+  for (let i: u32 = 0; i < bytes; i++) value |= <u64>load<u8>(host + i) << (<u64>i << 3);
+  return value;
+}
+
+function writePart(host: usize, kind: u32, physical: u64, bytes: u32, value: u64): void {
+  if (kind != REGION_KIND_RAM) {
+    writeBus(physical, bytes, value);
+    return;
+  }
+  for (let i: u32 = 0; i < bytes; i++) store<u8>(host + i, <u8>(value >> (<u64>i << 3)));
+  afterWrite(host, bytes);
+}
+
+/** Alignment check of user code (SDM 3A, 6.15, #AC); false with a fault pending. */
+function inspect(cpu: usize, linear: u64, bytes: u32, set: u32): bool {
+  if (set == TLB_SET_USER && (<u32>linear & (bytes - 1)) != 0 && (load<u64>(cpu, CR0) & CR0_AM) != 0 && (load<u32>(cpu, EFLAGS) & FLAG_AC) != 0) {
+    raiseFault(cpu, VECTOR_AC, 1, 0);
+    return false;
+  }
+  return true;
+}
+
+/** Linear address of the next page's first byte; outside 64-bit code addresses wrap at 4 GiB. */
+function nextPage(cpu: usize, linear: u64): u64 {
+  const next = (linear | 0xfff) + 1;
+  return next == 0x100000000 && (load<u32>(cpu, MODE) & MODE_CODE_MASK) != MODE_CODE64 ? 0 : next;
+}
+
+/** Reads 1, 2, 4 or 8 bytes; 0 with a fault pending. `access` WRITE: the right to write is checked as well. */
+function readSlow(cpu: usize, linear: u64, bytes: u32, access: i32, set: u32): u64 {
+  if (!inspect(cpu, linear, bytes, set)) return 0;
+  const inPage: u32 = 0x1000 - (<u32>linear & 0xfff);
+  if (!translateIn(cpu, linear, access, set)) return 0;
+  // What a write to ROM would go to is not what a read sees.
+  if (access == ACCESS_WRITE && foundKind != REGION_KIND_RAM && !translateIn(cpu, linear, ACCESS_READ, set)) return 0;
+  let value: u64;
+  if (inPage >= bytes) value = foundHost == 0 ? readBus(foundPhysical, bytes) : hostLoad(foundHost, bytes);
+  else {
+    // Both pages are translated before either is read.
+    const host = foundHost;
+    const physical = foundPhysical;
+    const next = nextPage(cpu, linear);
+    if (!translateIn(cpu, next, access, set)) return 0;
+    if (access == ACCESS_WRITE && foundKind != REGION_KIND_RAM && !translateIn(cpu, next, ACCESS_READ, set)) return 0;
+    const nextHost = foundHost;
+    const nextPhysical = foundPhysical;
+    value = readPart(host, physical, inPage) | (readPart(nextHost, nextPhysical, bytes - inPage) << (<u64>inPage << 3));
+  }
+  if (load<u32>(cpu, BREAKPOINTS_ARMED) != 0) noteAccess(cpu, linear, bytes, false);
+  return value;
+}
+
+function writeSlow(cpu: usize, linear: u64, bytes: u32, value: u64, set: u32): void {
+  if (!inspect(cpu, linear, bytes, set)) return;
+  const inPage: u32 = 0x1000 - (<u32>linear & 0xfff);
+  if (!translateIn(cpu, linear, ACCESS_WRITE, set)) return;
+  if (inPage >= bytes) {
+    if (foundKind != REGION_KIND_RAM) writeBus(foundPhysical, bytes, value);
+    else {
+      const host = foundHost;
+      hostStore(host, value, bytes);
+      afterWrite(host, bytes);
+    }
+  } else {
+    const host = foundHost;
+    const physical = foundPhysical;
+    const kind = foundKind;
+    if (!translateIn(cpu, nextPage(cpu, linear), ACCESS_WRITE, set)) return;
+    const nextHost = foundHost;
+    const nextPhysical = foundPhysical;
+    const nextKind = foundKind;
+    writePart(host, kind, physical, inPage, value);
+    writePart(nextHost, nextKind, nextPhysical, bytes - inPage, value >> (<u64>inPage << 3));
+  }
+  if (load<u32>(cpu, BREAKPOINTS_ARMED) != 0) noteAccess(cpu, linear, bytes, true);
+}
+
 // Slow paths of generated code.
-export function slowLoad8(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 1, ACCESS_READ, isUser(cpu)); }
-export function slowLoad16(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 2, ACCESS_READ, isUser(cpu)); }
-export function slowLoad32(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 4, ACCESS_READ, isUser(cpu)); }
-export function slowLoad64(cpu: usize, linear: i64): i64 { return readSlow(cpu, linear, 8, ACCESS_READ, isUser(cpu)); }
-export function slowLoadForWrite8(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 1, ACCESS_WRITE, isUser(cpu)); }
-export function slowLoadForWrite16(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 2, ACCESS_WRITE, isUser(cpu)); }
-export function slowLoadForWrite32(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 4, ACCESS_WRITE, isUser(cpu)); }
-export function slowLoadForWrite64(cpu: usize, linear: i64): i64 { return readSlow(cpu, linear, 8, ACCESS_WRITE, isUser(cpu)); }
-export function slowStore8(cpu: usize, linear: i64, value: i32): void { writeSlow(cpu, linear, 1, <u32>value, isUser(cpu)); }
-export function slowStore16(cpu: usize, linear: i64, value: i32): void { writeSlow(cpu, linear, 2, <u32>value, isUser(cpu)); }
-export function slowStore32(cpu: usize, linear: i64, value: i32): void { writeSlow(cpu, linear, 4, <u32>value, isUser(cpu)); }
-export function slowStore64(cpu: usize, linear: i64, value: i64): void { writeSlow(cpu, linear, 8, value, isUser(cpu)); }
+export function slowLoad8(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 1, ACCESS_READ, currentSet(cpu)); }
+export function slowLoad16(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 2, ACCESS_READ, currentSet(cpu)); }
+export function slowLoad32(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 4, ACCESS_READ, currentSet(cpu)); }
+export function slowLoad64(cpu: usize, linear: i64): i64 { return readSlow(cpu, linear, 8, ACCESS_READ, currentSet(cpu)); }
+export function slowLoadForWrite8(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 1, ACCESS_WRITE, currentSet(cpu)); }
+export function slowLoadForWrite16(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 2, ACCESS_WRITE, currentSet(cpu)); }
+export function slowLoadForWrite32(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 4, ACCESS_WRITE, currentSet(cpu)); }
+export function slowLoadForWrite64(cpu: usize, linear: i64): i64 { return readSlow(cpu, linear, 8, ACCESS_WRITE, currentSet(cpu)); }
+export function slowStore8(cpu: usize, linear: i64, value: i32): void { writeSlow(cpu, linear, 1, <u32>value, currentSet(cpu)); }
+export function slowStore16(cpu: usize, linear: i64, value: i32): void { writeSlow(cpu, linear, 2, <u32>value, currentSet(cpu)); }
+export function slowStore32(cpu: usize, linear: i64, value: i32): void { writeSlow(cpu, linear, 4, <u32>value, currentSet(cpu)); }
+export function slowStore64(cpu: usize, linear: i64, value: i64): void { writeSlow(cpu, linear, 8, value, currentSet(cpu)); }
 export function slowStore128(cpu: usize, linear: i64, low: i64, high: i64): void {
-  if (probeLinear(cpu, linear, 16, 1, <i32>isUser(cpu)) != 0) return;
-  writeSlow(cpu, linear, 8, low, isUser(cpu));
-  if (load<u32>(cpu, FAULT_PENDING) != 0) return;
-  writeSlow(cpu, <u64>linear + 8, 8, high, isUser(cpu));
+  // Both halves are checked before either is written.
+  if (!inspect(cpu, linear, 8, currentSet(cpu)) || probe(cpu, linear, 16, ACCESS_WRITE, currentSet(cpu)) != 0) return;
+  writeSlow(cpu, linear, 8, low, currentSet(cpu));
+  writeSlow(cpu, <u64>linear + 8, 8, high, currentSet(cpu));
 }
 
 /** Host address when the access hits the TLB, else 0. */
@@ -139,39 +158,39 @@ export function slowStore128(cpu: usize, linear: i64, low: i64, high: i64): void
 // With the current privilege's rights.
 export function loadLinear8(cpu: usize, linear: u64): u32 {
   const host = hit(cpu, linear, 1, TLB_READ);
-  return host != 0 ? load<u8>(host) : <u32>readSlow(cpu, linear, 1, ACCESS_READ, isUser(cpu));
+  return host != 0 ? load<u8>(host) : <u32>readSlow(cpu, linear, 1, ACCESS_READ, currentSet(cpu));
 }
 export function loadLinear16(cpu: usize, linear: u64): u32 {
   const host = hit(cpu, linear, 2, TLB_READ);
-  return host != 0 ? load<u16>(host) : <u32>readSlow(cpu, linear, 2, ACCESS_READ, isUser(cpu));
+  return host != 0 ? load<u16>(host) : <u32>readSlow(cpu, linear, 2, ACCESS_READ, currentSet(cpu));
 }
 export function loadLinear32(cpu: usize, linear: u64): u32 {
   const host = hit(cpu, linear, 4, TLB_READ);
-  return host != 0 ? load<u32>(host) : <u32>readSlow(cpu, linear, 4, ACCESS_READ, isUser(cpu));
+  return host != 0 ? load<u32>(host) : <u32>readSlow(cpu, linear, 4, ACCESS_READ, currentSet(cpu));
 }
 export function loadLinear64(cpu: usize, linear: u64): u64 {
   const host = hit(cpu, linear, 8, TLB_READ);
-  return host != 0 ? load<u64>(host) : readSlow(cpu, linear, 8, ACCESS_READ, isUser(cpu));
+  return host != 0 ? load<u64>(host) : readSlow(cpu, linear, 8, ACCESS_READ, currentSet(cpu));
 }
 export function storeLinear8(cpu: usize, linear: u64, value: u32): void {
   const host = hit(cpu, linear, 1, TLB_WRITE);
   if (host != 0) store<u8>(host, <u8>value);
-  else writeSlow(cpu, linear, 1, value, isUser(cpu));
+  else writeSlow(cpu, linear, 1, value, currentSet(cpu));
 }
 export function storeLinear16(cpu: usize, linear: u64, value: u32): void {
   const host = hit(cpu, linear, 2, TLB_WRITE);
   if (host != 0) store<u16>(host, <u16>value);
-  else writeSlow(cpu, linear, 2, value, isUser(cpu));
+  else writeSlow(cpu, linear, 2, value, currentSet(cpu));
 }
 export function storeLinear32(cpu: usize, linear: u64, value: u32): void {
   const host = hit(cpu, linear, 4, TLB_WRITE);
   if (host != 0) store<u32>(host, value);
-  else writeSlow(cpu, linear, 4, value, isUser(cpu));
+  else writeSlow(cpu, linear, 4, value, currentSet(cpu));
 }
 export function storeLinear64(cpu: usize, linear: u64, value: u64): void {
   const host = hit(cpu, linear, 8, TLB_WRITE);
   if (host != 0) store<u64>(host, value);
-  else writeSlow(cpu, linear, 8, value, isUser(cpu));
+  else writeSlow(cpu, linear, 8, value, currentSet(cpu));
 }
 /** A value of 2, 4 or 8 bytes. */
 export function loadLinear(cpu: usize, linear: u64, bytes: u32): u64 {
@@ -185,16 +204,47 @@ export function storeLinear(cpu: usize, linear: u64, bytes: u32, value: u64): vo
 }
 
 // As supervisor whatever the privilege: descriptor tables and task state (SDM 3A, 4.6.1, implicit accesses).
-export function loadSystem(cpu: usize, linear: u64, bytes: u32): u64 { return readSlow(cpu, linear, bytes, ACCESS_READ, false); }
-export function storeSystem(cpu: usize, linear: u64, bytes: u32, value: u64): void { writeSlow(cpu, linear, bytes, value, false); }
+// @ts-ignore: decorator
+@inline function systemHit(cpu: usize, linear: u64, bytes: u32, tag: usize): usize {
+  const entry: usize = cpu + TLB + TLB_SET_KERNEL * TLB_SET_BYTES + (<u32>(linear >> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
+  return load<u64>(entry + tag) == ((linear + bytes - 1) & ~0xfff) ? <usize>(<u32>linear + load<u32>(entry, TLB_ADDEND)) : 0;
+}
+/** 1, 2, 4 or 8 bytes. */
+export function loadSystem(cpu: usize, linear: u64, bytes: u32): u64 {
+  const host = systemHit(cpu, linear, bytes, TLB_READ);
+  return host != 0 ? hostLoad(host, bytes) : readSlow(cpu, linear, bytes, ACCESS_READ, TLB_SET_KERNEL);
+}
+export function storeSystem(cpu: usize, linear: u64, bytes: u32, value: u64): void {
+  const host = systemHit(cpu, linear, bytes, TLB_WRITE);
+  if (host != 0) hostStore(host, value, bytes);
+  else writeSlow(cpu, linear, bytes, value, TLB_SET_KERNEL);
+}
+export function loadSystem8(cpu: usize, linear: u64): u32 { return <u32>loadSystem(cpu, linear, 1); }
+export function loadSystem16(cpu: usize, linear: u64): u32 { return <u32>loadSystem(cpu, linear, 2); }
+export function loadSystem32(cpu: usize, linear: u64): u32 { return <u32>loadSystem(cpu, linear, 4); }
+export function loadSystem64(cpu: usize, linear: u64): u64 { return loadSystem(cpu, linear, 8); }
+export function storeSystem8(cpu: usize, linear: u64, value: u32): void { storeSystem(cpu, linear, 1, value); }
+export function storeSystem16(cpu: usize, linear: u64, value: u32): void { storeSystem(cpu, linear, 2, value); }
+export function storeSystem32(cpu: usize, linear: u64, value: u32): void { storeSystem(cpu, linear, 4, value); }
+export function storeSystem64(cpu: usize, linear: u64, value: u64): void { storeSystem(cpu, linear, 8, value); }
 
-/** Checks that `bytes` bytes may be read or written; 0, else LEAVE_FAULT with the fault pending. */
-export function probeLinear(cpu: usize, linear: i64, bytes: i32, write: i32, user: i32): i32 {
-  const access = write != 0 ? ACCESS_WRITE : ACCESS_READ;
-  if (!translate(cpu, linear, access, user != 0)) return 1;
-  const last = <u64>linear + bytes - 1;
-  if ((last ^ <u64>linear) >> 12 != 0 && !translate(cpu, last, access, user != 0)) return 1;
+function probe(cpu: usize, linear: u64, bytes: u32, access: i32, set: u32): i32 {
+  let left: i64 = bytes;
+  while (left > 0) {
+    if (!translateIn(cpu, linear, access, set)) return LEAVE_FAULT;
+    left -= 0x1000 - (<i64>linear & 0xfff);
+    linear = nextPage(cpu, linear);
+  }
   return 0;
+}
+
+/**
+ * Checks that `bytes` bytes may be read or written, with user rights or the supervisor's (implicit ones when CPL is 3). 0, else
+ * LEAVE_FAULT with the fault pending. Sets accessed and dirty flags as the access would.
+ */
+export function probeLinear(cpu: usize, linear: i64, bytes: i32, write: i32, user: i32): i32 {
+  const set: u32 = user != 0 ? TLB_SET_USER : load<u32>(cpu, CPL) == 3 ? TLB_SET_KERNEL : currentSet(cpu);
+  return probe(cpu, linear, bytes, write != 0 ? ACCESS_WRITE : ACCESS_READ, set);
 }
 
 const ATTRIBUTE_UNUSABLE: u32 = 0x10000;
@@ -206,20 +256,20 @@ const ATTRIBUTE_UNUSABLE: u32 = 0x10000;
 export function checkSegment(cpu: usize, index: i32, offset: i32, bytes: i32, write: i32): i32 {
   const segment: usize = cpu + SEGMENTS + index * SEGMENT_BYTES;
   const attributes = load<u32>(segment, SEG_ATTRIBUTES);
-  const limit = load<u32>(segment, SEG_LIMIT);
+  const limit: u64 = load<u32>(segment, SEG_LIMIT);
   const vector = index == SEG_SS ? VECTOR_SS : VECTOR_GP;
-  const type = attributes & 15;
-  const code = (type & 8) != 0;
-  if ((attributes & ATTRIBUTE_UNUSABLE) != 0) return raiseFault(cpu, vector, 1, 0);
-  if (write != 0 ? code || (type & 2) == 0 : code && (type & 2) == 0) return raiseFault(cpu, vector, 1, 0);
-  const first = <u32>offset;
+  const code = (attributes & 8) != 0;
+  const first: u64 = <u32>offset;
   const last = first + <u32>bytes - 1;
-  let inside: bool;
-  if (!code && (type & 4) != 0) {
-    const upper: u32 = (attributes & 0x4000) != 0 ? 0xffffffff : 0xffff;
-    inside = first > limit && last <= upper && last >= first;
-  } else inside = last <= limit && last >= first || limit == 0xffffffff;
-  return inside ? 0 : raiseFault(cpu, vector, 1, 0);
+  let allowed: bool;
+  if (!code && (attributes & 4) != 0) allowed = first > limit && last <= ((attributes & 0x4000) != 0 ? <u64>0xffffffff : 0xffff);
+  else allowed = last <= limit || limit == 0xffffffff; // in a flat segment addresses wrap
+  // Types mean nothing in real-address and virtual-8086 mode.
+  if ((load<u32>(cpu, MODE) & (MODE_REAL | MODE_V86)) == 0) {
+    if ((attributes & ATTRIBUTE_UNUSABLE) != 0) allowed = false;
+    if (write != 0 ? code || (attributes & 2) == 0 : code && (attributes & 2) == 0) allowed = false;
+  }
+  return allowed ? 0 : raiseFault(cpu, vector, 1, 0);
 }
 
 /** Recomputes the quick-check fields of a segment register, and for SS the stack mask. */
@@ -227,11 +277,11 @@ export function updateSegmentCache(cpu: usize, index: u32): void {
   const segment: usize = cpu + SEGMENTS + index * SEGMENT_BYTES;
   const attributes = load<u32>(segment, SEG_ATTRIBUTES);
   const limit = load<u32>(segment, SEG_LIMIT);
-  const type = attributes & 15;
-  const code = (type & 8) != 0;
+  const typed = (load<u64>(cpu, CR0) & 1) != 0 && (load<u32>(cpu, EFLAGS) & FLAG_VM) == 0;
+  const code = (attributes & 8) != 0;
   let fast: u32 = 0;
-  if ((attributes & ATTRIBUTE_UNUSABLE) == 0 && (code || (type & 4) == 0)) fast = limit >= 15 ? limit - 15 : 0;
-  store<u32>(segment, code && (type & 2) == 0 ? 0 : fast, SEG_FAST_READ);
-  store<u32>(segment, code || (type & 2) == 0 ? 0 : fast, SEG_FAST_WRITE);
+  if ((code || (attributes & 4) == 0) && !(typed && (attributes & ATTRIBUTE_UNUSABLE) != 0)) fast = limit >= 15 ? limit - 15 : 0;
+  store<u32>(segment, typed && code && (attributes & 2) == 0 ? 0 : fast, SEG_FAST_READ);
+  store<u32>(segment, typed && (code || (attributes & 2) == 0) ? 0 : fast, SEG_FAST_WRITE);
   if (index == SEG_SS) store<u32>(cpu, (attributes & 0x4000) != 0 ? 0xffffffff : 0xffff, STACK_MASK);
 }

@@ -1,297 +1,221 @@
-// Linear to physical to host addresses: page walks of every mode (Intel SDM 3A, chapter 4) and the software TLB.
+// The software TLB: linear to host addresses, filled from page walks (isa/x86/state/layout.ts, TLB).
 
 import {
-  BREAKPOINTS_ARMED, COUNT_TLB_MISSES, CPL, CR0, CR3, CR4, EFER, EFLAGS, JUMP_BASE, JUMP_CACHE, JUMP_CACHE_SETS, JUMP_CACHE_SET_BYTES, PHYSICAL_MASK, TLB, TLB_ADDEND, TLB_BASE,
-  TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_FETCH, TLB_INVALID, TLB_RAM_PAGE, TLB_READ, TLB_SETS, TLB_SET_BYTES, TLB_SET_KERNEL, TLB_SET_KERNEL_AC, TLB_SET_USER, TLB_WRITE,
+  BREAKPOINTS_ARMED, CODE_PAGES, CODE_PAGES_BYTES, COUNT_TLB_MISSES, CPL, CR0, CR4, EFER, EFLAGS, JUMP_BASE, JUMP_CACHE, JUMP_CACHE_SETS, JUMP_CACHE_SET_BYTES,
+  LOCAL_KERNEL_CODE, PDPTES_LOADED, RBP, RECORD, RSP, TLB, TLB_ADDEND, TLB_BASE, TLB_EMPTY, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_FETCH, TLB_INVALID,
+  TLB_PAGE_GLOBAL, TLB_PAGE_LARGE, TLB_PAGE_MASK, TLB_PAGE_WRITABLE, TLB_RAM_PAGE, TLB_READ, TLB_SETS, TLB_SET_BYTES, TLB_SET_KERNEL, TLB_SET_KERNEL_AC,
+  TLB_SET_USER, TLB_WRITE, VECTOR_GP, VECTOR_SS,
 } from "../isa/x86/state/layout.ts";
-import {
-  PAGE_FLAGS, RAM_BASE, REGIONS, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_PAGES,
-} from "../memory/layout.ts";
-import { raiseGeneralProtection, raisePageFault } from "./faults.ts";
+import { REC_BASE } from "../isa/x86/decode/record.ts";
+import { PAGE_FLAGS, RAM_BASE, REGION_KIND_RAM } from "../memory/layout.ts";
+import { raiseFault, raiseGeneralProtection } from "./faults.ts";
+import { ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE, NO_TRANSLATION, mayFetch, mayRead, mayWrite, walk, walkDirty, walkGlobal, walkPageBits } from "./page-walk.ts";
+import { hostOfPhysical, regionKind } from "./physical.ts";
 
-export const ACCESS_READ: i32 = 0;
-export const ACCESS_WRITE: i32 = 1;
-export const ACCESS_FETCH: i32 = 2;
-
-const CR0_PG: u64 = 0x80000000;
-const CR0_WP: u64 = 0x10000;
 const CR0_AM: u64 = 0x40000;
-const CR4_PSE: u64 = 0x10;
-const CR4_PAE: u64 = 0x20;
-const CR4_SMEP: u64 = 0x100000;
 const CR4_SMAP: u64 = 0x200000;
 const EFER_LMA: u64 = 0x400;
-const EFER_NXE: u64 = 0x800;
 const FLAG_AC: u32 = 0x40000;
+const PAGE: u64 = ~0xfff;
 
-const P: u64 = 1;
-const RW: u64 = 2;
-const US: u64 = 4;
-const A: u64 = 0x20;
-const D: u64 = 0x40;
-const PS: u64 = 0x80;
-const NX: u64 = 0x8000000000000000;
+/** Linear addresses that parts of large pages in the TLB span: INVLPG inside looks at all entries. */
+let largeFirst: u64 = u64.MAX_VALUE;
+let largeLast: u64 = 0;
 
-/** What a walk found besides the physical address. */
-let walkWritable: bool = false;
-let walkUser: bool = false;
-let walkExecutable: bool = false;
-let walkDirty: bool = false;
-
-export const NO_TRANSLATION: u64 = u64.MAX_VALUE;
-
-/** Host address of a physical page and its kind; 0 when nothing but the bus is there. */
-let regionKind: u32 = 0;
-function hostOfPhysical(physical: u64): u32 {
-  const page = <u32>(physical >> 12);
-  if (physical >> 44 != 0) return 0;
-  const count = load<u32>(REGIONS);
-  for (let i: u32 = 0; i < count; i++) {
-    const region: usize = REGIONS + 16 + i * REGION_BYTES;
-    const first = load<u32>(region, REGION_FIRST_PAGE);
-    if (page - first < load<u32>(region, REGION_PAGES)) {
-      regionKind = load<u32>(region, REGION_KIND);
-      return load<u32>(region, REGION_HOST) + ((page - first) << 12) + (<u32>physical & 0xfff);
-    }
-  }
-  return 0;
+// @ts-ignore: decorator
+@inline function entryOf(cpu: usize, linear: u64, set: u32): usize {
+  return cpu + TLB + set * TLB_SET_BYTES + (<u32>(linear >> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
 }
 
-function loadPhysical32(physical: u64): u32 {
-  const host: usize = hostOfPhysical(physical);
-  return host == 0 ? 0xffffffff : load<u32>(host);
-}
-function loadPhysical64(physical: u64): u64 {
-  const host: usize = hostOfPhysical(physical);
-  return host == 0 ? u64.MAX_VALUE : load<u64>(host);
-}
-function storePhysical32(physical: u64, value: u32): void {
-  const host: usize = hostOfPhysical(physical);
-  if (host != 0 && regionKind == REGION_KIND_RAM) store<u32>(host, value);
-}
-
-function fail(cpu: usize, linear: u64, access: i32, user: bool, present: u32, reserved: u32): u64 {
-  let error = present | (reserved << 3);
-  if (access == ACCESS_WRITE) error |= 2;
-  if (user) error |= 4;
-  if (access == ACCESS_FETCH && ((load<u64>(cpu, EFER) & EFER_NXE) != 0 && (load<u64>(cpu, CR4) & CR4_PAE) != 0 || (load<u64>(cpu, CR4) & CR4_SMEP) != 0)) error |= 16;
-  raisePageFault(cpu, linear, error);
-  return NO_TRANSLATION;
-}
-
-/**
- * Walks the page tables for one access and checks its rights; sets accessed and dirty bits. Returns the physical
- * address, or NO_TRANSLATION with a page fault pending.
- */
-function walk(cpu: usize, linear: u64, access: i32, user: bool): u64 {
-  const cr0 = load<u64>(cpu, CR0);
-  const mask = load<u64>(cpu, PHYSICAL_MASK);
-  if ((cr0 & CR0_PG) == 0) {
-    walkWritable = walkUser = walkExecutable = walkDirty = true;
-    return linear & 0xffffffff & mask;
-  }
-  const cr4 = load<u64>(cpu, CR4);
-  const efer = load<u64>(cpu, EFER);
-  const pae = (cr4 & CR4_PAE) != 0;
-  const long = (efer & EFER_LMA) != 0;
-  const nxe = (efer & EFER_NXE) != 0;
-  let table = load<u64>(cpu, CR3);
-  let rights: u64 = RW | US;
-  let noExecute: u64 = 0;
-  let entry: u64 = 0;
-  let address: u64 = 0;
-  let pageBits: u64 = 12;
-  let frame: u64 = 0;
-
-  if (!pae) {
-    address = (table & 0xfffff000) + (((linear >> 22) & 0x3ff) << 2);
-    entry = loadPhysical32(address & mask);
-    if ((entry & P) == 0) return fail(cpu, linear, access, user, 0, 0);
-    if ((entry & PS) != 0 && (cr4 & CR4_PSE) != 0) {
-      // PSE-36: bits 13 to 20 are physical bits 32 to 39; bit 21 is reserved.
-      if ((entry & 0x200000) != 0) return fail(cpu, linear, access, user, 1, 1);
-      frame = (entry & 0xffc00000) | (((entry >> 13) & 0xff) << 32);
-      pageBits = 22;
-      rights &= entry;
-    } else {
-      rights &= entry;
-      if ((entry & A) == 0) storePhysical32(address & mask, <u32>(entry | A));
-      address = (entry & 0xfffff000) + (((linear >> 12) & 0x3ff) << 2);
-      entry = loadPhysical32(address & mask);
-      if ((entry & P) == 0) return fail(cpu, linear, access, user, 0, 0);
-      rights &= entry;
-      frame = entry & 0xfffff000;
-    }
-  } else {
-    const physicalBits: u64 = load<u64>(cpu, PHYSICAL_MASK) | 0xfffff; // A20 gates bit 20 only
-    const reservedHigh: u64 = 0x000ffffffffff000 & ~(physicalBits | (1 << 20));
-    let level: i32;
-    let shift: u64;
-    if (long) {
-      level = 4;
-      shift = 39;
-      table &= 0x000ffffffffff000;
-    } else {
-      level = 3;
-      shift = 30;
-      table &= 0xffffffe0;
-    }
-    for (;;) {
-      const indexMask: u64 = level == 3 && !long ? 3 : 0x1ff;
-      address = table + (((linear >> shift) & indexMask) << 3);
-      entry = loadPhysical64(address & mask);
-      if ((entry & P) == 0) return fail(cpu, linear, access, user, 0, 0);
-      const legacyTop = level == 3 && !long;
-      let reserved = (entry & reservedHigh) | (nxe ? 0 : entry & NX);
-      if (!long) reserved |= entry & 0x7ff0000000000000;
-      if (level == 4) reserved |= entry & PS;
-      const large = (entry & PS) != 0 && (level == 2 || (level == 3 && long));
-      if (large) reserved |= entry & ((level == 2 ? 0x1fe000 : 0x3fffe000));
-      if (legacyTop) reserved = entry & (reservedHigh | 0x1e6 | 0xfff0000000000000);
-      if (reserved != 0) return fail(cpu, linear, access, user, 1, 1);
-      if (!legacyTop) {
-        rights &= entry;
-        noExecute |= entry & NX;
-      }
-      if (large) {
-        pageBits = shift;
-        frame = entry & 0x000ffffffffff000 & ~((<u64>1 << shift) - 1);
-        break;
-      }
-      if (level == 1) {
-        frame = entry & 0x000ffffffffff000;
-        break;
-      }
-      if (!legacyTop && (entry & A) == 0) storePhysical32(address & mask, <u32>(entry | A));
-      table = entry & 0x000ffffffffff000;
-      level--;
-      shift -= 9;
-    }
-  }
-
-  const userPage = (rights & US) != 0;
-  const writable = (rights & RW) != 0;
-  const wp = (cr0 & CR0_WP) != 0;
-  let allowed = true;
-  if (user) {
-    allowed = userPage && (access != ACCESS_WRITE || writable) && (access != ACCESS_FETCH || noExecute == 0);
-  } else {
-    if (access == ACCESS_FETCH) allowed = noExecute == 0 && !(userPage && (cr4 & CR4_SMEP) != 0);
-    else {
-      if (userPage && (cr4 & CR4_SMAP) != 0 && (load<u32>(cpu, EFLAGS) & FLAG_AC) == 0) allowed = false;
-      if (access == ACCESS_WRITE && !writable && wp) allowed = false;
-    }
-  }
-  if (!allowed) return fail(cpu, linear, access, user, 1, 0);
-
-  // Accessed always, dirty for a write, in the entry that maps the page (SDM 3A, 4.8).
-  const set = A | (access == ACCESS_WRITE ? D : 0);
-  if ((entry & set) != set) {
-    entry |= set;
-    storePhysical32(address & mask, <u32>entry);
-  }
-  walkDirty = (entry & D) != 0;
-  walkUser = userPage;
-  walkWritable = user ? userPage && writable : writable || !wp;
-  walkExecutable = noExecute == 0 && (user ? userPage : !(userPage && (cr4 & CR4_SMEP) != 0));
-  return (frame | (linear & ((<u64>1 << pageBits) - 1))) & mask;
-}
-
-function isCanonical(linear: u64): bool {
+export function isCanonical(linear: u64): bool {
   return <u64>((<i64>linear << 16) >> 16) == linear;
 }
 
-/** Host address found by `translate` (0: MMIO), physical address, and whether writes must be reported. */
+/** TLB set with the rights of explicit accesses at the current privilege. */
+// @ts-ignore: decorator
+@inline export function currentSet(cpu: usize): u32 {
+  if (load<u32>(cpu, CPL) == 3) return TLB_SET_USER;
+  return (load<u32>(cpu, EFLAGS) & FLAG_AC) != 0 && (load<u64>(cpu, CR4) & CR4_SMAP) != 0 ? TLB_SET_KERNEL_AC : TLB_SET_KERNEL;
+}
+
+/** Every access has to take the slow path: alignment checks are on (SDM 3A, 6.15, #AC) or data breakpoints are armed. */
+export function looksAtEachAccess(cpu: usize): bool {
+  return load<u32>(cpu, TLB_BASE) == <u32>cpu + TLB_EMPTY;
+}
+
+/** Host address found by `translate` (0: MMIO, its physical address is in foundPhysical), and REGION_KIND_*. */
 export let foundHost: u32 = 0;
 export let foundPhysical: u64 = 0;
 export let foundKind: u32 = 0;
 
 /**
- * Translates one byte's address for an access with user or supervisor rights, and fills the TLB of the rights in use. True
- * with foundHost / foundPhysical set; false with a fault pending.
+ * A non-canonical address is #SS(0) in the stack segment, else #GP(0). Routines are not told the segment: it is taken for a stack
+ * access when the instruction's base register is RSP or RBP, or when it is near RSP (PUSH, CALL and the like).
  */
-export function translate(cpu: usize, linear: u64, access: i32, user: bool): bool {
+function raiseNonCanonical(cpu: usize, linear: u64): void {
+  const record: usize = load<u32>(cpu, RECORD);
+  const base = record == 0 ? 0 : load<u16>(record, REC_BASE);
+  const stack = base == RSP || base == RBP || linear - load<u64>(cpu, RSP) + 128 < 256;
+  raiseFault(cpu, stack ? VECTOR_SS : VECTOR_GP, 1, 0);
+}
+
+/**
+ * Translates one address for an access with the rights of a TLB set, and enters the page there. True with foundHost and the
+ * like set; false with a fault pending.
+ */
+export function translateIn(cpu: usize, linear: u64, access: i32, set: u32): bool {
+  if ((load<u64>(cpu, EFER) & EFER_LMA) == 0) linear &= 0xffffffff;
+  const page = linear & PAGE;
+  const entry = entryOf(cpu, linear, set);
+  if (access == ACCESS_READ ? load<u64>(entry, TLB_READ) == page
+    : access == ACCESS_WRITE && (load<u64>(entry, TLB_READ) == page && (load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_WRITABLE) != 0)) {
+    foundHost = <u32>linear + load<u32>(entry, TLB_ADDEND);
+    foundKind = REGION_KIND_RAM;
+    // The page may have lost the flags that made stores take this way.
+    if (access == ACCESS_WRITE && load<u8>(PAGE_FLAGS + (load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_MASK)) == 0) store<u64>(entry, page, TLB_WRITE);
+    return true;
+  }
   store<u64>(cpu, load<u64>(cpu, COUNT_TLB_MISSES) + 1, COUNT_TLB_MISSES);
-  if (!isCanonical(linear) && (load<u64>(cpu, EFER) & EFER_LMA) != 0) {
-    raiseGeneralProtection(cpu, 0);
+  if (!isCanonical(linear)) {
+    raiseNonCanonical(cpu, linear);
     return false;
   }
-  const physical = walk(cpu, linear, access, user);
+  const physical = walk(cpu, linear, access, set);
   if (physical == NO_TRANSLATION) return false;
   foundPhysical = physical;
   const host = hostOfPhysical(physical);
   foundHost = host;
-  foundKind = host == 0 ? 0 : regionKind;
+  foundKind = regionKind;
   if (host == 0) return true;
 
-  // Fill: each tag only when this entry's rights allow the access without another look.
-  const isUserSet = load<u32>(cpu, CPL) == 3;
-  if (user != isUserSet) return true; // a system access on behalf of user code: not for the user's TLB
-  if (load<u32>(cpu, BREAKPOINTS_ARMED) != 0) return true;
-  if (user && (load<u64>(cpu, CR0) & CR0_AM) != 0 && (load<u32>(cpu, EFLAGS) & FLAG_AC) != 0) return true; // alignment checks
-  const page = linear & ~0xfff;
-  const entry: usize = load<u32>(cpu, TLB_BASE) + (<u32>(linear >> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
-  const ramPage = (host - RAM_BASE) >> 12;
-  const addend = (host & ~0xfff) - <u32>page;
-  const flags = load<u8>(PAGE_FLAGS + ramPage);
-  const same = load<u32>(entry, TLB_ADDEND) == addend;
-  const readable = user ? walkUser : !(walkUser && (load<u64>(cpu, CR4) & CR4_SMAP) != 0 && (load<u32>(cpu, EFLAGS) & FLAG_AC) == 0);
-  const writable = readable && walkWritable && walkDirty && flags == 0 && foundKind == REGION_KIND_RAM;
-  // A fetch right is entered only by a fetch: pages that are never executed cost INVLPG nothing.
-  const keepFetch = same && load<u64>(entry, TLB_FETCH) == page;
-  store<u64>(entry, readable ? page : TLB_INVALID, TLB_READ);
-  store<u64>(entry, writable ? page : TLB_INVALID, TLB_WRITE);
-  store<u64>(entry, walkExecutable && (access == ACCESS_FETCH || keepFetch) ? page : TLB_INVALID, TLB_FETCH);
-  store<u32>(entry, addend, TLB_ADDEND);
+  let ramPage: u32 = (host - RAM_BASE) >> 12;
+  const writable = foundKind == REGION_KIND_RAM && walkDirty && mayWrite(cpu, set);
+  const free = load<u8>(PAGE_FLAGS + ramPage) == 0;
+  if (writable) ramPage |= TLB_PAGE_WRITABLE;
+  if (walkGlobal) ramPage |= TLB_PAGE_GLOBAL;
+  if (walkPageBits != 12) {
+    ramPage |= TLB_PAGE_LARGE;
+    largeFirst = min<u64>(largeFirst, linear & ~((<u64>1 << walkPageBits) - 1));
+    largeLast = max<u64>(largeLast, linear | ((<u64>1 << walkPageBits) - 1));
+  }
+  store<u64>(entry, mayRead(cpu, set) ? page : TLB_INVALID, TLB_READ);
+  store<u64>(entry, writable && free ? page : TLB_INVALID, TLB_WRITE);
+  store<u64>(entry, mayFetch(cpu, set) ? page : TLB_INVALID, TLB_FETCH);
+  store<u32>(entry, (host & ~0xfff) - <u32>page, TLB_ADDEND);
   store<u32>(entry, ramPage, TLB_RAM_PAGE);
   return true;
 }
 
+/** As translateIn, with user rights or with those of the supervisor (an implicit access when CPL is 3). */
+export function translate(cpu: usize, linear: u64, access: i32, user: bool): bool {
+  return translateIn(cpu, linear, access, user ? TLB_SET_USER : load<u32>(cpu, CPL) == 3 ? TLB_SET_KERNEL : currentSet(cpu));
+}
+
+/**
+ * Host address of a byte with the current rights, for work inside its page; 0 when a fault is pending or when the page is on the
+ * bus (for writes: or ROM). After writing, `afterWrite` is due.
+ */
+export function pageHost(cpu: usize, linear: u64, access: i32): usize {
+  const entry: usize = load<u32>(cpu, TLB_BASE) + (<u32>(linear >> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
+  if (load<u64>(entry + <usize>(access == ACCESS_WRITE ? TLB_WRITE : TLB_READ)) == (linear & PAGE)) return <u32>linear + load<u32>(entry, TLB_ADDEND);
+  if (!translateIn(cpu, linear, access, currentSet(cpu))) return 0;
+  return access == ACCESS_WRITE && foundKind != REGION_KIND_RAM ? 0 : foundHost;
+}
+
 /** Host address of the code byte at a linear address, or 0 with a fault pending. */
 export function translateFetch(cpu: usize, linear: u64): u32 {
-  const entry: usize = load<u32>(cpu, TLB_BASE) + (<u32>(linear >> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
-  if (load<u64>(entry, TLB_FETCH) == (linear & ~0xfff)) return <u32>linear + load<u32>(entry, TLB_ADDEND);
-  if (!translate(cpu, linear, ACCESS_FETCH, load<u32>(cpu, CPL) == 3)) return 0;
-  if (foundHost == 0) {
-    // Code in device memory or nowhere: a machine check on hardware at worst; here #GP, so that the guest sees it.
-    raiseGeneralProtection(cpu, 0);
-    return 0;
+  const user = load<u32>(cpu, CPL) == 3;
+  const set: u32 = user ? TLB_SET_USER : TLB_SET_KERNEL;
+  const entry = entryOf(cpu, linear, set);
+  if (load<u64>(entry, TLB_FETCH) != (linear & PAGE)) {
+    if (!translateIn(cpu, linear, ACCESS_FETCH, set)) return 0;
+    if (foundHost == 0) {
+      // Code on the bus: hardware would execute what the device answers; here it is an error the guest sees.
+      raiseGeneralProtection(cpu, 0);
+      return 0;
+    }
   }
-  return foundHost;
+  const bit = <u32>(linear >> 12) & (CODE_PAGES_BYTES * 8 - 1);
+  const byte: usize = cpu + (bit >> 3);
+  store<u8>(byte, load<u8>(byte, CODE_PAGES) | (<u8>1 << <u8>(bit & 7)), CODE_PAGES);
+  if (!user && (load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_GLOBAL) == 0) store<u32>(cpu, 1, LOCAL_KERNEL_CODE);
+  return <u32>linear + load<u32>(entry, TLB_ADDEND);
 }
 
 /** Empties both jump caches. */
 export function flushJumpCaches(cpu: usize): void {
   memory.fill(cpu + JUMP_CACHE, 0xff, JUMP_CACHE_SETS * JUMP_CACHE_SET_BYTES);
+  memory.fill(cpu + CODE_PAGES, 0, CODE_PAGES_BYTES);
+  store<u32>(cpu, 0, LOCAL_KERNEL_CODE);
 }
 
+/** Forgets every translation: CR0, CR4, EFER, memory regions or everything changed. All ones is no page's address. */
 export function flushTlb(cpu: usize): void {
+  memory.fill(cpu + TLB, 0xff, TLB_SETS * TLB_SET_BYTES);
+  memory.fill(cpu + TLB_EMPTY, 0xff, TLB_SET_BYTES);
+  largeFirst = u64.MAX_VALUE;
+  largeLast = 0;
+  store<u32>(cpu, 0, PDPTES_LOADED);
+  flushJumpCaches(cpu);
+  updateTlbBase(cpu);
+}
+
+/** Forgets what a load of CR3 makes invalid: pages that are not global (SDM 3A, 4.10.4.1). */
+export function flushTlbNonGlobal(cpu: usize): void {
   const end: usize = cpu + TLB + TLB_SETS * TLB_SET_BYTES;
   for (let entry: usize = cpu + TLB; entry < end; entry += TLB_ENTRY_BYTES) {
-    store<u64>(entry, TLB_INVALID, TLB_READ);
-    store<u64>(entry, TLB_INVALID, TLB_WRITE);
-    store<u64>(entry, TLB_INVALID, TLB_FETCH);
+    if ((load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_GLOBAL) == 0) invalidate(entry);
   }
-  flushJumpCaches(cpu);
+  store<u32>(cpu, 0, PDPTES_LOADED);
+  // The kernel's own blocks stay when all of them lie in global pages.
+  if (load<u32>(cpu, LOCAL_KERNEL_CODE) != 0) flushJumpCaches(cpu);
+  else memory.fill(cpu + JUMP_CACHE + JUMP_CACHE_SET_BYTES, 0xff, JUMP_CACHE_SET_BYTES);
 }
 
-/** INVLPG: the page's entries of all sets. A large page's other parts are entered one by one, so they go too. */
+// @ts-ignore: decorator
+@inline function invalidate(entry: usize): void {
+  store<u64>(entry, TLB_INVALID, TLB_READ);
+  store<u64>(entry, TLB_INVALID, TLB_WRITE);
+  store<u64>(entry, TLB_INVALID, TLB_FETCH);
+}
+
+/** INVLPG: forgets the page that an address lies in, all of it when it is a large one (SDM 3A, 4.10.4.1). */
 export function flushPage(cpu: usize, linear: u64): void {
-  for (let set: u32 = 0; set < <u32>TLB_SETS; set++) {
-    const entry: usize = cpu + TLB + set * TLB_SET_BYTES + (<u32>(linear >> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
-    store<u64>(entry, TLB_INVALID, TLB_READ);
-    store<u64>(entry, TLB_INVALID, TLB_WRITE);
-    store<u64>(entry, TLB_INVALID, TLB_FETCH);
+  for (let set: u32 = 0; set < <u32>TLB_SETS; set++) invalidate(entryOf(cpu, linear, set));
+  const bit = <u32>(linear >> 12) & (CODE_PAGES_BYTES * 8 - 1);
+  let code = (<u32>load<u8>(cpu + (bit >> 3), CODE_PAGES) >> (bit & 7) & 1) != 0;
+  if (linear >= largeFirst && linear <= largeLast) {
+    // Which size the page has is not kept: everything within 1 GiB that came from a large page goes.
+    const end: usize = cpu + TLB + TLB_SETS * TLB_SET_BYTES;
+    for (let entry: usize = cpu + TLB; entry < end; entry += TLB_ENTRY_BYTES) {
+      if ((load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_LARGE) == 0) continue;
+      if (near(entry, TLB_READ, linear) || near(entry, TLB_FETCH, linear)) {
+        if (load<u64>(entry, TLB_FETCH) != TLB_INVALID) code = true;
+        invalidate(entry);
+      }
+    }
+    code = true; // blocks of the large page may outlive its TLB entries
   }
-  flushJumpCaches(cpu);
+  if (code) flushJumpCaches(cpu);
 }
 
-/** Chooses the TLB set and jump cache for the current privilege; call after CPL, CR4.SMAP or EFLAGS.AC changed. */
+// @ts-ignore: decorator
+@inline function near(entry: usize, tag: usize, linear: u64): bool {
+  return (load<u64>(entry + tag) ^ linear) >> 30 == 0;
+}
+
+/**
+ * Chooses the TLB set and the jump cache in use: due after CPL, CR4.SMAP, EFLAGS.AC, CR0.AM or the data breakpoints changed.
+ */
 export function updateTlbBase(cpu: usize): void {
   const user = load<u32>(cpu, CPL) == 3;
-  let set: u32 = user ? TLB_SET_USER : TLB_SET_KERNEL;
-  if (!user && (load<u64>(cpu, CR4) & CR4_SMAP) != 0 && (load<u32>(cpu, EFLAGS) & FLAG_AC) != 0) set = TLB_SET_KERNEL_AC;
-  store<u32>(cpu, <u32>cpu + TLB + set * TLB_SET_BYTES, TLB_BASE);
+  const aligned = user && (load<u64>(cpu, CR0) & CR0_AM) != 0 && (load<u32>(cpu, EFLAGS) & FLAG_AC) != 0;
+  let base: u32 = TLB + currentSet(cpu) * TLB_SET_BYTES;
+  if (aligned || load<u32>(cpu, BREAKPOINTS_ARMED) != 0) {
+    base = TLB_EMPTY;
+    memory.fill(cpu + TLB_EMPTY, 0xff, TLB_SET_BYTES);
+  }
+  store<u32>(cpu, <u32>cpu + base, TLB_BASE);
   store<u32>(cpu, <u32>cpu + JUMP_CACHE + (user ? JUMP_CACHE_SET_BYTES : 0), JUMP_BASE);
 }
 
@@ -299,6 +223,6 @@ export function updateTlbBase(cpu: usize): void {
 export function clearWriteTags(cpu: usize, ramPage: u32): void {
   const end: usize = cpu + TLB + TLB_SETS * TLB_SET_BYTES;
   for (let entry: usize = cpu + TLB; entry < end; entry += TLB_ENTRY_BYTES) {
-    if (load<u32>(entry, TLB_RAM_PAGE) == ramPage) store<u64>(entry, TLB_INVALID, TLB_WRITE);
+    if ((load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_MASK) == ramPage) store<u64>(entry, TLB_INVALID, TLB_WRITE);
   }
 }

@@ -1,17 +1,21 @@
-// String instructions, single and repeated (Intel SDM 1, 7.3.9; 2, the instructions' pages).
+// String instructions (Intel SDM 2A/2B, MOVS, STOS, LODS, CMPS, SCAS, INS, OUTS, REP): element by element with
+// everything checked, or the elements inside one page of source and destination at a time.
 
 import {
-  BUDGET, EFLAGS, EVENTS, FAULT_PENDING, FLAGS_CARRY, FLAGS_RESULT, LEAVE_RESUME, RAX, RCX, RDI, RDX, RIP, RSI, SEG_BASE, SEG_ES, SEG_FAST_READ, SEG_FAST_WRITE,
-  TLB_ADDEND, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_READ, TLB_WRITE,
+  BREAKPOINTS_ARMED, BUDGET, CPL, EFLAGS, EVENTS, FAULT_PENDING, FLAGS_CARRY, FLAGS_RESULT, LEAVE_FAULT, LEAVE_RESUME, MODE, MODE_CODE64, MODE_CODE_MASK,
+  RAX, RCX, RDI, RDX, RIP, RSI, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FAST_READ, SEG_FAST_WRITE, SEG_FS, ZERO,
 } from "../isa/x86/state/layout.ts";
-import { FLAG_DF } from "./flags.ts";
+import { FLAG_DF, FLAG_TF } from "./flags.ts";
+import { copyElements, fillElements, hostLoad } from "./host-elements.ts";
 import { readPort, writePort } from "./host.ts";
 import { checkSegment, loadLinear, probeLinear, storeLinear } from "./memory.ts";
+import { ACCESS_READ, ACCESS_WRITE } from "./page-walk.ts";
+import { looksAtEachAccess, pageHost } from "./paging.ts";
+import { afterWrite } from "./physical.ts";
 import { checkPort } from "./ports.ts";
 import { currentIp } from "./position.ts";
-import { isCode64, segment } from "./segments.ts";
-import { CPL } from "../isa/x86/state/layout.ts";
 
+// STRING_OPERATIONS of isa/x86/routines/strings.ts.
 const MOVS: i32 = 0;
 const STOS: i32 = 1;
 const LODS: i32 = 2;
@@ -20,190 +24,210 @@ const SCAS: i32 = 4;
 const INS: i32 = 5;
 const OUTS: i32 = 6;
 
-/** Iterations between two looks at the budget. */
-const SLICE: u64 = 4096;
+const ONCE: i32 = 0;
+/** REP, or REPE for CMPS and SCAS. */
+const REP: i32 = 1;
 
-function addressMask(size: i32): u64 {
-  return size == 64 ? u64.MAX_VALUE : size == 32 ? 0xffffffff : 0xffff;
+/** Elements that count as one instruction of the budget: a page of bytes is 256. */
+const ELEMENTS_PER_INSTRUCTION: u32 = 16;
+
+// Operands of the comparison made last.
+let compareX: u64 = 0;
+let compareY: u64 = 0;
+
+// @ts-ignore: decorator
+@inline function faulted(cpu: usize): bool {
+  return load<u32>(cpu, FAULT_PENDING) != 0;
 }
 
-/** Writes a register the way the address size does: 16 bits keep the rest, 32 clear the upper half. */
-function setRegister(cpu: usize, offset: usize, value: u64, size: i32): void {
-  if (size == 16) store<u16>(cpu + offset, <u16>value);
-  else if (size == 32) store<u64>(cpu + offset, value & 0xffffffff);
-  else store<u64>(cpu + offset, value);
+// @ts-ignore: decorator
+@inline function isCode64(cpu: usize): bool {
+  return (load<u32>(cpu, MODE) & MODE_CODE_MASK) == MODE_CODE64;
 }
 
-/** Linear address of an element; checks the segment outside 64-bit code. Sets a fault when it may not be reached. */
-function element(cpu: usize, index: u32, offset: u64, bytes: i32, write: i32): u64 {
-  const at = segment(cpu, index);
-  if (isCode64(cpu)) return index >= 4 ? load<u64>(at, SEG_BASE) + offset : offset;
-  const fast = load<u32>(at + <usize>(write != 0 ? SEG_FAST_WRITE : SEG_FAST_READ));
-  if (<u32>offset >= fast) checkSegment(cpu, index, <i32>offset, bytes, write);
-  return <u64>(<u32>load<u64>(at, SEG_BASE) + <u32>offset);
+/** Linear address of an element, limits checked outside 64-bit code; may leave a fault pending. */
+function linearOf(cpu: usize, segment: u32, offset: u64, size: u32, write: i32): u64 {
+  const base = load<u64>(cpu + segment, SEG_BASE);
+  if (isCode64(cpu)) return base + offset;
+  const fast = write != 0 ? load<u32>(cpu + segment, SEG_FAST_WRITE) : load<u32>(cpu + segment, SEG_FAST_READ);
+  if (<u32>offset >= fast) checkSegment(cpu, (segment - SEGMENTS) / SEGMENT_BYTES, <i32>offset, size, write);
+  return <u64>(<u32>base + <u32>offset);
 }
 
-/** Host address when the byte is in the TLB for this access, else 0. */
-function hostOf(cpu: usize, linear: u64, tag: usize): usize {
-  const entry: usize = load<u32>(cpu, TLB_BASE) + (<u32>(linear >> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
-  return load<u64>(entry + tag) == (linear & ~0xfff) ? <usize>(<u32>linear + load<u32>(entry, TLB_ADDEND)) : 0;
+/** Adds to a register as the address size says: 16 bits keep the rest, 32 clear the upper half. */
+function advance(cpu: usize, register: usize, mask: u64, delta: i64): void {
+  const value = load<u64>(cpu + register) + delta;
+  if (mask == 0xffff) store<u16>(cpu + register, <u16>value);
+  else store<u64>(cpu + register, value & mask);
 }
 
-function compareFlags(cpu: usize, a: u64, b: u64, bytes: i32): void {
-  const shift: u64 = 64 - bytes * 8;
-  const r = a - b;
-  const borrow = (~a & b) | ((~a | b) & r);
-  store<u64>(cpu, <u64>(<i64>(r << shift) >> <i64>shift), FLAGS_RESULT);
-  store<u64>(cpu, ((borrow << shift) & 0xc000000000000000) | (borrow & 8), FLAGS_CARRY);
+/** CMP's flags for compareX - compareY (state/layout.ts, FLAGS_RESULT). */
+function setCompareFlags(cpu: usize, size: u32): void {
+  const shift: u64 = 64 - (size << 3);
+  const x = compareX;
+  const y = compareY;
+  const r = x - y;
+  const borrows = (~x & y) | ((~x | y) & r);
+  store<i64>(cpu, <i64>(r << shift) >> shift, FLAGS_RESULT);
+  store<u64>(cpu, ((borrows << shift) & 0xc000000000000000) | (borrows & 8), FLAGS_CARRY);
 }
 
-/** Forward elements that are in both pages and need no further check: how many can be done at once. */
-function run(offset: u64, linear: u64, count: u64, bytes: i32, mask: u64): u64 {
-  let n = (0x1000 - (linear & 0xfff)) / bytes;
-  const left = (mask - offset) / bytes; // before the offset wraps
-  if (n > left) n = left;
-  return n > count ? count : n;
+function accumulator(cpu: usize, size: u32): u64 {
+  return load<u64>(cpu, RAX) & (u64.MAX_VALUE >> (64 - (<u64>size << 3)));
+}
+
+/** One element: 0, or LEAVE_FAULT with nothing changed. */
+function one(cpu: usize, operation: i32, size: u32, mask: u64, source: u32, destination: u32): i32 {
+  const delta: i64 = (load<u32>(cpu, EFLAGS) & FLAG_DF) != 0 ? -(<i64>size) : <i64>size;
+  const reads = operation == MOVS || operation == LODS || operation == CMPS || operation == OUTS;
+  const port = load<u16>(cpu, RDX);
+  if (operation >= INS) {
+    const code = checkPort(cpu, port, size);
+    if (code != 0) return code;
+  }
+  let value: u64 = 0;
+  if (reads) {
+    const linear = linearOf(cpu, source, load<u64>(cpu, RSI) & mask, size, 0);
+    if (faulted(cpu)) return LEAVE_FAULT;
+    value = loadLinear(cpu, linear, size);
+    if (faulted(cpu)) return LEAVE_FAULT;
+  }
+  if (operation == MOVS || operation == STOS || operation == INS) {
+    const linear = linearOf(cpu, destination, load<u64>(cpu, RDI) & mask, size, 1);
+    if (faulted(cpu)) return LEAVE_FAULT;
+    if (operation == STOS) value = load<u64>(cpu, RAX);
+    else if (operation == INS) {
+      // What a port gives is gone once read: the store must not fail after it.
+      if (probeLinear(cpu, linear, size, 1, <i32>(load<u32>(cpu, CPL) == 3)) != 0) return LEAVE_FAULT;
+      value = <u64><u32>readPort(port, size);
+    }
+    storeLinear(cpu, linear, size, value);
+    if (faulted(cpu)) return LEAVE_FAULT;
+  } else if (operation == CMPS || operation == SCAS) {
+    const linear = linearOf(cpu, destination, load<u64>(cpu, RDI) & mask, size, 0);
+    if (faulted(cpu)) return LEAVE_FAULT;
+    const other = loadLinear(cpu, linear, size);
+    if (faulted(cpu)) return LEAVE_FAULT;
+    compareX = operation == CMPS ? value : accumulator(cpu, size);
+    compareY = other;
+    setCompareFlags(cpu, size);
+  } else if (operation == OUTS) writePort(port, size, <i32>value);
+  else if (size == 1) store<u8>(cpu, <u8>value, RAX);
+  else if (size == 2) store<u16>(cpu, <u16>value, RAX);
+  else store<u64>(cpu, value, RAX);
+
+  if (reads) advance(cpu, RSI, mask, delta);
+  if (operation != LODS && operation != OUTS) advance(cpu, RDI, mask, delta);
+  return 0;
+}
+
+/** How many elements from an offset on lie in its page, do not wrap and need no further segment check. */
+function reach(cpu: usize, segment: u32, offset: u64, mask: u64, size: u32, write: bool, down: bool): u64 {
+  const inPage = <u64>((<u32>load<u64>(cpu + segment, SEG_BASE) + <u32>offset) & 0xfff);
+  if (inPage + size > 0x1000) return 0;
+  let n: u64;
+  if (down) n = min<u64>(inPage / size, offset / size) + 1;
+  else n = min<u64>((0x1000 - inPage) / size, (mask - offset) / size);
+  if (!isCode64(cpu)) {
+    const fast: u64 = write ? load<u32>(cpu + segment, SEG_FAST_WRITE) : load<u32>(cpu + segment, SEG_FAST_READ);
+    if (offset >= fast) return 0;
+    if (!down) n = min<u64>(n, (fast - 1 - offset) / size + 1);
+  }
+  return n;
 }
 
 /**
- * One string instruction. `op`: MOVS STOS LODS CMPS SCAS INS OUTS; `bytes` per element; address size in bits; segment of the
- * source (its index); `repeat`: 0 once, 1 REP / REPE, 2 REPNE. Registers follow every element done; when the budget runs out in the
- * middle, execution resumes at the instruction itself. 0 when it is finished.
+ * As many elements of a repeated MOVS, STOS, CMPS, SCAS as can be done at host addresses, at most `count`. Returns how many
+ * were done; 0 when the next one needs `one`, or when a fault is pending.
  */
-export function stringOperation(cpu: usize, op: i32, bytes: i32, addressSize: i32, source: i32, repeat: i32): i32 {
-  const mask = addressMask(addressSize);
-  const backward = (load<u32>(cpu, EFLAGS) & FLAG_DF) != 0;
-  const step: u64 = backward ? -(<u64>bytes) : <u64>bytes;
-  const sourceSegment = <u32>source;
-  if (op >= INS && checkPort(cpu, load<u32>(cpu, RDX) & 0xffff, bytes) != 0) return 1;
-  let budget: u64 = SLICE;
-  while (true) {
-    let count = load<u64>(cpu, RCX) & mask;
-    if (repeat != 0 && count == 0) return 0;
-    const si = load<u64>(cpu, RSI) & mask;
-    const di = load<u64>(cpu, RDI) & mask;
-    let a: u64 = 0;
-    let b: u64 = 0;
-    if (op == MOVS) {
-      const from = element(cpu, sourceSegment, si, bytes, 0);
-      const to = element(cpu, SEG_ES, di, bytes, 1);
-      if (load<u32>(cpu, FAULT_PENDING) != 0) return 1;
-      if (repeat != 0 && !backward) {
-        const hostFrom = hostOf(cpu, from, TLB_READ);
-        const hostTo = hostOf(cpu, to, TLB_WRITE);
-        if (hostFrom != 0 && hostTo != 0) {
-          let n = run(si, from, count, bytes, mask);
-          n = run(di, to, n, bytes, mask);
-          if (!isCode64(cpu) && n > 1) {
-            // Segment limits hold for the whole run or it goes element by element.
-            if (<u32>(si + n * bytes) > load<u32>(segment(cpu, sourceSegment), SEG_FAST_READ) || <u32>(di + n * bytes) > load<u32>(segment(cpu, SEG_ES), SEG_FAST_WRITE)) n = 0;
-          }
-          const length = <usize>(n * bytes);
-          if (n > 1 && (hostTo <= hostFrom || hostTo >= hostFrom + length)) {
-            memory.copy(hostTo, hostFrom, length);
-            setRegister(cpu, RSI, si + length, addressSize);
-            setRegister(cpu, RDI, di + length, addressSize);
-            setRegister(cpu, RCX, count - n, addressSize);
-            if (count == n) return 0;
-            store<i32>(cpu, load<i32>(cpu, BUDGET) - <i32>(n >> 3), BUDGET);
-            if (load<i32>(cpu, BUDGET) < 0) return resume(cpu);
-            continue;
-          }
-        }
-      }
-      const value = loadLinear(cpu, from, bytes);
-      if (load<u32>(cpu, FAULT_PENDING) != 0) return 1;
-      storeLinear(cpu, to, bytes, value);
-    } else if (op == STOS) {
-      const to = element(cpu, SEG_ES, di, bytes, 1);
-      if (load<u32>(cpu, FAULT_PENDING) != 0) return 1;
-      const value = load<u64>(cpu, RAX);
-      if (repeat != 0 && !backward) {
-        const host = hostOf(cpu, to, TLB_WRITE);
-        if (host != 0) {
-          let n = run(di, to, count, bytes, mask);
-          if (!isCode64(cpu) && <u32>(di + n * bytes) > load<u32>(segment(cpu, SEG_ES), SEG_FAST_WRITE)) n = 0;
-          if (n > 1) {
-            fill(host, value, n, bytes);
-            setRegister(cpu, RDI, di + n * bytes, addressSize);
-            setRegister(cpu, RCX, count - n, addressSize);
-            if (count == n) return 0;
-            store<i32>(cpu, load<i32>(cpu, BUDGET) - <i32>(n >> 3), BUDGET);
-            if (load<i32>(cpu, BUDGET) < 0) return resume(cpu);
-            continue;
-          }
-        }
-      }
-      storeLinear(cpu, to, bytes, value);
-    } else if (op == LODS) {
-      const from = element(cpu, sourceSegment, si, bytes, 0);
-      if (load<u32>(cpu, FAULT_PENDING) != 0) return 1;
-      a = loadLinear(cpu, from, bytes);
-    } else if (op == CMPS) {
-      const from = element(cpu, sourceSegment, si, bytes, 0);
-      const to = element(cpu, SEG_ES, di, bytes, 0);
-      if (load<u32>(cpu, FAULT_PENDING) != 0) return 1;
-      a = loadLinear(cpu, from, bytes);
-      if (load<u32>(cpu, FAULT_PENDING) != 0) return 1;
-      b = loadLinear(cpu, to, bytes);
-    } else if (op == SCAS) {
-      const to = element(cpu, SEG_ES, di, bytes, 0);
-      if (load<u32>(cpu, FAULT_PENDING) != 0) return 1;
-      b = loadLinear(cpu, to, bytes);
-      a = load<u64>(cpu, RAX);
-      if (bytes < 8) a &= ((<u64>1 << (bytes * 8)) - 1);
-    } else if (op == INS) {
-      const to = element(cpu, SEG_ES, di, bytes, 1);
-      if (load<u32>(cpu, FAULT_PENDING) != 0) return 1;
-      // The destination is checked first: a port read has effects that cannot be taken back.
-      if (probeLinear(cpu, to, bytes, 1, <i32>(load<u32>(cpu, CPL) == 3)) != 0) return 1;
-      storeLinear(cpu, to, bytes, <u64><u32>readPort(load<u32>(cpu, RDX) & 0xffff, bytes));
-    } else {
-      const from = element(cpu, sourceSegment, si, bytes, 0);
-      if (load<u32>(cpu, FAULT_PENDING) != 0) return 1;
-      a = loadLinear(cpu, from, bytes);
-      if (load<u32>(cpu, FAULT_PENDING) != 0) return 1;
-      writePort(load<u32>(cpu, RDX) & 0xffff, bytes, <i32>a);
-    }
-    if (load<u32>(cpu, FAULT_PENDING) != 0) return 1;
-
-    if (op == MOVS || op == LODS || op == CMPS || op == OUTS) setRegister(cpu, RSI, si + step, addressSize);
-    if (op == MOVS || op == STOS || op == CMPS || op == SCAS || op == INS) setRegister(cpu, RDI, di + step, addressSize);
-    if (op == LODS) {
-      if (bytes == 1) store<u8>(cpu, <u8>a, RAX);
-      else if (bytes == 2) store<u16>(cpu, <u16>a, RAX);
-      else store<u64>(cpu, a, RAX);
-    }
-    if (op == CMPS || op == SCAS) compareFlags(cpu, a, b, bytes);
-    if (repeat == 0) return 0;
-    count--;
-    setRegister(cpu, RCX, count, addressSize);
-    if (count == 0) return 0;
-    if ((op == CMPS || op == SCAS) && (a == b) != (repeat == 1)) return 0;
-    if (--budget == 0) {
-      budget = SLICE;
-      store<i32>(cpu, load<i32>(cpu, BUDGET) - <i32>SLICE, BUDGET);
-      if (load<i32>(cpu, BUDGET) < 0) return resume(cpu);
-    }
-    // Port transfers may have made an interrupt pending or asked for an exit.
-    if (op >= INS && load<i32>(cpu, BUDGET) <= 0) return resume(cpu);
+function many(cpu: usize, operation: i32, size: u32, mask: u64, source: u32, destination: u32, count: u64, repeat: i32): u64 {
+  const down = (load<u32>(cpu, EFLAGS) & FLAG_DF) != 0;
+  const writes = operation == MOVS || operation == STOS;
+  const reads = operation == MOVS || operation == CMPS;
+  const to = load<u64>(cpu, RDI) & mask;
+  const from = load<u64>(cpu, RSI) & mask;
+  let n = min<u64>(count, reach(cpu, destination, to, mask, size, writes, down));
+  if (reads) n = min<u64>(n, reach(cpu, source, from, mask, size, false, down));
+  if (n < 2) return 0;
+  let fromHost: usize = 0;
+  if (reads) {
+    fromHost = pageHost(cpu, linearOf(cpu, source, from, size, 0), ACCESS_READ);
+    if (fromHost == 0) return 0;
   }
+  const toHost = pageHost(cpu, linearOf(cpu, destination, to, size, writes ? 1 : 0), writes ? ACCESS_WRITE : ACCESS_READ);
+  if (toHost == 0) return 0;
+  const step: isize = down ? -<isize>size : <isize>size;
+  if (writes) {
+    const lowest = down ? toHost - (<usize>n - 1) * size : toHost;
+    if (operation == MOVS) copyElements(toHost, fromHost, <u32>n, size, down);
+    else fillElements(lowest, load<u64>(cpu, RAX), <u32>n, size);
+    afterWrite(lowest, <u32>n * size);
+  } else {
+    const equalStops = repeat != REP;
+    let x = accumulator(cpu, size);
+    let y: u64 = 0;
+    let done: u64 = 0;
+    let a = fromHost;
+    let b = toHost;
+    do {
+      if (reads) {
+        x = hostLoad(a, size);
+        a += step;
+      }
+      y = hostLoad(b, size);
+      b += step;
+      done++;
+    } while (done < n && (x == y) != equalStops);
+    compareX = x;
+    compareY = y;
+    n = done;
+    setCompareFlags(cpu, size);
+  }
+  if (reads) advance(cpu, RSI, mask, <i64>n * step);
+  advance(cpu, RDI, mask, <i64>n * step);
+  return n;
 }
 
-function resume(cpu: usize): i32 {
+/**
+ * A string instruction (parameters: isa/x86/routines/strings.ts). A repeated one leaves with LEAVE_RESUME at its own RIP
+ * when the budget is used up, an event waits or every element has to be looked at (single step, breakpoints), registers
+ * as after the elements done so far; so it can be interrupted and goes on.
+ */
+export function stringOperation(cpu: usize, operation: i32, size: i32, addressSize: i32, sourceIndex: i32, repeat: i32): i32 {
+  const mask: u64 = u64.MAX_VALUE >> (64 - <u64>addressSize);
+  const code64 = isCode64(cpu);
+  const destination: u32 = code64 ? ZERO : SEGMENTS; // ES:rDI, whatever the prefixes
+  const source: u32 = code64 && sourceIndex < SEG_FS ? ZERO : SEGMENTS + sourceIndex * SEGMENT_BYTES;
+  if (repeat == ONCE) return one(cpu, operation, size, mask, source, destination);
+
+  let count = load<u64>(cpu, RCX) & mask;
+  if (count == 0) return 0;
+  const compares = operation == CMPS || operation == SCAS;
+  const single = (load<u32>(cpu, EFLAGS) & FLAG_TF) != 0 || load<u32>(cpu, BREAKPOINTS_ARMED) != 0;
+  const bulk = (compares || operation == MOVS || operation == STOS) && !single && !looksAtEachAccess(cpu);
+  const flagsResult = load<u64>(cpu, FLAGS_RESULT);
+  const flagsCarry = load<u64>(cpu, FLAGS_CARRY);
+  let work: u32 = 0;
+  do {
+    let done: u64 = 0;
+    if (bulk) done = many(cpu, operation, size, mask, source, destination, count, repeat);
+    if (done == 0) {
+      const code = faulted(cpu) ? LEAVE_FAULT : one(cpu, operation, size, mask, source, destination);
+      if (code != 0) {
+        // A fault leaves the flags as they were before the instruction (SDM 2B, REP).
+        store<u64>(cpu, flagsResult, FLAGS_RESULT);
+        store<u64>(cpu, flagsCarry, FLAGS_CARRY);
+        return code;
+      }
+      done = 1;
+    }
+    count -= done;
+    advance(cpu, RCX, mask, -<i64>done);
+    if (count == 0 || (compares && (compareX == compareY) != (repeat == REP))) return 0;
+    work += <u32>done;
+    store<i32>(cpu, load<i32>(cpu, BUDGET) - <i32>(work / ELEMENTS_PER_INSTRUCTION), BUDGET);
+    work %= ELEMENTS_PER_INSTRUCTION;
+  } while (!single && load<i32>(cpu, BUDGET) > 0 && load<u32>(cpu, EVENTS) == 0);
   store<u64>(cpu, currentIp(cpu), RIP);
-  store<u32>(cpu, 1, EVENTS);
   return LEAVE_RESUME;
-}
-
-function fill(host: usize, value: u64, count: u64, bytes: i32): void {
-  if (bytes == 1) memory.fill(host, <u8>value, <usize>count);
-  else if (value == 0) memory.fill(host, 0, <usize>(count * bytes));
-  else {
-    for (let i: usize = 0; i < <usize>count; i++) {
-      if (bytes == 2) store<u16>(host + i * 2, <u16>value);
-      else if (bytes == 4) store<u32>(host + i * 4, <u32>value);
-      else store<u64>(host + i * 8, value);
-    }
-  }
 }

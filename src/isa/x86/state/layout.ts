@@ -257,3 +257,32 @@ export const VECTOR_MF = 16;
 export const VECTOR_AC = 17;
 export const VECTOR_MC = 18;
 export const VECTOR_XM = 19;
+
+// Identity of the processor, kept in the saved state; src/runtime/cpuid.ts reads it.
+/**
+ * CPUID feature bits to hide, so that all zeros means everything the engine offers. Words (u32): leaf 1 ECX, EDX; leaf 7
+ * EBX, ECX, EDX; leaf 0x80000001 ECX, EDX; leaf 0x80000007 EDX; leaf 6 EAX; the rest unused.
+ */
+export const CPUID_HIDDEN = 2048; // 64 bytes
+/** Processors of the machine (u32); 0 counts as 1. */
+export const CPU_COUNT = 2112;
+/** 1 while PDPTES hold what CR3 pointed to when it was loaded (u32). */
+export const PDPTES_LOADED = 2116;
+/** The four PDPTE registers of PAE paging (Intel SDM 3A, 4.4.1), u64 each. */
+export const PDPTES = 2120;
+/** Non-zero: the kernel's jump cache has blocks of pages that are not global (u32). */
+export const LOCAL_KERNEL_CODE = 2152;
+
+// Flags in TLB_RAM_PAGE above the page number.
+export const TLB_PAGE_MASK = 0xfffff;
+/** Part of a page larger than 4 KiB. */
+export const TLB_PAGE_LARGE = 0x20000000;
+/** Stores are allowed, only the page's flags (PAGE_FLAG_*) keep the write tag invalid. */
+export const TLB_PAGE_WRITABLE = 0x40000000;
+/** Survives a load of CR3. */
+export const TLB_PAGE_GLOBAL = 0x80000000;
+/** A TLB set that is always empty, in use while each access must be looked at: alignment checks, data breakpoints. */
+export const TLB_EMPTY = 0x20000;
+/** One bit per (linear page number mod 4096): code was fetched there since the jump caches were last emptied. */
+export const CODE_PAGES = 0x24000;
+export const CODE_PAGES_BYTES = 512;
