@@ -1,0 +1,49 @@
+import { opcodeRows } from '../opcodes/table.ts';
+import type { OpcodeRow } from '../opcodes/row.ts';
+
+/** No base or index register; RIP as the base. */
+export const NO_REGISTER = -1;
+export const BASE_RIP = 16;
+
+/** A decoded instruction: plain numbers, reused from one decode to the next. */
+export interface Instruction {
+  row: OpcodeRow;
+  rowIndex: number;
+  length: number;
+  codeSize: 16 | 32 | 64;
+  /** Effective operand size in bits. */
+  operandSize: 16 | 32 | 64;
+  addressSize: 16 | 32 | 64;
+  /** A REX prefix was there: SPL, BPL, SIL, DIL instead of AH, CH, DH, BH. */
+  rex: boolean;
+  lock: boolean;
+  /** Last repeat prefix: 0, 0xf2 or 0xf3. */
+  rep: number;
+  /** ModRM fields with their REX bits; `rm` of a memory operand is not meaningful. */
+  mod: number;
+  reg: number;
+  rm: number;
+  /** Register in the opcode's low bits, with REX.B. */
+  opcodeRegister: number;
+  /** The instruction has a memory operand given by ModRM, by moffs or by its nature. */
+  isMemory: boolean;
+  /** Segment of the memory operand (0 ES .. 5 GS), override or default; and whether there was an override. */
+  segment: number;
+  segmentOverride: boolean;
+  base: number;
+  index: number;
+  scale: number;
+  displacement: number;
+  /** Immediate as 64 bits in two halves, extended as the row says; direct branch: displacement. */
+  immediate: number;
+  immediateHigh: number;
+  /** ENTER's level, a far pointer's selector. */
+  immediate2: number;
+}
+
+export function createInstruction(): Instruction {
+  return {
+    row: opcodeRows[0]!, rowIndex: 0, length: 0, codeSize: 64, operandSize: 32, addressSize: 64, rex: false, lock: false, rep: 0, mod: 0, reg: 0, rm: 0, opcodeRegister: 0,
+    isMemory: false, segment: 3, segmentOverride: false, base: NO_REGISTER, index: NO_REGISTER, scale: 0, displacement: 0, immediate: 0, immediateHigh: 0, immediate2: 0,
+  };
+}

@@ -1,0 +1,8 @@
+import { integerRows } from './integer.ts';
+import type { OpcodeRow } from './row.ts';
+import { sseRows } from './sse.ts';
+import { systemRows } from './system.ts';
+import { x87Rows } from './x87.ts';
+
+/** Every row; its place here is the row's number in decoded instructions and in the interpreter's handler table. */
+export const opcodeRows: readonly OpcodeRow[] = [...integerRows, ...systemRows, ...x87Rows, ...sseRows];
