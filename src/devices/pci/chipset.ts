@@ -1,0 +1,96 @@
+import type { ConfigRegister } from './config-space.ts';
+import type { PciBus } from './pci-bus.ts';
+import { RegisterFunction } from './register-function.ts';
+
+export interface PciIdentity {
+  readonly vendor: number;
+  readonly device: number;
+  readonly revision: number;
+  /** Class, subclass and programming interface: 0xCCSSPP. */
+  readonly classCode: number;
+  readonly headerType?: number;
+  /** 1 for INTA# to 4 for INTD#; 0 or missing: the function uses none. */
+  readonly interruptPin?: number;
+  readonly subsystemVendor?: number;
+  readonly subsystem?: number;
+}
+
+/** The predefined header of a type 0 function (PCI Local Bus Specification 3.0, section 6.1). */
+export function pciHeader(identity: PciIdentity): readonly ConfigRegister[] {
+  return [
+    { offset: 0x00, size: 2, reset: identity.vendor },
+    { offset: 0x02, size: 2, reset: identity.device },
+    { offset: 0x04, size: 2, reset: 0, writable: 0x0546 }, // memory, master, parity, SERR#, interrupt disable
+    { offset: 0x06, size: 2, reset: 0x0200, clearable: 0xf900 }, // medium DEVSEL#
+    { offset: 0x08, size: 1, reset: identity.revision },
+    { offset: 0x09, size: 1, reset: identity.classCode },
+    { offset: 0x0a, size: 2, reset: identity.classCode >> 8 },
+    { offset: 0x0c, size: 2, reset: 0, writable: 0xffff }, // cache line size, latency timer
+    { offset: 0x0e, size: 1, reset: identity.headerType ?? 0 },
+    { offset: 0x2c, size: 2, reset: identity.subsystemVendor ?? 0 },
+    { offset: 0x2e, size: 2, reset: identity.subsystem ?? 0 },
+    { offset: 0x3c, size: 1, reset: 0, writable: 0xff },
+    { offset: 0x3d, size: 1, reset: identity.interruptPin ?? 0 },
+  ];
+}
+
+/** Interrupts 10 and 11 serve PCI, level-triggered: the same numbers at the PIC and at the I/O APIC. */
+export const PCI_INTERRUPTS = [10, 11] as const;
+
+/** ISA interrupt and I/O APIC input of a pin (1 for INTA#) of a slot: rotated, so that neighbours do not share. */
+export function pciInterrupt(slot: number, pin: number): number {
+  return PCI_INTERRUPTS[(slot + pin - 1) & 1]!;
+}
+
+/** Intel 82441FX host bridge (data sheet 290549), as far as software of a machine without firmware looks at it. */
+export function hostBridge(): RegisterFunction {
+  return new RegisterFunction({
+    name: 'pci-host-bridge',
+    registers: [
+      ...pciHeader({ vendor: 0x8086, device: 0x1237, revision: 2, classCode: 0x060000 }),
+      // PAM0..PAM6: what lies in C0000h..FFFFFh. Kept, without effect: RAM is everywhere in direct boot.
+      { offset: 0x59, size: 1, reset: 0, writable: 0x30 },
+      { offset: 0x5a, size: 2, reset: 0, writable: 0x3333 },
+      { offset: 0x5c, size: 4, reset: 0, writable: 0x33333333 },
+      { offset: 0x72, size: 1, reset: 0x02, writable: 0x78 }, // SMRAM control
+    ],
+  });
+}
+
+/** Intel 82371SB ISA bridge (data sheet 290550). PIRQ routing is fixed: the registers say what `pciInterrupt` does. */
+export function isaBridge(): RegisterFunction {
+  return new RegisterFunction({
+    name: 'pci-isa-bridge',
+    registers: [
+      ...pciHeader({ vendor: 0x8086, device: 0x7000, revision: 0, classCode: 0x060100, headerType: 0x80 }),
+      { offset: 0x04, size: 2, reset: 0x0007, writable: 0x0008 },
+      { offset: 0x4c, size: 1, reset: 0x4d, writable: 0xff }, // ISA I/O recovery
+      { offset: 0x4e, size: 2, reset: 0x0003, writable: 0xffff }, // X-bus chip select
+      { offset: 0x60, size: 1, reset: pciInterrupt(0, 1) },
+      { offset: 0x61, size: 1, reset: pciInterrupt(0, 2) },
+      { offset: 0x62, size: 1, reset: pciInterrupt(0, 3) },
+      { offset: 0x63, size: 1, reset: pciInterrupt(0, 4) },
+      { offset: 0x82, size: 1, reset: 0, writable: 0xff }, // passive release and delayed transaction
+    ],
+  });
+}
+
+/** Intel 82371AB power management function (data sheet 290562): tells software where the ACPI ports are, read-only. */
+export function powerManagementFunction(pmBase: number): RegisterFunction {
+  return new RegisterFunction({
+    name: 'pci-power-management',
+    registers: [
+      ...pciHeader({ vendor: 0x8086, device: 0x7113, revision: 3, classCode: 0x068000 }),
+      { offset: 0x04, size: 2, reset: 0x0001 },
+      { offset: 0x40, size: 4, reset: (pmBase & 0xffc0) | 1 },
+      { offset: 0x80, size: 1, reset: 0x01 },
+    ],
+  });
+}
+
+/** Puts the bridges, and the power management function, in the places a PC has them. */
+export function addChipset(bus: PciBus, pmBase: number): void {
+  bus.add(0, 0, hostBridge());
+  bus.add(1, 0, isaBridge());
+  bus.add(1, 3, powerManagementFunction(pmBase));
+}

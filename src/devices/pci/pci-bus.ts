@@ -1,0 +1,99 @@
+import type { AccessSize } from '../../base/addresses.ts';
+import { StateError } from '../../base/errors.ts';
+import type { Plain, Stateful } from '../../base/plain.ts';
+import { StateFields } from '../state-fields.ts';
+import type { BusChange } from './bus-change.ts';
+
+/** One function of a PCI device as the bus sees it. Offsets are 0..255; a size never crosses a doubleword. */
+export interface PciFunction extends Stateful {
+  readConfig(offset: number, size: AccessSize): number;
+  /** Returns what the write changed on the outer bus, for the owner to apply. */
+  writeConfig(offset: number, size: AccessSize, value: number): readonly BusChange[];
+  /** Back to power-on; returns the unmapping of what was decoded. */
+  reset(): readonly BusChange[];
+  /** As `load`, and returns the changes that bring the outer bus in line with the loaded state. */
+  loadMapped(state: Plain, version: number): readonly BusChange[];
+}
+
+const SLOTS = 32;
+const FUNCTIONS = 8;
+
+/** PCI bus 0. Functions are added while the machine is put together. */
+export class PciBus implements Stateful {
+  readonly stateName = 'pci-bus';
+  readonly stateVersion = 1;
+  readonly #functions = new Map<number, PciFunction>();
+  readonly #apply: (change: BusChange) => void;
+
+  /** `apply` maps and unmaps register blocks on the outer bus; it is called inside configuration writes. */
+  constructor(apply: (change: BusChange) => void) {
+    this.#apply = apply;
+  }
+
+  /** Throws when the place is taken or no place: a mistake of the caller's. */
+  add(slot: number, func: number, device: PciFunction): void {
+    const key = place(slot, func);
+    if (slot < 0 || slot >= SLOTS || func < 0 || func >= FUNCTIONS) throw new Error(`no PCI place ${slot}.${func}`);
+    if (this.#functions.has(key)) throw new Error(`PCI place ${slot}.${func} is taken`);
+    this.#functions.set(key, device);
+  }
+
+  /** The lowest slot where nothing is, from 2 up; undefined when the bus is full. */
+  freeSlot(): number | undefined {
+    for (let slot = 2; slot < SLOTS; slot++) {
+      let free = true;
+      for (let func = 0; func < FUNCTIONS; func++) free &&= !this.#functions.has(place(slot, func));
+      if (free) return slot;
+    }
+    return undefined;
+  }
+
+  /** Absent functions read as all ones (master abort). */
+  readConfig(bus: number, slot: number, func: number, offset: number, size: AccessSize): number {
+    const target = bus === 0 ? this.#functions.get(place(slot, func)) : undefined;
+    return target === undefined ? (size === 4 ? 0xffffffff : 2 ** (8 * size) - 1) : target.readConfig(offset, size);
+  }
+
+  writeConfig(bus: number, slot: number, func: number, offset: number, size: AccessSize, value: number): void {
+    const target = bus === 0 ? this.#functions.get(place(slot, func)) : undefined;
+    if (target !== undefined) this.#applyAll(target.writeConfig(offset, size, value));
+  }
+
+  reset(): void {
+    for (const device of this.#functions.values()) this.#applyAll(device.reset());
+  }
+
+  #applyAll(changes: readonly BusChange[]): void {
+    for (const change of changes) this.#apply(change);
+  }
+
+  /** Functions by place, each with its name and version. */
+  save(): Plain {
+    const functions: Record<string, Plain> = {};
+    for (const [key, device] of [...this.#functions].sort(([a], [b]) => a - b)) {
+      functions[String(key)] = { name: device.stateName, version: device.stateVersion, state: device.save() };
+    }
+    return { functions };
+  }
+
+  load(state: Plain, version: number): void {
+    const outer = new StateFields(this.stateName, state, version, this.stateVersion);
+    const stored = outer.nested('functions');
+    const functions = new StateFields(this.stateName, stored, 1, 1);
+    if (Object.keys(stored as object).length !== this.#functions.size) {
+      throw new StateError(`${this.stateName}: the stored machine has other PCI functions than this one`);
+    }
+    for (const [key, device] of this.#functions) {
+      const entry = functions.nested(String(key));
+      const fields = new StateFields(device.stateName, entry, 1, 1);
+      if (fields.nested('name') !== device.stateName) {
+        throw new StateError(`${this.stateName}: place ${key >> 3}.${key & 7} holds ${device.stateName}, not the stored function`);
+      }
+      this.#applyAll(device.loadMapped(fields.nested('state'), fields.integer('version', 0xffff)));
+    }
+  }
+}
+
+function place(slot: number, func: number): number {
+  return slot * FUNCTIONS + func;
+}
