@@ -1,5 +1,6 @@
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
 import { Decoder } from '../../isa/x86/decode/decoder.ts';
+import { implementedFeatures } from '../../isa/x86/features.ts';
 import { createInstruction } from '../../isa/x86/decode/instruction.ts';
 import {
   RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET,
@@ -46,7 +47,7 @@ export class CodeCache {
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
   readonly #handlers: HandlerMap;
-  readonly #decoder = new Decoder();
+  readonly #decoder = new Decoder(implementedFeatures);
   readonly #instruction = createInstruction();
   readonly #buffer = new Uint8Array(MAX_INSTRUCTION * 2);
   readonly #pages = new Map<number, CodePage>();

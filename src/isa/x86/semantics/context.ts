@@ -1,7 +1,7 @@
 import type { Builder, Callee } from '../../../ir/builder.ts';
 import type { Value } from '../../../ir/ir.ts';
 import type { Routine } from '../routines/routine.ts';
-import { CPL, GPR, LEAVE_FAULT, RSP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FAST_READ, SEG_FAST_WRITE, SEG_SS, STACK_MASK, VECTOR_BYTES, VECTOR_GP } from '../state/layout.ts';
+import { BUDGET, CPL, GPR, LEAVE_FAULT, LEAVE_NEXT, RSP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FAST_READ, SEG_FAST_WRITE, SEG_SS, STACK_MASK, VECTOR_BYTES, VECTOR_GP } from '../state/layout.ts';
 import { Flags } from './flags.ts';
 import type { Width } from './flags.ts';
 
@@ -172,6 +172,10 @@ export abstract class Context {
   readLane(i: number, width: 32 | 64, lane: number): Value {
     return this.loadRegister(this.#slot(i), `${width}`, lane * (width / 8));
   }
+  /** Sign and exponent of the x87 register that MMX register operand i aliases become all ones. */
+  writeMmxExponent(i: number): void {
+    this.storeRegister(this.#slot(i), '16', 8, this.b.i32(0xffff));
+  }
   requireAlignment(address: Value, bytes: number): void {
     this.b.if(this.b.wrap(this.b.andConst(address, bytes - 1)), () => this.fault(VECTOR_GP, 0));
   }
@@ -224,6 +228,21 @@ export abstract class Context {
   /** Index (0 to 5) of the memory operand's segment register as i32; outside 64-bit code only. */
   segmentIndex(): Value {
     return this.b.shrUConst(this.b.addConst(this.segmentOffset(), -SEGMENTS), Math.log2(SEGMENT_BYTES));
+  }
+
+  /** Linear address of an offset in the memory operand's segment, unchecked (INVLPG). */
+  segmentLinear(offset: Value): Value {
+    const { b } = this;
+    const segment = this.segmentOffset();
+    if (this.long) return b.add(offset, b.op('state.load64.at', [segment], SEG_BASE));
+    return b.add(offset, b.op('state.load32.at', [segment], SEG_BASE));
+  }
+  /** Segment index (0 to 5) of a string instruction's source; in 64-bit code 3 unless FS or GS. */
+  sourceSegment(): Value {
+    const { b } = this;
+    if (!this.long) return this.segmentIndex();
+    const offset = this.segmentOffset();
+    return b.select(b.ltU(offset, b.i32(SEGMENTS)), b.i32(3), this.segmentIndex());
   }
 
   // The stack. In 64-bit code 64 bits wide; else SS.B decides between SP and ESP, through STACK_MASK.
@@ -284,6 +303,14 @@ export abstract class Context {
   callAndLeave(name: string, args: readonly Value[]): void {
     this.b.op('leave', [this.b.call(this.#routines.find(name).callee, args)]);
     this.terminated = true;
+  }
+  /** Leaves the block after this instruction: events are looked at before the next one. */
+  leaveNext(): void {
+    this.b.leave(LEAVE_NEXT);
+  }
+  /** After an access to a device: the machine may have asked for an exit by taking the budget away. */
+  leaveIfBudgetSpent(): void {
+    this.b.if(this.b.leS(this.b.loadState('32', BUDGET), this.b.i32(0)), () => this.leaveNext());
   }
   /** Raises an exception at this instruction. */
   fault(vector: number, error?: number): void {

@@ -1,0 +1,20 @@
+import { existsSync, readFileSync } from 'node:fs';
+import type { EngineModules } from '../engines/modules.ts';
+
+let loaded: EngineModules | undefined;
+
+/** The engines' compiled parts, from dist/generated; read and compiled once a process. */
+export function loadEngineModules(): EngineModules {
+  if (loaded !== undefined) return loaded;
+  // From dist/src/host-node when built, from src/host-node in tests.
+  const base = [new URL('../../generated/', import.meta.url), new URL('../../dist/generated/', import.meta.url)].find((url) => existsSync(new URL('runtime.wasm', url)));
+  if (base === undefined) throw new Error('dist/generated is missing: run npm run build');
+  const read = (name: string): Uint8Array => new Uint8Array(readFileSync(new URL(name, base)));
+  const places = read('handlers.places');
+  loaded = {
+    runtime: new WebAssembly.Module(read('runtime.wasm')),
+    interpreter: new WebAssembly.Module(read('interpreter.wasm')),
+    handlers: { places: new Uint16Array(places.buffer, places.byteOffset, places.length / 2), terminates: read('handlers.terminates') },
+  };
+  return loaded;
+}

@@ -1,0 +1,11 @@
+import { arithmetic } from './arithmetic.ts';
+import type { SemanticsTable } from './context.ts';
+import { control } from './control.ts';
+import { floating } from './floating.ts';
+import { moves } from './moves.ts';
+import { shifts } from './shifts.ts';
+import { system } from './system.ts';
+import { vector } from './vector.ts';
+
+/** What each instruction does, by the semantics id of its opcode rows. */
+export const semantics: SemanticsTable = { ...arithmetic, ...shifts, ...moves, ...control, ...system, ...vector, ...floating };

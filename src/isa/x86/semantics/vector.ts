@@ -1,0 +1,392 @@
+import type { Value } from '../../../ir/ir.ts';
+import { CR0, CR4 } from '../state/layout.ts';
+import type { Context, Semantics, SemanticsTable } from './context.ts';
+
+// MMX and SSE integer instructions and moves. 128-bit forms map to wasm SIMD; 64-bit MMX forms run the same operation on
+// registers widened to 128 bits.
+
+/** #UD and #NM conditions of SSE instructions, the checks inline, the exception in the routine. */
+export function requireSse(x: Context): void {
+  const { b } = x;
+  const blocked = b.or(b.andConst(b.loadState('32', CR0), 12), b.eqz(b.andConst(b.loadState('32', CR4), 0x200)));
+  b.if(blocked, () => x.call('sseAvailable', []));
+}
+
+export function requireMmx(x: Context): void {
+  const { b } = x;
+  b.if(b.andConst(b.loadState('32', CR0), 12), () => x.call('mmxAvailable', []));
+}
+
+type Lanes = (x: Context, a: Value, c: Value) => Value;
+const lanes = (name: string): Lanes => (x, a, c) => x.b.op(name, [a, c]);
+const shuffle = (pattern: readonly number[]): Lanes => (x, a, c) => {
+  const b = x.b;
+  b.ir.constants.push(Uint8Array.from(pattern));
+  return b.op('i8x16.shuffle', [a, c], b.ir.constants.length - 1);
+};
+
+/** Interleaves `size`-byte elements of the lower (or upper) halves. */
+function interleave(size: number, high: boolean): readonly number[] {
+  const pattern: number[] = [];
+  for (let i = 0; i < 8 / size; i++) {
+    for (const from of [0, 16]) for (let k = 0; k < size; k++) pattern.push(from + (high ? 8 : 0) + i * size + k);
+  }
+  return pattern;
+}
+
+function mulHigh(signed: boolean): Lanes {
+  return (x, a, c) => {
+    const sign = signed ? 's' : 'u';
+    const low = x.b.op(`i32x4.extmul_low_i16x8_${sign}`, [a, c]);
+    const high = x.b.op(`i32x4.extmul_high_i16x8_${sign}`, [a, c]);
+    return shuffle([2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31])(x, low, high);
+  };
+}
+
+/** Even 32-bit lanes multiplied to 64 bits. */
+const multiplyEven: Lanes = (x, a, c) => {
+  const { b } = x;
+  const low = (v: Value): Value => b.op('v128.and', [v, b.v128([255, 255, 255, 255, 0, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0])]);
+  return b.op('i64x2.mul', [low(a), low(c)]);
+};
+
+/** Sums of absolute byte differences, one for each half. */
+const sumDifferences: Lanes = (x, a, c) => {
+  const { b } = x;
+  const difference = b.op('i8x16.sub', [b.op('i8x16.max_u', [a, c]), b.op('i8x16.min_u', [a, c])]);
+  const words = b.op('i16x8.extadd_pairwise_i8x16_u', [difference]);
+  const quads = b.op('i32x4.extadd_pairwise_i16x8_u', [words]);
+  const odd = b.op('i64x2.shr_u', [quads, b.i32(32)]);
+  const even = b.op('v128.and', [quads, b.v128([255, 255, 255, 255, 0, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0])]);
+  return b.op('i64x2.add', [odd, even]);
+};
+
+const andNot: Lanes = (x, a, c) => x.b.op('v128.andnot', [c, a]);
+
+/** Operations on both register files. */
+const laneOperations: Readonly<Record<string, Lanes>> = {
+  punpcklbw: shuffle(interleave(1, false)), punpcklwd: shuffle(interleave(2, false)), punpckldq: shuffle(interleave(4, false)),
+  punpckhbw: shuffle(interleave(1, true)), punpckhwd: shuffle(interleave(2, true)), punpckhdq: shuffle(interleave(4, true)),
+  packsswb: lanes('i8x16.narrow_i16x8_s'), packuswb: lanes('i8x16.narrow_i16x8_u'), packssdw: lanes('i16x8.narrow_i32x4_s'),
+  pcmpgtb: lanes('i8x16.gt_s'), pcmpgtw: lanes('i16x8.gt_s'), pcmpgtd: lanes('i32x4.gt_s'), pcmpeqb: lanes('i8x16.eq'), pcmpeqw: lanes('i16x8.eq'), pcmpeqd: lanes('i32x4.eq'),
+  paddb: lanes('i8x16.add'), paddw: lanes('i16x8.add'), paddd: lanes('i32x4.add'), paddq: lanes('i64x2.add'),
+  psubb: lanes('i8x16.sub'), psubw: lanes('i16x8.sub'), psubd: lanes('i32x4.sub'), psubq: lanes('i64x2.sub'),
+  paddsb: lanes('i8x16.add_sat_s'), paddsw: lanes('i16x8.add_sat_s'), paddusb: lanes('i8x16.add_sat_u'), paddusw: lanes('i16x8.add_sat_u'),
+  psubsb: lanes('i8x16.sub_sat_s'), psubsw: lanes('i16x8.sub_sat_s'), psubusb: lanes('i8x16.sub_sat_u'), psubusw: lanes('i16x8.sub_sat_u'),
+  pminub: lanes('i8x16.min_u'), pmaxub: lanes('i8x16.max_u'), pminsw: lanes('i16x8.min_s'), pmaxsw: lanes('i16x8.max_s'),
+  pand: lanes('v128.and'), por: lanes('v128.or'), pxor: lanes('v128.xor'), pandn: andNot,
+  pavgb: lanes('i8x16.avgr_u'), pavgw: lanes('i16x8.avgr_u'),
+  pmullw: lanes('i16x8.mul'), pmulhw: mulHigh(true), pmulhuw: mulHigh(false), pmuludq: multiplyEven, pmaddwd: lanes('i32x4.dot_i16x8_s'), psadbw: sumDifferences,
+};
+
+/** 128-bit only. */
+const wideOperations: Readonly<Record<string, Lanes>> = {
+  punpcklqdq: shuffle([0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23]),
+  punpckhqdq: shuffle([8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31]),
+  unpcklps: shuffle(interleave(4, false)),
+  unpckhps: shuffle(interleave(4, true)),
+};
+
+function binary(operation: Lanes): Semantics {
+  return (x) => {
+    requireSse(x);
+    const source = x.readVector(1, true);
+    x.writeVector(0, operation(x, x.readVector(0, true), source), true);
+  };
+}
+
+/** MMX operand as the low half of a vector; the high half repeats it. */
+function readMmx(x: Context, i: number): Value {
+  return x.b.op('i64x2.splat', [x.readLow(i, 64)]);
+}
+
+/** Writes an MMX register: mantissa, all ones in sign and exponent (SDM 1, 9.2.2), and the tag word of MMX state. */
+function writeMmx(x: Context, i: number, value: Value): void {
+  x.writeLow(i, value, 64);
+  x.writeMmxExponent(i);
+}
+
+function binaryMmx(name: string, operation: Lanes): Semantics {
+  return (x) => {
+    const { b } = x;
+    requireMmx(x);
+    const source = readMmx(x, 1);
+    const destination = readMmx(x, 0);
+    let result: Value;
+    if (name.startsWith('pack')) {
+      const joined = shuffle([0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23])(x, destination, source);
+      result = b.op('i64x2.extract_lane', [operation(x, joined, joined)], 0);
+    } else if (name.startsWith('punpckh')) {
+      // The upper halves' elements are the second half of what the lower form makes.
+      result = b.op('i64x2.extract_lane', [laneOperations[name.replace('punpckh', 'punpckl')]!(x, destination, source)], 1);
+    } else result = b.op('i64x2.extract_lane', [operation(x, destination, source)], 0);
+    x.call('mmxEnter', []);
+    writeMmx(x, 0, result);
+  };
+}
+
+interface Shift {
+  readonly lane: 'i16x8' | 'i32x4' | 'i64x2';
+  readonly kind: 'shl' | 'shr_u' | 'shr_s';
+}
+const shiftOperations: Readonly<Record<string, Shift>> = {
+  psrlw: { lane: 'i16x8', kind: 'shr_u' }, psrld: { lane: 'i32x4', kind: 'shr_u' }, psrlq: { lane: 'i64x2', kind: 'shr_u' },
+  psraw: { lane: 'i16x8', kind: 'shr_s' }, psrad: { lane: 'i32x4', kind: 'shr_s' },
+  psllw: { lane: 'i16x8', kind: 'shl' }, pslld: { lane: 'i32x4', kind: 'shl' }, psllq: { lane: 'i64x2', kind: 'shl' },
+};
+const laneBits = { i16x8: 16, i32x4: 32, i64x2: 64 } as const;
+
+/** Counts beyond the width give zero, or the sign for arithmetic shifts; the count is a 64-bit value. */
+function shiftLanes(x: Context, shift: Shift, value: Value, count: Value): Value {
+  const { b } = x;
+  const bits = laneBits[shift.lane];
+  const tooBig = b.gtU(count, b.i64(bits - 1));
+  const n = b.wrap(count);
+  if (shift.kind === 'shr_s') return b.op(`${shift.lane}.shr_s`, [value, b.select(tooBig, b.i32(bits - 1), n)]);
+  return b.select(tooBig, b.v128(new Uint8Array(16)), b.op(`${shift.lane}.${shift.kind}`, [value, n]));
+}
+
+function shiftByRegister(shift: Shift, mmx: boolean): Semantics {
+  return (x) => {
+    const { b } = x;
+    if (mmx) {
+      requireMmx(x);
+      const r = shiftLanes(x, shift, readMmx(x, 0), x.readLow(1, 64));
+      x.call('mmxEnter', []);
+      writeMmx(x, 0, b.op('i64x2.extract_lane', [r], 0));
+      return;
+    }
+    requireSse(x);
+    const count = b.op('i64x2.extract_lane', [x.readVector(1, true)], 0);
+    x.writeVector(0, shiftLanes(x, shift, x.readVector(0, true), count), true);
+  };
+}
+
+function shiftByImmediate(shift: Shift, mmx: boolean): Semantics {
+  return (x) => {
+    const { b } = x;
+    const count = b.extendU(x.immediate(8));
+    if (mmx) {
+      requireMmx(x);
+      const r = shiftLanes(x, shift, readMmx(x, 0), count);
+      x.call('mmxEnter', []);
+      writeMmx(x, 0, b.op('i64x2.extract_lane', [r], 0));
+      return;
+    }
+    requireSse(x);
+    x.writeVector(0, shiftLanes(x, shift, x.readVector(0, true), count), true);
+  };
+}
+
+const IOTA = Array.from({ length: 16 }, (_, i) => i);
+
+/** Byte shift of the whole register by an immediate; 16 and more give zero. */
+function shiftBytes(left: boolean): Semantics {
+  return (x) => {
+    const { b } = x;
+    requireSse(x);
+    const raw = x.immediate(8);
+    const count = b.select(b.gtU(raw, b.i32(16)), b.i32(16), raw);
+    const index = b.op(left ? 'i8x16.sub' : 'i8x16.add', [b.v128(IOTA), b.op('i8x16.splat', [count])]);
+    x.writeVector(0, b.op('i8x16.swizzle', [x.readVector(0, true), index]), true);
+  };
+}
+
+/** Selector number k of two bits in an immediate. */
+function selector(x: Context, immediate: Value, k: number): Value {
+  return x.b.andConst(x.b.shrUConst(immediate, 2 * k), 3);
+}
+
+/** Swizzle index for four 32-bit lanes. */
+function dwordIndex(x: Context, immediate: Value): Value {
+  const { b } = x;
+  let index = b.v128(new Uint8Array(16));
+  for (let k = 0; k < 4; k++) index = b.op('i32x4.replace_lane', [index, b.addConst(b.mul(selector(x, immediate, k), b.i32(0x04040404)), 0x03020100)], k);
+  return index;
+}
+
+function shuffleDwords(x: Context): void {
+  requireSse(x);
+  x.writeVector(0, x.b.op('i8x16.swizzle', [x.readVector(1, true), dwordIndex(x, x.immediate(8))]), true);
+}
+
+function shuffleWords(half: 'low' | 'high'): Semantics {
+  return (x) => {
+    const { b } = x;
+    requireSse(x);
+    const immediate = x.immediate(8);
+    let index = b.v128(IOTA);
+    const base = half === 'low' ? 0x0100 : 0x0908;
+    for (let k = 0; k < 4; k++) index = b.op('i16x8.replace_lane', [index, b.addConst(b.mul(selector(x, immediate, k), b.i32(0x0202)), base)], half === 'low' ? k : k + 4);
+    x.writeVector(0, b.op('i8x16.swizzle', [x.readVector(1, true), index]), true);
+  };
+}
+
+function shuffleWordsMmx(x: Context): void {
+  const { b } = x;
+  requireMmx(x);
+  const immediate = x.immediate(8);
+  let index = b.v128(IOTA);
+  for (let k = 0; k < 4; k++) index = b.op('i16x8.replace_lane', [index, b.addConst(b.mul(selector(x, immediate, k), b.i32(0x0202)), 0x0100)], k);
+  const r = b.op('i64x2.extract_lane', [b.op('i8x16.swizzle', [readMmx(x, 1), index])], 0);
+  x.call('mmxEnter', []);
+  writeMmx(x, 0, r);
+}
+
+function shufflePackedSingle(x: Context): void {
+  const { b } = x;
+  requireSse(x);
+  const source = x.readVector(1, true);
+  const index = dwordIndex(x, x.immediate(8));
+  const low = b.op('i8x16.swizzle', [x.readVector(0, true), index]);
+  const high = b.op('i8x16.swizzle', [source, index]);
+  x.writeVector(0, shuffle([0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30, 31])(x, low, high), true);
+}
+
+function shufflePackedDouble(x: Context): void {
+  const { b } = x;
+  requireSse(x);
+  const source = x.readVector(1, true);
+  const destination = x.readVector(0, true);
+  const immediate = x.immediate(8);
+  const lane = (v: Value, bit: Value): Value => b.select(bit, b.op('i64x2.extract_lane', [v], 1), b.op('i64x2.extract_lane', [v], 0));
+  const low = lane(destination, b.andConst(immediate, 1));
+  const high = lane(source, b.andConst(b.shrUConst(immediate, 1), 1));
+  x.writeVector(0, b.op('i64x2.replace_lane', [b.op('i64x2.splat', [low]), high], 1), true);
+}
+
+function insertWord(x: Context): void {
+  const { b } = x;
+  requireSse(x);
+  const lane = b.andConst(x.immediate(8), 7);
+  const mask = b.op('i16x8.eq', [b.v128([0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0]), b.op('i16x8.splat', [lane])]);
+  const value = b.op('i16x8.splat', [x.isMemory(1) ? x.read(1, 16) : x.read(1, 32)]);
+  x.writeVector(0, b.op('v128.bitselect', [value, x.readVector(0, true), mask]), true);
+}
+
+function extractWord(x: Context): void {
+  const { b } = x;
+  requireSse(x);
+  const lane = b.andConst(x.immediate(8), 7);
+  const first = b.op('i8x16.splat', [b.shlConst(lane, 1)]);
+  const moved = b.op('i8x16.swizzle', [x.readVector(1, true), b.op('i8x16.add', [b.v128(IOTA), first])]);
+  x.write(0, b.op('i16x8.extract_lane_u', [moved], 0), 32);
+}
+
+function moveVector(aligned: boolean): Semantics {
+  return (x) => {
+    requireSse(x);
+    x.writeVector(0, x.readVector(1, aligned), aligned);
+  };
+}
+
+/** Scalar moves: a load clears the rest of the register, a register move keeps it. */
+function moveScalar(width: 32 | 64): Semantics {
+  return (x) => {
+    const { b } = x;
+    requireSse(x);
+    const value = x.readLow(1, width);
+    if (x.isMemory(1)) x.writeVector(0, b.op(width === 32 ? 'i32x4.replace_lane' : 'i64x2.replace_lane', [b.v128(new Uint8Array(16)), value], 0), false);
+    else x.writeLow(0, value, width);
+  };
+}
+
+/** One 64-bit half of a register to or from memory. */
+function moveHalf(lane: 0 | 1): Semantics {
+  return (x) => {
+    requireSse(x);
+    if (x.isMemory(0)) x.writeLow(0, x.readLane(1, 64, lane), 64);
+    else x.writeLow(0, x.readLow(1, 64), 64, lane);
+  };
+}
+
+function zeroExtended(x: Context, value: Value): Value {
+  return x.b.op('i64x2.replace_lane', [x.b.v128(new Uint8Array(16)), x.b.extendU(value)], 0);
+}
+
+export const vector: SemanticsTable = {
+  ...Object.fromEntries(Object.entries(laneOperations).flatMap(([name, operation]) => [[name, binary(operation)], [`${name}_mmx`, binaryMmx(name, operation)]])),
+  ...Object.fromEntries(Object.entries(wideOperations).map(([name, operation]) => [name, binary(operation)])),
+  ...Object.fromEntries(Object.entries(shiftOperations).flatMap(([name, shift]) => [
+    [name, shiftByRegister(shift, false)], [`${name}_mmx`, shiftByRegister(shift, true)],
+    [`${name}_imm`, shiftByImmediate(shift, false)], [`${name}_imm_mmx`, shiftByImmediate(shift, true)],
+  ])),
+  psrldq: shiftBytes(false),
+  pslldq: shiftBytes(true),
+  pshufd: shuffleDwords,
+  pshuflw: shuffleWords('low'),
+  pshufhw: shuffleWords('high'),
+  pshufw: shuffleWordsMmx,
+  shufps: shufflePackedSingle,
+  shufpd: shufflePackedDouble,
+  pinsrw: insertWord,
+  pextrw: extractWord,
+  mova: moveVector(true),
+  movu: moveVector(false),
+  movss: moveScalar(32),
+  movsdx: moveScalar(64),
+  movlp: moveHalf(0),
+  movhp: moveHalf(1),
+  movhlps: (x) => {
+    requireSse(x);
+    x.writeLow(0, x.readLane(1, 64, 1), 64);
+  },
+  movlhps: (x) => {
+    requireSse(x);
+    x.writeLow(0, x.readLane(1, 64, 0), 64, 1);
+  },
+  movd_load: (x) => {
+    requireSse(x);
+    x.writeVector(0, zeroExtended(x, x.read(1)), false);
+  },
+  movd_store: (x) => {
+    requireSse(x);
+    x.write(0, x.readLane(1, x.width(0) === 64 ? 64 : 32, 0));
+  },
+  movd_load_mmx: (x) => {
+    requireMmx(x);
+    const value = x.b.extendU(x.read(1));
+    x.call('mmxEnter', []);
+    writeMmx(x, 0, value);
+  },
+  movd_store_mmx: (x) => {
+    requireMmx(x);
+    x.write(0, x.readLane(1, x.width(0) === 64 ? 64 : 32, 0));
+    x.call('mmxEnter', []);
+  },
+  movq_mmx: (x) => {
+    requireMmx(x);
+    const value = x.readLow(1, 64);
+    x.writeLow(0, value, 64);
+    x.call('mmxEnter', []);
+    if (!x.isMemory(0)) x.writeMmxExponent(0);
+  },
+  movq_load: (x) => {
+    requireSse(x);
+    x.writeVector(0, zeroExtended(x, x.readLow(1, 64)), false);
+  },
+  movq_store: (x) => {
+    requireSse(x);
+    const value = x.readLane(1, 64, 0);
+    if (x.isMemory(0)) x.writeLow(0, value, 64);
+    else x.writeVector(0, zeroExtended(x, value), false);
+  },
+  pmovmskb: (x) => {
+    requireSse(x);
+    x.write(0, x.b.op('i8x16.bitmask', [x.readVector(1, true)]), 32);
+  },
+  pmovmskb_mmx: (x) => {
+    requireMmx(x);
+    const mask = x.b.andConst(x.b.op('i8x16.bitmask', [readMmx(x, 1)]), 0xff);
+    x.call('mmxEnter', []);
+    x.write(0, mask, 32);
+  },
+  movmskps: (x) => {
+    requireSse(x);
+    x.write(0, x.b.op('i32x4.bitmask', [x.readVector(1, true)]), 32);
+  },
+  movmskpd: (x) => {
+    requireSse(x);
+    x.write(0, x.b.op('i64x2.bitmask', [x.readVector(1, true)]), 32);
+  },
+};

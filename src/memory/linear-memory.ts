@@ -1,0 +1,122 @@
+import type { PhysicalAddress } from '../base/addresses.ts';
+import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../base/addresses.ts';
+import type { GuestMemory } from './guest-memory.ts';
+import {
+  PAGE_FLAGS, PAGE_FLAG_CODE, RAM_BASE, RAM_MAX_BYTES, REGIONS, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_KIND_ROM, REGION_PAGES,
+} from './layout.ts';
+
+/** RAM above this goes to 4 GiB and up; the space between belongs to devices. */
+export const PCI_HOLE_START = 0xc0000000;
+const HIGH_RAM_START = 0x100000000;
+const WASM_PAGE = 65536;
+
+interface Region {
+  readonly first: PhysicalAddress;
+  readonly bytes: number;
+  readonly host: number;
+  readonly kind: number;
+}
+
+/**
+ * The one linear memory of a machine (DESIGN D1): engine state below, RAM and ROM from RAM_BASE. Devices see it as
+ * GuestMemory; engines find RAM through the region table inside it.
+ */
+export class LinearMemory implements GuestMemory {
+  readonly bytes: number;
+  readonly lowBytes: number;
+  readonly wasm: WebAssembly.Memory;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #regions: Region[] = [];
+  readonly #codeWritten: ((page: number, offset: number, length: number) => void)[] = [];
+  #nextHost = RAM_BASE;
+
+  /** `bytes`: guest RAM, a multiple of 4 KiB, 1 MiB to RAM_MAX_BYTES. `romBytes`: room for ROM images behind it. */
+  constructor(bytes: number, romBytes = 0) {
+    if (bytes % PAGE_SIZE !== 0 || bytes < 0x100000 || bytes + romBytes > RAM_MAX_BYTES) throw new RangeError(`guest RAM of ${bytes} bytes does not fit`);
+    this.bytes = bytes;
+    this.lowBytes = Math.min(bytes, PCI_HOLE_START);
+    const pages = Math.ceil((RAM_BASE + bytes + romBytes) / WASM_PAGE);
+    this.wasm = new WebAssembly.Memory({ initial: pages, maximum: WASM_PAGE, shared: true });
+    this.#bytes = new Uint8Array(this.wasm.buffer);
+    this.#view = new DataView(this.wasm.buffer);
+    this.#addRegion(0, this.lowBytes, REGION_KIND_RAM);
+    if (bytes > this.lowBytes) this.#addRegion(HIGH_RAM_START, bytes - this.lowBytes, REGION_KIND_RAM);
+  }
+
+  /** Maps a ROM image (a multiple of 4 KiB) at a physical address. Legal before the engines start. */
+  addRom(first: PhysicalAddress, image: Uint8Array): void {
+    const region = this.#addRegion(first, image.length, REGION_KIND_ROM);
+    this.#bytes.set(image, region.host);
+  }
+
+  /** Calls back for every write by a device or loader into a page that holds decoded code. */
+  onCodeWritten(callback: (page: number, offset: number, length: number) => void): void {
+    this.#codeWritten.push(callback);
+  }
+
+  contains(address: PhysicalAddress, length: number): boolean {
+    const region = this.#find(address);
+    return region !== undefined && region.kind === REGION_KIND_RAM && address - region.first + length <= region.bytes;
+  }
+  read(address: PhysicalAddress, target: Uint8Array): void {
+    let done = 0;
+    while (done < target.length) {
+      const region = this.#find(address + done);
+      const count = Math.min(target.length - done, region === undefined ? PAGE_SIZE - ((address + done) & PAGE_MASK) : region.bytes - (address + done - region.first));
+      if (region === undefined) target.fill(0xff, done, done + count);
+      else {
+        const host = region.host + (address + done - region.first);
+        target.set(this.#bytes.subarray(host, host + count), done);
+      }
+      done += count;
+    }
+  }
+  write(address: PhysicalAddress, source: Uint8Array): void {
+    let done = 0;
+    while (done < source.length) {
+      const at = address + done;
+      const region = this.#find(at);
+      const count = Math.min(source.length - done, PAGE_SIZE - (at % PAGE_SIZE));
+      if (region !== undefined && region.kind === REGION_KIND_RAM) {
+        const host = region.host + (at - region.first);
+        this.#bytes.set(source.subarray(done, done + count), host);
+        const page = (host - RAM_BASE) >>> PAGE_SHIFT;
+        if ((this.#bytes[PAGE_FLAGS + page]! & PAGE_FLAG_CODE) !== 0) for (const callback of this.#codeWritten) callback(page, host & PAGE_MASK, count);
+      }
+      done += count;
+    }
+  }
+  readU32(address: PhysicalAddress): number {
+    const bytes = new Uint8Array(4);
+    this.read(address, bytes);
+    return new DataView(bytes.buffer).getUint32(0, true);
+  }
+  writeU32(address: PhysicalAddress, value: number): void {
+    const bytes = new Uint8Array(4);
+    new DataView(bytes.buffer).setUint32(0, value, true);
+    this.write(address, bytes);
+  }
+
+  /** Sets all RAM to zero, as after power-on; decoded code is gone with it, so engines are reset as well. */
+  clear(): void {
+    for (const region of this.#regions) if (region.kind === REGION_KIND_RAM) this.#bytes.fill(0, region.host, region.host + region.bytes);
+  }
+
+  #find(address: PhysicalAddress): Region | undefined {
+    return this.#regions.find((region) => address >= region.first && address < region.first + region.bytes);
+  }
+
+  #addRegion(first: PhysicalAddress, bytes: number, kind: number): Region {
+    const region = { first, bytes, host: this.#nextHost, kind };
+    const at = REGIONS + 16 + this.#regions.length * REGION_BYTES;
+    this.#regions.push(region);
+    this.#view.setUint32(REGIONS, this.#regions.length, true);
+    this.#view.setUint32(at + REGION_FIRST_PAGE, first / PAGE_SIZE, true);
+    this.#view.setUint32(at + REGION_PAGES, bytes / PAGE_SIZE, true);
+    this.#view.setUint32(at + REGION_HOST, region.host, true);
+    this.#view.setUint32(at + REGION_KIND, kind, true);
+    this.#nextHost += bytes;
+    return region;
+  }
+}

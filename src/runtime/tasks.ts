@@ -1,0 +1,163 @@
+// Hardware task switches (Intel SDM 3A, chapter 8).
+
+import {
+  CPL, CR0, CR3, EFLAGS, FAULT_PENDING, GPR, RIP, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LDTR, SEG_LIMIT, SEG_SELECTOR, SEG_SS, SEG_TR, VECTOR_GP, VECTOR_NP, VECTOR_TS,
+} from "../isa/x86/state/layout.ts";
+import { raiseFault, raiseGeneralProtection } from "./faults.ts";
+import { FLAG_NT, FLAG_VM, readFlags, writeFlags } from "./flags.ts";
+import { loadSystem, storeSystem } from "./memory.ts";
+import {
+  ATTR_P, ATTR_S, ATTR_UNUSABLE, descriptorAddress, descriptorAttributes, descriptorBase, descriptorDpl, descriptorHigh, descriptorLimit, loadSegmentReal, markAccessed,
+  readDescriptor, segment, setFromDescriptor, setSegment, updateMode,
+} from "./segments.ts";
+import { flushTlb, updateTlbBase } from "./paging.ts";
+
+// @ts-ignore: decorator
+@inline function faulted(cpu: usize): bool {
+  return load<u32>(cpu, FAULT_PENDING) != 0;
+}
+
+function setBusy(cpu: usize, selector: u32, busy: bool): i32 {
+  if (readDescriptor(cpu, selector, VECTOR_TS) != 0) return 1;
+  const byte = (descriptorHigh >> 8) & 0xff;
+  storeSystem(cpu, descriptorAddress + 5, 1, busy ? byte | 2 : byte & ~2);
+  return faulted(cpu) ? 1 : 0;
+}
+
+/** IRET with NT set: back to the task that the back link names. */
+export function taskReturn(cpu: usize): i32 {
+  const link = <u32>loadSystem(cpu, load<u64>(segment(cpu, SEG_TR), SEG_BASE), 2);
+  if (faulted(cpu)) return 1;
+  return taskSwitch(cpu, link, 2, 0);
+}
+
+/**
+ * Switches to the task whose TSS the selector names. `reason`: 0 JMP, 1 CALL, exception or interrupt (nested), 2 IRET.
+ * `external`: EXT bit for error codes. RIP holds the return address of the old task. 0 or LEAVE_FAULT.
+ */
+export function taskSwitch(cpu: usize, selector: u32, reason: i32, external: i32): i32 {
+  const error = (selector & 0xfffc) | external;
+  const missing = reason == 2 ? VECTOR_TS : VECTOR_GP;
+  if ((selector & 4) != 0 || (selector & 0xfffc) == 0) return raiseFault(cpu, missing, 1, error);
+  if (readDescriptor(cpu, selector, missing) != 0) return 1;
+  const attributes = descriptorAttributes();
+  const type = attributes & 0x1f;
+  const expected = reason == 2 ? type == 3 || type == 11 : type == 1 || type == 9;
+  if (!expected) return raiseFault(cpu, missing, 1, error);
+  if ((attributes & ATTR_P) == 0) return raiseFault(cpu, VECTOR_NP, 1, error);
+  const wide = (type & 8) != 0;
+  const limit = descriptorLimit();
+  if (limit < <u32>(wide ? 103 : 43)) return raiseFault(cpu, VECTOR_TS, 1, error);
+  const base: u64 = descriptorBase();
+  const newAttributes = attributes | 2;
+
+  // The outgoing state.
+  const tr = segment(cpu, SEG_TR);
+  const oldBase = load<u64>(tr, SEG_BASE);
+  const oldSelector = load<u32>(tr, SEG_SELECTOR);
+  const oldWide = (load<u32>(tr, SEG_ATTRIBUTES) & 8) != 0;
+  let flags = readFlags(cpu);
+  if (reason == 2) flags &= ~FLAG_NT;
+  const word: u32 = oldWide ? 4 : 2;
+  let at = oldBase + (oldWide ? 32 : 14);
+  storeSystem(cpu, at, word, load<u64>(cpu, RIP));
+  storeSystem(cpu, at + word, word, flags);
+  at += 2 * word;
+  for (let i: u32 = 0; i < 8; i++) storeSystem(cpu, at + i * word, word, load<u64>(cpu + i * 8, GPR));
+  at += 8 * word;
+  const segments: u32 = oldWide ? 6 : 4;
+  for (let i: u32 = 0; i < segments; i++) storeSystem(cpu, at + i * word, 2, load<u32>(segment(cpu, i), SEG_SELECTOR));
+  if (faulted(cpu)) return 1;
+
+  // The incoming state, all read before anything is changed.
+  const newCr3 = wide ? loadSystem(cpu, base + 28, 4) : 0;
+  const size: u32 = wide ? 4 : 2;
+  let from = base + (wide ? 32 : 14);
+  const ip = loadSystem(cpu, from, size);
+  const newFlags = <u32>loadSystem(cpu, from + size, size);
+  from += 2 * size;
+  const selectorsAt = from + 8 * size;
+  const ldt = <u32>loadSystem(cpu, selectorsAt + (wide ? 24 : 8), 2);
+  if (faulted(cpu)) return 1;
+
+  if (reason != 1 && setBusy(cpu, oldSelector, false) != 0) return 1;
+  if (reason == 1) storeSystem(cpu, base, 2, oldSelector);
+  if (reason != 2 && setBusy(cpu, selector, true) != 0) return 1;
+  if (faulted(cpu)) return 1;
+  for (let i: u32 = 0; i < 8; i++) {
+    const value = loadSystem(cpu, from + i * size, size);
+    store<u64>(cpu + i * 8, wide ? value : value | 0xffff0000, GPR);
+  }
+  const es = <u32>loadSystem(cpu, selectorsAt, 2);
+  const cs = <u32>loadSystem(cpu, selectorsAt + size, 2);
+  const ss = <u32>loadSystem(cpu, selectorsAt + 2 * size, 2);
+  const ds = <u32>loadSystem(cpu, selectorsAt + 3 * size, 2);
+  const fs = wide ? <u32>loadSystem(cpu, selectorsAt + 4 * size, 2) : 0;
+  const gs = wide ? <u32>loadSystem(cpu, selectorsAt + 5 * size, 2) : 0;
+  setSegment(cpu, SEG_TR, selector, base, limit, newAttributes);
+  store<u64>(cpu, load<u64>(cpu, CR0) | 8, CR0); // TS
+  if (wide && (load<u64>(cpu, CR0) & 0x80000000) != 0) {
+    store<u64>(cpu, newCr3, CR3);
+    flushTlb(cpu);
+  }
+  store<u64>(cpu, wide ? ip : ip & 0xffff, RIP);
+  writeFlags(cpu, reason == 1 ? newFlags | FLAG_NT : newFlags, wide ? 0x3fffff : 0xffff);
+
+  // From here on faults belong to the new task.
+  if ((ldt & 0xfffc) == 0) setSegment(cpu, SEG_LDTR, ldt, 0, 0, ATTR_UNUSABLE);
+  else {
+    if ((ldt & 4) != 0) return raiseFault(cpu, VECTOR_TS, 1, (ldt & 0xfffc) | external);
+    if (readDescriptor(cpu, ldt, VECTOR_TS) != 0) return 1;
+    if ((descriptorAttributes() & 0x1f) != 2 || (descriptorAttributes() & ATTR_P) == 0) return raiseFault(cpu, VECTOR_TS, 1, (ldt & 0xfffc) | external);
+    setFromDescriptor(cpu, SEG_LDTR, ldt);
+  }
+  if ((load<u32>(cpu, EFLAGS) & FLAG_VM) != 0) {
+    store<u32>(cpu, 3, CPL);
+    updateMode(cpu);
+    loadSegmentReal(cpu, 0, es);
+    loadSegmentReal(cpu, SEG_CS, cs);
+    loadSegmentReal(cpu, SEG_SS, ss);
+    loadSegmentReal(cpu, 3, ds);
+    loadSegmentReal(cpu, 4, fs);
+    loadSegmentReal(cpu, 5, gs);
+    updateMode(cpu);
+    updateTlbBase(cpu);
+    return 0;
+  }
+  const cpl = cs & 3;
+  if ((cs & 0xfffc) == 0) return raiseFault(cpu, VECTOR_TS, 1, external);
+  if (readDescriptor(cpu, cs, VECTOR_TS) != 0) return 1;
+  const code = descriptorAttributes();
+  if ((code & (ATTR_S | 8)) != (ATTR_S | 8) || ((code & 4) != 0 ? descriptorDpl() > cpl : descriptorDpl() != cpl)) return raiseFault(cpu, VECTOR_TS, 1, (cs & 0xfffc) | external);
+  if ((code & ATTR_P) == 0) return raiseFault(cpu, VECTOR_NP, 1, (cs & 0xfffc) | external);
+  if (markAccessed(cpu) != 0) return 1;
+  setFromDescriptor(cpu, SEG_CS, cs);
+  store<u32>(cpu, cpl, CPL);
+  updateMode(cpu);
+  updateTlbBase(cpu);
+  if (readDescriptor(cpu, ss, VECTOR_TS) != 0) return 1;
+  const stack = descriptorAttributes();
+  if ((ss & 0xfffc) == 0 || (ss & 3) != cpl || descriptorDpl() != cpl || (stack & ATTR_S) == 0 || (stack & 0xa) != 2) return raiseFault(cpu, VECTOR_TS, 1, (ss & 0xfffc) | external);
+  if (markAccessed(cpu) != 0) return 1;
+  setFromDescriptor(cpu, SEG_SS, ss);
+  if (loadTaskData(cpu, 0, es, external) != 0 || loadTaskData(cpu, 3, ds, external) != 0) return 1;
+  if (loadTaskData(cpu, 4, fs, external) != 0 || loadTaskData(cpu, 5, gs, external) != 0) return 1;
+  return load<u64>(cpu, RIP) > <u64>load<u32>(segment(cpu, SEG_CS), SEG_LIMIT) ? raiseGeneralProtection(cpu, 0) : 0;
+}
+
+function loadTaskData(cpu: usize, index: u32, selector: u32, external: i32): i32 {
+  if ((selector & 0xfffc) == 0) {
+    setSegment(cpu, index, selector, 0, 0, ATTR_UNUSABLE);
+    return 0;
+  }
+  if (readDescriptor(cpu, selector, VECTOR_TS) != 0) return 1;
+  const attributes = descriptorAttributes();
+  const error = (selector & 0xfffc) | external;
+  const conforming = (attributes & 0xc) == 0xc;
+  if ((attributes & ATTR_S) == 0 || (attributes & 0xa) == 8) return raiseFault(cpu, VECTOR_TS, 1, error);
+  if (!conforming && (descriptorDpl() < load<u32>(cpu, CPL) || descriptorDpl() < (selector & 3))) return raiseFault(cpu, VECTOR_TS, 1, error);
+  if ((attributes & ATTR_P) == 0) return raiseFault(cpu, VECTOR_NP, 1, error);
+  if (markAccessed(cpu) != 0) return 1;
+  setFromDescriptor(cpu, index, selector);
+  return 0;
+}
