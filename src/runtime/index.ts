@@ -16,3 +16,7 @@ export * from "./msr";
 export * from "./strings";
 export * from "./fpu";
 export * from "./integer";
+export * from "./page-walk";
+export * from "./physical";
+export * from "./breakpoints";
+export * from "./host-elements";
