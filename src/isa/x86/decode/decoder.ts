@@ -1,5 +1,6 @@
+import { acceptsPrefix, existsIn, specificity } from '../opcodes/row.ts';
+import type { OpcodeRow, PrefixClass } from '../opcodes/row.ts';
 import { opcodeRows } from '../opcodes/table.ts';
-import type { OpcodeRow } from '../opcodes/row.ts';
 import { BASE_RIP, NO_REGISTER } from './instruction.ts';
 import type { Instruction } from './instruction.ts';
 
@@ -20,6 +21,9 @@ interface RowPlan {
   readonly immediate: ImmediateKind;
   /** Memory operand without ModRM: string source (DS, may be overridden) or destination (ES). */
   readonly implicitMemory: boolean;
+  /** Masks that take REX.R and REX.B away where the field names a segment, MMX or x87 register (SDM 2A, 2.2.1.2). */
+  readonly regMask: number;
+  readonly rmMask: number;
 }
 
 function immediateKind(row: OpcodeRow): ImmediateKind {
@@ -40,25 +44,78 @@ function immediateKind(row: OpcodeRow): ImmediateKind {
   return 'none';
 }
 
-/** Candidates by map * 256 + opcode, in table order. */
-const candidates: RowPlan[][] = Array.from({ length: 1024 }, () => []);
+/** Rows by map * 256 + opcode, the most specific first. */
+const rowsOfOpcode: RowPlan[][] = Array.from({ length: 1024 }, () => []);
 opcodeRows.forEach((row, index) => {
-  candidates[row.map * 256 + row.opcode]!.push({ row, index, immediate: immediateKind(row), implicitMemory: row.operands.some((operand) => 'XY'.includes(operand[0]!)) || row.name === 'xlat' });
+  const uses = (letters: string): boolean => row.operands.some((operand) => letters.includes(operand[0]!) && /^[A-Z][a-z]+$/.test(operand));
+  const plan: RowPlan = {
+    row,
+    index,
+    immediate: immediateKind(row),
+    implicitMemory: uses('XY') || row.name === 'xlat',
+    regMask: uses('SP') ? 7 : 15,
+    rmMask: uses('QN') || row.operands.includes('STi') ? 7 : 15,
+  };
+  for (let i = 0; i < (row.opcodeRegister ? 8 : 1); i++) rowsOfOpcode[row.map * 256 + row.opcode + i]!.push(plan);
 });
+for (const plans of rowsOfOpcode) plans.sort((a, b) => specificity(b.row) - specificity(a.row));
+
+const prefixClasses: readonly PrefixClass[] = ['none', '66', 'f3', 'f2'];
+
+/** What follows one opcode under one choosing prefix. */
+interface Choice {
+  readonly hasModrm: boolean;
+  /** By ModRM (see `modrmPlace`), or without ModRM by REX.B; then the same again for REX.W. undefined: #UD. */
+  readonly plans: readonly (RowPlan | undefined)[];
+}
+
+/** Places of a Choice with ModRM: 8 memory forms by reg, then 64 register forms by reg and rm. */
+const MODRM_PLACES = 72;
+
+/** What a byte is as a prefix in 16- and 32-bit code: see the constants. REX is treated apart. */
+const PREFIX_OPERAND = 1;
+const PREFIX_ADDRESS = 2;
+const PREFIX_LOCK = 3;
+const PREFIX_REPEAT = 4;
+const PREFIX_SEGMENT = 5;
+const prefixKind = new Uint8Array(256);
+prefixKind[0x66] = PREFIX_OPERAND;
+prefixKind[0x67] = PREFIX_ADDRESS;
+prefixKind[0xf0] = PREFIX_LOCK;
+prefixKind[0xf2] = prefixKind[0xf3] = PREFIX_REPEAT;
+for (const byte of [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]) prefixKind[byte] = PREFIX_SEGMENT;
+
+function readU16(bytes: Uint8Array, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8);
+}
+
+function readI32(bytes: Uint8Array, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+}
+
+/** Registers of the 16-bit addressing forms (SDM 2A, table 2-1). */
+const base16 = [3, 3, 5, 5, 6, 7, 5, 3];
+const index16 = [6, 7, 6, 7, NO_REGISTER, NO_REGISTER, NO_REGISTER, NO_REGISTER];
 
 /** Decodes by the opcode rows, without garbage. Prefix rules: Intel SDM 2A, chapter 2. */
 export class Decoder {
   readonly #features: ReadonlySet<string> | undefined;
+  /** By (64-bit code, map, opcode, prefix class); made when first asked for. null: no row at all. */
+  readonly #choices: (Choice | null | undefined)[] = new Array<undefined>(2 * 1024 * 4).fill(undefined);
 
   /** Rows whose feature is not in the set decode as if they were not there; without a set all rows count. */
   constructor(features?: ReadonlySet<string>) {
     this.#features = features;
   }
 
-  /** Decodes the instruction at `offset`; at most `available` bytes are looked at. */
+  /**
+   * Decodes the instruction at `offset`; at most `available` bytes are looked at. `out` is complete when the result is
+   * 'ok' and meaningless otherwise. The bytes may lie in shared memory; each is read once.
+   */
   decode(bytes: Uint8Array, offset: number, available: number, codeSize: 16 | 32 | 64, out: Instruction): DecodeStatus {
-    const limit = Math.min(available, MAX_LENGTH);
+    const limit = available < MAX_LENGTH ? available : MAX_LENGTH;
     const short: DecodeStatus = available >= MAX_LENGTH ? 'too-long' : 'truncated';
+    const long = codeSize === 64;
     let at = 0;
     let operandPrefix = false;
     let addressPrefix = false;
@@ -70,84 +127,69 @@ export class Decoder {
     for (;;) {
       if (at >= limit) return short;
       opcode = bytes[offset + at++]!;
-      if (codeSize === 64 && (opcode & 0xf0) === 0x40) {
+      const kind = prefixKind[opcode]!;
+      if (kind === 0) {
+        if (!long || (opcode & 0xf0) !== 0x40) break;
         rex = opcode;
         continue;
       }
-      let prefix = true;
-      switch (opcode) {
-        case 0x66: operandPrefix = true; break;
-        case 0x67: addressPrefix = true; break;
-        case 0xf0: lock = true; break;
-        case 0xf2: case 0xf3: rep = opcode; break;
-        case 0x26: case 0x2e: case 0x36: case 0x3e: if (codeSize !== 64) segment = (opcode >> 3) & 3; break;
-        case 0x64: segment = 4; break;
-        case 0x65: segment = 5; break;
-        default: prefix = false;
-      }
-      if (!prefix) break;
       rex = 0; // REX counts only right before the opcode
+      if (kind === PREFIX_OPERAND) operandPrefix = true;
+      else if (kind === PREFIX_ADDRESS) addressPrefix = true;
+      else if (kind === PREFIX_LOCK) lock = true;
+      else if (kind === PREFIX_REPEAT) rep = opcode;
+      else if (opcode >= 0x64) segment = opcode - 0x60;
+      else if (!long) segment = (opcode >> 3) & 3; // in 64-bit code ES, CS, SS, DS overrides do nothing, not even undo FS or GS
     }
-    let map = 0;
+    let place = opcode;
     if (opcode === 0x0f) {
       if (at >= limit) return short;
       opcode = bytes[offset + at++]!;
-      map = 1;
+      place = 256 + opcode;
       if (opcode === 0x38 || opcode === 0x3a) {
-        map = opcode === 0x38 ? 2 : 3;
+        place = opcode === 0x38 ? 512 : 768;
         if (at >= limit) return short;
         opcode = bytes[offset + at++]!;
+        place += opcode;
       }
     }
-    const rows = candidates[map * 256 + opcode]!;
-    if (rows.length === 0) return 'undefined';
-    const modrm = at < limit ? bytes[offset + at]! : -1;
-    let found: RowPlan | undefined;
-    for (const plan of rows) {
-      const row = plan.row;
-      if (row.hasModrm) {
-        if (modrm < 0) return short;
-        if (row.digit >= 0 && row.digit !== ((modrm >> 3) & 7)) continue;
-        if ((row.modes & (modrm >= 0xc0 ? 2 : 1)) === 0 && !row.semantics.includes('cr') && !row.semantics.includes('dr')) continue;
-        if (row.rm >= 0 && row.rm !== (modrm & 7)) continue;
-      }
-      // A repeat prefix is mandatory before 66 where both are there.
-      if (row.prefix !== 'any') {
-        const seen = rep === 0xf3 ? 'f3' : rep === 0xf2 ? 'f2' : operandPrefix ? '66' : 'none';
-        if (row.prefix !== seen && !(row.prefix === '66' && operandPrefix && map > 1 && rep === 0)) continue;
-      }
-      if (row.validity === 'not64' ? codeSize === 64 : row.validity === 'only64' && codeSize !== 64) continue;
-      if (row.opcode === 0x90 && row.map === 0 && row.operands.length === 0 && (rex & 1) !== 0) continue;
-      if (this.#features !== undefined && row.feature !== '' && !this.#features.has(row.feature)) continue;
-      found = plan;
-      break;
-    }
-    if (found === undefined) return 'undefined';
-    const row = found.row;
-    if (lock && !(row.lockable && row.hasModrm && modrm < 0xc0)) return 'undefined';
-
+    const prefixClass = rep !== 0 ? (rep === 0xf3 ? 2 : 3) : operandPrefix ? 1 : 0;
+    const key = ((long ? 1024 : 0) + place) * 4 + prefixClass;
+    let choice = this.#choices[key];
+    if (choice === undefined) choice = this.#choices[key] = this.#makeChoice(long, place, prefixClasses[prefixClass]!);
+    if (choice === null) return 'undefined';
     const rexW = (rex & 8) !== 0;
-    const prefixIsMandatory = row.prefix === '66';
+    let modrm = 0;
+    let plan: RowPlan | undefined;
+    if (choice.hasModrm) {
+      if (at >= limit) return short;
+      modrm = bytes[offset + at++]!;
+      plan = choice.plans[(modrm < 0xc0 ? modrm >> 3 & 7 : modrm - 0xb8) + (rexW ? MODRM_PLACES : 0)];
+    } else plan = choice.plans[(rex & 1) + (rexW ? 2 : 0)];
+    if (plan === undefined) return 'undefined';
+    const row = plan.row;
+    // Every row that may be locked has ModRM.
+    if (lock && !(row.lockable && modrm < 0xc0)) return 'undefined';
+
     out.row = row;
-    out.rowIndex = found.index;
+    out.rowIndex = plan.index;
     out.codeSize = codeSize;
     out.rex = rex !== 0;
     out.lock = lock;
-    out.rep = rep;
-    if (codeSize === 64) {
-      const small = operandPrefix && !prefixIsMandatory;
-      if (row.size64 === 'f64') out.operandSize = 64;
-      else if (rexW) out.operandSize = 64;
+    out.rep = row.repeatable ? rep : 0;
+    // As a mandatory prefix 66 does not change the size, and REX.W beats it.
+    const small = operandPrefix && row.prefix !== '66';
+    if (long) {
+      if (rexW || row.size64 === 'f64') out.operandSize = 64;
       else if (small) out.operandSize = 16;
       else out.operandSize = row.size64 === 'd64' ? 64 : 32;
       out.addressSize = addressPrefix ? 32 : 64;
     } else {
-      const flip = operandPrefix && !prefixIsMandatory;
-      out.operandSize = (codeSize === 32) !== flip ? 32 : 16;
+      out.operandSize = (codeSize === 32) !== small ? 32 : 16;
       out.addressSize = (codeSize === 32) !== addressPrefix ? 32 : 16;
     }
     out.opcodeRegister = (opcode & 7) | ((rex & 1) << 3);
-    out.isMemory = false;
+    out.isMemory = plan.implicitMemory;
     out.segmentOverride = segment >= 0;
     out.segment = segment >= 0 ? segment : 3;
     out.base = NO_REGISTER;
@@ -157,26 +199,50 @@ export class Decoder {
     out.immediate = 0;
     out.immediateHigh = 0;
     out.immediate2 = 0;
-    out.mod = 3;
-    out.reg = 0;
-    out.rm = 0;
     if (row.hasModrm) {
-      at++;
       out.mod = modrm >> 6;
-      out.reg = ((modrm >> 3) & 7) | ((rex & 4) << 1);
-      out.rm = (modrm & 7) | ((rex & 1) << 3);
-      // MOV to and from control and debug registers ignores mod (SDM 2B, MOV).
-      if (out.mod !== 3 && (row.modes & 1) !== 0) {
+      out.reg = ((modrm >> 3 & 7) | ((rex & 4) << 1)) & plan.regMask;
+      out.rm = ((modrm & 7) | ((rex & 1) << 3)) & plan.rmMask;
+      if (modrm < 0xc0 && !row.ignoresMod) {
         const used = this.#memory(bytes, offset + at, limit - at, modrm, rex, out);
         if (used < 0) return short;
         at += used;
       }
+    } else {
+      out.mod = 3;
+      out.reg = 0;
+      out.rm = 0;
     }
-    if (found.implicitMemory) out.isMemory = true;
-    const end = this.#immediate(bytes, offset, at, limit, found.immediate, out);
-    if (end < 0) return short;
-    out.length = end;
+    if (plan.immediate !== 'none') {
+      at = this.#immediate(bytes, offset, at, limit, plan.immediate, out);
+      if (at < 0) return short;
+    }
+    out.length = at;
     return 'ok';
+  }
+
+  /** Chooses a row for each ModRM under one prefix: the first, most specific one that fits. */
+  #makeChoice(long: boolean, place: number, prefix: PrefixClass): Choice | null {
+    const rows = rowsOfOpcode[place]!.filter(({ row }) => acceptsPrefix(row, prefix) && existsIn(row, long ? 64 : 32)
+      && (this.#features === undefined || row.feature === '' || this.#features.has(row.feature)));
+    if (rows.length === 0) return null;
+    const hasModrm = rows[0]!.row.hasModrm;
+    const places = hasModrm ? MODRM_PLACES : 2;
+    const plans = Array.from({ length: places * 2 }, (_, i) => {
+      const rexW = i >= places ? '1' : '0';
+      const at = i % places;
+      return rows.find(({ row }) => {
+        if (row.rexW !== 'any' && row.rexW !== rexW) return false;
+        // NOP and PAUSE with REX.B are XCHG with R8.
+        if (!hasModrm) return !(row.map === 0 && row.opcode === 0x90 && !row.opcodeRegister && at === 1);
+        const isMemory = at < 8;
+        const reg = isMemory ? at : (at - 8) >> 3;
+        if (row.digit >= 0 && row.digit !== reg) return false;
+        if ((row.modes & (isMemory ? 1 : 2)) === 0 && !row.ignoresMod) return false;
+        return row.rm < 0 || row.rm === (at & 7);
+      });
+    });
+    return { hasModrm, plans };
   }
 
   /** ModRM memory forms (SDM 2A, tables 2-1 to 2-3). Returns the bytes used behind ModRM, or -1. */
@@ -189,8 +255,8 @@ export class Decoder {
     if (out.addressSize === 16) {
       if (mod === 0 && rm === 6) displacementSize = 2;
       else {
-        out.base = [3, 3, 5, 5, 6, 7, 5, 3][rm]!;
-        out.index = rm < 4 ? [6, 7, 6, 7][rm]! : NO_REGISTER;
+        out.base = base16[rm]!;
+        out.index = index16[rm]!;
         displacementSize = mod;
         if (!out.segmentOverride && (rm === 2 || rm === 3 || rm === 6)) out.segment = 2;
       }
@@ -226,8 +292,6 @@ export class Decoder {
     const size = this.#immediateSize(kind, out);
     if (at + size > limit) return -1;
     const p = offset + at;
-    const u16 = (i: number): number => bytes[i]! | (bytes[i + 1]! << 8);
-    const u32 = (i: number): number => u16(i) | (u16(i + 2) << 16);
     switch (kind) {
       case 'none':
         return at;
@@ -239,24 +303,24 @@ export class Decoder {
         out.immediate = (bytes[p]! << 24) >> 24;
         break;
       case 'u16':
-        out.immediate = u16(p);
+        out.immediate = readU16(bytes, p);
         return at + 2;
       case 'z':
       case 'relz':
-        out.immediate = size === 2 ? (u16(p) << 16) >> 16 : u32(p);
+        out.immediate = size === 2 ? (readU16(bytes, p) << 16) >> 16 : readI32(bytes, p);
         break;
       case 'v':
       case 'moffs':
-        out.immediate = size === 2 ? u16(p) : u32(p);
-        if (size === 8) out.immediateHigh = u32(p + 4);
+        out.immediate = size === 2 ? readU16(bytes, p) : readI32(bytes, p);
+        if (size === 8) out.immediateHigh = readI32(bytes, p + 4);
         if (kind === 'moffs') out.isMemory = true;
         return at + size;
       case 'far':
-        out.immediate = size === 4 ? u16(p) : u32(p);
-        out.immediate2 = u16(p + size - 2);
+        out.immediate = size === 4 ? readU16(bytes, p) : readI32(bytes, p);
+        out.immediate2 = readU16(bytes, p + size - 2);
         return at + size;
       case 'enter':
-        out.immediate = u16(p);
+        out.immediate = readU16(bytes, p);
         out.immediate2 = bytes[p + 2]!;
         return at + 3;
     }

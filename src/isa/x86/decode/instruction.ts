@@ -17,9 +17,9 @@ export interface Instruction {
   /** A REX prefix was there: SPL, BPL, SIL, DIL instead of AH, CH, DH, BH. */
   rex: boolean;
   lock: boolean;
-  /** Last repeat prefix: 0, 0xf2 or 0xf3. */
+  /** Last repeat prefix of an instruction that it repeats: 0xf2 or 0xf3; else 0. */
   rep: number;
-  /** ModRM fields with their REX bits; `rm` of a memory operand is not meaningful. */
+  /** ModRM fields with their REX bits, as far as these count for the register file named; `rm` of a memory operand is not meaningful. */
   mod: number;
   reg: number;
   rm: number;

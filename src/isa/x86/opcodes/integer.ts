@@ -22,12 +22,14 @@ ${hex(base + 5)} | ${name} rAX,Iz | ${undefinedFlags}
 }).join('\n');
 
 const shiftGroup = ['rol', 'ror', 'rcl', 'rcr', 'shl', 'shr', 'shl', 'sar'].map((name, i) => {
+  // By counts beyond the width of a byte or word, SHL and SHR leave CF undefined as well.
   const undefinedFlags = i < 4 ? 'u=o' : 'u=oa';
+  const byOne = i < 4 ? '' : 'u=a';
   return `
 C0 /${i} | ${name} Eb,Ib | ${undefinedFlags}
 C1 /${i} | ${name} Ev,Ib | ${undefinedFlags}
-D0 /${i} | ${name} Eb,1 | u=a
-D1 /${i} | ${name} Ev,1 | u=a
+D0 /${i} | ${name} Eb,1 | ${byOne}
+D1 /${i} | ${name} Ev,1 | ${byOne}
 D2 /${i} | ${name} Eb,CL | ${undefinedFlags}
 D3 /${i} | ${name} Ev,CL | ${undefinedFlags}`;
 }).join('\n');
@@ -188,23 +190,31 @@ FF /4 | jmp Ev | f64 s=jmpev
 FF /5 | jmpf Mp | s=jmpfarmem
 FF /6 | push Ev | d64
 0F 18 /r | nop Ev
+0F 18 /0m | prefetchnta Mb | s=nop
+0F 18 /1m | prefetcht0 Mb | s=nop
+0F 18 /2m | prefetcht1 Mb | s=nop
+0F 18 /3m | prefetcht2 Mb | s=nop
 0F 19 /r | nop Ev
 0F 1A /r | nop Ev
 0F 1B /r | nop Ev
 0F 1C /r | nop Ev
 0F 1D /r | nop Ev
 0F 1E /r | nop Ev
+F3 0F 1E FA | endbr64 | s=nop
+F3 0F 1E FB | endbr32 | s=nop
 0F 1F /r | nop Ev
 0F 0D /r | nop Ev
+0F 0D /0m | prefetch Mb | s=nop
+0F 0D /1m | prefetchw Mb | s=nop
 0F A2 | cpuid
-0F A3 /r | bt Ev,Gv | u=oszap
-0F AB /r | bts Ev,Gv | lock u=oszap
-0F B3 /r | btr Ev,Gv | lock u=oszap
-0F BB /r | btc Ev,Gv | lock u=oszap
-0F BA /4 | bt Ev,Ib | u=oszap
-0F BA /5 | bts Ev,Ib | lock u=oszap
-0F BA /6 | btr Ev,Ib | lock u=oszap
-0F BA /7 | btc Ev,Ib | lock u=oszap
+0F A3 /r | bt Ev,Gv | u=osap
+0F AB /r | bts Ev,Gv | lock u=osap
+0F B3 /r | btr Ev,Gv | lock u=osap
+0F BB /r | btc Ev,Gv | lock u=osap
+0F BA /4 | bt Ev,Ib | u=osap
+0F BA /5 | bts Ev,Ib | lock u=osap
+0F BA /6 | btr Ev,Ib | lock u=osap
+0F BA /7 | btc Ev,Ib | lock u=osap
 0F A4 /r | shld Ev,Gv,Ib | u=oa
 0F A5 /r | shld Ev,Gv,CL | u=oa
 0F AC /r | shrd Ev,Gv,Ib | u=oa
@@ -223,16 +233,18 @@ F3 0F BD /r | lzcnt Gv,Ev | f=lzcnt u=osap
 0F C0 /r | xadd Eb,Gb | lock
 0F C1 /r | xadd Ev,Gv | lock
 NP 0F C3 /r | movnti My,Gy | f=sse2
-0F C7 /1m | cmpxchg8b M | lock
+REX.W0 0F C7 /1m | cmpxchg8b Mq | lock
+REX.W 0F C7 /1m | cmpxchg16b Mx | o64 lock f=cx16
 0F C8+r | bswap Zv
-0F 38 F0 /r | movbe Gv,Mv | f=movbe
-0F 38 F1 /r | movbe Mv,Gv | f=movbe
+NFx 0F 38 F0 /r | movbe Gv,Mv | f=movbe
+NFx 0F 38 F1 /r | movbe Mv,Gv | f=movbe
 F2 0F 38 F0 /r | crc32 Gy,Eb | f=sse4.2
 F2 0F 38 F1 /r | crc32 Gy,Ev | f=sse4.2
 66 0F 38 F6 /r | adcx Gy,Ey | f=adx
 F3 0F 38 F6 /r | adox Gy,Ey | f=adx
-0F C7 /6r | rdrand Rv | f=rdrand
-0F C7 /7r | rdseed Rv | f=rdseed
+NFx 0F C7 /6r | rdrand Rv | f=rdrand
+NFx 0F C7 /7r | rdseed Rv | f=rdseed
+F3 0F C7 /7r | rdpid Ry | f64 f=rdpid
 0F 0B | ud2
 0F B9 /r | ud1 Gv,Ev | s=ud2
 0F FF /r | ud0 Gv,Ev | s=ud2

@@ -1,9 +1,14 @@
 /**
  * One row of the opcode tables, in the manual's notation (Intel SDM 2A, 3.1.1 and 2D, A.2).
  *
- * Encoding: mandatory prefix (NP, 66, F2, F3), REX.W / REX.W0, opcode bytes, then /r, /0../7 (with `m` or `r` behind
- * it when only the memory or only the register form counts), +r (register in the opcode's low bits), or a fixed ModRM
- * byte behind the opcode as in `0F 01 C8`, `D8 C0+i`.
+ * Encoding: first NP (none of 66, F2, F3 may be there), NFx (66 may, F2 and F3 may not) or a mandatory prefix (66, F2,
+ * F3); REX.W / REX.W0 where the row depends on it; opcode bytes; then /r, /0../7 (with `m` or `r` behind it when
+ * only the memory or only the register form counts), +r (register in the opcode's low bits), or a fixed ModRM
+ * byte behind the opcode as in `0F 01 C8`, `D8 C0+i`. Rows with VEX (`VEX.128.0F38.W0 F7 /r`) may join later.
+ *
+ * Operands: appendix A's, one letter for the place and the rest for the size, and names of fixed registers. Besides:
+ * Z register in the opcode, STi stack register in ModRM.rm, Ibs immediate byte sign-extended, Edb and Edw
+ * 32-bit register but 8 or 16 bits of memory, Mt 80 bits, Md to Mx with the access's size.
  */
 export interface OpcodeRow {
   readonly encoding: string;
@@ -24,26 +29,32 @@ export interface OpcodeRow {
 
   // Derived from the encoding.
   readonly map: 0 | 1 | 2 | 3;
+  /** With `opcodeRegister` the first of eight. */
   readonly opcode: number;
-  readonly prefix: 'any' | 'none' | '66' | 'f2' | 'f3';
+  /** 'any': 66, F2 and F3 do not choose the row; 'none' is NP, 'size' NFx. */
+  readonly prefix: 'any' | 'none' | 'size' | '66' | 'f2' | 'f3';
   readonly rexW: 'any' | '0' | '1';
   readonly hasModrm: boolean;
   /** ModRM.reg that the row is for, or -1. */
   readonly digit: number;
   /** Bit 0: memory forms, bit 1: register forms. */
   readonly modes: number;
+  /** MOV to and from control and debug registers: ModRM.rm is a register whatever mod says. */
+  readonly ignoresMod: boolean;
   /** ModRM.rm that the row is for (fixed ModRM byte), or -1. */
   readonly rm: number;
   readonly opcodeRegister: boolean;
 }
 
 /** `encoding | name operands | options`: options are words: lock rep d64 f64 i64 o64 f=FEATURE u=FLAGS s=SEMANTICS. */
-export function parseRow(line: string): OpcodeRow[] {
+export function parseRow(line: string): OpcodeRow {
   const [encodingText, nameText, optionText] = line.split('|').map((part) => part.trim()) as [string, string, string?];
   const [name, operandText] = nameText.split(/\s+/) as [string, string?];
   const operands = operandText === undefined ? [] : operandText.split(',');
-  const options = new Set((optionText ?? '').split(/\s+/).filter((word) => word !== ''));
-  const valued = (key: string): string => [...options].find((word) => word.startsWith(`${key}=`))?.slice(2) ?? '';
+  const words = (optionText ?? '').split(/\s+/).filter((word) => word !== '');
+  for (const word of words) if (!/^(lock|rep|d64|f64|i64|o64|[fus]=.+)$/.test(word)) throw new Error(`opcode row "${line}": what is ${word}?`);
+  const has = (word: string): boolean => words.includes(word);
+  const valued = (key: string): string => words.find((word) => word.startsWith(`${key}=`))?.slice(2) ?? '';
 
   const bytes: number[] = [];
   let prefix: OpcodeRow['prefix'] = 'any';
@@ -53,38 +64,30 @@ export function parseRow(line: string): OpcodeRow[] {
   let hasModrm = false;
   let opcodeRegister = false;
   let stackRegister = false;
-  encodingText.split(/\s+/).forEach((token, index) => {
+  const tokens = encodingText.split(/\s+/);
+  tokens.forEach((token, index) => {
     if (token === 'NP') prefix = 'none';
-    else if (index === 0 && token === '66') prefix = '66';
-    else if (index === 0 && token === 'F2' && encodingText.includes(' ')) prefix = 'f2';
-    else if (index === 0 && token === 'F3' && encodingText.includes(' ')) prefix = 'f3';
+    else if (token === 'NFx') prefix = 'size';
+    else if (index === 0 && tokens.length > 1 && (token === '66' || token === 'F2' || token === 'F3')) prefix = token.toLowerCase() as '66' | 'f2' | 'f3';
     else if (token === 'REX.W') rexW = '1';
     else if (token === 'REX.W0') rexW = '0';
-    else if (token === '/r' || token === '/rm' || token === '/rr') {
+    else if (/^\/[r0-7][mr]?$/.test(token)) {
       hasModrm = true;
-      if (token === '/rm') modes = 1;
-      else if (token === '/rr') modes = 2;
-    }
-    else if (/^\/[0-7][mr]?$/.test(token)) {
-      hasModrm = true;
-      digit = Number(token[1]);
+      if (token[1] !== 'r') digit = Number(token[1]);
       if (token[2] === 'm') modes = 1;
       else if (token[2] === 'r') modes = 2;
-    } else if (/^[0-9A-F]{2}\+r$/.test(token)) {
-      opcodeRegister = true;
+    } else if (/^[0-9A-F]{2}(\+[ri])?$/.test(token)) {
       bytes.push(Number.parseInt(token, 16));
-    } else if (/^[0-9A-F]{2}\+i$/.test(token)) {
-      stackRegister = true;
-      bytes.push(Number.parseInt(token, 16));
-    } else if (/^[0-9A-F]{2}$/.test(token)) bytes.push(Number.parseInt(token, 16));
-    else throw new Error(`opcode row "${line}": what is ${token}?`);
+      opcodeRegister ||= token.endsWith('+r');
+      stackRegister ||= token.endsWith('+i');
+    } else throw new Error(`opcode row "${line}": what is ${token}?`);
   });
   let map: OpcodeRow['map'] = 0;
   if (bytes[0] === 0x0f && bytes.length > 1) {
     bytes.shift();
     map = 1;
-    const escape = bytes[0] as number;
-    if (bytes.length > 1 && (escape === 0x38 || escape === 0x3a)) {
+    const escape = bytes.length > 1 ? bytes[0] as number : 0;
+    if (escape === 0x38 || escape === 0x3a) {
       bytes.shift();
       map = escape === 0x38 ? 2 : 3;
     }
@@ -98,17 +101,17 @@ export function parseRow(line: string): OpcodeRow[] {
     digit = (modrm >> 3) & 7;
     rm = stackRegister ? -1 : modrm & 7;
   }
-  if (operands.some((operand) => 'M'.includes(operand[0]!))) modes = 1;
+  if (operands.some((operand) => operand.startsWith('M'))) modes = 1;
   if (operands.some((operand) => /^[URN][a-z]/.test(operand))) modes = 2;
-  const row: OpcodeRow = {
+  return {
     encoding: encodingText,
     name,
     operands,
     semantics: valued('s') || name,
-    size64: options.has('d64') ? 'd64' : options.has('f64') ? 'f64' : 'normal',
-    validity: options.has('i64') ? 'not64' : options.has('o64') ? 'only64' : 'all',
-    lockable: options.has('lock'),
-    repeatable: options.has('rep'),
+    size64: has('d64') ? 'd64' : has('f64') ? 'f64' : 'normal',
+    validity: has('i64') ? 'not64' : has('o64') ? 'only64' : 'all',
+    lockable: has('lock'),
+    repeatable: has('rep'),
     feature: valued('f'),
     undefinedFlags: valued('u'),
     map,
@@ -118,13 +121,37 @@ export function parseRow(line: string): OpcodeRow[] {
     hasModrm,
     digit,
     modes,
+    ignoresMod: operands.some((operand) => operand === 'Cd' || operand === 'Dd'),
     rm,
     opcodeRegister,
   };
-  if (!opcodeRegister) return [row];
-  return Array.from({ length: 8 }, (_, i) => ({ ...row, opcode: opcode + i }));
 }
 
 export function parseTable(text: string): OpcodeRow[] {
-  return text.split('\n').map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#')).flatMap(parseRow);
+  return text.split('\n').map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#')).map(parseRow);
+}
+
+/**
+ * Where two rows fit the same bytes the one with the higher number counts: a mandatory prefix before none, a fixed ModRM
+ * byte before a digit before /r, one form before both, REX.W before either, a full opcode before a register range.
+ */
+export function specificity(row: OpcodeRow): number {
+  const prefix = row.prefix === 'any' ? 0 : row.prefix === 'size' ? 1 : 2;
+  const modrm = row.rm >= 0 ? 3 : row.digit >= 0 ? 2 : row.hasModrm ? 1 : 0;
+  return ((prefix * 4 + modrm) * 2 + (row.modes === 3 ? 0 : 1)) * 4 + (row.rexW === 'any' ? 0 : 2) + (row.opcodeRegister ? 0 : 1);
+}
+
+/** The prefix that chooses between rows: F2 and F3 come before 66 (SDM 2A, 2.1.2). */
+export type PrefixClass = 'none' | '66' | 'f2' | 'f3';
+
+/** The row counts for this choosing prefix. */
+export function acceptsPrefix(row: OpcodeRow, prefix: PrefixClass): boolean {
+  if (row.prefix === 'any') return true;
+  if (row.prefix === 'size') return prefix === 'none' || prefix === '66';
+  return row.prefix === prefix;
+}
+
+/** The row exists in code of this size. */
+export function existsIn(row: OpcodeRow, codeSize: 16 | 32 | 64): boolean {
+  return row.validity === 'all' || (row.validity === 'only64') === (codeSize === 64);
 }

@@ -1,5 +1,6 @@
 import { parseTable } from './row.ts';
 
+// SSE to SSE4.2, AES, PCLMULQDQ, SHA, and their MMX-register forms (SDM 2D, tables A-3 to A-5).
 // Operand letters: V register by ModRM.reg, W register or memory by ModRM.rm, U register only, P/Q/N the MMX ones.
 // Size letters: x 16 bytes, q 8, d 4, ss/sd scalar single and double, b/w byte and word in memory.
 
@@ -142,8 +143,10 @@ NP 0F C2 /r | cmpps Vx,Wx,Ib | f=sse
 66 0F C2 /r | cmppd Vx,Wx,Ib | f=sse2
 F3 0F C2 /r | cmpss Vss,Wss,Ib | f=sse
 F2 0F C2 /r | cmpsd Vsd,Wsd,Ib | f=sse2 s=cmpsdx
-66 0F C4 /r | pinsrw Vx,Ew,Ib | f=sse2
+66 0F C4 /r | pinsrw Vx,Edw,Ib | f=sse2
+NP 0F C4 /r | pinsrw Pq,Edw,Ib | f=sse s=pinsrw_mmx
 66 0F C5 /r | pextrw Gd,Ux,Ib | f=sse2
+NP 0F C5 /r | pextrw Gd,Nq,Ib | f=sse s=pextrw_mmx
 NP 0F C6 /r | shufps Vx,Wx,Ib | f=sse
 66 0F C6 /r | shufpd Vx,Wx,Ib | f=sse2
 66 0F D7 /r | pmovmskb Gd,Ux | f=sse2
@@ -153,11 +156,64 @@ NP 0F E7 /r | movntq Mq,Pq | f=sse s=movq_mmx
 F2 0F F0 /r | lddqu Vx,Mx | f=sse3 s=movu
 66 0F 38 2A /r | movntdqa Vx,Mx | f=sse4.1 s=mova
 66 0F 38 37 /r | pcmpgtq Vx,Wx | f=sse4.2
-66 0F 3A 0F /r | palignr Vx,Wx,Ib | f=ssse3
+NP 0F 52 /r | rsqrtps Vx,Wx | f=sse
+F3 0F 52 /r | rsqrtss Vss,Wss | f=sse
+NP 0F 53 /r | rcpps Vx,Wx | f=sse
+F3 0F 53 /r | rcpss Vss,Wss | f=sse
+66 0F 7C /r | haddpd Vx,Wx | f=sse3
+F2 0F 7C /r | haddps Vx,Wx | f=sse3
+66 0F 7D /r | hsubpd Vx,Wx | f=sse3
+F2 0F 7D /r | hsubps Vx,Wx | f=sse3
+66 0F D0 /r | addsubpd Vx,Wx | f=sse3
+F2 0F D0 /r | addsubps Vx,Wx | f=sse3
+NP 0F 2A /r | cvtpi2ps Vq,Qq | f=sse
+66 0F 2A /r | cvtpi2pd Vx,Qq | f=sse2
+NP 0F 2C /r | cvttps2pi Pq,Wq | f=sse
+66 0F 2C /r | cvttpd2pi Pq,Wx | f=sse2
+NP 0F 2D /r | cvtps2pi Pq,Wq | f=sse
+66 0F 2D /r | cvtpd2pi Pq,Wx | f=sse2
+F3 0F D6 /rr | movq2dq Vx,Nq | f=sse2
+F2 0F D6 /rr | movdq2q Pq,Ux | f=sse2
+66 0F F7 /rr | maskmovdqu Vx,Ux | f=sse2
+NP 0F F7 /rr | maskmovq Pq,Nq | f=sse
+66 0F 38 10 /r | pblendvb Vx,Wx | f=sse4.1
+66 0F 38 14 /r | blendvps Vx,Wx | f=sse4.1
+66 0F 38 15 /r | blendvpd Vx,Wx | f=sse4.1
+66 0F 3A 08 /r | roundps Vx,Wx,Ib | f=sse4.1
+66 0F 3A 09 /r | roundpd Vx,Wx,Ib | f=sse4.1
+66 0F 3A 0A /r | roundss Vss,Wss,Ib | f=sse4.1
+66 0F 3A 0B /r | roundsd Vsd,Wsd,Ib | f=sse4.1
+66 0F 3A 0C /r | blendps Vx,Wx,Ib | f=sse4.1
+66 0F 3A 0D /r | blendpd Vx,Wx,Ib | f=sse4.1
 66 0F 3A 0E /r | pblendw Vx,Wx,Ib | f=sse4.1
-66 0F 3A 14 /r | pextrb Ey,Vx,Ib | f=sse4.1
-66 0F 3A 15 /r | pextrw Ey,Vx,Ib | f=sse4.1 s=pextrw_store
+66 0F 3A 0F /r | palignr Vx,Wx,Ib | f=ssse3
+NP 0F 3A 0F /r | palignr Pq,Qq,Ib | f=ssse3 s=palignr_mmx
+66 0F 3A 14 /r | pextrb Edb,Vx,Ib | f=sse4.1
+66 0F 3A 15 /r | pextrw Edw,Vx,Ib | f=sse4.1 s=pextrw_store
 66 0F 3A 16 /r | pextrd Ey,Vx,Ib | f=sse4.1
-66 0F 3A 20 /r | pinsrb Vx,Ed,Ib | f=sse4.1
+66 0F 3A 17 /r | extractps Ed,Vx,Ib | f=sse4.1
+66 0F 3A 20 /r | pinsrb Vx,Edb,Ib | f=sse4.1
+66 0F 3A 21 /r | insertps Vx,Wd,Ib | f=sse4.1
 66 0F 3A 22 /r | pinsrd Vx,Ey,Ib | f=sse4.1
+66 0F 3A 40 /r | dpps Vx,Wx,Ib | f=sse4.1
+66 0F 3A 41 /r | dppd Vx,Wx,Ib | f=sse4.1
+66 0F 3A 42 /r | mpsadbw Vx,Wx,Ib | f=sse4.1
+66 0F 3A 60 /r | pcmpestrm Vx,Wx,Ib | f=sse4.2
+66 0F 3A 61 /r | pcmpestri Vx,Wx,Ib | f=sse4.2
+66 0F 3A 62 /r | pcmpistrm Vx,Wx,Ib | f=sse4.2
+66 0F 3A 63 /r | pcmpistri Vx,Wx,Ib | f=sse4.2
+66 0F 3A 44 /r | pclmulqdq Vx,Wx,Ib | f=pclmulqdq
+66 0F 38 DB /r | aesimc Vx,Wx | f=aes
+66 0F 38 DC /r | aesenc Vx,Wx | f=aes
+66 0F 38 DD /r | aesenclast Vx,Wx | f=aes
+66 0F 38 DE /r | aesdec Vx,Wx | f=aes
+66 0F 38 DF /r | aesdeclast Vx,Wx | f=aes
+66 0F 3A DF /r | aeskeygenassist Vx,Wx,Ib | f=aes
+NP 0F 38 C8 /r | sha1nexte Vx,Wx | f=sha
+NP 0F 38 C9 /r | sha1msg1 Vx,Wx | f=sha
+NP 0F 38 CA /r | sha1msg2 Vx,Wx | f=sha
+NP 0F 38 CB /r | sha256rnds2 Vx,Wx | f=sha
+NP 0F 38 CC /r | sha256msg1 Vx,Wx | f=sha
+NP 0F 38 CD /r | sha256msg2 Vx,Wx | f=sha
+NP 0F 3A CC /r | sha1rnds4 Vx,Wx,Ib | f=sha
 `);
