@@ -8,7 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
 /** Files whose constants the runtime imports, besides its own folder. */
-const shared = ['src/isa/x86/state/layout.ts', 'src/memory/layout.ts', 'src/isa/x86/decode/record.ts'];
+const shared = ['src/isa/x86/state/layout.ts', 'src/memory/layout.ts', 'src/isa/x86/decode/record.ts', 'src/isa/x86/routines/float-operations.ts'];
 
 const options = [
   '-O3', '--noAssert', '--runtime', 'stub', '--importMemory', '--sharedMemory', '--maximumMemory', '65536', '--memoryBase', '4096',

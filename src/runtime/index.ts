@@ -20,3 +20,5 @@ export * from "./page-walk";
 export * from "./physical";
 export * from "./breakpoints";
 export * from "./host-elements";
+export * from "./sse";
+export * from "./sse-packed";

@@ -1,0 +1,277 @@
+// Exact SSE arithmetic (Intel SDM 1, chapter 11; SDM 2, the instructions' pages): scalar operations on bits. Each
+// updates MXCSR's sticky flags; when a flag it raises is unmasked, #XM (or #UD without CR4.OSXMMEXCPT) is pending.
+
+import { CR4, MXCSR, VECTOR_UD, VECTOR_XM } from "../isa/x86/state/layout.ts";
+import {
+  FLOAT_COMPARE, FLOAT_DIV, FLOAT_MIN, FLOAT_SQRT,
+} from "../isa/x86/routines/float-operations.ts";
+import { raiseFault } from "./faults.ts";
+import {
+  COMPARE_EQUAL, COMPARE_GREATER, COMPARE_LESS, COMPARE_UNORDERED, OE, UE, aClass, arithmetic, bClass, begin, clearRaised,
+  compare, denormalsAreZero, flags, integerOfA, noB, packDouble, packSingle, propagateNan, raiseDenormal, resultIsA, roundA, setRounding, squareRoot,
+  unpackDoubleA, unpackDoubleB, unpackIntegerA, unpackSingleA, unpackSingleB,
+} from "./softfloat.ts";
+
+const DAZ: u32 = 0x40;
+const FTZ: u32 = 0x8000;
+const CR4_OSXMMEXCPT: u64 = 0x400;
+
+let daz: bool = false;
+/** Flags raised by the lanes so far. */
+let laneFlags: u32 = 0;
+
+export function sseBegin(cpu: usize): void {
+  const mxcsr = load<u32>(cpu, MXCSR);
+  const masked = mxcsr >> 7;
+  daz = (mxcsr & DAZ) != 0;
+  // Flush to zero counts only while underflow is masked (SDM 1, 10.2.3.3).
+  begin((mxcsr >> 13) & 3, ~masked & (OE | UE), (mxcsr & FTZ) != 0 && (masked & UE) != 0, false);
+  laneFlags = 0;
+}
+
+export function sseNextLane(): void {
+  laneFlags |= flags;
+  clearRaised();
+}
+
+/** Commits the flags of all lanes; false with a fault pending when one is unmasked. */
+export function sseEnd(cpu: usize): bool {
+  let raised = laneFlags | flags;
+  if (raised == 0) return true;
+  const mxcsr = load<u32>(cpu, MXCSR);
+  const open = ~(mxcsr >> 7) & 0x3f;
+  // Invalid, denormal and divide-by-zero are found before anything is computed (SDM 1, 11.5.3).
+  if ((raised & open & 7) != 0) raised &= 7;
+  store<u32>(cpu, mxcsr | raised, MXCSR);
+  if ((raised & open) == 0) return true;
+  raiseFault(cpu, (load<u64>(cpu, CR4) & CR4_OSXMMEXCPT) != 0 ? VECTOR_XM : VECTOR_UD, 0, 0);
+  return false;
+}
+
+/** Predicates 0 to 7; A and B are set. */
+function holds(predicate: i32): bool {
+  // LT, LE and their negations signal quiet NaNs (SDM 2A, CMPPD, table 3-1).
+  const kind = predicate & 3;
+  const order = compare(kind == 1 || kind == 2);
+  let result: bool;
+  if (kind == 0) result = order == COMPARE_EQUAL;
+  else if (kind == 1) result = order == COMPARE_LESS;
+  else if (kind == 2) result = order == COMPARE_LESS || order == COMPARE_EQUAL;
+  else result = order == COMPARE_UNORDERED;
+  return result != (predicate >= 4);
+}
+
+/** MIN, MAX of A and B: B when equal or unordered; any NaN is invalid (SDM 2B, MINPD). True when the result is A. */
+function extremeIsA(operation: i32): bool {
+  return compare(true) == (operation == FLOAT_MIN ? COMPARE_LESS : COMPARE_GREATER);
+}
+
+/** One lane of any operation of isa/x86/routines/float-operations.ts but ADDSUB. */
+export function laneF64(operation: i32, a: u64, b: u64): u64 {
+  unpackDoubleB(b);
+  if (operation == FLOAT_SQRT) {
+    if (daz) denormalsAreZero();
+    squareRoot();
+    return packDouble();
+  }
+  unpackDoubleA(a);
+  if (daz) denormalsAreZero();
+  if (operation <= FLOAT_DIV) {
+    arithmetic(operation);
+    return packDouble();
+  }
+  if (operation >= FLOAT_COMPARE) return holds(operation - FLOAT_COMPARE) ? u64.MAX_VALUE : 0;
+  if (extremeIsA(operation)) return daz && aClass == 0 ? a & 0x8000000000000000 : a;
+  return daz && bClass == 0 ? b & 0x8000000000000000 : b;
+}
+
+export function laneF32(operation: i32, a: u32, b: u32): u32 {
+  unpackSingleB(b);
+  if (operation == FLOAT_SQRT) {
+    if (daz) denormalsAreZero();
+    squareRoot();
+    return packSingle();
+  }
+  unpackSingleA(a);
+  if (daz) denormalsAreZero();
+  if (operation <= FLOAT_DIV) {
+    arithmetic(operation);
+    return packSingle();
+  }
+  if (operation >= FLOAT_COMPARE) return holds(operation - FLOAT_COMPARE) ? u32.MAX_VALUE : 0;
+  if (extremeIsA(operation)) return daz && aClass == 0 ? a & 0x80000000 : a;
+  return daz && bClass == 0 ? b & 0x80000000 : b;
+}
+
+// Conversions of one lane. A NaN keeps the upper part of its payload and becomes quiet.
+function convertA(): void {
+  if (daz) denormalsAreZero();
+  if (propagateNan()) return;
+  raiseDenormal();
+  resultIsA();
+}
+export function laneF32ToF64(a: u32): u64 {
+  unpackSingleA(a);
+  noB();
+  convertA();
+  return packDouble();
+}
+export function laneF64ToF32(a: u64): u32 {
+  unpackDoubleA(a);
+  noB();
+  convertA();
+  return packSingle();
+}
+export function laneF32ToInteger(a: u32, bits: i32): i64 {
+  unpackSingleA(a);
+  noB();
+  if (daz) denormalsAreZero();
+  return integerOfA(bits);
+}
+export function laneF64ToInteger(a: u64, bits: i32): i64 {
+  unpackDoubleA(a);
+  noB();
+  if (daz) denormalsAreZero();
+  return integerOfA(bits);
+}
+export function laneIntegerToF32(a: i64): u32 {
+  unpackIntegerA(a);
+  resultIsA();
+  return packSingle();
+}
+export function laneIntegerToF64(a: i64): u64 {
+  unpackIntegerA(a);
+  resultIsA();
+  return packDouble();
+}
+/** imm: bits 0-1 the mode, bit 2 MXCSR's mode instead, bit 3 no PE (SDM 2B, ROUNDPD). */
+function roundLane(imm: u32): void {
+  noB();
+  if (daz) denormalsAreZero();
+  if (propagateNan()) return;
+  roundA((imm & 8) != 0);
+}
+export function laneRoundF64(a: u64, imm: u32): u64 {
+  unpackDoubleA(a);
+  roundLane(imm);
+  return packDouble();
+}
+export function laneRoundF32(a: u32, imm: u32): u32 {
+  unpackSingleA(a);
+  roundLane(imm);
+  return packSingle();
+}
+export function roundingOfImmediate(imm: u32): void {
+  if ((imm & 4) == 0) setRounding(imm & 3);
+}
+
+// Scalar routines. The result is meaningless when FAULT_PENDING is set.
+
+/** a is the destination's, b the source's double. */
+export function sseF64(cpu: usize, operation: i32, a: i64, b: i64): i64 {
+  sseBegin(cpu);
+  const result = laneF64(operation, a, b);
+  sseEnd(cpu);
+  return result;
+}
+
+export function sseF32(cpu: usize, operation: i32, a: i32, b: i32): i32 {
+  sseBegin(cpu);
+  const result = laneF32(operation, a, b);
+  sseEnd(cpu);
+  return result;
+}
+
+/** COMISD (signalQuiet 1), UCOMISD (0): ZF, PF and CF at their places in EFLAGS; OF, AF, SF are to be cleared. */
+export function sseCompareF64(cpu: usize, a: i64, b: i64, signalQuiet: i32): i32 {
+  sseBegin(cpu);
+  unpackDoubleA(a);
+  unpackDoubleB(b);
+  if (daz) denormalsAreZero();
+  const result = compare(signalQuiet != 0);
+  sseEnd(cpu);
+  return result;
+}
+
+export function sseCompareF32(cpu: usize, a: i32, b: i32, signalQuiet: i32): i32 {
+  sseBegin(cpu);
+  unpackSingleA(a);
+  unpackSingleB(b);
+  if (daz) denormalsAreZero();
+  const result = compare(signalQuiet != 0);
+  sseEnd(cpu);
+  return result;
+}
+
+/** CVTSD2SI, CVTTSD2SI (truncate 1) to 32 and 64 bits. */
+export function sseF64ToI32(cpu: usize, a: i64, truncate: i32): i32 {
+  sseBegin(cpu);
+  if (truncate != 0) setRounding(3);
+  const result = <i32>laneF64ToInteger(a, 32);
+  sseEnd(cpu);
+  return result;
+}
+export function sseF64ToI64(cpu: usize, a: i64, truncate: i32): i64 {
+  sseBegin(cpu);
+  if (truncate != 0) setRounding(3);
+  const result = laneF64ToInteger(a, 64);
+  sseEnd(cpu);
+  return result;
+}
+export function sseF32ToI32(cpu: usize, a: i32, truncate: i32): i32 {
+  sseBegin(cpu);
+  if (truncate != 0) setRounding(3);
+  const result = <i32>laneF32ToInteger(a, 32);
+  sseEnd(cpu);
+  return result;
+}
+export function sseF32ToI64(cpu: usize, a: i32, truncate: i32): i64 {
+  sseBegin(cpu);
+  if (truncate != 0) setRounding(3);
+  const result = laneF32ToInteger(a, 64);
+  sseEnd(cpu);
+  return result;
+}
+
+/** CVTSI2SD, CVTSI2SS; a sign-extended from its operand size. */
+export function sseI64ToF64(cpu: usize, a: i64): i64 {
+  sseBegin(cpu);
+  const result = laneIntegerToF64(a);
+  sseEnd(cpu);
+  return result;
+}
+export function sseI64ToF32(cpu: usize, a: i64): i32 {
+  sseBegin(cpu);
+  const result = laneIntegerToF32(a);
+  sseEnd(cpu);
+  return result;
+}
+
+export function sseF32ToF64(cpu: usize, a: i32): i64 {
+  sseBegin(cpu);
+  const result = laneF32ToF64(a);
+  sseEnd(cpu);
+  return result;
+}
+export function sseF64ToF32(cpu: usize, a: i64): i32 {
+  sseBegin(cpu);
+  const result = laneF64ToF32(a);
+  sseEnd(cpu);
+  return result;
+}
+
+/** ROUNDSD, ROUNDSS. */
+export function sseRoundF64(cpu: usize, a: i64, imm: i32): i64 {
+  sseBegin(cpu);
+  roundingOfImmediate(imm);
+  const result = laneRoundF64(a, imm);
+  sseEnd(cpu);
+  return result;
+}
+export function sseRoundF32(cpu: usize, a: i32, imm: i32): i32 {
+  sseBegin(cpu);
+  roundingOfImmediate(imm);
+  const result = laneRoundF32(a, imm);
+  sseEnd(cpu);
+  return result;
+}
