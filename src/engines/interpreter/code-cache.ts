@@ -266,7 +266,7 @@ export class CodeCache {
     const view = this.#view;
     if (status === 'ok') {
       const shape = handlerIndex(instruction.rowIndex, instruction.operandSize, instruction.isMemory, instruction.codeSize === 64, instruction.rep);
-      encodeRecord(view, record, instruction, offset, count, this.#handlers.places[shape]!);
+      encodeRecord(view, record, instruction, offset, count, this.#handlers.places[shape]! || HANDLER_UNDEFINED);
       return second === 0 ? instruction.length : -second;
     }
     // The exception is raised when the record is executed; it takes no bytes with it.

@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+const nightly = process.env['POLYVISOR_NIGHTLY'] === '1';
+
+export default defineConfig({
+  test: {
+    include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    exclude: nightly ? ['node_modules/**'] : ['node_modules/**', 'test/nightly/**'],
+    passWithNoTests: false,
+    maxWorkers: 2,
+    testTimeout: 30_000,
+  },
+});
