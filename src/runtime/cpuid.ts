@@ -1,6 +1,65 @@
-// CPUID (Intel SDM 2A, CPUID). Announces what the engines implement, nothing else.
+// CPUID (Intel SDM 2A, CPUID): a processor of the x86-64-v2 class. Announces what the engines implement, nothing else:
+// isa/x86/features.ts lists the same for the decoder, and a test compares the two.
 
-import { CR4, RAX, RBX, RCX, RDX, VCPU_INDEX } from "../isa/x86/state/layout.ts";
+import { CPUID_HIDDEN, CPU_COUNT, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_BIOS_SIGN_ID, PHYSICAL_MASK, RAX, RBX, RCX, RDX, SCRATCH, VCPU_INDEX } from "../isa/x86/state/layout.ts";
+import { apicMsrRead } from "./host.ts";
+
+/** Family 6, model 44 (2Ch), stepping 2; resetVcpu leaves it in EDX as well. */
+export const SIGNATURE: u32 = 0x000206c2;
+/** The time stamp counter and the local APIC timer's input both run at this rate. */
+const TSC_HZ: u32 = 1000000000;
+const MICROCODE_REVISION: u64 = 1;
+const MAX_BASIC: u32 = 0x16;
+const MAX_HYPERVISOR: u32 = 0x40000010;
+const MAX_EXTENDED: u32 = 0x80000008;
+
+// One constant per bit, so that the features in use read as a list.
+const ECX1_SSE3: u32 = 1 << 0;
+const ECX1_SSSE3: u32 = 1 << 9;
+const ECX1_CX16: u32 = 1 << 13;
+const ECX1_SSE41: u32 = 1 << 19;
+const ECX1_SSE42: u32 = 1 << 20;
+const ECX1_X2APIC: u32 = 1 << 21;
+const ECX1_MOVBE: u32 = 1 << 22;
+const ECX1_POPCNT: u32 = 1 << 23;
+const ECX1_TSC_DEADLINE: u32 = 1 << 24;
+const ECX1_HYPERVISOR: u32 = 1 << 31;
+/** FPU DE PSE TSC MSR PAE CX8 APIC SEP MTRR PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2. */
+const FEATURES_1_EDX: u32 = 0x078bbb7d;
+const EDX1_APIC: u32 = 1 << 9;
+const EDX1_HTT: u32 = 1 << 28;
+const EBX7_TSC_ADJUST: u32 = 1 << 1;
+const EBX7_SMEP: u32 = 1 << 7;
+const EBX7_ERMS: u32 = 1 << 9;
+const EBX7_SMAP: u32 = 1 << 20;
+const EDX7_FSRM: u32 = 1 << 4;
+const EDX7_SPEC_CTRL: u32 = 1 << 26;
+const EDX7_STIBP: u32 = 1 << 27;
+const EDX7_ARCH_CAPABILITIES: u32 = 1 << 29;
+const EDX7_SSBD: u32 = 1 << 31;
+const ECX81_LAHF: u32 = 1 << 0;
+const EDX81_SYSCALL: u32 = 1 << 11;
+const EDX81_NX: u32 = 1 << 20;
+const EDX81_1G: u32 = 1 << 26;
+const EDX81_RDTSCP: u32 = 1 << 27;
+const EDX81_LM: u32 = 1 << 29;
+const EAX6_ARAT: u32 = 1 << 2;
+const EDX87_INVARIANT_TSC: u32 = 1 << 8;
+
+const FEATURES_1_ECX: u32 = ECX1_CX16 | ECX1_X2APIC | ECX1_MOVBE | ECX1_POPCNT | ECX1_TSC_DEADLINE | ECX1_HYPERVISOR;
+const FEATURES_7_EBX: u32 = EBX7_TSC_ADJUST | EBX7_SMEP | EBX7_ERMS;
+const FEATURES_7_EDX: u32 = EDX7_FSRM | EDX7_SPEC_CTRL | EDX7_STIBP | EDX7_ARCH_CAPABILITIES | EDX7_SSBD;
+const FEATURES_81_EDX: u32 = EDX81_SYSCALL | EDX81_NX | EDX81_1G | EDX81_RDTSCP | EDX81_LM;
+
+// Words of CPUID_HIDDEN.
+const HIDDEN_1_ECX: usize = 0;
+const HIDDEN_1_EDX: usize = 4;
+const HIDDEN_7_EBX: usize = 8;
+const HIDDEN_7_EDX: usize = 16;
+const HIDDEN_81_ECX: usize = 20;
+const HIDDEN_81_EDX: usize = 24;
+const HIDDEN_87_EDX: usize = 28;
+const HIDDEN_6_EAX: usize = 32;
 
 function give(cpu: usize, a: u32, b: u32, c: u32, d: u32): void {
   store<u64>(cpu, a, RAX);
@@ -9,61 +68,90 @@ function give(cpu: usize, a: u32, b: u32, c: u32, d: u32): void {
   store<u64>(cpu, d, RDX);
 }
 
-/** Leaf 1 ECX: SSE3, SSSE3, CX16, SSE4.1, SSE4.2, x2APIC, MOVBE, POPCNT, TSC deadline, hypervisor. */
-const FEATURES_ECX: u32 = (1 << 13) | (1 << 21) | (1 << 22) | (1 << 23) | (1 << 24) | (1 << 31);
-/** Leaf 1 EDX: FPU, DE, PSE, TSC, MSR, PAE, CX8, APIC, SEP, MTRR, PGE, CMOV, PAT, PSE36, CLFSH, MMX, FXSR, SSE, SSE2. */
-const FEATURES_EDX: u32 = 0x078bbb7d;
-/** 0x80000001 ECX: LAHF in long mode; EDX: SYSCALL, NX, 1 GiB pages, RDTSCP, long mode. */
-const EXTENDED_ECX: u32 = 1;
-const EXTENDED_EDX: u32 = (1 << 11) | (1 << 20) | (1 << 26) | (1 << 27) | (1 << 29);
+// @ts-ignore: decorator
+@inline function offered(cpu: usize, features: u32, word: usize): u32 {
+  return features & ~load<u32>(cpu + word, CPUID_HIDDEN);
+}
+
+function processors(cpu: usize): u32 {
+  return max<u32>(load<u32>(cpu, CPU_COUNT), 1);
+}
+
+/** Bits of an APIC id that number the processors of the one package. */
+function idBits(cpu: usize): u32 {
+  return 32 - clz<u32>(processors(cpu) - 1);
+}
+
+/** Is IA32_APIC_BASE's enable bit set? CPUID shows no APIC while it is clear (SDM 3A, 10.4.3). */
+function apicEnabled(cpu: usize): bool {
+  return apicMsrRead(0x1b) == 0 || (load<u32>(cpu, SCRATCH) & 0x800) != 0;
+}
+
+function featureLeaf(cpu: usize): void {
+  const count = processors(cpu);
+  let edx = offered(cpu, FEATURES_1_EDX, HIDDEN_1_EDX);
+  if (count > 1) edx |= EDX1_HTT;
+  if (!apicEnabled(cpu)) edx &= ~EDX1_APIC;
+  // EBX: CLFLUSH of 64 bytes, processors of the package, APIC id.
+  give(cpu, SIGNATURE, (8 << 8) | (count << 16) | (load<u32>(cpu, VCPU_INDEX) << 24), offered(cpu, FEATURES_1_ECX, HIDDEN_1_ECX), edx);
+  // Executing this leaf loads the microcode's revision (SDM 3A, 9.11.7.1).
+  store<u64>(cpu, MICROCODE_REVISION << 32, MSR_BIOS_SIGN_ID);
+}
+
+/** Leaf 4: type, level, sharing processors, ways, sets; lines of 64 bytes. */
+function cacheLeaf(cpu: usize, index: u32): void {
+  const count = processors(cpu);
+  const cores = (count - 1) << 26;
+  switch (index) {
+    case 0: give(cpu, cores | 0x121, (7 << 22) | 63, 63, 0); return; // 32 KiB data
+    case 1: give(cpu, cores | 0x122, (7 << 22) | 63, 63, 0); return; // 32 KiB code
+    case 2: give(cpu, cores | 0x143, (7 << 22) | 63, 511, 0); return; // 256 KiB
+    case 3: give(cpu, cores | ((count - 1) << 14) | 0x163, (15 << 22) | 63, 8191, 0); return; // 8 MiB, shared
+    default: give(cpu, 0, 0, 0, 0);
+  }
+}
+
+/** Leaf 11: one thread per core, all cores in one package. */
+function topologyLeaf(cpu: usize, index: u32): void {
+  const id = load<u32>(cpu, VCPU_INDEX);
+  if (index == 0) give(cpu, 0, 1, 0x100, id);
+  else if (index == 1) give(cpu, idBits(cpu), processors(cpu), 0x201, id);
+  else give(cpu, 0, 0, index, id);
+}
 
 export function cpuid(cpu: usize): void {
-  const leaf = <u32>load<u64>(cpu, RAX);
-  const index = load<u32>(cpu, VCPU_INDEX);
+  let leaf = load<u32>(cpu, RAX);
+  const index = load<u32>(cpu, RCX);
+  // Beyond the last basic or extended leaf Intel processors answer as for the last basic one, which is leaf 0x16 here.
+  if ((leaf > MAX_BASIC && leaf < 0x40000000) || leaf > MAX_EXTENDED || (leaf > MAX_HYPERVISOR && leaf < 0x80000000)) leaf = MAX_BASIC;
   switch (leaf) {
-    case 0: // "GenuineIntel"
-      give(cpu, 0x16, 0x756e6547, 0x6c65746e, 0x49656e69);
-      return;
-    case 1:
-      give(cpu, 0x000006f8 | (0 << 16), (index << 24) | (1 << 16) | (8 << 8), FEATURES_ECX | ((load<u64>(cpu, CR4) & 0x40000) != 0 ? 1 << 27 : 0), FEATURES_EDX);
-      return;
-    case 2:
-      give(cpu, 0x00000001, 0, 0, 0);
-      return;
+    case 0: give(cpu, MAX_BASIC, 0x756e6547, 0x6c65746e, 0x49656e69); return; // "GenuineIntel"
+    case 1: featureLeaf(cpu); return;
+    case 2: give(cpu, 0x00fff001, 0, 0, 0); return; // see leaf 4; 64-byte prefetch
+    case 4: cacheLeaf(cpu, index); return;
+    case 6: give(cpu, offered(cpu, EAX6_ARAT, HIDDEN_6_EAX), 0, 0, 0); return;
     case 7:
-      give(cpu, 0, 0, 0, 0);
+      if (index != 0) give(cpu, 0, 0, 0, 0);
+      else give(cpu, 0, offered(cpu, FEATURES_7_EBX, HIDDEN_7_EBX), 0, offered(cpu, FEATURES_7_EDX, HIDDEN_7_EDX));
       return;
-    case 0x15: // TSC = 25 MHz crystal * 40 / 1
-      give(cpu, 1, 40, 25000000, 0);
+    case 0xb: topologyLeaf(cpu, index); return;
+    case 0x15: give(cpu, 1, 1, TSC_HZ, 0); return; // TSC = crystal * 1 / 1
+    case 0x16: give(cpu, TSC_HZ / 1000000, TSC_HZ / 1000000, 100, 0); return;
+    case 0x40000000: give(cpu, MAX_HYPERVISOR, 0x796c6f50, 0x6f736976, 0x20202072); return; // "Polyvisor   "
+    case 0x40000010: give(cpu, TSC_HZ / 1000, TSC_HZ / 1000, 0, 0); return; // TSC and APIC timer in kHz
+    case 0x80000000: give(cpu, MAX_EXTENDED, 0, 0, 0); return;
+    case 0x80000001: {
+      let edx = offered(cpu, FEATURES_81_EDX, HIDDEN_81_EDX);
+      // SYSCALL exists in 64-bit mode only.
+      if ((load<u32>(cpu, MODE) & MODE_CODE_MASK) != MODE_CODE64) edx &= ~EDX81_SYSCALL;
+      give(cpu, 0, 0, offered(cpu, ECX81_LAHF, HIDDEN_81_ECX), edx);
       return;
-    case 0x16:
-      give(cpu, 1000, 1000, 100, 0);
-      return;
-    case 0x40000000: // "Polyvisor   "
-      give(cpu, 0x40000010, 0x796c6f50, 0x6f736976, 0x20202072);
-      return;
-    case 0x40000010: // TSC and bus frequency in kHz
-      give(cpu, 1000000, 1000000, 0, 0);
-      return;
-    case 0x80000000:
-      give(cpu, 0x80000008, 0, 0, 0);
-      return;
-    case 0x80000001:
-      give(cpu, 0, 0, EXTENDED_ECX, EXTENDED_EDX);
-      return;
-    case 0x80000002: // "Polyvisor virtual CPU"
-      give(cpu, 0x796c6f50, 0x6f736976, 0x69762072, 0x61757472);
-      return;
-    case 0x80000003:
-      give(cpu, 0x5043206c, 0x00000055, 0, 0);
-      return;
-    case 0x80000007: // invariant TSC
-      give(cpu, 0, 0, 0, 1 << 8);
-      return;
-    case 0x80000008: // 40 physical, 48 linear address bits
-      give(cpu, 0x3028, 0, 0, 0);
-      return;
-    default:
-      give(cpu, 0, 0, 0, 0);
+    }
+    case 0x80000002: give(cpu, 0x796c6f50, 0x6f736976, 0x69762072, 0x61757472); return; // "Polyvisor virtua"
+    case 0x80000003: give(cpu, 0x5043206c, 0x00000055, 0, 0); return; // "l CPU"
+    case 0x80000006: give(cpu, 0, 0, 0x01006040, 0); return; // 256 KiB, 8 ways, lines of 64 bytes
+    case 0x80000007: give(cpu, 0, 0, 0, offered(cpu, EDX87_INVARIANT_TSC, HIDDEN_87_EDX)); return;
+    case 0x80000008: give(cpu, (64 - <u32>clz<u64>(load<u64>(cpu, PHYSICAL_MASK))) | (48 << 8), 0, 0, 0); return;
+    default: give(cpu, 0, 0, 0, 0);
   }
 }
