@@ -25,7 +25,7 @@ const sse41 = `
 const entries = (text: string): [string, string][] => text.trim().split(/\s*,\s*/).map((entry) => entry.trim().split(' ') as [string, string]);
 
 const integer = [
-  ...entries(both).flatMap(([code, name]) => [`66 0F ${code} /r | ${name} Vx,Wx | f=sse2`, `NP 0F ${code} /r | ${name} Pq,Qq | f=${later[name] ?? 'mmx'} s=${name}_mmx`]),
+  ...entries(both).flatMap(([code, name]) => [`66 0F ${code} /r | ${name} Vx,Wx | f=sse2`, `NP 0F ${code} /r | ${name} Pq,${name.startsWith('punpckl') ? 'Qd' : 'Qq'} | f=${later[name] ?? 'mmx'} s=${name}_mmx`]),
   ...entries(ssse3).flatMap(([code, name]) => [`66 0F 38 ${code} /r | ${name} Vx,Wx | f=ssse3`, `NP 0F 38 ${code} /r | ${name} Pq,Qq | f=ssse3 s=${name}_mmx`]),
   ...entries(sse41).map(([code, name]) => `66 0F 38 ${code} /r | ${name} Vx,Wx | f=sse4.1`),
   ...[['20', 'pmovsxbw', 'q'], ['21', 'pmovsxbd', 'd'], ['22', 'pmovsxbq', 'w'], ['23', 'pmovsxwd', 'q'], ['24', 'pmovsxwq', 'd'], ['25', 'pmovsxdq', 'q']]
@@ -176,9 +176,9 @@ F3 0F D6 /rr | movq2dq Vx,Nq | f=sse2
 F2 0F D6 /rr | movdq2q Pq,Ux | f=sse2
 66 0F F7 /rr | maskmovdqu Vx,Ux | f=sse2
 NP 0F F7 /rr | maskmovq Pq,Nq | f=sse
-66 0F 38 10 /r | pblendvb Vx,Wx | f=sse4.1
-66 0F 38 14 /r | blendvps Vx,Wx | f=sse4.1
-66 0F 38 15 /r | blendvpd Vx,Wx | f=sse4.1
+66 0F 38 10 /r | pblendvb Vx,Wx,XMM0 | f=sse4.1
+66 0F 38 14 /r | blendvps Vx,Wx,XMM0 | f=sse4.1
+66 0F 38 15 /r | blendvpd Vx,Wx,XMM0 | f=sse4.1
 66 0F 3A 08 /r | roundps Vx,Wx,Ib | f=sse4.1
 66 0F 3A 09 /r | roundpd Vx,Wx,Ib | f=sse4.1
 66 0F 3A 0A /r | roundss Vss,Wss,Ib | f=sse4.1
@@ -212,7 +212,7 @@ NP 0F 3A 0F /r | palignr Pq,Qq,Ib | f=ssse3 s=palignr_mmx
 NP 0F 38 C8 /r | sha1nexte Vx,Wx | f=sha
 NP 0F 38 C9 /r | sha1msg1 Vx,Wx | f=sha
 NP 0F 38 CA /r | sha1msg2 Vx,Wx | f=sha
-NP 0F 38 CB /r | sha256rnds2 Vx,Wx | f=sha
+NP 0F 38 CB /r | sha256rnds2 Vx,Wx,XMM0 | f=sha
 NP 0F 38 CC /r | sha256msg1 Vx,Wx | f=sha
 NP 0F 38 CD /r | sha256msg2 Vx,Wx | f=sha
 NP 0F 3A CC /r | sha1rnds4 Vx,Wx,Ib | f=sha

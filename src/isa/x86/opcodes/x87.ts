@@ -13,8 +13,8 @@ D8 /6m | fdiv Md
 D8 /7m | fdivr Md
 D8 C0+i | fadd ST0,STi
 D8 C8+i | fmul ST0,STi
-D8 D0+i | fcom ST0,STi
-D8 D8+i | fcomp ST0,STi
+D8 D0+i | fcom STi
+D8 D8+i | fcomp STi
 D8 E0+i | fsub ST0,STi
 D8 E8+i | fsubr ST0,STi
 D8 F0+i | fdiv ST0,STi
@@ -112,8 +112,8 @@ DB /2m | fist Md
 DB /3m | fistp Md
 DB /5m | fld Mt
 DB /7m | fstp Mt
-DB E0 | feni | s=fnop
-DB E1 | fdisi | s=fnop
+DB E0 | fneni | s=fnop
+DB E1 | fndisi | s=fnop
 DB E2 | fnclex
 DB E3 | fninit
 DB E4 | fnsetpm | s=fnop
@@ -140,10 +140,10 @@ DF /7m | fistp Mq
 DF E0 | fnstsw AX
 # Second encodings that processors carry out though the manual does not list them all.
 D9 D8+i | fstp STi
-DC D0+i | fcom ST0,STi
-DC D8+i | fcomp ST0,STi
+DC D0+i | fcom STi
+DC D8+i | fcomp STi
 DD C8+i | fxch STi
-DE D0+i | fcomp ST0,STi
+DE D0+i | fcomp STi
 DF C0+i | ffreep STi
 DF C8+i | fxch STi
 DF D0+i | fstp STi
