@@ -129,14 +129,19 @@ function writeSlow(cpu: usize, linear: u64, bytes: u32, value: u64, set: u32): v
 }
 
 // Slow paths of generated code.
+/** The second half of a 16-byte access at the end of 4 GiB wraps outside 64-bit code. */
+// @ts-ignore: decorator
+@inline function wrapped(cpu: usize, linear: u64): u64 {
+  return (load<u32>(cpu, MODE) & MODE_CODE_MASK) == MODE_CODE64 ? linear : linear & 0xffffffff;
+}
 export function slowLoad8(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 1, ACCESS_READ, currentSet(cpu)); }
 export function slowLoad16(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 2, ACCESS_READ, currentSet(cpu)); }
 export function slowLoad32(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 4, ACCESS_READ, currentSet(cpu)); }
-export function slowLoad64(cpu: usize, linear: i64): i64 { return readSlow(cpu, linear, 8, ACCESS_READ, currentSet(cpu)); }
+export function slowLoad64(cpu: usize, linear: i64): i64 { return readSlow(cpu, wrapped(cpu, linear), 8, ACCESS_READ, currentSet(cpu)); }
 export function slowLoadForWrite8(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 1, ACCESS_WRITE, currentSet(cpu)); }
 export function slowLoadForWrite16(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 2, ACCESS_WRITE, currentSet(cpu)); }
 export function slowLoadForWrite32(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 4, ACCESS_WRITE, currentSet(cpu)); }
-export function slowLoadForWrite64(cpu: usize, linear: i64): i64 { return readSlow(cpu, linear, 8, ACCESS_WRITE, currentSet(cpu)); }
+export function slowLoadForWrite64(cpu: usize, linear: i64): i64 { return readSlow(cpu, wrapped(cpu, linear), 8, ACCESS_WRITE, currentSet(cpu)); }
 export function slowStore8(cpu: usize, linear: i64, value: i32): void { writeSlow(cpu, linear, 1, <u32>value, currentSet(cpu)); }
 export function slowStore16(cpu: usize, linear: i64, value: i32): void { writeSlow(cpu, linear, 2, <u32>value, currentSet(cpu)); }
 export function slowStore32(cpu: usize, linear: i64, value: i32): void { writeSlow(cpu, linear, 4, <u32>value, currentSet(cpu)); }
@@ -145,7 +150,7 @@ export function slowStore128(cpu: usize, linear: i64, low: i64, high: i64): void
   // Both halves are checked before either is written.
   if (!inspect(cpu, linear, 8, currentSet(cpu)) || probe(cpu, linear, 16, ACCESS_WRITE, currentSet(cpu)) != 0) return;
   writeSlow(cpu, linear, 8, low, currentSet(cpu));
-  writeSlow(cpu, <u64>linear + 8, 8, high, currentSet(cpu));
+  writeSlow(cpu, wrapped(cpu, <u64>linear + 8), 8, high, currentSet(cpu));
 }
 
 /** Host address when the access hits the TLB, else 0. */

@@ -152,7 +152,6 @@ export function flushJumpCaches(cpu: usize): void {
 /** Forgets every translation: CR0, CR4, EFER, memory regions or everything changed. All ones is no page's address. */
 export function flushTlb(cpu: usize): void {
   memory.fill(cpu + TLB, 0xff, TLB_SETS * TLB_SET_BYTES);
-  memory.fill(cpu + TLB_EMPTY, 0xff, TLB_SET_BYTES);
   largeFirst = u64.MAX_VALUE;
   largeLast = 0;
   store<u32>(cpu, 0, PDPTES_LOADED);
@@ -213,7 +212,8 @@ export function updateTlbBase(cpu: usize): void {
   let base: u32 = TLB + currentSet(cpu) * TLB_SET_BYTES;
   if (aligned || load<u32>(cpu, BREAKPOINTS_ARMED) != 0) {
     base = TLB_EMPTY;
-    memory.fill(cpu + TLB_EMPTY, 0xff, TLB_SET_BYTES);
+    // Never written but here, the first time.
+    if (load<u64>(cpu, TLB_EMPTY) != u64.MAX_VALUE) memory.fill(cpu + TLB_EMPTY, 0xff, TLB_SET_BYTES);
   }
   store<u32>(cpu, <u32>cpu + base, TLB_BASE);
   store<u32>(cpu, <u32>cpu + JUMP_CACHE + (user ? JUMP_CACHE_SET_BYTES : 0), JUMP_BASE);

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import {
-  BREAKPOINTS_ARMED, COUNT_TLB_MISSES, CPL, CR3, DR, DR7, JUMP_CACHE, JUMP_CACHE_SET_BYTES, MODE, MODE_CODE32, MODE_REAL, PENDING_DEBUG, SEG_DS, SEG_FAST_READ, SEG_FAST_WRITE,
+  BREAKPOINTS_ARMED, COUNT_TLB_MISSES, CPL, CR3, DR, DR7, JUMP_CACHE, JUMP_CACHE_SET_BYTES, MODE, MODE_CODE32, MODE_LONG, MODE_REAL, PENDING_DEBUG, SEG_DS, SEG_FAST_READ, SEG_FAST_WRITE,
   SEG_SS, SEGMENTS, SEGMENT_BYTES, STACK_MASK, TLB, TLB_BASE, TLB_EMPTY, TLB_ENTRY_BYTES, TLB_SET_BYTES, TLB_WRITE,
 } from '../../src/isa/x86/state/layout.ts';
 import { PAGE_FLAG_CODE, PAGE_FLAG_TRACK } from '../../src/memory/layout.ts';
@@ -95,6 +95,17 @@ describe('crossing pages', () => {
     m.answers.set(0xfffffffe, 0x2211);
     expect(m.call('slowLoad32', 0xfffffffen)).toBe(0x44332211);
     expect(m.takeEvents()).toEqual([['read', 0xfffffffe, 2]]);
+  });
+  test('so do 16-byte accesses, in compatibility mode too', () => {
+    m.poke64(pointers + 24, BigInt(directory) | 7n);
+    m.poke64(directory + 511 * 8, 0x200087n);
+    m.setU32(MODE, MODE_CODE32 | MODE_LONG);
+    m.poke64(table, 0x25003n);
+    m.poke64(0x25004, 77n);
+    expect(m.call('slowLoad64', 0x100000004n)).toBe(77n);
+    m.call('slowStore128', 0xfffffff8n, 1n, 2n);
+    expect(m.takeFault()).toBeUndefined();
+    expect([m.peek64(0x3ffff8), m.peek64(0x25000)]).toEqual([1n, 2n]);
   });
   test('probing a range finds its first bad page', () => {
     expect(m.call('probeLinear', 0x1ff0n, 0x1000, 1, 0)).toBe(0);
