@@ -1,0 +1,516 @@
+import { StateError } from '../base/errors.ts';
+import type { AccessSize } from '../base/addresses.ts';
+import type { Plain, Stateful } from '../base/plain.ts';
+import type { MonotonicClock } from '../host/clock.ts';
+import type { Timer, Timers } from '../host/timers.ts';
+import type { InterruptInput, VcpuKick } from '../wiring/interrupt-input.ts';
+import type { RegisterBlock } from '../wiring/register-block.ts';
+import { deliveryMode } from './apic-bus.ts';
+import type { ApicBus, DeliveryMode } from './apic-bus.ts';
+
+// Intel SDM 3A, chapter 11. Registers by their offset in the 4 KiB window; x2APIC MSR n is the one at (n - 800h) * 16.
+
+const ID = 0x20;
+const VERSION = 0x30;
+const TPR = 0x80;
+const APR = 0x90;
+const PPR = 0xa0;
+const EOI = 0xb0;
+const LDR = 0xd0;
+const DFR = 0xe0;
+const SVR = 0xf0;
+const ISR = 0x100;
+const TMR = 0x180;
+const IRR = 0x200;
+const ESR = 0x280;
+const LVT_CMCI = 0x2f0;
+const ICR_LOW = 0x300;
+const ICR_HIGH = 0x310;
+const LVT_TIMER = 0x320;
+const LVT_THERMAL = 0x330;
+const LVT_PERFORMANCE = 0x340;
+const LVT_LINT0 = 0x350;
+const LVT_LINT1 = 0x360;
+const LVT_ERROR = 0x370;
+const INITIAL_COUNT = 0x380;
+const CURRENT_COUNT = 0x390;
+const DIVIDE = 0x3e0;
+const SELF_IPI = 0x3f0;
+
+const LVT_MASKED = 0x10000;
+const SVR_ENABLED = 0x100;
+const BASE_ENABLED = 0x800;
+const BASE_X2APIC = 0x400;
+const BASE_BOOT = 0x100;
+const MSR_APIC_BASE = 0x1b;
+const MSR_TSC_DEADLINE = 0x6e0;
+const ERROR_ILLEGAL_VECTOR = 0x40;
+const ERROR_SEND_ILLEGAL = 0x20;
+
+/** The timer's input: 1 GHz, so that a tick is a nanosecond. */
+const BUS_NS = 1;
+
+export interface LocalApicOptions {
+  readonly id: number;
+  readonly boot: boolean;
+  readonly bus: ApicBus;
+  readonly clock: MonotonicClock;
+  readonly timers: Timers;
+  readonly kick: VcpuKick;
+  /** The guest's time stamp counter runs at 1 GHz from this clock: host-side ticks, for the TSC-deadline timer. */
+  readonly tsc: () => bigint;
+  /** The 8259 pair behind LINT0. */
+  readonly pic: { readonly pending: boolean; acknowledge(): number } | undefined;
+  /** INIT and start-up messages for this processor. */
+  readonly processor: { init(): void; startup(vector: number): void };
+}
+
+export class LocalApic implements InterruptInput, Stateful {
+  readonly stateName = 'local-apic';
+  readonly stateVersion = 1;
+  /** The window at FEE00000h. */
+  readonly registers: RegisterBlock;
+  readonly #options: LocalApicOptions;
+  readonly #timer: Timer;
+  /** 64 registers, one per 16 bytes. */
+  readonly #r = new Uint32Array(64);
+  #base = 0;
+  #nmi = 0;
+  #pendingErrors = 0;
+  /** When the count was loaded (ns), for the current count; periodic timers move it forward. */
+  #countStart = 0;
+  #deadlineTsc = 0n;
+  /** Highest request that the priorities let through, or -1: what `pending` looks at. */
+  #best = -1;
+
+  constructor(options: LocalApicOptions) {
+    this.#options = options;
+    this.#timer = options.timers.create(`local-apic-${options.id}`, () => this.#timerDue());
+    this.registers = {
+      name: 'local-apic',
+      length: 4096,
+      read: (offset, size) => this.#readWindow(offset, size),
+      write: (offset, size, value) => {
+        // Registers are written whole, at 16-byte boundaries (SDM 3A, 11.4.1).
+        if (size === 4 && (offset & 15) === 0 && !this.#x2) this.#write(offset, value);
+      },
+    };
+    this.reset();
+  }
+
+  reset(): void {
+    this.#base = 0xfee00000 | BASE_ENABLED | (this.#options.boot ? BASE_BOOT : 0);
+    this.#initialise();
+    this.#r[ID >> 4] = this.#options.id << 24;
+  }
+  #initialise(): void {
+    const id = this.#r[ID >> 4]!;
+    this.#r.fill(0);
+    this.#r[ID >> 4] = id;
+    this.#r[DFR >> 4] = 0xffffffff;
+    this.#r[SVR >> 4] = 0xff;
+    for (const lvt of [LVT_CMCI, LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR]) this.#r[lvt >> 4] = LVT_MASKED;
+    this.#timer.disarm();
+    this.#deadlineTsc = 0n;
+    this.#nmi = 0;
+    this.#pendingErrors = 0;
+    this.#update();
+  }
+
+  get #x2(): boolean {
+    return (this.#base & BASE_X2APIC) !== 0;
+  }
+  get #enabled(): boolean {
+    return (this.#base & BASE_ENABLED) !== 0;
+  }
+  get #softwareEnabled(): boolean {
+    return this.#enabled && (this.#r[SVR >> 4]! & SVR_ENABLED) !== 0;
+  }
+  get processorPriority(): number {
+    return this.#ppr();
+  }
+
+  // InterruptInput.
+  pending(): boolean {
+    return this.#best >= 0 || (this.#options.pic?.pending === true && this.#acceptsPic());
+  }
+  acknowledge(): number {
+    if (this.#best < 0) return this.#options.pic?.pending === true && this.#acceptsPic() ? this.#options.pic.acknowledge() : -1;
+    const vector = this.#best;
+    this.#clear(IRR, vector);
+    this.#set(ISR, vector);
+    this.#update();
+    return vector;
+  }
+  takeNmi(): boolean {
+    if (this.#nmi === 0) return false;
+    this.#nmi = 0;
+    return true;
+  }
+  readTaskPriority(): number {
+    return this.#r[TPR >> 4]! >> 4;
+  }
+  writeTaskPriority(value: number): void {
+    this.#write(TPR, (value & 15) << 4);
+  }
+
+  readMsr(index: number): bigint | undefined {
+    if (index === MSR_APIC_BASE) return BigInt(this.#base >>> 0);
+    if (index === MSR_TSC_DEADLINE) return this.#deadlineTsc;
+    if (!this.#x2) return undefined;
+    const offset = (index - 0x800) << 4;
+    if (offset === ICR_LOW) return (BigInt(this.#r[ICR_HIGH >> 4]!) << 32n) | BigInt(this.#r[ICR_LOW >> 4]!);
+    if (offset === ID) return BigInt(this.#options.id);
+    if (offset === LDR) return BigInt(((this.#options.id >> 4) << 16) | (1 << (this.#options.id & 15)));
+    if (offset === DFR || offset === ICR_HIGH || !this.#exists(offset)) return undefined;
+    return BigInt(this.#read(offset));
+  }
+  writeMsr(index: number, value: bigint): boolean {
+    if (index === MSR_APIC_BASE) return this.#writeBase(value);
+    if (index === MSR_TSC_DEADLINE) {
+      this.#writeDeadline(value);
+      return true;
+    }
+    if (!this.#x2) return false;
+    const offset = (index - 0x800) << 4;
+    if (offset === ICR_LOW) {
+      this.#r[ICR_HIGH >> 4] = Number(value >> 32n);
+      this.#write(ICR_LOW, Number(value & 0xffffffffn));
+      return true;
+    }
+    if ((value >> 32n) !== 0n) return false;
+    if (offset === SELF_IPI) {
+      this.accept('fixed', Number(value) & 0xff, false);
+      return true;
+    }
+    if (offset === ID || offset === VERSION || offset === LDR || offset === DFR || offset === ICR_HIGH || offset === PPR || offset === CURRENT_COUNT || !this.#exists(offset)) return false;
+    if ((offset === EOI || offset === ESR) && value !== 0n) return false;
+    this.#write(offset, Number(value));
+    return true;
+  }
+  #writeBase(value: bigint): boolean {
+    if ((value & ~0xffffffffd00n) !== 0n) return false;
+    const next = Number(value & 0xffffffffn) >>> 0;
+    const was = this.#base & (BASE_ENABLED | BASE_X2APIC);
+    const now = next & (BASE_ENABLED | BASE_X2APIC);
+    // Transitions of SDM 3A, figure 11-27: x2APIC needs the APIC on, and is left only by way of off.
+    if (now === BASE_X2APIC || (was === (BASE_ENABLED | BASE_X2APIC) && now === BASE_ENABLED) || (was === 0 && now === (BASE_ENABLED | BASE_X2APIC))) return false;
+    this.#base = (next & ~BASE_BOOT) | (this.#options.boot ? BASE_BOOT : 0);
+    if (now === 0) this.#initialise();
+    else if (this.#x2) this.#r[ICR_HIGH >> 4] = 0;
+    this.#update();
+    return true;
+  }
+
+  // Messages.
+  /** Whether a destination field names this APIC (SDM 3A, 11.6.2). */
+  matches(destination: number, logical: boolean): boolean {
+    if (!this.#enabled) return false;
+    if (this.#x2) {
+      if (destination === 0xffffffff || destination === 0xff) return true;
+      if (!logical) return destination === this.#options.id;
+      return destination >>> 16 === this.#options.id >> 4 && (destination & (1 << (this.#options.id & 15))) !== 0;
+    }
+    if ((destination & 0xff) === 0xff) return true;
+    if (!logical) return (destination & 0xff) === this.#r[ID >> 4]! >>> 24;
+    const mine = this.#r[LDR >> 4]! >>> 24;
+    if (this.#r[DFR >> 4]! >>> 28 === 15) return (mine & destination) !== 0;
+    return mine >> 4 === (destination >> 4) && (mine & destination & 15) !== 0;
+  }
+  accept(mode: DeliveryMode, vector: number, level: boolean): void {
+    switch (mode) {
+      case 'fixed':
+      case 'lowest':
+        if (vector < 16) {
+          this.#error(ERROR_ILLEGAL_VECTOR);
+          return;
+        }
+        if (!this.#softwareEnabled) return;
+        this.#set(IRR, vector);
+        if (level) this.#set(TMR, vector);
+        else this.#clear(TMR, vector);
+        this.#update();
+        return;
+      case 'nmi':
+        this.#nmi = 1;
+        this.#options.kick.kick();
+        return;
+      case 'init':
+        this.#initialise();
+        this.#options.processor.init();
+        return;
+      case 'startup':
+        this.#options.processor.startup(vector);
+        return;
+      case 'smi':
+      case 'extint':
+        return; // no SMM; ExtINT reaches the processor through LINT0 only
+    }
+  }
+  /** The 8259's INTR line changed. */
+  picChanged(): void {
+    if (this.#options.pic?.pending === true && this.#acceptsPic()) this.#options.kick.kick();
+  }
+  /** LINT0 as ExtINT, or the APIC off altogether. */
+  #acceptsPic(): boolean {
+    if (!this.#enabled) return true;
+    const lint0 = this.#r[LVT_LINT0 >> 4]!;
+    return (lint0 & LVT_MASKED) === 0 && ((lint0 >> 8) & 7) === 7;
+  }
+  /** LINT1, wired to NMI. */
+  nmiLine(): void {
+    const lint1 = this.#r[LVT_LINT1 >> 4]!;
+    if (!this.#enabled || ((lint1 & LVT_MASKED) === 0 && ((lint1 >> 8) & 7) === 4)) this.accept('nmi', 0, false);
+  }
+
+  // Registers.
+  #exists(offset: number): boolean {
+    return (
+      (offset >= ISR && offset < ESR) ||
+      [ID, VERSION, TPR, APR, PPR, EOI, LDR, DFR, SVR, ESR, LVT_CMCI, ICR_LOW, ICR_HIGH, LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR, INITIAL_COUNT, CURRENT_COUNT, DIVIDE].includes(offset)
+    );
+  }
+  #readWindow(offset: number, size: AccessSize): number {
+    if (this.#x2) return size === 4 ? 0xffffffff : (1 << (8 * size)) - 1;
+    const value = this.#read(offset & ~15);
+    const shifted = (offset & 15) < 4 ? value >>> (8 * (offset & 3)) : 0;
+    return size === 4 ? shifted >>> 0 : shifted & ((1 << (8 * size)) - 1);
+  }
+  #read(offset: number): number {
+    switch (offset) {
+      case VERSION: return 0x00050014; // 6 LVT entries, version 14h
+      case PPR: return this.#ppr();
+      case CURRENT_COUNT: return this.#currentCount();
+      case EOI: return 0;
+      default: return this.#r[offset >> 4]!;
+    }
+  }
+  #write(offset: number, value: number): void {
+    const r = this.#r;
+    switch (offset) {
+      case ID:
+        r[ID >> 4] = value & 0xff000000;
+        return;
+      case TPR:
+        r[TPR >> 4] = value & 0xff;
+        this.#update();
+        return;
+      case EOI:
+        this.#endOfInterrupt();
+        return;
+      case LDR:
+        r[LDR >> 4] = value & 0xff000000;
+        return;
+      case DFR:
+        r[DFR >> 4] = value | 0x0fffffff;
+        return;
+      case SVR:
+        r[SVR >> 4] = value & 0x1ff;
+        if ((value & SVR_ENABLED) === 0) {
+          for (const lvt of [LVT_CMCI, LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR]) r[lvt >> 4]! |= LVT_MASKED;
+        }
+        this.#update();
+        return;
+      case ESR:
+        // A write latches what has happened since the last one.
+        r[ESR >> 4] = this.#pendingErrors;
+        this.#pendingErrors = 0;
+        return;
+      case ICR_LOW:
+        r[ICR_LOW >> 4] = value & 0x000ccfff;
+        this.#sendCommand(value);
+        return;
+      case ICR_HIGH:
+        r[ICR_HIGH >> 4] = value & 0xff000000;
+        return;
+      case LVT_TIMER:
+        this.#writeTimerMode(value & 0x700ff);
+        return;
+      case LVT_CMCI: case LVT_THERMAL: case LVT_PERFORMANCE:
+        r[offset >> 4] = this.#lvt(value & 0x107ff);
+        return;
+      case LVT_LINT0: case LVT_LINT1:
+        r[offset >> 4] = this.#lvt(value & 0x1a7ff);
+        this.picChanged();
+        return;
+      case LVT_ERROR:
+        r[offset >> 4] = this.#lvt(value & 0x100ff);
+        return;
+      case INITIAL_COUNT:
+        r[INITIAL_COUNT >> 4] = value;
+        this.#startTimer();
+        return;
+      case DIVIDE: {
+        const left = this.#currentCount();
+        r[DIVIDE >> 4] = value & 0xb;
+        this.#rebase(left);
+        return;
+      }
+    }
+  }
+  #lvt(value: number): number {
+    return this.#softwareEnabled ? value : value | LVT_MASKED;
+  }
+  #sendCommand(value: number): void {
+    const mode = deliveryMode(value >> 8);
+    if (mode === undefined || mode === 'extint') return;
+    const vector = value & 0xff;
+    if ((mode === 'fixed' || mode === 'lowest') && vector < 16) {
+      this.#error(ERROR_SEND_ILLEGAL);
+      return;
+    }
+    // INIT level de-assert is for old processors only: nothing happens.
+    if (mode === 'init' && (value & 0x8000) !== 0 && (value & 0x4000) === 0) return;
+    const { bus } = this.#options;
+    const high = this.#r[ICR_HIGH >> 4]!;
+    const destination = this.#x2 ? high : high >>> 24;
+    switch ((value >> 18) & 3) {
+      case 0: bus.deliver({ mode, vector, level: false, logical: (value & 0x800) !== 0, destination }); return;
+      case 1: this.accept(mode, vector, false); return;
+      case 2: bus.deliverAll(mode, vector, false, undefined); return;
+      default: bus.deliverAll(mode, vector, false, this);
+    }
+  }
+  #endOfInterrupt(): void {
+    const vector = this.#highest(ISR);
+    if (vector < 0) return;
+    this.#clear(ISR, vector);
+    const level = this.#test(TMR, vector);
+    this.#update();
+    if (level) this.#options.bus.broadcastEoi(vector);
+  }
+  #error(bit: number): void {
+    this.#pendingErrors |= bit;
+    const lvt = this.#r[LVT_ERROR >> 4]!;
+    if ((lvt & LVT_MASKED) === 0 && (lvt & 0xff) >= 16) this.accept('fixed', lvt & 0xff, false);
+  }
+
+  // The timer (SDM 3A, 11.5.4).
+  get #mode(): 'one-shot' | 'periodic' | 'deadline' {
+    const mode = (this.#r[LVT_TIMER >> 4]! >> 17) & 3;
+    return mode === 1 ? 'periodic' : mode === 2 ? 'deadline' : 'one-shot';
+  }
+  get #tickNs(): number {
+    const field = this.#r[DIVIDE >> 4]!;
+    const shift = ((field & 3) | ((field >> 1) & 4)) + 1;
+    return BUS_NS * (shift === 8 ? 1 : 2 ** shift);
+  }
+  #writeTimerMode(value: number): void {
+    const was = this.#mode;
+    this.#r[LVT_TIMER >> 4] = this.#lvt(value);
+    if (was !== this.#mode && (was === 'deadline' || this.#mode === 'deadline')) {
+      this.#timer.disarm();
+      this.#deadlineTsc = 0n;
+      this.#r[INITIAL_COUNT >> 4] = 0;
+    }
+  }
+  #startTimer(): void {
+    if (this.#mode === 'deadline') return;
+    const count = this.#r[INITIAL_COUNT >> 4]!;
+    if (count === 0) {
+      this.#timer.disarm();
+      return;
+    }
+    this.#countStart = this.#options.clock.now();
+    this.#timer.arm(this.#countStart + count * this.#tickNs);
+  }
+  /** Goes on with `left` ticks after the divider changed. */
+  #rebase(left: number): void {
+    if (this.#timer.deadline === undefined || this.#mode === 'deadline') return;
+    const now = this.#options.clock.now();
+    this.#countStart = now - (this.#r[INITIAL_COUNT >> 4]! - left) * this.#tickNs;
+    this.#timer.arm(now + left * this.#tickNs);
+  }
+  #currentCount(): number {
+    const deadline = this.#timer.deadline;
+    if (deadline === undefined || this.#mode === 'deadline') return 0;
+    return Math.max(0, Math.ceil((deadline - this.#options.clock.now()) / this.#tickNs)) >>> 0;
+  }
+  #writeDeadline(value: bigint): void {
+    if (this.#mode !== 'deadline') return;
+    this.#deadlineTsc = value;
+    if (value === 0n) {
+      this.#timer.disarm();
+      return;
+    }
+    const { clock, tsc } = this.#options;
+    const wait = BigInt.asIntN(64, value - tsc());
+    this.#timer.arm(clock.now() + Math.max(0, Number(wait)));
+  }
+  #timerDue(): void {
+    const lvt = this.#r[LVT_TIMER >> 4]!;
+    if (this.#mode === 'deadline') this.#deadlineTsc = 0n;
+    else if (this.#mode === 'periodic') {
+      const period = this.#r[INITIAL_COUNT >> 4]! * this.#tickNs;
+      const now = this.#options.clock.now();
+      // Ticks that a slow host missed are one interrupt, but the phase is kept.
+      if (period > 0) this.#timer.arm(now + period - ((now - this.#countStart) % period));
+    }
+    if ((lvt & LVT_MASKED) === 0) this.accept('fixed', lvt & 0xff, false);
+  }
+
+  // Vectors as bits of eight registers.
+  #test(base: number, vector: number): boolean {
+    return (this.#r[(base >> 4) + (vector >> 5)]! & (1 << (vector & 31))) !== 0;
+  }
+  #set(base: number, vector: number): void {
+    this.#r[(base >> 4) + (vector >> 5)]! |= 1 << (vector & 31);
+  }
+  #clear(base: number, vector: number): void {
+    this.#r[(base >> 4) + (vector >> 5)]! &= ~(1 << (vector & 31));
+  }
+  #highest(base: number): number {
+    for (let i = 7; i >= 0; i--) {
+      const word = this.#r[(base >> 4) + i]!;
+      if (word !== 0) return i * 32 + 31 - Math.clz32(word);
+    }
+    return -1;
+  }
+  #ppr(): number {
+    const tpr = this.#r[TPR >> 4]!;
+    const service = Math.max(0, this.#highest(ISR));
+    return (tpr & 0xf0) >= (service & 0xf0) ? tpr : service & 0xf0;
+  }
+  #update(): void {
+    const request = this.#highest(IRR);
+    const before = this.#best;
+    this.#best = request >= 0 && (request & 0xf0) > (this.#ppr() & 0xf0) && this.#softwareEnabled ? request : -1;
+    if (this.#best >= 0 && this.#best !== before) this.#options.kick.kick();
+  }
+
+  save(): Plain {
+    return {
+      registers: Uint8Array.from(new Uint8Array(this.#r.buffer)), base: this.#base, nmi: this.#nmi, errors: this.#pendingErrors,
+      countStart: this.#countStart, deadlineTsc: this.#deadlineTsc, timer: this.#timer.deadline ?? null,
+    };
+  }
+  load(state: Plain, version: number): void {
+    if (version !== 1) throw new StateError(`local-apic: state version ${version} is unknown, expected 1`);
+    const s = state as { [key: string]: Plain };
+    const refuse = (field: string): never => {
+      throw new StateError(`local-apic: field ${field} is damaged`);
+    };
+    const number = (key: string, max: number): number => {
+      const value = s?.[key];
+      return typeof value === 'number' && value >= 0 && value <= max ? value : refuse(key);
+    };
+    const registers = s?.['registers'];
+    if (!(registers instanceof Uint8Array) || registers.length !== 256) refuse('registers');
+    const deadlineTsc = s['deadlineTsc'];
+    if (typeof deadlineTsc !== 'bigint' || deadlineTsc < 0n || deadlineTsc >> 64n !== 0n) refuse('deadlineTsc');
+    const base = number('base', 0xffffffff);
+    const nmi = number('nmi', 1);
+    const errors = number('errors', 0xff);
+    const countStart = number('countStart', Number.MAX_SAFE_INTEGER);
+    const timer = s['timer'] === null ? undefined : number('timer', Number.MAX_SAFE_INTEGER);
+    new Uint8Array(this.#r.buffer).set(registers as Uint8Array);
+    this.#base = base;
+    this.#nmi = nmi;
+    this.#pendingErrors = errors;
+    this.#countStart = countStart;
+    this.#deadlineTsc = deadlineTsc as bigint;
+    if (timer === undefined) this.#timer.disarm();
+    else this.#timer.arm(timer);
+    this.#update();
+  }
+}
