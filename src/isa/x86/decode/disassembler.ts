@@ -24,9 +24,8 @@ export function disassemble(bytes: Uint8Array, address: bigint, codeSize: 16 | 3
   const notations = filler ? ['rAX', 'rAX'] : i.row.name === 'xlat' ? ['B'] : i.row.operands;
   const operands = notations.filter((notation) => notation !== 'Ib' || !immediateInName(i)).map((notation) => operandText(i, notation, address));
   const name = filler ? 'xchg' : printedName(i);
-  const words = [...prefixWords(i, bytes), operands.length === 0 ? name : name.padEnd(6)];
-  if (operands.length > 0) words.push(operands.join(','));
-  let text = words.join(' ');
+  let text = [...prefixWords(i, bytes), name].join(' ');
+  if (operands.length > 0) text = `${text.padEnd(6)} ${operands.join(',')}`;
   if (i.base === BASE_RIP) text += `        # 0x${hex(ripTarget(i, address))}`;
   return { text, length: i.length };
 }
