@@ -78,7 +78,7 @@ function operandText(i: Instruction, notation: string, address: bigint): string 
     case 'rAX': return registerName(0, i.operandSize);
     case 'ES': case 'CS': case 'SS': case 'DS': case 'FS': case 'GS': return notation.toLowerCase();
     case 'ST0': return 'st';
-    case 'XMM0': return 'xmm0';
+    case 'xmm0': return notation;
     case 'STi': return `st(${i.rm})`;
     case 'Ap': return `0x${hex(i.immediate2)}:0x${hex(i.immediate >>> 0)}`;
     default:

@@ -8,7 +8,7 @@
  *
  * Operands: appendix A's, one letter for the place and the rest for the size, and names of fixed registers. Besides:
  * Z register in the opcode, STi stack register in ModRM.rm, Ibs immediate byte sign-extended, Edb and Edw
- * 32-bit register but 8 or 16 bits of memory, Mt 80 bits, Md to Mx with the access's size.
+ * 32-bit register but 8 or 16 bits of memory, Mt 80 bits, Md to Mx with the access's size, xmm0 the implicit one.
  */
 export interface OpcodeRow {
   readonly encoding: string;
