@@ -60,6 +60,10 @@ export interface Vcpu extends Stateful {
   run(budget: number): VcpuExit;
   /** Makes the current or next `run` return `requested` at the next block end. Legal inside bus callbacks. */
   requestExit(): void;
+  /** Address line 20: closed, bit 20 of every physical address is 0. Legal inside bus callbacks. */
+  setA20(open: boolean): void;
+  /** A device or loader wrote bytes of a RAM page (counted from the start of RAM) that holds decoded code. */
+  codeWritten(page: number, offset: number, length: number): void;
   /** True while the processor sleeps after HLT; `run` wakes it when the interrupt input has something for it. */
   readonly halted: boolean;
   /** Instructions retired since reset. */

@@ -6,7 +6,7 @@ import type { SystemBus } from '../../wiring/system-bus.ts';
 import {
   BREAKPOINTS_ARMED, BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CR0, CR2, CR3, CR4, EFER, EFLAGS,
   EVENTS, FAULT_PENDING, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_JUMP, LEAVE_NEXT,
-  LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
+  LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
   SHADOW, STATE_BYTES, VCPU_INDEX, WAIT_SIPI,
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
@@ -267,6 +267,17 @@ export class Interpreter implements Vcpu {
       this.#setU32(BUDGET_START, this.#u32(BUDGET_START) - left);
       this.#setU32(BUDGET, 0);
     }
+  }
+
+  setA20(open: boolean): void {
+    const mask = this.#u64(PHYSICAL_MASK);
+    this.#setU64(PHYSICAL_MASK, open ? mask | 0x100000n : mask & ~0x100000n);
+    this.#runtime.call('flushTlb');
+    this.requestExit();
+  }
+
+  codeWritten(page: number, offset: number, length: number): void {
+    this.#cache.written(page, offset, length);
   }
 
   get halted(): boolean {

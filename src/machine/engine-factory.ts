@@ -1,0 +1,15 @@
+import type { Vcpu } from '../cpu/vcpu.ts';
+import type { InterruptInput } from '../wiring/interrupt-input.ts';
+import type { SystemBus } from '../wiring/system-bus.ts';
+
+/** What every engine gets to make one vCPU (DESIGN D7). */
+export interface VcpuParts {
+  readonly memory: WebAssembly.Memory;
+  readonly bus: SystemBus;
+  readonly interrupts: InterruptInput;
+  readonly hostTsc: () => bigint;
+  readonly random32: () => number;
+  readonly index: number;
+}
+
+export type EngineFactory = (parts: VcpuParts) => Vcpu;

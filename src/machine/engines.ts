@@ -1,0 +1,11 @@
+import { createInterpreter } from '../engines/interpreter/interpreter.ts';
+import type { EngineModules } from '../engines/modules.ts';
+import type { EngineName } from './configuration.ts';
+import { checkEngine } from './configuration.ts';
+import type { EngineFactory } from './engine-factory.ts';
+
+/** The engine that a name stands for on this host, and how to make a vCPU on it. */
+export function chooseEngine(name: EngineName, modules: EngineModules): { readonly name: string; readonly create: EngineFactory } {
+  checkEngine(name);
+  return { name: 'interpreter', create: (parts) => createInterpreter({ ...parts, modules }) };
+}

@@ -1,0 +1,189 @@
+import type { Plain, Stateful } from '../../base/plain.ts';
+import { StateError } from '../../base/errors.ts';
+import { PcBus } from '../../buses/system-bus.ts';
+import type { PortAccess } from '../../buses/system-bus.ts';
+import type { Vcpu } from '../../cpu/vcpu.ts';
+import { PowerManagement, SLEEP_TYPE_S5, SMI_ACPI_DISABLE, SMI_ACPI_ENABLE } from '../../devices/acpi/power-management.ts';
+import { RESET_CONTROL_HARD_RESET, ResetControl } from '../../devices/acpi/reset-control.ts';
+import { A20Gate } from '../../devices/legacy/a20-gate.ts';
+import { DebugExit } from '../../devices/legacy/debug-exit.ts';
+import { I8042 } from '../../devices/legacy/i8042.ts';
+import { Port92 } from '../../devices/legacy/port-92.ts';
+import { Serial16550 } from '../../devices/legacy/serial-16550.ts';
+import { PCI_INTERRUPTS, addChipset, pciInterrupt } from '../../devices/pci/chipset.ts';
+import { PciConfigPorts } from '../../devices/pci/config-ports.ts';
+import { PciBus } from '../../devices/pci/pci-bus.ts';
+import { buildAcpiTables } from '../../firmware/acpi-tables.ts';
+import type { ByteSink } from '../../host/bytes.ts';
+import type { MonotonicClock, WallClock } from '../../host/clock.ts';
+import type { Entropy } from '../../host/entropy.ts';
+import type { Log } from '../../host/log.ts';
+import { ApicBus } from '../../interrupts/apic-bus.ts';
+import { IoApic } from '../../interrupts/io-apic.ts';
+import { IrqRouter } from '../../interrupts/irq-router.ts';
+import { LocalApic } from '../../interrupts/local-apic.ts';
+import { PicPair } from '../../interrupts/pic.ts';
+import { LinearMemory } from '../../memory/linear-memory.ts';
+import { Pit } from '../../timers/pit.ts';
+import { PmTimer } from '../../timers/pm-timer.ts';
+import { Rtc } from '../../timers/rtc.ts';
+import { TimerQueue } from '../../timers/timer-queue.ts';
+import type { EngineFactory } from '../engine-factory.ts';
+
+const PM_BASE = 0x600;
+const LOCAL_APIC = 0xfee00000;
+const IO_APIC = 0xfec00000;
+const COM1 = { port: 0x3f8, interrupt: 4 } as const;
+
+/** What the guest's hardware asks of the machine. Called inside port writes: acted on when the slice has ended. */
+export interface BoardEvents {
+  powerOff(): void;
+  reset(): void;
+  debugExit(value: number): void;
+  /** A vCPU has something to look at. */
+  kick(): void;
+}
+
+export interface BoardOptions {
+  readonly memoryBytes: number;
+  readonly debugExitPort: number | undefined;
+  readonly serial: ByteSink;
+  readonly clock: MonotonicClock;
+  readonly wallClock: WallClock;
+  readonly entropy: Entropy;
+  readonly log: Log;
+  readonly createVcpu: EngineFactory;
+  readonly events: BoardEvents;
+}
+
+export interface Board {
+  readonly memory: LinearMemory;
+  readonly vcpu: Vcpu;
+  readonly timers: TimerQueue;
+  readonly com1: Serial16550;
+  readonly powerButton: () => void;
+  /** Physical address of the ACPI RSDP; the tables are written by `placeTables`. */
+  placeTables(): number;
+  reset(): void;
+  recentPorts(): PortAccess[];
+  save(): Plain;
+  load(state: Plain): void;
+}
+
+/** The wiring list of a PC. */
+export function buildPcBoard(options: BoardOptions): Board {
+  const { clock, events, log } = options;
+  const memory = new LinearMemory(options.memoryBytes);
+  const bus = new PcBus(log);
+  const timers = new TimerQueue();
+  // One clock for all: the time stamp counter runs at 1 GHz from it, so that the guest's calibrations agree.
+  const hostTsc = (): bigint => BigInt(Math.floor(clock.now()));
+
+  // Interrupts.
+  const kick = { kick: () => events.kick() };
+  const apicBus = new ApicBus();
+  const pic = new PicPair(() => localApic.picChanged());
+  const localApic: LocalApic = new LocalApic({
+    id: 0, boot: true, bus: apicBus, clock, timers, kick, tsc: hostTsc, pic,
+    processor: { init: () => {}, startup: () => {} },
+  });
+  apicBus.add(localApic);
+  const ioApic = new IoApic(apicBus);
+  const irq = new IrqRouter(pic, ioApic);
+  bus.ports.map(0x20, pic.master);
+  bus.ports.map(0xa0, pic.slave);
+  bus.ports.map(0x4d0, pic.edgeLevel);
+  bus.mmio.map(IO_APIC, ioApic);
+  bus.mmio.map(LOCAL_APIC, localApic.registers);
+
+  // Timers.
+  const pit = new Pit({ clock, timers, irq: irq.edge(0) });
+  const rtc = new Rtc({ wall: options.wallClock, clock, timers, line: irq.level(8) });
+  const pmTimer = new PmTimer(clock);
+  bus.ports.map(0x40, pit);
+  bus.ports.map(0x61, pit.port61);
+  bus.ports.map(0x70, rtc);
+  bus.ports.map(PM_BASE + 8, pmTimer);
+  setMemorySize(rtc, memory);
+
+  // Processor.
+  const random = new Uint8Array(4);
+  const vcpu = options.createVcpu({
+    memory: memory.wasm, bus, interrupts: localApic, hostTsc, index: 0,
+    random32: () => {
+      options.entropy.fill(random);
+      return random[0]! | (random[1]! << 8) | (random[2]! << 16) | (random[3]! << 24);
+    },
+  });
+  memory.onCodeWritten((page, offset, length) => vcpu.codeWritten(page, offset, length));
+
+  // Legacy devices.
+  const a20 = new A20Gate((enabled) => vcpu.setA20(enabled));
+  const com1 = new Serial16550({ name: 'com1', sink: options.serial, line: irq.level(COM1.interrupt) });
+  const i8042 = new I8042({ keyboardLine: irq.level(1), mouseLine: irq.level(12), a20, reset: () => events.reset() });
+  const port92 = new Port92(a20, () => events.reset());
+  bus.ports.map(COM1.port, com1);
+  bus.ports.map(0x60, i8042.dataPort);
+  bus.ports.map(0x64, i8042.commandPort);
+  bus.ports.map(0x92, port92);
+  if (options.debugExitPort !== undefined) bus.ports.map(options.debugExitPort, new DebugExit((value) => events.debugExit(value)));
+
+  // ACPI fixed hardware and PCI.
+  const power = new PowerManagement({ sci: irq.level(9), powerOff: () => events.powerOff() });
+  const resetControl = new ResetControl(() => events.reset());
+  const pci = new PciBus((change) => {
+    // Devices with BARs come with later boards; the chipset has none.
+    throw new Error(`PCI bus change without a mapper: ${JSON.stringify(change)}`);
+  });
+  addChipset(pci, PM_BASE);
+  const pciPorts = new PciConfigPorts(pci, resetControl);
+  bus.ports.map(PM_BASE, power.eventBlock);
+  bus.ports.map(PM_BASE + 4, power.controlBlock);
+  bus.ports.map(0xb2, power.smiCommand);
+  bus.ports.map(0xcf8, pciPorts);
+
+  const parts: readonly (Stateful & { reset(): void })[] = [vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts];
+  const openA20 = (): void => a20.setFast(true);
+  openA20();
+
+  return {
+    memory, vcpu, timers, com1,
+    powerButton: () => power.press(),
+    placeTables: () => {
+      const tables = buildAcpiTables({
+        cpus: 1, lowBytes: memory.lowBytes, pmBase: PM_BASE, pmTimer: true, smiCommandPort: 0xb2, smiEnable: SMI_ACPI_ENABLE, smiDisable: SMI_ACPI_DISABLE,
+        sleepTypeS5: SLEEP_TYPE_S5, resetPort: 0xcf9, resetValue: RESET_CONTROL_HARD_RESET, pciInterrupt, pciInterrupts: PCI_INTERRUPTS,
+        serialPorts: [COM1], keyboardController: true, vga: false,
+      });
+      memory.write(tables.address, tables.bytes);
+      return tables.rsdp;
+    },
+    reset: () => {
+      for (const part of parts) part.reset();
+      // A kernel that is booted without firmware expects address line 20 open.
+      openA20();
+    },
+    recentPorts: () => bus.recentPorts(),
+    save: () => Object.fromEntries(parts.map((part) => [part.stateName, { version: part.stateVersion, state: part.save() }])),
+    load: (state) => {
+      const sections = state as { readonly [key: string]: { readonly version: number; readonly state: Plain } };
+      for (const part of parts) {
+        const section = sections?.[part.stateName];
+        if (section === undefined || typeof section.version !== 'number') throw new StateError(`stored machine has no ${part.stateName}`);
+        part.load(section.state, section.version);
+      }
+    },
+  };
+}
+
+/** Memory size where firmware and old kernels look for it: CMOS bytes 17h/18h (KiB above 1 MiB) and 34h/35h (64 KiB above 16 MiB). */
+function setMemorySize(rtc: Rtc, memory: LinearMemory): void {
+  const extended = Math.min(0xffff, (memory.lowBytes - 0x100000) / 1024);
+  const above = Math.max(0, Math.floor((memory.lowBytes - 0x1000000) / 65536));
+  for (const [index, value] of [[0x17, extended], [0x30, extended], [0x34, above]] as const) {
+    rtc.setByte(index, value & 0xff);
+    rtc.setByte(index + 1, (value >> 8) & 0xff);
+  }
+  rtc.setByte(0x15, 640 & 0xff);
+  rtc.setByte(0x16, 640 >> 8);
+}
