@@ -22,3 +22,7 @@ export * from "./breakpoints";
 export * from "./host-elements";
 export * from "./sse";
 export * from "./sse-packed";
+export * from "./x87-stack";
+export * from "./x87";
+export * from "./x87-functions";
+export * from "./x87-images";

@@ -63,6 +63,11 @@ export function clearRaised(): void {
   roundedUp = false;
 }
 export function setRounding(mode: u32): void { rounding = mode; }
+/** Where nothing is delivered, nothing is inexact. */
+export function forgetRounding(): void {
+  flags &= ~PE;
+  roundedUp = false;
+}
 export function setRoundedUp(value: bool): void { roundedUp = value; }
 
 // Operands: value = significand * 2^(exponent - 63) with the significand's top bit set unless zero.
@@ -539,7 +544,8 @@ function round(precision: i32, minimum: i32, maximum: i32): void {
   }
   if (exponent > maximum && !scaled) {
     flags |= OE;
-    if ((unmasked & OE) != 0) {
+    // A number too large even then (FSCALE) becomes infinite.
+    if ((unmasked & OE) != 0 && exponent - WRAP_BIAS <= maximum) {
       if (rest != 0) flags |= PE;
       outExponent = exponent - WRAP_BIAS;
       outHigh = high;
