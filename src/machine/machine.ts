@@ -1,22 +1,25 @@
-import type { Plain } from '../base/plain.ts';
-import type { VcpuRegisters } from '../cpu/vcpu.ts';
 import { assertNever } from '../base/assert-never.ts';
+import type { Plain } from '../base/plain.ts';
+import type { PortAccess } from '../buses/system-bus.ts';
+import type { VcpuExit, VcpuRegisters } from '../cpu/vcpu.ts';
+import { loadKernel } from '../firmware/kernel-image.ts';
 import type { ByteSink } from '../host/bytes.ts';
 import type { MonotonicClock, WallClock } from '../host/clock.ts';
 import type { Entropy } from '../host/entropy.ts';
 import type { Log } from '../host/log.ts';
 import type { Scheduler } from '../host/scheduler.ts';
-import { loadKernel } from '../firmware/kernel-image.ts';
-import type { PortAccess } from '../buses/system-bus.ts';
 import type { MachineConfiguration } from './configuration.ts';
 import type { EngineFactory } from './engine-factory.ts';
+import { GuestClock } from './guest-clock.ts';
 import { buildPcBoard } from './pc/board.ts';
 import type { Board } from './pc/board.ts';
+import { loadSection, saveSection } from './sections.ts';
 
 /** Instructions between two looks at the timers: a fraction of a millisecond. */
 const SLICE = 30_000;
 /** How long the guest runs before the host's event loop gets a turn. */
 const TURN_NS = 4e6;
+const FLAG_IF = 0x200n;
 
 /** Why a machine ended. */
 export type MachineEnd =
@@ -24,7 +27,17 @@ export type MachineEnd =
   | { readonly kind: 'reset' }
   | { readonly kind: 'debug-exit'; readonly value: number }
   | { readonly kind: 'stopped' }
-  | { readonly kind: 'died'; readonly reason: string; readonly registers: VcpuRegisters; readonly ports: readonly PortAccess[] };
+  | { readonly kind: 'timeout' }
+  | {
+      readonly kind: 'died';
+      /** `triple fault`, or what the engine complained of. */
+      readonly reason: string;
+      readonly registers: VcpuRegisters;
+      /** The last port accesses, oldest first. */
+      readonly ports: readonly PortAccess[];
+      /** The engine's own error, where it was one. */
+      readonly cause?: unknown;
+    };
 
 /** What the guest boots: files' contents and how messages call them. */
 export interface BootFiles {
@@ -38,32 +51,47 @@ export interface MachineOptions {
   readonly configuration: MachineConfiguration;
   readonly boot: BootFiles;
   readonly createVcpu: EngineFactory;
+  /** Gets the serial port's output, between slices only. */
   readonly serial: ByteSink;
+  /** The host's clock; the guest's stands still while the machine does not run. */
   readonly clock: MonotonicClock;
   readonly wallClock: WallClock;
   readonly scheduler: Scheduler;
   readonly entropy: Entropy;
   readonly log: Log;
+  /** The guest has reset and starts again. */
   readonly onReset?: () => void;
+  /** The processor sleeps with interrupts off: it will do nothing more by itself. Once for each such sleep. */
+  readonly onHalted?: () => void;
 }
 
 /** A machine's life: made, loaded, run in slices until the guest or the host ends it. */
 export class Machine {
   readonly #options: MachineOptions;
   readonly #board: Board;
+  readonly #clock: GuestClock;
+  readonly #output: Uint8Array[] = [];
+  #state: 'new' | 'running' | 'ended' = 'new';
   #end: MachineEnd | undefined;
   #resetAsked = false;
-  #running = false;
+  #executing = false;
+  #asleep = false;
+  #haltReported = false;
+  /** Ends a wait for the console's sink. */
+  #endWait: (() => void) | undefined;
   #idleNs = 0;
+  #resets = 0;
 
   /** Loads the kernel at once, so that bad input shows here as a UserError. */
   constructor(options: MachineOptions) {
     this.#options = options;
+    this.#clock = new GuestClock(options.clock);
     this.#board = buildPcBoard({
       memoryBytes: options.configuration.memoryBytes,
       debugExitPort: options.configuration.debugExitPort,
-      serial: options.serial,
-      clock: options.clock,
+      // Listeners may call back into the machine, so they get the bytes when the guest does not execute.
+      serial: { write: (bytes) => this.#output.push(bytes) },
+      clock: this.#clock,
       wallClock: options.wallClock,
       entropy: options.entropy,
       log: options.log,
@@ -72,10 +100,13 @@ export class Machine {
         powerOff: () => this.#finish({ kind: 'poweroff' }),
         reset: () => {
           this.#resetAsked = true;
-          this.#board.vcpu.requestExit();
+          this.#interruptSlice();
         },
         debugExit: (value) => this.#finish({ kind: 'debug-exit', value }),
-        kick: () => this.#options.scheduler.wake(),
+        kick: () => {
+          this.#interruptSlice();
+          this.#wake();
+        },
       },
     });
     this.#boot();
@@ -91,33 +122,43 @@ export class Machine {
     this.#board.vcpu.start(start);
   }
 
-  /** Runs until the end. Legal once. */
+  /** Runs until the end. Legal once. Rejects only with what a listener or the console's sink has thrown. */
   async run(): Promise<MachineEnd> {
-    if (this.#running) throw new Error('the machine has been run already');
-    this.#running = true;
-    const { clock, scheduler } = this.#options;
+    if (this.#state !== 'new') throw new Error('the machine has been run already');
+    this.#state = 'running';
+    this.#clock.start();
+    try {
+      return await this.#loop();
+    } finally {
+      this.#clock.stop();
+      this.#state = 'ended';
+    }
+  }
+
+  async #loop(): Promise<MachineEnd> {
+    const { clock, scheduler, serial } = this.#options;
     for (;;) {
       const turnEnds = clock.now() + TURN_NS;
       let halted = false;
-      do {
+      while (this.#end === undefined && !halted) {
         halted = this.#slice();
-        this.#board.com1.flush();
-        if (this.#end !== undefined) return this.#end;
-        if (this.#resetAsked) {
-          this.#reset();
-          if (this.#end !== undefined) return this.#end;
-        }
-      } while (!halted && clock.now() < turnEnds);
-      if (!halted) await scheduler.yield();
-      else await this.#sleep();
+        if (this.#resetAsked) this.#reset();
+        if (clock.now() >= turnEnds) break;
+      }
+      this.#deliverOutput();
+      if (this.#end !== undefined) return this.#end;
+      const blocked = serial.ready?.();
+      if (blocked !== undefined) await this.#waitFor(blocked);
+      else if (halted) await this.#sleep();
+      else await scheduler.yield();
     }
   }
 
   /** One slice of guest execution; true when the processor sleeps and nothing is due. */
   #slice(): boolean {
     const { vcpu, timers } = this.#board;
-    timers.runDue(this.#options.clock.now());
-    const exit = vcpu.run(SLICE);
+    timers.runDue(this.#clock.now());
+    const exit = this.#execute();
     switch (exit) {
       case 'budget':
       case 'requested':
@@ -125,7 +166,7 @@ export class Machine {
         return false;
       case 'halt': {
         const next = timers.nextDeadline();
-        return next === undefined || next > this.#options.clock.now();
+        return next === undefined || next > this.#clock.now();
       }
       case 'shutdown':
         this.#finish({ kind: 'died', reason: 'triple fault', registers: vcpu.registers(), ports: this.#board.recentPorts() });
@@ -135,44 +176,107 @@ export class Machine {
     }
   }
 
+  #execute(): VcpuExit {
+    const { vcpu } = this.#board;
+    this.#executing = true;
+    try {
+      return vcpu.run(SLICE);
+    } catch (cause) {
+      // A mistake of ours that this guest has run into: it ends this machine, not the process around it.
+      const reason = `engine failure: ${cause instanceof Error ? cause.message : String(cause)}`;
+      this.#finish({ kind: 'died', reason, registers: vcpu.registers(), ports: this.#board.recentPorts(), cause });
+      return 'requested';
+    } finally {
+      this.#executing = false;
+    }
+  }
+
+  #deliverOutput(): void {
+    this.#board.com1.flush();
+    for (const bytes of this.#output.splice(0)) this.#options.serial.write(bytes);
+  }
+
   async #sleep(): Promise<void> {
-    const { clock, scheduler } = this.#options;
-    const began = clock.now();
+    const { scheduler } = this.#options;
+    this.#reportHalt();
+    const began = this.#clock.now();
     const next = this.#board.timers.nextDeadline();
-    await scheduler.sleep(next === undefined ? undefined : next - began);
-    this.#idleNs += clock.now() - began;
+    this.#asleep = true;
+    await scheduler.sleep(next === undefined ? undefined : Math.max(0, next - began));
+    this.#asleep = false;
+    this.#idleNs += this.#clock.now() - began;
+  }
+
+  #reportHalt(): void {
+    const stuck = (this.#board.vcpu.registers().rflags & FLAG_IF) === 0n;
+    if (stuck && !this.#haltReported) {
+      this.#options.log.trace('machine', 'the processor has halted with interrupts off');
+      this.#options.onHalted?.();
+    }
+    this.#haltReported = stuck;
+  }
+
+  /** Waits for the console's sink, or the end. */
+  async #waitFor(blocked: Promise<void>): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#endWait = resolve;
+      blocked.then(resolve, resolve);
+    });
+    this.#endWait = undefined;
   }
 
   #reset(): void {
     this.#resetAsked = false;
+    if (this.#end !== undefined) return;
+    this.#options.log.trace('machine', 'reset');
     if (this.#options.configuration.noReboot) {
       this.#finish({ kind: 'reset' });
       return;
     }
+    this.#resets++;
+    this.#haltReported = false;
+    this.#deliverOutput();
     this.#options.onReset?.();
-    this.#board.memory.clear();
     this.#board.reset();
     this.#boot();
   }
 
   #finish(end: MachineEnd): void {
-    this.#end ??= end;
-    this.#board.vcpu.requestExit();
-    this.#options.scheduler.wake();
+    if (this.#end !== undefined) return;
+    this.#options.log.trace('machine', `end: ${end.kind}`);
+    this.#end = end;
+    this.#interruptSlice();
+    this.#wake();
+    this.#endWait?.();
+  }
+  #interruptSlice(): void {
+    if (this.#executing) this.#board.vcpu.requestExit();
+  }
+  #wake(): void {
+    if (this.#asleep) this.#options.scheduler.wake();
   }
 
-  /** Ends the machine from the host's side. */
-  stop(): void {
-    this.#finish({ kind: 'stopped' });
+  /** Ends the machine from the host's side. Legal at any time; the first end counts. */
+  stop(kind: 'stopped' | 'timeout' = 'stopped'): void {
+    this.#finish({ kind });
   }
-  /** Bytes typed on the serial console. */
-  sendSerial(bytes: Uint8Array): void {
+  /** Bytes typed on the serial console; returns how many the guest has not read yet. */
+  sendSerial(bytes: Uint8Array): number {
     this.#board.com1.receive(bytes);
-    this.#options.scheduler.wake();
+    this.#wake();
+    return this.#board.com1.unread;
+  }
+  get unreadSerial(): number {
+    return this.#board.com1.unread;
+  }
+  /** A break on the serial line: Linux takes the next key as a SysRq command. */
+  sendBreak(): void {
+    this.#board.com1.receiveBreak();
+    this.#wake();
   }
   pressPowerButton(): void {
     this.#board.powerButton();
-    this.#options.scheduler.wake();
+    this.#wake();
   }
 
   get instructions(): number {
@@ -185,12 +289,28 @@ export class Machine {
   get idleNs(): number {
     return this.#idleNs;
   }
-
-  /** State of every component. Legal while the machine is not inside `run`'s slices: from the host's event loop. */
-  save(): Plain {
-    return this.#board.save();
+  /** How often the guest has reset and started again. */
+  get resets(): number {
+    return this.#resets;
   }
+
+  /**
+   * State of every component, RAM included, as one plain tree. Legal whenever the guest does not execute: from
+   * listeners and from the host's event loop.
+   */
+  save(): Plain {
+    if (this.#executing) throw new Error('a machine cannot be saved from inside a device access');
+    return Object.fromEntries([saveSection(this.#clock), ...Object.entries(this.#board.save())]);
+  }
+  /**
+   * Takes over a stored state. Throws StateError for what does not fit this machine; the machine is of no further use
+   * then. Legal as `save` is.
+   */
   load(state: Plain): void {
+    if (this.#executing) throw new Error('a machine cannot be loaded from inside a device access');
+    loadSection(state, this.#clock);
     this.#board.load(state);
+    this.#haltReported = false;
+    this.#wake();
   }
 }
