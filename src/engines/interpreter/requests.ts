@@ -9,7 +9,7 @@ import { buildHandlerModule } from './handler-module.ts';
 import type { HandlerRequest } from './handler-module.ts';
 
 /** Every shape that a row can be decoded to. */
-function shapesOf(row: OpcodeRow): { shape: Shape; rep: number }[] {
+export function shapesOf(row: OpcodeRow): { shape: Shape; rep: number }[] {
   const out: { shape: Shape; rep: number }[] = [];
   const implicit = row.operands.some((operand) => 'XYO'.includes(operand[0]!)) || row.name === 'xlat';
   for (const long of [false, true]) {
