@@ -1,4 +1,5 @@
 import type { Vcpu } from '../cpu/vcpu.ts';
+import type { Log } from '../host/log.ts';
 import type { InterruptInput } from '../wiring/interrupt-input.ts';
 import type { SystemBus } from '../wiring/system-bus.ts';
 
@@ -10,6 +11,8 @@ export interface VcpuParts {
   readonly hostTsc: () => bigint;
   readonly random32: () => number;
   readonly index: number;
+  /** Asked for kind 'exception'. */
+  readonly log: Log;
 }
 
 export type EngineFactory = (parts: VcpuParts) => Vcpu;

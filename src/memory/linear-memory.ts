@@ -1,5 +1,7 @@
 import type { PhysicalAddress } from '../base/addresses.ts';
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../base/addresses.ts';
+import { StateError } from '../base/errors.ts';
+import type { Plain, Stateful } from '../base/plain.ts';
 import type { GuestMemory } from './guest-memory.ts';
 import {
   PAGE_FLAGS, PAGE_FLAG_CODE, RAM_BASE, RAM_MAX_BYTES, REGIONS, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_KIND_ROM, REGION_PAGES,
@@ -21,11 +23,14 @@ interface Region {
  * The one linear memory of a machine (DESIGN D1): engine state below, RAM and ROM from RAM_BASE. Devices see it as
  * GuestMemory; engines find RAM through the region table inside it.
  */
-export class LinearMemory implements GuestMemory {
+export class LinearMemory implements GuestMemory, Stateful {
+  readonly stateName = 'ram';
+  readonly stateVersion = 1;
   readonly bytes: number;
   readonly lowBytes: number;
   readonly wasm: WebAssembly.Memory;
   readonly #bytes: Uint8Array;
+  readonly #words: Int32Array;
   readonly #view: DataView;
   readonly #regions: Region[] = [];
   readonly #codeWritten: ((page: number, offset: number, length: number) => void)[] = [];
@@ -39,6 +44,7 @@ export class LinearMemory implements GuestMemory {
     const pages = Math.ceil((RAM_BASE + bytes + romBytes) / WASM_PAGE);
     this.wasm = new WebAssembly.Memory({ initial: pages, maximum: WASM_PAGE, shared: true });
     this.#bytes = new Uint8Array(this.wasm.buffer);
+    this.#words = new Int32Array(this.wasm.buffer);
     this.#view = new DataView(this.wasm.buffer);
     this.#addRegion(0, this.lowBytes, REGION_KIND_RAM);
     if (bytes > this.lowBytes) this.#addRegion(HIGH_RAM_START, bytes - this.lowBytes, REGION_KIND_RAM);
@@ -98,9 +104,51 @@ export class LinearMemory implements GuestMemory {
     this.write(address, bytes);
   }
 
-  /** Sets all RAM to zero, as after power-on; decoded code is gone with it, so engines are reset as well. */
-  clear(): void {
-    for (const region of this.#regions) if (region.kind === REGION_KIND_RAM) this.#bytes.fill(0, region.host, region.host + region.bytes);
+  /** Where a byte of RAM or ROM lies in the linear memory; undefined where there is neither. */
+  hostAddress(address: PhysicalAddress): number | undefined {
+    const region = this.#find(address);
+    return region === undefined ? undefined : region.host + (address - region.first);
+  }
+
+  /** RAM as runs of pages that are not all zero; offsets count from the start of RAM, the PCI hole left out. */
+  save(): Plain {
+    const runs: { offset: number; data: Uint8Array }[] = [];
+    for (let page = 0, pages = this.bytes / PAGE_SIZE; page < pages; page++) {
+      if (this.#isZero(page)) continue;
+      const first = page;
+      while (page + 1 < pages && !this.#isZero(page + 1)) page++;
+      runs.push({ offset: first * PAGE_SIZE, data: this.#bytes.slice(RAM_BASE + first * PAGE_SIZE, RAM_BASE + (page + 1) * PAGE_SIZE) });
+    }
+    return { bytes: this.bytes, runs };
+  }
+
+  /** Decoded code is not told: legal when the engines load their state after it, which drops what they have decoded. */
+  load(state: Plain, version: number): void {
+    if (version !== 1) throw new StateError(`ram: state version ${version} is unknown, expected 1`);
+    const stored = state as { readonly bytes?: Plain; readonly runs?: Plain } | null;
+    if (stored?.bytes !== this.bytes) throw new StateError(`ram: the stored machine has ${String(stored?.bytes)} bytes, this one ${this.bytes}`);
+    if (!Array.isArray(stored.runs)) throw new StateError('ram: field runs must be a list');
+    const runs = stored.runs.map((run: Plain) => this.#checkRun(run));
+    for (let page = 0; page < this.bytes / PAGE_SIZE; page++) {
+      // Pages that are zero already stay untouched: the host need not back them.
+      if (!this.#isZero(page)) this.#bytes.fill(0, RAM_BASE + page * PAGE_SIZE, RAM_BASE + (page + 1) * PAGE_SIZE);
+    }
+    for (const { offset, data } of runs) this.#bytes.set(data, RAM_BASE + offset);
+  }
+
+  #checkRun(run: Plain): { offset: number; data: Uint8Array } {
+    const { offset, data } = (run ?? {}) as { readonly offset?: Plain; readonly data?: Plain };
+    if (typeof offset !== 'number' || !Number.isInteger(offset) || offset < 0 || !(data instanceof Uint8Array) || offset + data.length > this.bytes) {
+      throw new StateError('ram: a stored run of pages does not lie in RAM');
+    }
+    return { offset, data };
+  }
+
+  #isZero(page: number): boolean {
+    const words = this.#words;
+    const first = (RAM_BASE + page * PAGE_SIZE) >>> 2;
+    for (let i = first; i < first + PAGE_SIZE / 4; i++) if (words[i] !== 0) return false;
+    return true;
   }
 
   #find(address: PhysicalAddress): Region | undefined {

@@ -1,5 +1,4 @@
 import type { Plain, Stateful } from '../../base/plain.ts';
-import { StateError } from '../../base/errors.ts';
 import { PcBus } from '../../buses/system-bus.ts';
 import type { PortAccess } from '../../buses/system-bus.ts';
 import type { Vcpu } from '../../cpu/vcpu.ts';
@@ -29,8 +28,11 @@ import { PmTimer } from '../../timers/pm-timer.ts';
 import { Rtc } from '../../timers/rtc.ts';
 import { TimerQueue } from '../../timers/timer-queue.ts';
 import type { EngineFactory } from '../engine-factory.ts';
+import { loadSection, saveSection } from '../sections.ts';
+import { traceInterrupts } from '../trace.ts';
 
 const PM_BASE = 0x600;
+const PORT92_A20 = 2;
 const LOCAL_APIC = 0xfee00000;
 const IO_APIC = 0xfec00000;
 const COM1 = { port: 0x3f8, interrupt: 4 } as const;
@@ -61,12 +63,13 @@ export interface Board {
   readonly vcpu: Vcpu;
   readonly timers: TimerQueue;
   readonly com1: Serial16550;
-  readonly powerButton: () => void;
+  powerButton(): void;
   /** Physical address of the ACPI RSDP; the tables are written by `placeTables`. */
   placeTables(): number;
   reset(): void;
   recentPorts(): PortAccess[];
-  save(): Plain;
+  save(): Readonly<Record<string, Plain>>;
+  /** Legal between slices; a StateError half-way leaves the board in no usable state. */
   load(state: Plain): void;
 }
 
@@ -109,7 +112,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   // Processor.
   const random = new Uint8Array(4);
   const vcpu = options.createVcpu({
-    memory: memory.wasm, bus, interrupts: localApic, hostTsc, index: 0,
+    memory: memory.wasm, bus, interrupts: traceInterrupts(localApic, log), hostTsc, log, index: 0,
     random32: () => {
       options.entropy.fill(random);
       return random[0]! | (random[1]! << 8) | (random[2]! << 16) | (random[3]! << 24);
@@ -132,8 +135,9 @@ export function buildPcBoard(options: BoardOptions): Board {
   const power = new PowerManagement({ sci: irq.level(9), powerOff: () => events.powerOff() });
   const resetControl = new ResetControl(() => events.reset());
   const pci = new PciBus((change) => {
-    // Devices with BARs come with later boards; the chipset has none.
-    throw new Error(`PCI bus change without a mapper: ${JSON.stringify(change)}`);
+    const map = change.space === 'port' ? bus.ports : bus.mmio;
+    if (change.kind === 'unmap') map.unmap(change.block);
+    else map.map(change.base, change.block);
   });
   addChipset(pci, PM_BASE);
   const pciPorts = new PciConfigPorts(pci, resetControl);
@@ -142,9 +146,12 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0xb2, power.smiCommand);
   bus.ports.map(0xcf8, pciPorts);
 
-  const parts: readonly (Stateful & { reset(): void })[] = [vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts];
-  const openA20 = (): void => a20.setFast(true);
-  openA20();
+  // RAM before the processor, whose state makes it forget decoded code; controllers before what drives their lines.
+  const parts: readonly Stateful[] = [memory, vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts];
+  const resettable = [vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts];
+  // A kernel that is booted without firmware finds what firmware would have set up: address line 20 is open.
+  const asFirmware = (): void => port92.write(0, 1, PORT92_A20);
+  asFirmware();
 
   return {
     memory, vcpu, timers, com1,
@@ -159,19 +166,14 @@ export function buildPcBoard(options: BoardOptions): Board {
       return tables.rsdp;
     },
     reset: () => {
-      for (const part of parts) part.reset();
-      // A kernel that is booted without firmware expects address line 20 open.
-      openA20();
+      // RAM keeps its contents over a reset, as on hardware.
+      for (const part of resettable) part.reset();
+      asFirmware();
     },
     recentPorts: () => bus.recentPorts(),
-    save: () => Object.fromEntries(parts.map((part) => [part.stateName, { version: part.stateVersion, state: part.save() }])),
+    save: () => Object.fromEntries(parts.map(saveSection)),
     load: (state) => {
-      const sections = state as { readonly [key: string]: { readonly version: number; readonly state: Plain } };
-      for (const part of parts) {
-        const section = sections?.[part.stateName];
-        if (section === undefined || typeof section.version !== 'number') throw new StateError(`stored machine has no ${part.stateName}`);
-        part.load(section.state, section.version);
-      }
+      for (const part of parts) loadSection(state, part);
     },
   };
 }
