@@ -514,6 +514,13 @@ function round(precision: i32, minimum: i32, maximum: i32): void {
     tiny = exponent < minimum - 1 || (high | (unit - 1)) != u64.MAX_VALUE || !roundsUp(below(high, low, precision), high >> drop, rSign);
     if (tiny && (unmasked & UE) != 0) {
       flags |= UE;
+      // A number too small even then (FSCALE) becomes zero.
+      if (x87Rules && minimum == -16382 && exponent + WRAP_BIAS < minimum) {
+        flags |= PE;
+        outHigh = 0;
+        outExponent = minimum;
+        return;
+      }
       exponent += WRAP_BIAS;
       scaled = true;
       tiny = false;
@@ -545,14 +552,15 @@ function round(precision: i32, minimum: i32, maximum: i32): void {
   if (exponent > maximum && !scaled) {
     flags |= OE;
     // A number too large even then (FSCALE) becomes infinite.
-    if ((unmasked & OE) != 0 && exponent - WRAP_BIAS <= maximum) {
+    const far = (unmasked & OE) != 0 && x87Rules && maximum == 16383 && exponent - WRAP_BIAS > maximum;
+    if ((unmasked & OE) != 0 && !far) {
       if (rest != 0) flags |= PE;
       outExponent = exponent - WRAP_BIAS;
       outHigh = high;
       return;
     }
     flags |= PE;
-    const toInfinity = rounding == ROUND_NEAREST || (rounding == ROUND_DOWN && rSign != 0) || (rounding == ROUND_UP && rSign == 0);
+    const toInfinity = far || rounding == ROUND_NEAREST || (rounding == ROUND_DOWN && rSign != 0) || (rounding == ROUND_UP && rSign == 0);
     roundedUp = toInfinity;
     outInfinite = toInfinity;
     outExponent = maximum;

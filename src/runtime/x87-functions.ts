@@ -162,6 +162,7 @@ function extract(cpu: usize): void {
 
 /** FPREM, FPREM1, FSCALE: ST0 by ST1. */
 function withSecond(cpu: usize, operation: i32): void {
+  if (operation != X87_FSCALE) x87SetCondition(cpu, STATUS_C2, 0);
   if (x87IsEmpty(cpu, 0) || x87IsEmpty(cpu, 1)) {
     if (x87StackFault(cpu, false)) x87WriteIndefinite(cpu, 0);
     return;

@@ -7,7 +7,7 @@ import {
   FIXED_ONE, arcSeries, circularSeries, exponentialSeries, multiplyFixed, toFixed, wideDivide, wideExponent, wideHigh, wideLow, wideMultiply, wideSet,
 } from "./softfloat-wide.ts";
 import {
-  INFINITE, ZE, ZERO, aClass, aExponent, aSign, aSignificand, bClass, bExponent, bSign, bSignificand, invalid, noB, packExtended, packedExponent, propagateNan, raise, raiseDenormal,
+  INFINITE, PE, UE, ZE, ZERO, aClass, aExponent, aSign, aSignificand, bClass, bExponent, bSign, bSignificand, invalid, noB, packExtended, packedExponent, propagateNan, raise, raiseDenormal,
   resultInfinite, resultIsA, resultZero, setResult,
 } from "./softfloat.ts";
 import {
@@ -49,6 +49,7 @@ export function x87Transcendental(cpu: usize, operation: i32): void {
     if (x87Deliver(cpu, 1, 64)) x87Pop(cpu);
     return;
   }
+  if (operation != X87_F2XM1) x87SetCondition(cpu, STATUS_C2, 0);
   if (x87IsEmpty(cpu, 0)) {
     if (!x87StackFault(cpu, false)) return;
     x87WriteIndefinite(cpu, 0);
@@ -76,12 +77,18 @@ function powerMinusOne(): void {
     else resultInfinite(0);
     return;
   }
+  if (aClass == ZERO) {
+    resultIsA();
+    return;
+  }
   // Beyond 1 the result is undefined: the operand stays.
-  if (aClass == ZERO || aExponent > 0 || (aExponent == 0 && aSignificand != TOP_BIT)) {
+  if (aExponent > 0 || (aExponent == 0 && aSignificand != TOP_BIT)) {
+    raise(PE);
     resultIsA();
     return;
   }
   if (aExponent == 0) {
+    raise(PE);
     setResult(aSign, aSign != 0 ? -1 : 0, TOP_BIT, 0);
     return;
   }
@@ -176,6 +183,8 @@ function finishLogarithm(power: i32, negative: bool): void {
   }
   wideMultiply(wideExponent, wideHigh, wideLow, bExponent, bSignificand, 0);
   setResult(sign ^ bSign, wideExponent, wideHigh, exact ? wideLow : wideLow | 1);
+  // Even when the logarithm is an integer.
+  raise(exact && wideExponent < -16382 ? PE | UE : PE);
 }
 
 /** B * log2(A + 1), A between sqrt(1/2) - 1 and sqrt(2) - 1; outside (undefined) as long as A > -1. */
@@ -189,8 +198,15 @@ function yLog2PlusOne(): void {
     resultZero(aSign ^ bSign);
     return;
   }
-  if (aClass == INFINITE || bClass == INFINITE || (aSign != 0 && aExponent >= 0)) {
-    if (aSign != 0 && (aClass == INFINITE || aExponent >= 0) || (aClass == INFINITE && bClass == ZERO)) {
+  if (aSign != 0 && aExponent >= 0 && aClass != INFINITE && bClass != INFINITE && bClass != ZERO) {
+    // Far outside: the operand stays.
+    raiseDenormal();
+    raise(PE);
+    resultIsA();
+    return;
+  }
+  if (aClass == INFINITE || bClass == INFINITE) {
+    if ((aSign != 0 && aClass == INFINITE) || (aClass == INFINITE && bClass == ZERO)) {
       invalid();
       return;
     }
@@ -297,7 +313,9 @@ function arcTangent(): void {
   }
   if (!steep && !left && exponent < -60) {
     // atan(r) = r - r^3 / 3: below the rounding of 128 bits, but never equal to r.
-    setResult(bSign, exponent, low == 0 ? high - 1 : high, low == 0 ? u64.MAX_VALUE : low);
+    subtractWords(high, low, 0, 1);
+    wideSet(exponent, wordHigh, wordLow);
+    inexactResult(bSign);
     return;
   }
   toFixed(exponent, high, low);
@@ -425,7 +443,6 @@ function circular(cpu: usize, operation: i32): void {
     }
     return;
   }
-  x87SetCondition(cpu, STATUS_C2, 0);
   const number = !propagateNan();
   if (!number || aClass == INFINITE) {
     if (number) invalid();
@@ -466,6 +483,11 @@ function circular(cpu: usize, operation: i32): void {
 }
 
 function tangentResult(): void {
+  if ((quadrant & 1) == 0 && angleExponent < -60) {
+    // tan(r) = r + r^3 / 3: above r, though not in 128 bits.
+    setResult(angleSign, angleExponent, angleHigh, angleLow | 1);
+    return;
+  }
   wideCircular(false);
   const exponent = wideExponent, high = wideHigh, low = wideLow;
   wideCircular(true);
