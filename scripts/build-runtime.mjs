@@ -13,6 +13,8 @@ const shared = ['src/isa/x86/state/layout.ts', 'src/memory/layout.ts', 'src/isa/
 const options = [
   '-O3', '--noAssert', '--runtime', 'stub', '--importMemory', '--sharedMemory', '--maximumMemory', '65536', '--memoryBase', '4096',
   '--enable', 'threads', '--enable', 'simd',
+  // Only generated code exchanges v128 with the module, never JavaScript.
+  '--disableWarning', '112',
 ];
 
 function sources() {

@@ -6,6 +6,7 @@ import {
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection } from "./faults.ts";
 import { loadLinear, probeLinear, storeLinear } from "./memory.ts";
+import { x87UpdateSummary } from "./x87-stack.ts";
 import { CPL } from "../isa/x86/state/layout.ts";
 
 const CR0_EM: u64 = 4;
@@ -135,6 +136,7 @@ export function restoreFx(cpu: usize, linear: i64, wide: i32): i32 {
   const abridged = <u32>loadLinear(cpu, at + 4, 1);
   store<u16>(cpu, <u16>((loadLinear(cpu, at, 2) & 0x1f7f) | 0x40), X87_CONTROL);
   store<u16>(cpu, <u16>status, X87_STATUS);
+  x87UpdateSummary(cpu);
   store<u16>(cpu, <u16>(loadLinear(cpu, at + 6, 2) & 0x7ff), X87_OPCODE);
   if (wide != 0) {
     store<u64>(cpu, loadLinear(cpu, at + 8, 8), X87_IP);

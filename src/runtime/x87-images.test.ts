@@ -149,4 +149,41 @@ int main(void) {
       expect(got.toString('hex'), `image ${i}`).toBe(expected.toString('hex'));
     }
   });
+
+  test('FXSAVE and FXRSTOR of random states', () => {
+    const random = randomWords(0x3333_1234_5678_9abdn);
+    const count = 300;
+    const input = Buffer.alloc(count * 512);
+    for (let at = 0; at < input.length; at += 4) input.writeUInt32LE(Number(random() & 0xffffffffn), at);
+    for (let i = 0; i < count; i++) {
+      const at = i * 512;
+      input.writeUInt32LE(Number(random() & 0xffffn), at + 24);
+      for (let r = 0; r < 8; r++) if (random() % 2n === 0n) input.writeUInt16LE([0, 0x7fff, 0x3fff, 0x8000][Number(random() % 4n)]!, at + 40 + r * 16);
+      for (let r = 0; r < 8; r++) if (random() % 3n === 0n) input.writeBigUInt64LE([0n, 1n << 63n, 3n << 62n][Number(random() % 3n)]!, at + 32 + r * 16);
+    }
+    const output = runNative(`
+#include <stdio.h>
+#include <string.h>
+int main(void) {
+  static unsigned char in[512] __attribute__((aligned(16))), keep[512] __attribute__((aligned(16))), out[512 + 108] __attribute__((aligned(16)));
+  while (fread(in, 512, 1, stdin) == 1) {
+    __asm__ volatile("fxsave (%2); fxrstor (%0); fxsave (%1); fnsave 512(%1); fxrstor (%2)" : : "r"(in), "r"(out), "r"(keep) : "memory");
+    fwrite(out, sizeof out, 1, stdout);
+  }
+  return 0;
+}`, input);
+    for (let i = 0; i < count; i++) {
+      m.call('x87Init');
+      m.fill(IMAGE, ...input.subarray(i * 512, i * 512 + 512));
+      m.fill(OUT, ...new Array<number>(1024).fill(0));
+      expect(m.call('restoreFx', BigInt(IMAGE), 0)).toBe(0);
+      expect(m.call('saveFx', BigInt(OUT), 0)).toBe(0);
+      expect(m.call('x87SaveState', BigInt(OUT + 512), 1)).toBe(0);
+      const got = Buffer.from(m.slice(OUT, 620));
+      const expected = Buffer.from(output.subarray(i * 620, i * 620 + 620));
+      // Pointers and MXCSR_MASK are the processor's own; what lies behind the vector registers is reserved.
+      for (const image of [got, expected]) for (const [from, to] of [[6, 24], [28, 32], [416, 512], [524, 540]] as const) image.fill(0, from, to);
+      expect(got.toString('hex'), `image ${i}`).toBe(expected.toString('hex'));
+    }
+  });
 });

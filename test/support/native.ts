@@ -39,7 +39,7 @@ export function instantiateRuntimeFile(name: string, host: Record<string, unknow
     const output = join(folder, 'module.wasm');
     const result = spawnSync(process.execPath, [
       asc, join('src/runtime', name), '-O3', '--noAssert', '--runtime', 'stub', '--importMemory', '--sharedMemory', '--maximumMemory', '65536', '--memoryBase', '4096',
-      '--enable', 'threads', '--enable', 'simd', '--outFile', output,
+      '--enable', 'threads', '--enable', 'simd', '--disableWarning', '112', '--outFile', output,
     ], { cwd: root, encoding: 'utf8' });
     if (result.status !== 0) throw new Error(`${name} does not compile:\n${result.stdout}${result.stderr}`);
     const memory = new WebAssembly.Memory({ initial: 2100, maximum: 65536, shared: true });
