@@ -11,17 +11,11 @@ import { CPL } from "../isa/x86/state/layout.ts";
 
 const CR0_EM: u64 = 4;
 const CR0_TS: u64 = 8;
-const CR0_MP: u64 = 2;
 export const MXCSR_MASK: u32 = 0xffff;
 
 /** #NM when CR0.EM or CR0.TS is set: before any x87 instruction. */
 export function x87Available(cpu: usize): i32 {
   return (load<u64>(cpu, CR0) & (CR0_EM | CR0_TS)) != 0 ? raiseFault(cpu, VECTOR_NM, 0, 0) : 0;
-}
-
-/** FWAIT: #NM when both CR0.MP and CR0.TS are set. */
-export function x87Wait(cpu: usize): i32 {
-  return (load<u64>(cpu, CR0) & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS) ? raiseFault(cpu, VECTOR_NM, 0, 0) : 0;
 }
 
 /** #UD when CR0.EM is set or CR4.OSFXSR clear, #NM when CR0.TS is set (SDM 3A, table 13-1). */
@@ -45,25 +39,6 @@ export function mmxEnter(cpu: usize): void {
 
 export function x87EmptyTags(cpu: usize): void {
   store<u16>(cpu, 0xffff, X87_TAGS);
-}
-
-export function x87Initialise(cpu: usize): void {
-  store<u16>(cpu, 0x37f, X87_CONTROL);
-  store<u16>(cpu, 0, X87_STATUS);
-  store<u16>(cpu, 0xffff, X87_TAGS);
-  store<u16>(cpu, 0, X87_OPCODE);
-  store<u64>(cpu, 0, X87_IP);
-  store<u64>(cpu, 0, X87_DP);
-  store<u16>(cpu, 0, X87_IP_SELECTOR);
-  store<u16>(cpu, 0, X87_DP_SELECTOR);
-}
-
-export function x87ClearExceptions(cpu: usize): void {
-  store<u16>(cpu, load<u16>(cpu, X87_STATUS) & 0x7f00, X87_STATUS);
-}
-
-export function x87LoadControl(cpu: usize, value: i32): void {
-  store<u16>(cpu, <u16>((value & 0x1f7f) | 0x40), X87_CONTROL);
 }
 
 export function loadMxcsr(cpu: usize, value: i32): i32 {

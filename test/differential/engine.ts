@@ -1,7 +1,7 @@
 import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts';
 import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
-import { MXCSR, VECTOR, VECTOR_BYTES } from '../../src/isa/x86/state/layout.ts';
+import { MXCSR, VECTOR, VECTOR_BYTES, X87_CONTROL, X87_TAGS } from '../../src/isa/x86/state/layout.ts';
 import { VCPU_BASE } from '../../src/memory/layout.ts';
 import { WINDOW, WINDOW_BYTES } from './native.ts';
 import type { Case, MachineState } from './native.ts';
@@ -61,7 +61,7 @@ export function createEngine(): { run(entry: Case): MachineState } {
     cpu.reset();
     const names = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'] as const;
     cpu.start({
-      rip: BigInt(CODE), gpr: Object.fromEntries(names.map((name, i) => [name, before.gpr[i]!])), rflags: BigInt(before.flags & ~0x200) | 2n,
+      rip: BigInt(CODE), gpr: Object.fromEntries(names.map((name, i) => [name, before.gpr[i]!])), rflags: BigInt(before.flags) | 2n,
       cr0: 0x80000031n, cr3: BigInt(long ? TABLES : TABLES + 0x5000), cr4: 0x620n, efer: long ? 0x500n : 0n,
       gdtr: { base: BigInt(GDT), limit: 31 }, idtr: { base: BigInt(IDT), limit: 0xfff },
       segments: { cs: segment(long ? 8 : 0x18, long ? 0xa09b : 0xc09b), ss: segment(0x10, 0xc093), ds: segment(0x10, 0xc093), es: segment(0x10, 0xc093) },
@@ -69,6 +69,8 @@ export function createEngine(): { run(entry: Case): MachineState } {
     for (let i = 8; i < 16; i++) view.setBigUint64(VCPU_BASE + i * 8, before.gpr[i]!, true);
     for (let i = 0; i < 16; i++) new Uint8Array(memory.wasm.buffer).set(before.xmm.subarray(i * 16, i * 16 + 16), VCPU_BASE + VECTOR + i * VECTOR_BYTES);
     view.setUint32(VCPU_BASE + MXCSR, before.mxcsr, true);
+    view.setUint16(VCPU_BASE + X87_CONTROL, 0x37f, true);
+    view.setUint16(VCPU_BASE + X87_TAGS, 0xffff, true);
     const exit = cpu.run(1000);
     const registers = cpu.registers();
     const rip = Number(registers.rip);

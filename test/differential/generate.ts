@@ -62,7 +62,7 @@ export function encodeRow(row: OpcodeRow, random: Random, mode: 32 | 64): Uint8A
   if ((rex & 8) !== 0) size = 64;
   if (row.map > 0) out.push(0x0f);
   if (row.map > 1) out.push(row.map === 2 ? 0x38 : 0x3a);
-  out.push(row.opcode);
+  out.push(row.opcode + (row.opcodeRegister ? random.below(8) : 0));
   if (row.hasModrm) {
     const reg = row.digit >= 0 ? row.digit : random.below(8);
     if (!memory) out.push(0xc0 | (reg << 3) | (row.rm >= 0 ? row.rm : random.below(8)));
@@ -74,7 +74,8 @@ export function encodeRow(row: OpcodeRow, random: Random, mode: 32 | 64): Uint8A
     for (let i = 0; i < bytes; i++) out.push(Number((value >> BigInt(8 * i)) & 0xffn));
   };
   for (const operand of row.operands) {
-    if (operand === 'Ib' || operand === 'Ibs') immediate(1);
+    if (row.name === 'enter') out.push(...(operand === 'Iw' ? [random.below(16), 0] : [random.below(3)]));
+    else if (operand === 'Ib' || operand === 'Ibs') immediate(1);
     else if (operand === 'Iw') immediate(2);
     else if (operand === 'Iz') immediate(size === 16 ? 2 : 4);
     else if (operand === 'Iv') immediate(size / 8);
@@ -88,8 +89,8 @@ export function isComparable(row: OpcodeRow): boolean {
   const excluded = new Set([
     'callf', 'jmpf', 'call', 'jmp', 'ret', 'retf', 'iret', 'int', 'int1', 'int3', 'into', 'syscall', 'sysret', 'sysenter', 'sysexit', 'hlt', 'in', 'out', 'ins', 'insb', 'outs', 'outsb',
     'cli', 'sti', 'cpuid', 'rdtsc', 'rdtscp', 'rdmsr', 'wrmsr', 'rdpmc', 'invd', 'wbinvd', 'clts', 'lgdt', 'lidt', 'sgdt', 'sidt', 'lldt', 'ltr', 'sldt', 'str', 'lmsw', 'smsw', 'invlpg',
-    'swapgs', 'rsm', 'push', 'pop', 'les', 'lds', 'lss', 'lfs', 'lgs', 'lar', 'lsl', 'verr', 'verw', 'arpl', 'pushf', 'popf', 'enter', 'leave', 'fxsave', 'fxrstor', 'ldmxcsr', 'stmxcsr',
-    'rdrand', 'rdseed', 'fldcw', 'fnstcw', 'fnstsw', 'fninit', 'fnclex', 'emms', 'fwait', 'bound', 'pusha', 'popa', 'clac', 'stac', 'salc', 'xlat',
+    'swapgs', 'rsm', 'les', 'lds', 'lss', 'lfs', 'lgs', 'lar', 'lsl', 'verr', 'verw', 'arpl', 'popf', 'fxsave', 'fxrstor', 'ldmxcsr', 'stmxcsr',
+    'rdrand', 'rdseed', 'fldcw', 'fnstcw', 'fnstsw', 'fninit', 'fnclex', 'emms', 'fwait', 'bound', 'clac', 'stac', 'salc', 'xlat',
     'rdfsbase', 'rdgsbase', 'wrfsbase', 'wrgsbase', 'movntq',
     'nop', // 0F 0D with a register is a NOP on Intel's processors, #UD on AMD's
   ]);
@@ -104,6 +105,7 @@ export function generateCase(row: OpcodeRow, random: Random, mode: 32 | 64): Cas
   if (mode === 32) for (let i = 0; i < 16; i++) gpr[i] = i < 8 ? gpr[i]! & 0xffffffffn : 0n;
   gpr[3] = BigInt(WINDOW);
   gpr[4] = BigInt(WINDOW);
+  if (row.name === 'leave' || row.name === 'enter') gpr[5] = BigInt(WINDOW + random.below(32));
   if (row.operands.some((operand) => 'XY'.includes(operand[0]!))) {
     gpr[6] = BigInt(WINDOW - 32 + random.below(32));
     gpr[7] = BigInt(WINDOW - 32 + random.below(64));

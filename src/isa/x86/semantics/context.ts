@@ -262,14 +262,14 @@ export abstract class Context {
     return b.extendU(b.add(offset, b.loadState('32', segment + SEG_BASE)));
   }
   /** Adds to the stack pointer (commit phase). */
-  adjustStack(delta: number | Value): void {
+  adjustStack(delta: number): void {
+    this.moveStack(this.b.i32(delta));
+  }
+  /** The same by a value (i32, signed). */
+  moveStack(delta: Value): void {
     const b = this.b;
-    if (this.long) {
-      const by = typeof delta === 'number' ? b.i64(delta) : b.extendS(delta);
-      b.storeState('64', RSP, b.add(b.loadState('64', RSP), by));
-      return;
-    }
-    this.setStackPointer(b.add(b.loadState('32', RSP), typeof delta === 'number' ? b.i32(delta) : b.wrap(delta)));
+    if (this.long) b.storeState('64', RSP, b.add(b.loadState('64', RSP), b.extendS(delta)));
+    else this.setStackPointer(b.add(b.loadState('32', RSP), delta));
   }
   /** Writes the part of the stack pointer that SS.B makes valid (value i64 in 64-bit code, else i32). */
   setStackPointer(value: Value): void {

@@ -45,7 +45,7 @@ function nearReturn(x: Context): void {
   const width = nearWidth(x);
   const target = x.top(width);
   checkCanonical(x, target);
-  if (x.has(0)) x.adjustStack(b.add(b.andConst(x.immediate32(), 0xffff), b.i32(width / 8)));
+  if (x.has(0)) x.moveStack(b.add(b.andConst(x.immediate32(), 0xffff), b.i32(width / 8)));
   else x.adjustStack(width / 8);
   x.jumpTo(target);
 }

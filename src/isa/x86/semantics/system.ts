@@ -1,5 +1,5 @@
 import type { Value } from '../../../ir/ir.ts';
-import { CR0, CR4, MODE, MODE_REAL, MODE_V86, MXCSR, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SEG_SELECTOR, VECTOR_GP, VECTOR_UD, X87_CONTROL, X87_STATUS } from '../state/layout.ts';
+import { CR0, CR4, MODE, MODE_REAL, MODE_V86, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SEG_SELECTOR, VECTOR_GP, VECTOR_UD } from '../state/layout.ts';
 import type { Context, SemanticsTable } from './context.ts';
 
 // System instructions: descriptor tables, control registers, machine-specific registers, fast system calls, FPU control.
@@ -243,45 +243,4 @@ export const system: SemanticsTable = {
   rdrand: random,
   rdseed: random,
   crc32,
-  fwait: (x) => void x.call('x87Wait', []),
-  fninit: (x) => {
-    x.call('x87Available', []);
-    x.call('x87Initialise', []);
-  },
-  fnclex: (x) => {
-    x.call('x87Available', []);
-    x.call('x87ClearExceptions', []);
-  },
-  fldcw: (x) => {
-    x.call('x87Available', []);
-    x.call('x87LoadControl', [x.read(0, 16)]);
-  },
-  fnstcw: (x) => {
-    x.call('x87Available', []);
-    x.write(0, x.b.loadState('16u', X87_CONTROL), 16);
-  },
-  fnstsw: (x) => {
-    x.call('x87Available', []);
-    x.write(0, x.b.loadState('16u', X87_STATUS), 16);
-  },
-  emms: (x) => {
-    x.call('mmxAvailable', []);
-    x.call('x87EmptyTags', []);
-  },
-  ldmxcsr: (x) => {
-    x.call('sseAvailable', []);
-    x.call('loadMxcsr', [x.read(0, 32)]);
-  },
-  stmxcsr: (x) => {
-    x.call('sseAvailable', []);
-    x.write(0, x.b.loadState('32', MXCSR), 32);
-  },
-  fxsave: (x) => {
-    x.call('x87Available', []);
-    x.call('saveFx', [x.address('write', 512), x.b.i32(x.size === 64 ? 1 : 0)]);
-  },
-  fxrstor: (x) => {
-    x.call('x87Available', []);
-    x.call('restoreFx', [x.address('read', 512), x.b.i32(x.size === 64 ? 1 : 0)]);
-  },
 };

@@ -6,6 +6,7 @@ import { moves } from './moves.ts';
 import { shifts } from './shifts.ts';
 import { system } from './system.ts';
 import { vector } from './vector.ts';
+import { x87 } from './x87.ts';
 
 /** What each instruction does, by the semantics id of its opcode rows. */
-export const semantics: SemanticsTable = { ...arithmetic, ...shifts, ...moves, ...control, ...system, ...vector, ...floating };
+export const semantics: SemanticsTable = { ...arithmetic, ...shifts, ...moves, ...control, ...system, ...vector, ...floating, ...x87 };
