@@ -20,6 +20,7 @@ export function differences(row: OpcodeRow, entry: Case, expected: MachineState,
     const hex = (state: MachineState): string => Buffer.from(state.xmm.subarray(i * 16, i * 16 + 16)).toString('hex');
     if (hex(expected) !== hex(actual)) out.push(`xmm${i} ${hex(expected)} expected, got ${hex(actual)}`);
   }
+  if (expected.mxcsr !== actual.mxcsr) out.push(`mxcsr ${expected.mxcsr.toString(16)} expected, got ${actual.mxcsr.toString(16)}`);
   if (Buffer.compare(expected.window, actual.window) !== 0) {
     const at = expected.window.findIndex((byte, i) => byte !== actual.window[i]);
     out.push(`memory at ${at - 128} is ${Buffer.from(expected.window.subarray(at, at + 16)).toString('hex')} expected, got ${Buffer.from(actual.window.subarray(at, at + 16)).toString('hex')}`);

@@ -100,6 +100,20 @@ export function isComparable(row: OpcodeRow): boolean {
   return row.operands.every((operand) => !/^[CDEFGS]S$/.test(operand));
 }
 
+/** Vector registers: integers at the edges, or floating-point numbers near one another and at the edges. */
+function vectors(random: Random): Uint8Array {
+  const out = new Uint8Array(256);
+  const view = new DataView(out.buffer);
+  const kind = random.below(3);
+  const special = [0, -0, 1, -1.5, Infinity, -Infinity, NaN, 1e-310, 5e-324, 1.7e308, 1e-40, 3.4e38, 0.1, 2 ** 31, -(2 ** 31), 2 ** 63, 123456.789];
+  for (let i = 0; i < 256; i += 8) {
+    if (kind === 0) view.setBigUint64(i, random.edge(), true);
+    else if (kind === 1) view.setFloat64(i, random.below(3) === 0 ? random.pick(special) : (random.next() / 65536 - 32768) * 2 ** (random.below(8) - 4), true);
+    else for (const k of [0, 4]) view.setFloat32(i + k, random.below(3) === 0 ? random.pick(special) : (random.next() / 65536 - 32768) * 2 ** (random.below(8) - 4), true);
+  }
+  return out;
+}
+
 export function generateCase(row: OpcodeRow, random: Random, mode: 32 | 64): Case {
   const gpr = BigUint64Array.from({ length: 16 }, () => random.edge());
   if (mode === 32) for (let i = 0; i < 16; i++) gpr[i] = i < 8 ? gpr[i]! & 0xffffffffn : 0n;
@@ -120,5 +134,5 @@ export function generateCase(row: OpcodeRow, random: Random, mode: 32 | 64): Cas
     return out;
   };
   const flags = 0x202 | (random.next() & 0x8d5) | (random.below(4) === 0 ? 0x400 : 0);
-  return { code: encodeRow(row, random, mode), mode, before: { gpr, flags, mxcsr: 0x1f80, xmm: bytes(256), window: bytes(WINDOW_BYTES), exception: '' } };
+  return { code: encodeRow(row, random, mode), mode, before: { gpr, flags, mxcsr: random.below(2) === 0 ? 0x1fa2 : 0x1f80 | (random.next() & 0xe07f), xmm: vectors(random), window: bytes(WINDOW_BYTES), exception: '' } };
 }

@@ -1,13 +1,37 @@
 import type { Value } from '../../../ir/ir.ts';
+import { FLOAT_ADD, FLOAT_COMPARE, FLOAT_DIV, FLOAT_MAX, FLOAT_MIN, FLOAT_MUL, FLOAT_SQRT, FLOAT_SUB } from '../routines/float-operations.ts';
+import { MXCSR } from '../state/layout.ts';
 import type { Context, Semantics, SemanticsTable } from './context.ts';
 import { requireSse } from './vector.ts';
 
-// SSE and SSE2 floating point under the default rounding. MXCSR's sticky bits, other rounding modes, DAZ, FTZ and unmasked
-// exceptions are not honoured yet: docs/progress.md, known differences.
+// SSE and SSE2 floating point, exact to the bit, MXCSR included (DESIGN D6). Add, subtract, multiply, divide run inline
+// while MXCSR cannot change and the result is an ordinary number; everything else is the business of the exact
+// routines in src/runtime/sse.ts.
 
 type Float = 'f32' | 'f64';
-const vectorOf = { f32: 'f32x4', f64: 'f64x2' } as const;
 const bits = { f32: 32, f64: 64 } as const;
+
+/**
+ * MXCSR bits that must have these values for an inline result: all exceptions masked, round to nearest, neither DAZ nor
+ * FTZ, and the sticky bits for precision and denormals already set, so that setting them again changes nothing.
+ */
+const MXCSR_INLINE_MASK = 0xffe2;
+const MXCSR_INLINE = 0x1fa2;
+
+const operationNumbers = { add: FLOAT_ADD, sub: FLOAT_SUB, mul: FLOAT_MUL, div: FLOAT_DIV, sqrt: FLOAT_SQRT, min: FLOAT_MIN, max: FLOAT_MAX } as const;
+type OperationName = keyof typeof operationNumbers;
+
+function mayInline(x: Context): Value {
+  const { b } = x;
+  return b.eq(b.andConst(b.loadState('32', MXCSR), MXCSR_INLINE_MASK), b.i32(MXCSR_INLINE));
+}
+
+/** Not zero, denormal, infinite or NaN: the biased exponent is neither 0 nor all ones. */
+function isNormal(x: Context, type: Float, value: Value): Value {
+  const { b } = x;
+  if (type === 'f32') return b.ltU(b.addConst(b.andConst(b.shrUConst(value, 23), 0xff), -1), b.i32(0xfe));
+  return b.ltU(b.addConst(b.andConst(b.wrap(b.shrUConst(value, 52)), 0x7ff), -1), b.i32(0x7fe));
+}
 
 function asFloat(x: Context, type: Float, value: Value): Value {
   return x.b.op(type === 'f32' ? 'f32.reinterpret_i32' : 'f64.reinterpret_i64', [value]);
@@ -15,202 +39,161 @@ function asFloat(x: Context, type: Float, value: Value): Value {
 function asBits(x: Context, type: Float, value: Value): Value {
   return x.b.op(type === 'f32' ? 'i32.reinterpret_f32' : 'i64.reinterpret_f64', [value]);
 }
-function readScalar(x: Context, i: number, type: Float): Value {
-  return asFloat(x, type, x.readLow(i, bits[type]));
-}
-function constant(x: Context, type: Float, value: number): Value {
-  const view = new DataView(new ArrayBuffer(8));
-  if (type === 'f32') {
-    view.setFloat32(0, value);
-    return asFloat(x, type, x.b.i32(view.getInt32(0)));
-  }
-  view.setFloat64(0, value);
-  return asFloat(x, type, x.b.i64(view.getBigInt64(0)));
+
+/** Both operands as bits: the exact routine. */
+function exact(x: Context, type: Float, operation: Value, a: Value, c: Value): Value {
+  return x.call(type === 'f32' ? 'sseF32' : 'sseF64', [operation, a, c]);
 }
 
-/** min and max return the second operand when either is a NaN or both are zero (SDM 2B, MINPS). */
-function vectorOperation(x: Context, name: string, type: Float, a: Value, c: Value): Value {
-  const lane = vectorOf[type];
-  if (name === 'min') return x.b.op(`${lane}.pmin`, [c, a]);
-  if (name === 'max') return x.b.op(`${lane}.pmax`, [c, a]);
-  if (name === 'sqrt') return x.b.op(`${lane}.sqrt`, [c]);
-  return x.b.op(`${lane}.${name}`, [a, c]);
-}
-
-function packed(name: string, type: Float): Semantics {
-  return (x) => {
-    requireSse(x);
-    const source = x.readVector(1, true);
-    x.writeVector(0, vectorOperation(x, name, type, x.readVector(0, true), source), true);
-  };
-}
-
-function scalar(name: string, type: Float): Semantics {
+function scalar(name: OperationName, type: Float): Semantics {
   return (x) => {
     const { b } = x;
     requireSse(x);
-    const c = readScalar(x, 1, type);
-    const a = readScalar(x, 0, type);
-    let r: Value;
-    if (name === 'min') r = b.select(b.op(`${type}.lt`, [a, c]), a, c);
-    else if (name === 'max') r = b.select(b.op(`${type}.gt`, [a, c]), a, c);
-    else if (name === 'sqrt') r = b.op(`${type}.sqrt`, [c]);
-    else r = b.op(`${type}.${name}`, [a, c]);
-    x.writeLow(0, asBits(x, type, r), bits[type]);
+    const c = x.readLow(1, bits[type]);
+    const a = x.readLow(0, bits[type]);
+    const operation = b.i32(operationNumbers[name]);
+    if (name === 'min' || name === 'max' || name === 'sqrt') {
+      x.writeLow(0, exact(x, type, operation, a, c), bits[type]);
+      return;
+    }
+    const result = b.variable(type === 'f32' ? 'i32' : 'i64');
+    const inline = asBits(x, type, b.op(`${type}.${name}`, [asFloat(x, type, a), asFloat(x, type, c)]));
+    b.set(result, inline);
+    b.if(b.eqz(b.and(mayInline(x), isNormal(x, type, inline))), () => b.set(result, exact(x, type, operation, a, c)));
+    x.writeLow(0, b.get(result), bits[type]);
   };
 }
 
-/** ZF PF CF: unordered 111, greater 000, less 001, equal 100 (SDM 2A, COMISD). */
-function compareOrdered(type: Float): Semantics {
+/** All lanes normal: no lane's exponent field is 0 or all ones. */
+function allNormal(x: Context, type: Float, value: Value): Value {
+  const { b } = x;
+  const lane = type === 'f32' ? 'i32x4' : 'i64x2';
+  const mask = b.v128(type === 'f32' ? repeat([0, 0, 0x80, 0x7f]) : repeat([0, 0, 0, 0, 0, 0, 0xf0, 0x7f]));
+  const exponent = b.op('v128.and', [value, mask]);
+  const notZero = b.op(`${lane}.ne`, [exponent, b.v128(new Uint8Array(16))]);
+  const notAll = b.op(`${lane}.ne`, [exponent, mask]);
+  return b.op(`${lane}.all_true`, [b.op('v128.and', [notZero, notAll])]);
+}
+
+function repeat(pattern: readonly number[]): number[] {
+  return Array.from({ length: 16 }, (_, i) => pattern[i % pattern.length]!);
+}
+
+function exactPacked(x: Context, type: Float, operation: Value, a: Value, c: Value): Value {
+  return x.call(type === 'f32' ? 'sseF32x4' : 'sseF64x2', [operation, a, c]);
+}
+
+function packed(name: OperationName, type: Float): Semantics {
   return (x) => {
     const { b } = x;
     requireSse(x);
-    const c = readScalar(x, 1, type);
-    const a = readScalar(x, 0, type);
-    const less = b.op(`${type}.lt`, [a, c]);
-    const equal = b.op(`${type}.eq`, [a, c]);
-    const ordered = b.and(b.op(`${type}.eq`, [a, a]), b.op(`${type}.eq`, [c, c]));
-    x.flags.setAll(b.select(ordered, b.or(less, b.shlConst(equal, 6)), b.i32(0x45)));
+    const c = x.readVector(1, true);
+    const a = x.readVector(0, true);
+    const operation = b.i32(operationNumbers[name]);
+    if (name === 'min' || name === 'max' || name === 'sqrt') {
+      x.writeVector(0, exactPacked(x, type, operation, a, c), true);
+      return;
+    }
+    const result = b.variable('v128');
+    const inline = b.op(`${type === 'f32' ? 'f32x4' : 'f64x2'}.${name}`, [a, c]);
+    b.set(result, inline);
+    b.if(b.eqz(b.and(mayInline(x), allNormal(x, type, inline))), () => b.set(result, exactPacked(x, type, operation, a, c)));
+    x.writeVector(0, b.get(result), true);
   };
 }
 
 /** Predicates 0 to 7: EQ LT LE UNORD NEQ NLT NLE ORD. */
-function comparePacked(x: Context, type: Float, a: Value, c: Value): Value {
-  const { b } = x;
-  const lane = vectorOf[type];
-  const predicate = x.immediate(8);
-  const both = (name: string): Value => b.op(`${lane}.${name}`, [a, c]);
-  const unordered = b.op('v128.or', [b.op(`${lane}.ne`, [a, a]), b.op(`${lane}.ne`, [c, c])]);
-  const low = b.andConst(predicate, 1);
-  const first = b.select(low, both('lt'), both('eq'));
-  const second = b.select(low, unordered, both('le'));
-  const positive = b.select(b.andConst(predicate, 2), second, first);
-  return b.select(b.andConst(predicate, 4), b.op('v128.not', [positive]), positive);
-}
-
 function compare(type: Float, isScalar: boolean): Semantics {
   return (x) => {
     const { b } = x;
     requireSse(x);
-    if (!isScalar) {
-      const source = x.readVector(1, true);
-      x.writeVector(0, comparePacked(x, type, x.readVector(0, true), source), true);
+    const operation = b.addConst(b.andConst(x.immediate(8), 7), FLOAT_COMPARE);
+    if (isScalar) {
+      const c = x.readLow(1, bits[type]);
+      x.writeLow(0, exact(x, type, operation, x.readLow(0, bits[type]), c), bits[type]);
       return;
     }
-    const lift = (i: number): Value => b.op(type === 'f32' ? 'i32x4.splat' : 'i64x2.splat', [x.readLow(i, bits[type])]);
-    const c = lift(1);
-    const mask = comparePacked(x, type, lift(0), c);
-    x.writeLow(0, b.op(type === 'f32' ? 'i32x4.extract_lane' : 'i64x2.extract_lane', [mask], 0), bits[type]);
+    const c = x.readVector(1, true);
+    x.writeVector(0, exactPacked(x, type, operation, x.readVector(0, true), c), true);
   };
 }
 
-/** To a signed integer; out of range or NaN gives the integer indefinite, the most negative value. */
-function toInteger(type: Float, truncate: boolean): Semantics {
+/** COMISx (`signal` 1: quiet NaNs raise invalid) and UCOMISx. */
+function compareFlags(type: Float, signal: number): Semantics {
   return (x) => {
-    const { b } = x;
+    requireSse(x);
+    const c = x.readLow(1, bits[type]);
+    x.flags.setAll(x.call(type === 'f32' ? 'sseCompareF32' : 'sseCompareF64', [x.readLow(0, bits[type]), c, x.b.i32(signal)]));
+  };
+}
+
+function toInteger(type: Float, truncate: number): Semantics {
+  return (x) => {
     requireSse(x);
     const width = x.width(0) === 64 ? 64 : 32;
-    const source = readScalar(x, 1, type);
-    const value = truncate ? source : b.op(`${type}.nearest`, [source]);
-    const converted = b.op(`i${width}.trunc_sat_${type}_s`, [value]);
-    const limit = width === 64 ? 2 ** 63 : 2 ** 31;
-    // Between -limit - 1 and limit, exclusive, after truncation: for f64 to 32 bits the lower bound is -2^31 - 1.
-    const low = type === 'f64' && width === 32 ? b.op('f64.gt', [value, constant(x, type, -limit - 1)]) : b.op(`${type}.ge`, [value, constant(x, type, -limit)]);
-    const inRange = b.and(low, b.op(`${type}.lt`, [value, constant(x, type, limit)]));
-    x.write(0, b.select(inRange, converted, width === 64 ? b.i64(-(1n << 63n)) : b.i32(-0x80000000)));
+    x.write(0, x.call(`sse${type.toUpperCase()}ToI${width}`, [x.readLow(1, bits[type]), x.b.i32(truncate)]));
   };
 }
 
 function fromInteger(type: Float): Semantics {
   return (x) => {
-    requireSse(x);
-    const width = x.width(1) === 64 ? 64 : 32;
-    x.writeLow(0, asBits(x, type, x.b.op(`${type}.convert_i${width}_s`, [x.read(1)])), bits[type]);
-  };
-}
-
-/** Four singles to integers, with the indefinite value for what does not fit. */
-function packedToDwords(truncate: boolean): Semantics {
-  return (x) => {
     const { b } = x;
     requireSse(x);
-    const source = x.readVector(1, true);
-    let value = source;
-    if (!truncate) {
-      for (let k = 0; k < 4; k++) value = b.op('f32x4.replace_lane', [value, b.op('f32.nearest', [b.op('f32x4.extract_lane', [source], k)])], k);
-    }
-    const limit = b.op('f32x4.splat', [constant(x, 'f32', 2 ** 31)]);
-    const inRange = b.op('v128.and', [b.op('f32x4.lt', [value, limit]), b.op('f32x4.ge', [value, b.op('f32x4.neg', [limit])])]);
-    const converted = b.op('i32x4.trunc_sat_f32x4_s', [value]);
-    x.writeVector(0, b.op('v128.bitselect', [converted, b.op('i32x4.splat', [b.i32(-0x80000000)]), inRange]), true);
+    const source = x.read(1);
+    // A 32-bit integer is a double exactly.
+    const result = type === 'f64' && x.width(1) !== 64
+      ? asBits(x, 'f64', b.op('f64.convert_i32_s', [source]))
+      : x.call(type === 'f32' ? 'sseI64ToF32' : 'sseI64ToF64', [b.extendS(source)]);
+    x.writeLow(0, result, bits[type]);
   };
 }
 
-/** Two doubles to integers in the low half, upper half zero. */
-function doublesToDwords(truncate: boolean): Semantics {
+/** Packed conversion of a whole register. */
+function convert(routine: string, ...constants: readonly number[]): Semantics {
   return (x) => {
-    const { b } = x;
     requireSse(x);
-    const source = x.readVector(1, true);
-    let result = b.v128(new Uint8Array(16));
-    for (let k = 0; k < 2; k++) {
-      const lane = b.op('f64x2.extract_lane', [source], k);
-      const value = truncate ? lane : b.op('f64.nearest', [lane]);
-      const inRange = b.and(b.op('f64.gt', [value, constant(x, 'f64', -(2 ** 31) - 1)]), b.op('f64.lt', [value, constant(x, 'f64', 2 ** 31)]));
-      result = b.op('i32x4.replace_lane', [result, b.select(inRange, b.op('i32.trunc_sat_f64_s', [value]), b.i32(-0x80000000))], k);
-    }
-    x.writeVector(0, result, true);
+    x.writeVector(0, x.call(routine, [x.readVector(1, true), ...constants.map((value) => x.b.i32(value))]), true);
   };
 }
 
-function lowHalf(x: Context): Value {
-  return x.b.op('i64x2.splat', [x.readLow(1, 64)]);
-}
-
-const operations = ['sqrt', 'add', 'mul', 'sub', 'min', 'div', 'max'];
+const operations = Object.keys(operationNumbers) as OperationName[];
 
 export const floating: SemanticsTable = {
   ...Object.fromEntries(operations.flatMap((name) => [[`${name}ps`, packed(name, 'f32')], [`${name}pd`, packed(name, 'f64')], [`${name}ss`, scalar(name, 'f32')], [`${name}sd`, scalar(name, 'f64')]])),
-  ucomiss: compareOrdered('f32'),
-  ucomisd: compareOrdered('f64'),
-  comiss: compareOrdered('f32'),
-  comisd: compareOrdered('f64'),
+  ucomiss: compareFlags('f32', 0),
+  ucomisd: compareFlags('f64', 0),
+  comiss: compareFlags('f32', 1),
+  comisd: compareFlags('f64', 1),
   cmpps: compare('f32', false),
   cmppd: compare('f64', false),
   cmpss: compare('f32', true),
   cmpsdx: compare('f64', true),
-  cvttss2si: toInteger('f32', true),
-  cvttsd2si: toInteger('f64', true),
-  cvtss2si: toInteger('f32', false),
-  cvtsd2si: toInteger('f64', false),
+  cvttss2si: toInteger('f32', 1),
+  cvttsd2si: toInteger('f64', 1),
+  cvtss2si: toInteger('f32', 0),
+  cvtsd2si: toInteger('f64', 0),
   cvtsi2ss: fromInteger('f32'),
   cvtsi2sd: fromInteger('f64'),
   cvtss2sd: (x) => {
     requireSse(x);
-    x.writeLow(0, asBits(x, 'f64', x.b.op('f64.promote_f32', [readScalar(x, 1, 'f32')])), 64);
+    x.writeLow(0, x.call('sseF32ToF64', [x.readLow(1, 32)]), 64);
   },
   cvtsd2ss: (x) => {
     requireSse(x);
-    x.writeLow(0, asBits(x, 'f32', x.b.op('f32.demote_f64', [readScalar(x, 1, 'f64')])), 32);
+    x.writeLow(0, x.call('sseF64ToF32', [x.readLow(1, 64)]), 32);
   },
   cvtps2pd: (x) => {
     requireSse(x);
-    x.writeVector(0, x.b.op('f64x2.promote_low_f32x4', [lowHalf(x)]), true);
+    x.writeVector(0, x.call('sseF32x2ToF64x2', [x.readLow(1, 64)]), true);
   },
-  cvtpd2ps: (x) => {
-    requireSse(x);
-    x.writeVector(0, x.b.op('f32x4.demote_f64x2_zero', [x.readVector(1, true)]), true);
-  },
-  cvtdq2ps: (x) => {
-    requireSse(x);
-    x.writeVector(0, x.b.op('f32x4.convert_i32x4_s', [x.readVector(1, true)]), true);
-  },
+  cvtpd2ps: convert('sseF64x2ToF32x2'),
+  cvtdq2ps: convert('sseI32x4ToF32x4'),
   cvtdq2pd: (x) => {
     requireSse(x);
-    x.writeVector(0, x.b.op('f64x2.convert_low_i32x4_s', [lowHalf(x)]), true);
+    x.writeVector(0, x.b.op('f64x2.convert_low_i32x4_s', [x.b.op('i64x2.splat', [x.readLow(1, 64)])]), true);
   },
-  cvtps2dq: packedToDwords(false),
-  cvttps2dq: packedToDwords(true),
-  cvtpd2dq: doublesToDwords(false),
-  cvttpd2dq: doublesToDwords(true),
+  cvtps2dq: convert('sseF32x4ToI32x4', 0),
+  cvttps2dq: convert('sseF32x4ToI32x4', 1),
+  cvtpd2dq: convert('sseF64x2ToI32x2', 0),
+  cvttpd2dq: convert('sseF64x2ToI32x2', 1),
 };
