@@ -1,82 +1,116 @@
 #!/usr/bin/env node
-import { readFileSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../base/errors.ts';
 import { catalogue } from '../host-node/guests/catalogue.ts';
+import { packageVersion } from '../host-node/version.ts';
+import { ENGINE_NAMES } from '../machine/configuration.ts';
+import { TRACE_KINDS } from '../machine/trace.ts';
 import { disassembleFile } from './disassemble.ts';
-import { TRACE_KINDS, run } from './run.ts';
+import type { DisassembleOptions } from './disassemble.ts';
+import { processIo } from './io.ts';
+import type { CommandIo } from './io.ts';
+import { run } from './run.ts';
 import type { RunOptions } from './run.ts';
+import { KEYS_HELP } from './terminal-keys.ts';
 
-function version(): string {
-  for (const path of ['../../../package.json', '../../package.json']) {
-    try {
-      return (JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string }).version;
-    } catch {
-      continue;
-    }
-  }
-  return 'unknown';
-}
+const WRONG_USE = 1;
 
-function buildProgram(finish: (status: number) => void): Command {
-  const program = new Command('polyvisor');
-  program.description('Runs unmodified x86 operating systems in a virtual machine.').version(version()).exitOverride().showSuggestionAfterError(true);
-  program.configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'polyvisor: ').replace(/\n\(Did you mean (.*)\?\)/, '; did you mean $1?')) });
-  program.command('run', { isDefault: false })
-    .description('run a machine on this terminal until the guest powers off')
-    .argument('[guest]', 'a guest of the catalogue (see: polyvisor guests); default linux')
-    .option('--kernel <file>', 'kernel to boot: bzImage, ELF with a PVH note, or multiboot')
+const RUN_NOTES = `
+Keys, on a terminal:
+${KEYS_HELP.map((line) => `  ${line}`).join('\n')}
+
+Exit status:
+  0    the guest powered off
+  1    wrong use: a bad option or file
+  2    the guest died; registers and last words are on standard error
+  3    the guest reset under --no-reboot
+  124  the time of --timeout is over
+  (value << 1) | 1 when the guest wrote value to the debug exit port
+
+Examples:
+  polyvisor run
+  polyvisor run linux-i386 --memory 256M
+  polyvisor run --kernel vmlinuz --initrd initrd.gz --append "console=ttyS0 quiet"`;
+
+function buildProgram(io: CommandIo, finish: (status: number) => void): Command {
+  const program = new Command('polyvisor')
+    .description('Runs unmodified x86 operating systems in a virtual machine.')
+    .version(packageVersion(), '-V, --version', 'show the version')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand('help [command]', 'show help of a command')
+    // Subcommands inherit both. Errors are written by `main`, in one line.
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: (text) => void io.stderr.write(text), outputError: () => {} });
+  program.command('run')
+    .summary('run a machine on this terminal')
+    .description('Runs a machine on this terminal until its guest powers off.')
+    .argument('[guest]', 'a guest of the catalogue (see "polyvisor guests"); linux when neither it nor --kernel is given')
+    .option('--kernel <file>', 'kernel to boot: Linux bzImage, ELF with a PVH note, or multiboot 1 ELF')
     .option('--initrd <file>', 'initial RAM disk')
-    .option('--append <text>', 'kernel command line')
-    .option('--memory <size>', 'guest memory, for instance 512M or 2G', '512M')
+    .option('--append <text>', 'kernel command line (with --kernel by default console=ttyS0; with a guest, added to its own)')
+    .option('--memory <size>', 'guest memory: bytes, or with K, M or G', '512M')
     .option('--cpus <n>', 'number of processors', '1')
-    .option('--engine <name>', 'auto, interpreter, translator, kvm or hybrid', 'auto')
-    .option('--serial <where>', 'the serial line: stdio, none or file:PATH', 'stdio')
-    .option('--no-reboot', 'end with status 3 when the guest resets')
+    .option('--engine <name>', `what executes the guest: ${ENGINE_NAMES.join(', ')}`, 'auto')
+    .option('--serial <where>', 'where the serial console goes: stdio, none or file:PATH', 'stdio')
+    .option('--no-reboot', 'end with status 3 when the guest resets, instead of starting it again')
     .option('--timeout <seconds>', 'end with status 124 after this time')
-    .option('--debug-exit-port <port>', 'a write to this port ends with status (value << 1) | 1')
-    .option('--trace <kinds>', `write events to standard error: ${TRACE_KINDS.join(',')}`)
+    .option('--debug-exit-port <port>', 'I/O port whose writes end the machine, for instance 0xf4')
+    .option('--trace <kinds>', `show events on standard error: ${TRACE_KINDS.join(', ')}, separated by commas, or all`)
     .option('--report <file>', 'write figures about the run as JSON')
-    .addHelpText('after', '\nExit status: 0 the guest powered off, 1 wrong use, 2 the guest died, 3 it reset under --no-reboot,\n124 timeout, (value << 1) | 1 for the debug exit port.')
-    .action(async (guest: string | undefined, options: RunOptions) => finish(await run(guest, options)));
+    .addHelpText('after', RUN_NOTES)
+    .action(async (guest: string | undefined, options: RunOptions) => finish(await run(guest, options, io)));
   program.command('guests')
-    .description('list the guests of the catalogue')
+    .summary('list the guests of the catalogue')
+    .description('Lists the guests that "polyvisor run" can get by itself.')
     .action(() => {
-      for (const entry of catalogue) process.stdout.write(`${entry.name.padEnd(12)} ${entry.summary}\n`);
-      finish(0);
+      const width = Math.max(...catalogue.map((entry) => entry.name.length)) + 2;
+      for (const entry of catalogue) io.stdout.write(`${entry.name.padEnd(width)}${entry.summary}\n`);
     });
   program.command('disassemble')
-    .description('disassemble a file of raw machine code')
+    .summary('disassemble x86 machine code')
+    .description('Disassembles the code sections of an ELF file, or a file of raw machine code, in Intel syntax.')
     .argument('<file>', 'the file; - for standard input')
-    .option('--bits <n>', 'code size: 16, 32 or 64', '64')
-    .option('--address <n>', 'address of the first byte', '0')
-    .action((file: string, options: { bits: string; address: string }) => {
-      process.stdout.write(disassembleFile(file, options));
-      finish(0);
-    });
-  for (const command of program.commands) command.exitOverride().configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'polyvisor: ').replace(/\n\(Did you mean (.*)\?\)/, '; did you mean $1?')) });
+    .option('--bits <n>', 'code size: 16, 32 or 64 (by default what an ELF file says, else 64)')
+    .option('--address <n>', 'address of the first byte of raw machine code (default 0)')
+    .action((file: string, options: DisassembleOptions) => disassembleFile(file, options, io));
   return program;
 }
 
 /** The command line; returns the exit status. A mistake of the user's is one line on standard error and status 1. */
-export async function main(args: readonly string[]): Promise<number> {
+export async function main(args: readonly string[], io: CommandIo = processIo()): Promise<number> {
   let status = 0;
+  const program = buildProgram(io, (value) => (status = value));
   try {
-    await buildProgram((value) => (status = value)).parseAsync([...args], { from: 'user' });
+    await program.parseAsync([...args], { from: 'user' });
     return status;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 1;
-    if (error instanceof UserError) {
-      process.stderr.write(`polyvisor: ${error.message}\n`);
-      return 1;
-    }
-    throw error;
+    if (error instanceof CommanderError) return usageError(error, args, program, io);
+    if (!(error instanceof UserError)) throw error;
+    io.stderr.write(`polyvisor: ${oneLine(error.message)}\n`);
+    return WRONG_USE;
   }
 }
 
+function usageError(error: CommanderError, args: readonly string[], program: Command, io: CommandIo): number {
+  if (error.exitCode === 0) return 0; // help or version was asked for
+  if (error.code === 'commander.help') return WRONG_USE; // no command at all: the help has been shown
+  const named = program.commands.find((command) => command.name() === args[0]);
+  const help = named === undefined ? 'polyvisor --help' : `polyvisor ${named.name()} --help`;
+  io.stderr.write(`polyvisor: ${oneLine(error.message.replace(/^error: /, ''))}; "${help}" shows what is possible\n`);
+  return WRONG_USE;
+}
+
+/** File names and other texts of the user's may hold anything. */
+function oneLine(message: string): string {
+  return message.replace(/\s*\n\s*/g, ' ').replace(/[\x00-\x1f\x7f]/g, '?');
+}
+
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(realpathSync(process.argv[1])).href) {
+  // Readers may go away at any time; who cares listens for itself.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const status = await main(process.argv.slice(2));
   // Output still on its way to a pipe is written before the process ends.
-  process.stdout.write('', () => process.exit(status));
+  process.stdout.write('', () => process.stderr.write('', () => process.exit(status)));
 }

@@ -1,49 +1,78 @@
 import type { MonotonicClock } from '../host/clock.ts';
 
-/** Text kept for `waitFor` and for the report of a guest that died. */
-const KEPT = 1 << 20;
+/** Characters kept for `waitFor` and for the report of a guest that died. */
+const KEPT = 1 << 19;
+/** Bytes that an async iterator may be behind before the machine waits for it. */
+const BACKLOG = 1 << 20;
+
+/** What a console needs of its machine. */
+export interface ConsoleEnd {
+  /** Takes typed bytes. */
+  send(bytes: Uint8Array): void;
+  /** How many of them the guest has not read yet. */
+  unread(): number;
+}
 
 /**
- * The host's end of a guest's serial line: bytes out as events and as an async iterator, `waitFor` to look for text, `write`
- * to type.
+ * The host's end of a guest's serial line: bytes out to listeners and async iterators, `waitFor` to look for text,
+ * `write` to type.
  */
-export class Console {
+export class Console implements AsyncIterable<Uint8Array> {
   readonly #clock: MonotonicClock;
-  readonly #send: (bytes: Uint8Array) => void;
-  readonly #listeners: ((bytes: Uint8Array) => void)[] = [];
+  readonly #end: ConsoleEnd;
+  readonly #listeners = new Set<(bytes: Uint8Array) => void>();
   readonly #waiters = new Set<() => void>();
+  readonly #readers = new Set<Reader>();
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   #text = '';
-  #dropped = 0;
+  /** Position in `#text` behind the last match of `waitFor`. */
+  #matched = 0;
   #closed = false;
   #firstByteAt: number | undefined;
+  #bytesOut = 0;
+  #bytesIn = 0;
 
-  constructor(clock: MonotonicClock, send: (bytes: Uint8Array) => void) {
+  constructor(clock: MonotonicClock, end: ConsoleEnd) {
     this.#clock = clock;
-    this.#send = send;
+    this.#end = end;
   }
 
-  /** Time of the first byte on the machine's clock (ns). */
+  /** Host time of the guest's first byte in ns. */
   get firstByteAt(): number | undefined {
     return this.#firstByteAt;
   }
-  /** All the text of the guest that is kept, one character a byte (Latin-1). */
+  /** Bytes the guest has written, and bytes written to it. */
+  get bytesOut(): number {
+    return this.#bytesOut;
+  }
+  get bytesIn(): number {
+    return this.#bytesIn;
+  }
+  /** Typed bytes that the guest has not read yet. */
+  get unread(): number {
+    return this.#end.unread();
+  }
+  /** The last half million characters of the guest's output (UTF-8; bytes that are none become U+FFFD). */
   get text(): string {
     return this.#text;
   }
 
-  /** Types text (as UTF-8) or bytes. */
+  /** Types text (as UTF-8) or bytes. Never refused: what the guest cannot take yet waits. */
   write(input: string | Uint8Array): void {
-    this.#send(typeof input === 'string' ? new TextEncoder().encode(input) : input);
+    const bytes = typeof input === 'string' ? new TextEncoder().encode(input) : input;
+    this.#bytesIn += bytes.length;
+    this.#end.send(bytes);
   }
 
-  /** Calls back with every batch of bytes that the guest writes. */
-  onData(listener: (bytes: Uint8Array) => void): void {
-    this.#listeners.push(listener);
+  /** Calls back with every batch of bytes that the guest writes. Returns what ends that. */
+  onData(listener: (bytes: Uint8Array) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   /**
-   * Settles with the match when the guest's text since the last match contains the pattern; rejects after `timeoutMs`, or when the
-   * machine ends before.
+   * Settles with the matched text when what the guest has written since the last match contains the pattern. Rejects
+   * after `timeoutMs`, or when the machine ends before.
    */
   waitFor(pattern: RegExp | string, timeoutMs = 60_000): Promise<string> {
     return new Promise((resolve, reject) => {
@@ -51,61 +80,116 @@ export class Console {
         clearTimeout(timer);
         this.#waiters.delete(look);
       };
-      const look = (): void => {
-        const from = Math.max(0, this.#matched - this.#dropped);
-        const rest = this.#text.slice(from);
-        const match = typeof pattern === 'string' ? (rest.includes(pattern) ? { 0: pattern, index: rest.indexOf(pattern) } : null) : pattern.exec(rest);
-        if (match !== null) {
-          this.#matched = this.#dropped + from + match.index + match[0].length;
-          done();
-          resolve(match[0]);
-        } else if (this.#closed) {
-          done();
-          reject(new Error(`the machine ended before its console showed ${String(pattern)}; its last words: ${JSON.stringify(rest.slice(-200))}`));
-        }
-      };
-      const timer = setTimeout(() => {
+      const fail = (why: string): void => {
         done();
-        reject(new Error(`the console did not show ${String(pattern)} within ${timeoutMs} ms; its last words: ${JSON.stringify(this.#text.slice(-200))}`));
-      }, timeoutMs);
+        reject(new Error(`${why} ${String(pattern)}; its last words: ${JSON.stringify(this.#text.slice(this.#matched).slice(-300))}`));
+      };
+      const look = (): void => {
+        const found = this.#take(pattern);
+        if (found !== undefined) {
+          done();
+          resolve(found);
+        } else if (this.#closed) fail('the machine ended before its console showed');
+      };
+      const timer = setTimeout(() => fail(`within ${timeoutMs} ms the console did not show`), timeoutMs);
       this.#waiters.add(look);
       look();
     });
   }
-  #matched = 0;
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-    const queue: Uint8Array[] = [];
-    let wake = (): void => {};
-    this.onData((bytes) => {
-      queue.push(bytes);
-      wake();
-    });
-    this.#waiters.add(() => wake());
-    for (;;) {
-      while (queue.length > 0) yield queue.shift()!;
-      if (this.#closed) return;
-      await new Promise<void>((resolve) => (wake = resolve));
-    }
+  #take(pattern: RegExp | string): string | undefined {
+    const rest = this.#text.slice(this.#matched);
+    const index = typeof pattern === 'string' ? rest.indexOf(pattern) : rest.search(pattern);
+    if (index < 0) return undefined;
+    const found = typeof pattern === 'string' ? pattern : new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, '')).exec(rest)![0];
+    this.#matched += index + found.length;
+    return found;
   }
 
-  /** The guest wrote these bytes (called by the machine). */
+  /** Output from now on, until the machine ends. A reader that falls far behind makes the machine wait. */
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    const reader = new Reader(() => this.#readers.delete(reader));
+    if (this.#closed) reader.end();
+    else this.#readers.add(reader);
+    return reader;
+  }
+
+  /** The guest wrote these bytes; `bytes` is not used again by the caller. Called by the machine. */
   received(bytes: Uint8Array): void {
     this.#firstByteAt ??= this.#clock.now();
-    const copy = bytes.slice();
-    let text = '';
-    for (const byte of copy) text += String.fromCharCode(byte);
-    this.#text += text;
+    this.#bytesOut += bytes.length;
+    this.#text += this.#decoder.decode(bytes, { stream: true });
     if (this.#text.length > 2 * KEPT) {
-      this.#dropped += this.#text.length - KEPT;
-      this.#text = this.#text.slice(-KEPT);
+      const dropped = this.#text.length - KEPT;
+      this.#text = this.#text.slice(dropped);
+      this.#matched = Math.max(0, this.#matched - dropped);
     }
-    for (const listener of this.#listeners) listener(copy);
+    for (const reader of this.#readers) reader.push(bytes);
+    for (const listener of this.#listeners) listener(bytes);
     for (const look of [...this.#waiters]) look();
   }
 
+  /** While a reader is far behind: settles when it has caught up. Called by the machine. */
+  ready(): Promise<void> | undefined {
+    for (const reader of this.#readers) if (reader.behind > BACKLOG) return reader.caughtUp();
+    return undefined;
+  }
+
+  /** The machine has ended. */
   close(): void {
     this.#closed = true;
     for (const look of [...this.#waiters]) look();
+    for (const reader of this.#readers) reader.end();
+    this.#readers.clear();
+  }
+}
+
+/** One iteration over the output. */
+class Reader implements AsyncIterator<Uint8Array> {
+  readonly #forget: () => void;
+  readonly #queue: Uint8Array[] = [];
+  readonly #hungry: ((result: IteratorResult<Uint8Array>) => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
+  #ended = false;
+  behind = 0;
+
+  constructor(forget: () => void) {
+    this.#forget = forget;
+  }
+
+  push(bytes: Uint8Array): void {
+    const next = this.#hungry.shift();
+    if (next !== undefined) {
+      next({ done: false, value: bytes });
+      return;
+    }
+    this.#queue.push(bytes);
+    this.behind += bytes.length;
+  }
+  end(): void {
+    this.#ended = true;
+    for (const next of this.#hungry.splice(0)) next({ done: true, value: undefined });
+  }
+  caughtUp(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  next(): Promise<IteratorResult<Uint8Array>> {
+    const bytes = this.#queue.shift();
+    if (bytes !== undefined) {
+      this.behind -= bytes.length;
+      if (this.behind <= BACKLOG / 2) for (const resume of this.#waiting.splice(0)) resume();
+      return Promise.resolve({ done: false, value: bytes });
+    }
+    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve) => this.#hungry.push(resolve));
+  }
+  return(): Promise<IteratorResult<Uint8Array>> {
+    this.#forget();
+    this.#queue.length = 0;
+    this.behind = 0;
+    for (const resume of this.#waiting.splice(0)) resume();
+    this.end();
+    return Promise.resolve({ done: true, value: undefined });
   }
 }

@@ -1,52 +1,59 @@
-import { readFileSync } from 'node:fs';
+import { assertNever } from '../base/assert-never.ts';
 import { UserError } from '../base/errors.ts';
 import type { Plain } from '../base/plain.ts';
+import type { ByteSink } from '../host/bytes.ts';
 import type { Log } from '../host/log.ts';
-import { DEFAULT_MEMORY, checkCpus, checkEngine, checkMemory, parseMemorySize } from '../machine/configuration.ts';
-import type { EngineName } from '../machine/configuration.ts';
+import { DEFAULT_MEMORY, checkCpus, checkDebugExitPort, checkEngine, checkMemory, checkTimeout, parseMemorySize } from '../machine/configuration.ts';
+import type { EngineName, MachineConfiguration } from '../machine/configuration.ts';
 import { chooseEngine } from '../machine/engines.ts';
 import { Machine } from '../machine/machine.ts';
 import type { MachineEnd } from '../machine/machine.ts';
+import { silentLog } from '../machine/trace.ts';
+import { readBootFiles } from './boot-files.ts';
+import type { BootRequest } from './boot-files.ts';
 import { Console } from './console.ts';
 import { loadEngineModules } from './engine-modules.ts';
-import { catalogue } from './guests/catalogue.ts';
+import { Listeners } from './events.ts';
 import { NodeClock, NodeScheduler, nodeEntropy, nodeWallClock } from './ports.ts';
+import type { Report } from './report.ts';
+import { packageVersion } from './version.ts';
 
-export interface VirtualMachineOptions {
-  /** Name of a guest of the catalogue; gives kernel, initrd and command line unless they are given too. */
-  readonly guest?: string;
-  /** A file's path, or its contents. */
-  readonly kernel?: string | Uint8Array;
-  readonly initrd?: string | Uint8Array;
-  /** Kernel command line. */
-  readonly append?: string;
+export interface VirtualMachineOptions extends BootRequest {
   /** Bytes, or a text like '512M' (the default). */
   readonly memory?: number | string;
   readonly cpus?: number;
   readonly engine?: EngineName;
-  /** Stop instead of starting again when the guest resets. */
+  /** End instead of starting again when the guest resets. */
   readonly noReboot?: boolean;
   /** I/O port whose writes end the machine with a value. */
   readonly debugExitPort?: number;
-  /** Called with progress lines while a guest is fetched. */
+  /** Seconds after which a started machine is ended. */
+  readonly timeout?: number;
+  /** Where the console's bytes go besides `console`; the machine waits while it is not ready. */
+  readonly output?: ByteSink;
+  /** Called with lines that say what is done while a guest is fetched. */
   readonly onProgress?: (line: string) => void;
   readonly log?: Log;
 }
 
-/** Figures about a run; see docs/report.md. */
-export interface Report {
-  readonly wallSeconds: number;
-  readonly firstConsoleByteSeconds: number | null;
-  readonly powerOffSeconds: number | null;
-  readonly idleSeconds: number;
-  readonly end: string | null;
-  readonly engine: string;
-  readonly instructions: Readonly<Record<string, number>>;
-  readonly exits: Readonly<Record<string, number>>;
-  readonly memory: { readonly guestBytes: number; readonly residentBytes: number };
+/** Events of a virtual machine. Listeners run while the guest stands still, so they may call anything but `start`. */
+export interface VirtualMachineEvents {
+  /** The guest wrote to its console. */
+  console: [bytes: Uint8Array];
+  /** The guest has reset and starts again. */
+  reset: [];
+  /** The processor sleeps with interrupts off: nothing will happen any more by itself. */
+  halted: [];
+  poweroff: [];
+  died: [end: MachineEnd & { readonly kind: 'died' }];
+  /** The machine has ended, whatever the reason; comes last. */
+  exit: [end: MachineEnd];
 }
 
-const silent: Log = { warn: () => {}, tracing: () => false, trace: () => {} };
+interface Settle {
+  resolve(end: MachineEnd): void;
+  reject(error: unknown): void;
+}
 
 /**
  * A virtual machine in this process. `create` reads and checks everything and throws a UserError for a mistake in the
@@ -55,155 +62,185 @@ const silent: Log = { warn: () => {}, tracing: () => false, trace: () => {} };
 export class VirtualMachine {
   /** The guest's serial console. */
   readonly console: Console;
+  /** Settles when the machine has ended, with the reason. Rejects only with what a listener has thrown. */
+  readonly finished: Promise<MachineEnd>;
+  readonly #settle: Settle;
+  readonly #listeners = new Listeners<VirtualMachineEvents>();
   readonly #machine: Machine;
   readonly #clock: NodeClock;
+  readonly #configuration: MachineConfiguration;
   readonly #engine: string;
-  readonly #memoryBytes: number;
-  readonly #listeners: { readonly [K in keyof Events]: ((...args: Events[K]) => void)[] } = { exit: [], reset: [] };
-  #finished: Promise<MachineEnd> | undefined;
-  #end: MachineEnd | undefined;
-  #startedAt = 0;
+  readonly #guest: string | null;
+  readonly #timeout: number | undefined;
+  #startedAt: number | undefined;
   #endedAt: number | undefined;
+  #end: MachineEnd | undefined;
 
-  private constructor(parts: { machine: Machine; console: Console; clock: NodeClock; engine: string; memoryBytes: number }) {
-    this.#machine = parts.machine;
-    this.console = parts.console;
-    this.#clock = parts.clock;
-    this.#engine = parts.engine;
-    this.#memoryBytes = parts.memoryBytes;
+  /** Reads the files, fetches the guest where one is named, loads the kernel. Throws UserError. */
+  static async create(options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
+    const configuration = configure(options);
+    const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
+    const files = await readBootFiles(options, options.onProgress ?? (() => {}));
+    return new VirtualMachine(options, { ...configuration, append: files.append }, files, timeout);
   }
 
-  static async create(options: VirtualMachineOptions): Promise<VirtualMachine> {
-    const memoryBytes = options.memory === undefined ? DEFAULT_MEMORY : typeof options.memory === 'number' ? checkMemory(options.memory) : parseMemorySize(options.memory);
-    const cpus = checkCpus(options.cpus ?? 1);
-    const engine = checkEngine(options.engine ?? 'auto');
-    const files = await bootFiles(options);
-    const clock = new NodeClock();
-    const scheduler = new NodeScheduler();
-    const chosen = chooseEngine(engine, loadEngineModules());
-    const console = new Console(clock, (bytes) => machine.sendSerial(bytes));
-    let vm: VirtualMachine | undefined;
-    const machine: Machine = new Machine({
-      configuration: {
-        memoryBytes, cpus, engine, append: files.append, noReboot: options.noReboot ?? false,
-        ...(options.debugExitPort === undefined ? {} : { debugExitPort: options.debugExitPort }),
-      },
+  private constructor(options: VirtualMachineOptions, configuration: MachineConfiguration, files: Awaited<ReturnType<typeof readBootFiles>>, timeout: number | undefined) {
+    const engine = chooseEngine(configuration.engine, loadEngineModules());
+    this.#configuration = configuration;
+    this.#engine = engine.name;
+    this.#guest = files.guest;
+    this.#timeout = timeout;
+    this.#clock = new NodeClock();
+    let settle: Settle | undefined;
+    this.finished = new Promise((resolve, reject) => (settle = { resolve, reject }));
+    this.#settle = settle!;
+    this.console = new Console(this.#clock, { send: (bytes) => this.#machine.sendSerial(bytes), unread: () => this.#machine.unreadSerial });
+    const { output } = options;
+    this.#machine = makeMachine({
+      configuration,
       boot: files,
-      createVcpu: chosen.create,
-      serial: { write: (bytes) => console.received(bytes) },
-      clock,
+      createVcpu: engine.create,
+      serial: {
+        write: (bytes) => {
+          output?.write(bytes);
+          this.console.received(bytes);
+          this.#listeners.emit('console', bytes);
+        },
+        ready: () => output?.ready?.() ?? this.console.ready(),
+      },
+      clock: this.#clock,
       wallClock: nodeWallClock,
-      scheduler,
+      scheduler: new NodeScheduler(),
       entropy: nodeEntropy,
-      log: options.log ?? silent,
-      onReset: () => vm?.emit('reset'),
-    });
-    vm = new VirtualMachine({ machine, console, clock, engine: chosen.name, memoryBytes });
-    return vm;
-  }
-
-  /** Starts the guest. Calling it again has no effect. */
-  start(): void {
-    if (this.#finished !== undefined) return;
-    this.#startedAt = this.#clock.now();
-    this.#finished = this.#machine.run().then((end) => {
-      this.#end = end;
-      this.#endedAt = this.#clock.now();
-      this.console.close();
-      this.emit('exit', end);
-      return end;
+      log: options.log ?? silentLog,
+      onReset: () => this.#listeners.emit('reset'),
+      onHalted: () => this.#listeners.emit('halted'),
     });
   }
 
-  /** Settles when the machine has ended, with the reason. Starts the machine if that has not been done. */
-  get finished(): Promise<MachineEnd> {
-    this.start();
-    return this.#finished!;
-  }
-
-  /** Ends the machine at once, as pulling the plug; settles when it has ended. */
-  async stop(): Promise<MachineEnd> {
-    this.#machine.stop();
+  /** Starts the guest; returns `finished`. Calling it again has no effect. */
+  start(): Promise<MachineEnd> {
+    if (this.#startedAt === undefined) {
+      this.#startedAt = this.#clock.now();
+      this.#run().then(this.#settle.resolve, this.#settle.reject);
+    }
     return this.finished;
+  }
+
+  async #run(): Promise<MachineEnd> {
+    const timer = this.#timeout === undefined ? undefined : setTimeout(() => this.#machine.stop('timeout'), this.#timeout * 1000);
+    try {
+      const end = await this.#machine.run();
+      this.#endedAt = this.#clock.now();
+      this.#end = end;
+      this.console.close();
+      this.#announce(end);
+      return end;
+    } finally {
+      clearTimeout(timer);
+      this.#endedAt ??= this.#clock.now();
+      this.console.close();
+    }
+  }
+
+  #announce(end: MachineEnd): void {
+    switch (end.kind) {
+      case 'poweroff':
+        this.#listeners.emit('poweroff');
+        break;
+      case 'died':
+        this.#listeners.emit('died', end);
+        break;
+      case 'reset': case 'debug-exit': case 'stopped': case 'timeout':
+        break;
+      default:
+        assertNever(end);
+    }
+    this.#listeners.emit('exit', end);
+  }
+
+  /** Ends the machine at once, as pulling the plug does; settles when it has ended. Legal before `start` too. */
+  stop(): Promise<MachineEnd> {
+    this.#machine.stop();
+    return this.start();
   }
 
   /** Asks the guest to shut down, as a press of the power button does. */
   pressPowerButton(): void {
     this.#machine.pressPowerButton();
   }
-
-  on<K extends keyof Events>(event: K, listener: (...args: Events[K]) => void): this {
-    this.#listeners[event].push(listener);
-    return this;
-  }
-  emit<K extends keyof Events>(event: K, ...args: Events[K]): void {
-    for (const listener of this.#listeners[event]) listener(...args);
+  /** A break on the serial line: Linux takes the next key as a SysRq command. */
+  sendBreak(): void {
+    this.#machine.sendBreak();
   }
 
-  /** State of every component as plain data. Legal while the caller has the event loop, before or during a run. */
+  /** Returns what removes the listener again. */
+  on<K extends keyof VirtualMachineEvents>(event: K, listener: (...args: VirtualMachineEvents[K]) => void): () => void {
+    return this.#listeners.add(event, listener);
+  }
+
+  /** State of every component as plain data, RAM included. Legal before, during and after a run. */
   save(): Plain {
     return this.#machine.save();
   }
+  /**
+   * Takes over the state of a machine made with the same options; legal before and during a run. Throws StateError for
+   * what does not fit; the machine is of no further use then.
+   */
+  load(state: Plain): void {
+    this.#machine.load(state);
+  }
 
   report(): Report {
+    const started = this.#startedAt;
     const seconds = (ns: number): number => Math.round(ns / 1e3) / 1e6;
-    const now = this.#endedAt ?? this.#clock.now();
-    const first = this.console.firstByteAt;
+    const since = (at: number | undefined): number | null => (started === undefined || at === undefined ? null : seconds(at - started));
     return {
-      wallSeconds: seconds(now - this.#startedAt),
-      firstConsoleByteSeconds: first === undefined ? null : seconds(first - this.#startedAt),
-      powerOffSeconds: this.#end?.kind === 'poweroff' ? seconds(now - this.#startedAt) : null,
-      idleSeconds: seconds(this.#machine.idleNs),
-      end: this.#end?.kind ?? null,
+      reportVersion: 1,
+      polyvisor: packageVersion(),
+      host: { node: process.version, platform: process.platform, arch: process.arch },
+      guest: this.#guest,
       engine: this.#engine,
+      cpus: this.#configuration.cpus,
+      end: this.#end?.kind ?? null,
+      wallSeconds: since(this.#endedAt ?? this.#clock.now()) ?? 0,
+      firstConsoleByteSeconds: since(this.console.firstByteAt),
+      powerOffSeconds: this.#end?.kind === 'poweroff' ? since(this.#endedAt) : null,
+      idleSeconds: seconds(this.#machine.idleNs),
+      resets: this.#machine.resets,
       instructions: { [this.#engine]: this.#machine.instructions },
       exits: this.#machine.exitCounts(),
-      memory: { guestBytes: this.#memoryBytes, residentBytes: process.memoryUsage().rss },
+      console: { bytesOut: this.console.bytesOut, bytesIn: this.console.bytesIn },
+      memory: {
+        guestBytes: this.#configuration.memoryBytes,
+        residentBytes: process.memoryUsage().rss,
+        peakResidentBytes: process.resourceUsage().maxRSS * 1024,
+      },
+      translation: null,
     };
   }
 }
 
-/** Events of a virtual machine. */
-export interface Events {
-  /** The machine has ended. */
-  exit: [end: MachineEnd];
-  /** The guest has reset and starts again. */
-  reset: [];
-}
-
-interface Files {
-  readonly kernel: Uint8Array;
-  readonly kernelName: string;
-  readonly initrd?: Uint8Array;
-  readonly initrdName?: string;
-  readonly append: string;
-}
-
-async function bootFiles(options: VirtualMachineOptions): Promise<Files> {
-  let { kernel, initrd, append } = options;
-  if (kernel === undefined) {
-    const name = options.guest ?? 'linux';
-    const entry = catalogue.find((candidate) => candidate.name === name);
-    if (entry === undefined) throw new UserError(`guest "${name}" is unknown; give one of ${catalogue.map((candidate) => candidate.name).join(', ')}, or a kernel with --kernel`);
-    const fetched = await entry.fetch(options.onProgress ?? (() => {}));
-    kernel = fetched.kernel as string | Uint8Array;
-    initrd ??= fetched.initrd;
-    append ??= fetched.append;
-  }
+function configure(options: VirtualMachineOptions): MachineConfiguration {
+  const { memory } = options;
   return {
-    kernel: readInput('kernel', kernel),
-    kernelName: typeof kernel === 'string' ? kernel : 'kernel',
-    ...(initrd === undefined ? {} : { initrd: readInput('initrd', initrd), initrdName: typeof initrd === 'string' ? initrd : 'initrd' }),
-    append: append ?? 'console=ttyS0',
+    memoryBytes: memory === undefined ? DEFAULT_MEMORY : typeof memory === 'number' ? checkMemory(memory) : parseMemorySize(memory),
+    cpus: checkCpus(options.cpus ?? 1),
+    engine: checkEngine(options.engine ?? 'auto'),
+    append: options.append ?? '',
+    noReboot: options.noReboot ?? false,
+    ...(options.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(options.debugExitPort) }),
   };
 }
 
-function readInput(what: string, input: string | Uint8Array): Uint8Array {
-  if (typeof input !== 'string') return input;
+function makeMachine(options: ConstructorParameters<typeof Machine>[0]): Machine {
   try {
-    return new Uint8Array(readFileSync(input));
+    return new Machine(options);
   } catch (error) {
-    const reason = { ENOENT: 'does not exist', EISDIR: 'is a folder', EACCES: 'may not be read' }[(error as NodeJS.ErrnoException).code ?? ''] ?? `cannot be read (${(error as Error).message})`;
-    throw new UserError(`${what} ${input} ${reason}; give the path of a readable file`);
+    // V8 reserves address space for the whole memory at once; a limit on it (ulimit -v) shows here.
+    if (error instanceof RangeError && error.message.includes('WebAssembly.Memory')) {
+      throw new UserError(`the host has no room for a guest of ${options.configuration.memoryBytes >> 20} MiB (${error.message}); give less memory or raise the limit on address space`);
+    }
+    throw error;
   }
 }

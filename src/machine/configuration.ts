@@ -9,8 +9,9 @@ export interface MachineConfiguration {
   readonly memoryBytes: number;
   readonly cpus: number;
   readonly engine: EngineName;
+  /** Kernel command line. */
   readonly append: string;
-  /** Stop instead of starting again when the guest resets. */
+  /** End instead of starting again when the guest resets. */
   readonly noReboot: boolean;
   /** I/O port at which a write ends the machine with that value, as QEMU's isa-debug-exit. */
   readonly debugExitPort?: number;
@@ -18,38 +19,51 @@ export interface MachineConfiguration {
 
 const MIB = 1 << 20;
 export const DEFAULT_MEMORY = 512 * MIB;
+const MIN_MEMORY = 8 * MIB;
 const MAX_MEMORY = Math.floor(RAM_MAX_BYTES / MIB) * MIB;
+const WANTED_MEMORY = `give ${MIN_MEMORY / MIB}M to ${MAX_MEMORY / MIB}M, for instance 512M`;
+/** The longest time that timers of the host take, 2^31 ms. */
+const MAX_TIMEOUT = 2_147_483;
 
-/** `512M`, `1G`, `65536K` or bytes. */
+/** `512M`, `1G`, `65536K`, with `B` or `iB` behind if one likes, or bytes. */
 export function parseMemorySize(text: string): number {
-  const match = /^([0-9]+)([KMG]?)(?:i?B)?$/i.exec(text.trim());
-  const wanted = `give 8M to ${MAX_MEMORY / MIB}M, for instance 512M`;
-  if (match === null) throw new UserError(`memory size "${text}" is not understood; ${wanted}`);
-  const unit = { '': 1, K: 1024, M: MIB, G: 1024 * MIB }[match[2]!.toUpperCase() as '' | 'K' | 'M' | 'G'];
-  return checkMemory(Number(match[1]) * unit, text, wanted);
+  const match = /^([0-9]+)(?:([KMG])(?:i?B)?)?$/i.exec(text.trim());
+  if (match === null) throw new UserError(`memory size "${text}" is not understood; ${WANTED_MEMORY}`);
+  const unit = { '': 1, K: 1024, M: MIB, G: 1024 * MIB }[(match[2] ?? '').toUpperCase() as '' | 'K' | 'M' | 'G'];
+  return checkMemory(Number(match[1]) * unit, `"${text}"`);
 }
 
-export function checkMemory(bytes: number, text = `${bytes} bytes`, wanted = `give 8M to ${MAX_MEMORY / MIB}M, for instance 512M`): number {
-  if (!Number.isSafeInteger(bytes) || bytes % 4096 !== 0) throw new UserError(`memory size ${text} is no multiple of 4 KiB; ${wanted}`);
-  if (bytes < 8 * MIB) throw new UserError(`memory size ${text} is too small; ${wanted}`);
-  if (bytes > MAX_MEMORY) throw new UserError(`memory size ${text} is too large; ${wanted}`);
+export function checkMemory(bytes: number, text = `of ${bytes} bytes`): number {
+  if (!(bytes >= MIN_MEMORY)) throw new UserError(`memory size ${text} is too small; ${WANTED_MEMORY}`);
+  if (bytes > MAX_MEMORY) throw new UserError(`memory size ${text} is too large; ${WANTED_MEMORY}`);
+  if (!Number.isSafeInteger(bytes) || bytes % 4096 !== 0) throw new UserError(`memory size ${text} is no multiple of 4 KiB; ${WANTED_MEMORY}`);
   return bytes;
 }
 
-export function checkCpus(cpus: number): number {
-  if (!Number.isInteger(cpus) || cpus < 1) throw new UserError(`number of processors "${cpus}" makes no sense; give 1`);
-  if (cpus > 1) throw new UserError(`${cpus} processors were asked for; this version runs one (--cpus 1)`);
+export function checkCpus(cpus: number, text = String(cpus)): number {
+  if (!Number.isInteger(cpus) || cpus < 1) throw new UserError(`number of processors "${text}" makes no sense; give 1`);
+  if (cpus > 1) throw new UserError(`${text} processors are asked for, but this version runs one; give 1`);
   return cpus;
 }
 
 export function checkEngine(name: string): EngineName {
   if (!(ENGINE_NAMES as readonly string[]).includes(name)) throw new UserError(`engine "${name}" is unknown; give one of ${ENGINE_NAMES.join(', ')}`);
-  if (name !== 'auto' && name !== 'interpreter') throw new UserError(`engine "${name}" is not part of this version yet; use auto or interpreter`);
+  if (name !== 'auto' && name !== 'interpreter') throw new UserError(`engine "${name}" is not part of this version yet; give auto or interpreter`);
   return name as EngineName;
 }
 
-export function checkPort(text: string): number {
-  const port = Number(text);
-  if (!Number.isInteger(port) || port < 0 || port > 0xffff || text.trim() === '') throw new UserError(`port "${text}" is no I/O port; give a number from 0 to 0xffff, for instance 0xf4`);
+/** A port in decimal or, behind 0x, hexadecimal. */
+export function parsePort(text: string): number {
+  return checkDebugExitPort(/^(0x[0-9a-f]+|[0-9]+)$/i.test(text.trim()) ? Number(text) : Number.NaN, text);
+}
+
+/** Whether a device is at that port shows when the board is wired. */
+export function checkDebugExitPort(port: number, text = String(port)): number {
+  if (!Number.isInteger(port) || port < 0 || port > 0xfffc) throw new UserError(`debug exit port "${text}" is no I/O port; give a number from 0 to 0xfffc, for instance 0xf4`);
   return port;
+}
+
+export function checkTimeout(seconds: number, text = String(seconds)): number {
+  if (!(seconds > 0 && seconds <= MAX_TIMEOUT)) throw new UserError(`timeout "${text}" is no time; give seconds, more than 0 and at most ${MAX_TIMEOUT}`);
+  return seconds;
 }

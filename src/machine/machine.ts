@@ -260,12 +260,12 @@ export class Machine {
   stop(kind: 'stopped' | 'timeout' = 'stopped'): void {
     this.#finish({ kind });
   }
-  /** Bytes typed on the serial console; returns how many the guest has not read yet. */
-  sendSerial(bytes: Uint8Array): number {
+  /** Bytes typed on the serial console. */
+  sendSerial(bytes: Uint8Array): void {
     this.#board.com1.receive(bytes);
     this.#wake();
-    return this.#board.com1.unread;
   }
+  /** How many of them the guest has not read yet. */
   get unreadSerial(): number {
     return this.#board.com1.unread;
   }

@@ -1,3 +1,4 @@
+import { UserError } from '../../base/errors.ts';
 import type { Plain, Stateful } from '../../base/plain.ts';
 import { PcBus } from '../../buses/system-bus.ts';
 import type { PortAccess } from '../../buses/system-bus.ts';
@@ -129,7 +130,6 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0x60, i8042.dataPort);
   bus.ports.map(0x64, i8042.commandPort);
   bus.ports.map(0x92, port92);
-  if (options.debugExitPort !== undefined) bus.ports.map(options.debugExitPort, new DebugExit((value) => events.debugExit(value)));
 
   // ACPI fixed hardware and PCI.
   const power = new PowerManagement({ sci: irq.level(9), powerOff: () => events.powerOff() });
@@ -145,6 +145,8 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(PM_BASE + 4, power.controlBlock);
   bus.ports.map(0xb2, power.smiCommand);
   bus.ports.map(0xcf8, pciPorts);
+
+  if (options.debugExitPort !== undefined) addDebugExit(bus, options.debugExitPort, events);
 
   // RAM before the processor, whose state makes it forget decoded code; controllers before what drives their lines.
   const parts: readonly Stateful[] = [memory, vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts];
@@ -176,6 +178,15 @@ export function buildPcBoard(options: BoardOptions): Board {
       for (const part of parts) loadSection(state, part);
     },
   };
+}
+
+/** At a port that the user chose: the only block that may meet another one. */
+function addDebugExit(bus: PcBus, port: number, events: BoardEvents): void {
+  try {
+    bus.ports.map(port, new DebugExit((value) => events.debugExit(value)));
+  } catch (error) {
+    throw new UserError(`the debug exit port is taken: ${(error as Error).message}; give a free one, for instance 0xf4`);
+  }
 }
 
 /** Memory size where firmware and old kernels look for it: CMOS bytes 17h/18h (KiB above 1 MiB) and 34h/35h (64 KiB above 16 MiB). */

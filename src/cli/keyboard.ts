@@ -1,0 +1,56 @@
+import type { VirtualMachine } from '../host-node/virtual-machine.ts';
+import { assertNever } from '../base/assert-never.ts';
+import type { CommandIo } from './io.ts';
+import { enterRawMode } from './terminal.ts';
+import { KEYS_HELP, TerminalKeys } from './terminal-keys.ts';
+import type { TerminalCommand } from './terminal-keys.ts';
+
+/** Input that the guest has not read yet is bounded: above this, no more is taken from a pipe. */
+const UNREAD_MAX = 1 << 16;
+const LOOK_AGAIN_MS = 20;
+
+/**
+ * Connects standard input to the guest's console: a terminal in raw mode and with the Ctrl-A keys, anything else
+ * unchanged. Returns what undoes it.
+ */
+export function connectKeyboard(vm: Pick<VirtualMachine, 'console' | 'stop' | 'sendBreak' | 'pressPowerButton'>, io: CommandIo): () => void {
+  const { stdin } = io;
+  const terminal = stdin.isTTY === true;
+  const keys = new TerminalKeys();
+  const restore = terminal ? enterRawMode(io) : () => {};
+  let timer: NodeJS.Timeout | undefined;
+
+  const command = (what: TerminalCommand): void => {
+    switch (what) {
+      case 'quit': void vm.stop(); return;
+      case 'help': io.stderr.write(`\r\n${KEYS_HELP.join('\r\n')}\r\n`); return;
+      case 'break': vm.sendBreak(); return;
+      case 'power': vm.pressPowerButton(); return;
+      default: assertNever(what);
+    }
+  };
+  const resume = (): void => {
+    timer = undefined;
+    if (vm.console.unread > UNREAD_MAX / 2) timer = setTimeout(resume, LOOK_AGAIN_MS);
+    else stdin.resume();
+  };
+  const received = (bytes: Uint8Array): void => {
+    if (!terminal) vm.console.write(bytes);
+    else for (const part of keys.feed(bytes)) typeof part === 'string' ? command(part) : vm.console.write(part);
+    // A terminal's keys are always taken, or Ctrl-A X would wait for the guest.
+    if (!terminal && vm.console.unread > UNREAD_MAX && timer === undefined) {
+      stdin.pause();
+      timer = setTimeout(resume, LOOK_AGAIN_MS);
+    }
+  };
+  // Standard input that cannot be read (closed, a folder) is one where nothing is typed.
+  const failed = (): void => {};
+  stdin.on('data', received);
+  stdin.on('error', failed);
+  return () => {
+    clearTimeout(timer);
+    stdin.off('data', received);
+    stdin.pause();
+    restore();
+  };
+}

@@ -1,0 +1,55 @@
+import { readFileSync, statSync } from 'node:fs';
+import { UserError } from '../base/errors.ts';
+import type { BootFiles } from '../machine/machine.ts';
+import { catalogue } from './guests/catalogue.ts';
+import { fileTrouble } from './words.ts';
+
+/** What may be given to say what a machine boots. */
+export interface BootRequest {
+  /** Name of a guest of the catalogue; `linux` when neither a guest nor a kernel is given. */
+  readonly guest?: string;
+  /** A file's path, or its contents: Linux bzImage, ELF with a PVH note, multiboot 1. Not together with `guest`. */
+  readonly kernel?: string | Uint8Array;
+  /** A file's path, or its contents; replaces the initrd of a catalogue guest. */
+  readonly initrd?: string | Uint8Array;
+  /** Kernel command line; added to a catalogue guest's own. Default for a kernel of one's own: `console=ttyS0`. */
+  readonly append?: string;
+}
+
+const DEFAULT_GUEST = 'linux';
+const DEFAULT_APPEND = 'console=ttyS0';
+/** No kernel or initrd is larger than what a machine can have as RAM; reading stops here. */
+const LARGEST_FILE = 0x100000000;
+
+/** Reads what a machine boots, fetching a catalogue guest where that is asked for. Throws UserError. */
+export async function readBootFiles(request: BootRequest, progress: (line: string) => void): Promise<BootFiles & { readonly append: string; readonly guest: string | null }> {
+  const { guest, kernel } = request;
+  if (guest !== undefined && kernel !== undefined) throw new UserError(`a guest's name (${guest}) and a kernel are given; give one of the two`);
+  if (kernel !== undefined) return { ...readAll(kernel, request.initrd), append: request.append ?? DEFAULT_APPEND, guest: null };
+  const name = guest ?? DEFAULT_GUEST;
+  const entry = catalogue.find((candidate) => candidate.name === name);
+  if (entry === undefined) throw new UserError(`guest "${name}" is unknown; give one of ${catalogue.map((candidate) => candidate.name).join(', ')}, or a kernel`);
+  const files = await entry.fetch(progress);
+  const append = request.append === undefined ? files.append : `${files.append} ${request.append}`.trim();
+  return { ...readAll(files.kernel, request.initrd ?? files.initrd), append, guest: name };
+}
+
+function readAll(kernel: string | Uint8Array, initrd: string | Uint8Array | undefined): BootFiles {
+  const boot = { kernel: readInput('kernel', kernel), kernelName: typeof kernel === 'string' ? kernel : 'image' };
+  return initrd === undefined ? boot : { ...boot, initrd: readInput('initrd', initrd), initrdName: typeof initrd === 'string' ? initrd : 'initrd' };
+}
+
+function readInput(what: string, input: string | Uint8Array): Uint8Array {
+  if (typeof input !== 'string') return input;
+  let bytes: Uint8Array;
+  try {
+    const found = statSync(input);
+    if (found.isCharacterDevice() || found.isSocket()) throw new UserError(`${what} ${input} is a device; give a file`);
+    if (found.size > LARGEST_FILE) throw new UserError(`${what} ${input} is larger than any guest's memory; give a kernel image and its initrd, not a disk`);
+    bytes = readFileSync(input);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`${what} ${input} ${fileTrouble(error)}; give the path of a readable file`);
+  }
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

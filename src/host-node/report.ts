@@ -1,0 +1,33 @@
+import type { MachineEnd } from '../machine/machine.ts';
+
+/** Figures about a run; docs/report.md describes each. Times in seconds since `start`. */
+export interface Report {
+  readonly reportVersion: 1;
+  readonly polyvisor: string;
+  readonly host: { readonly node: string; readonly platform: string; readonly arch: string };
+  /** Name in the catalogue; null for a kernel of one's own. */
+  readonly guest: string | null;
+  readonly engine: string;
+  readonly cpus: number;
+  /** Why the machine ended; null while it runs. */
+  readonly end: MachineEnd['kind'] | null;
+  readonly wallSeconds: number;
+  readonly firstConsoleByteSeconds: number | null;
+  readonly powerOffSeconds: number | null;
+  /** Asleep because the guest was idle. */
+  readonly idleSeconds: number;
+  readonly resets: number;
+  /** Guest instructions by engine. */
+  readonly instructions: Readonly<Record<string, number>>;
+  /** How often the engine left or served guest code, by cause. */
+  readonly exits: Readonly<Record<string, number>>;
+  readonly console: { readonly bytesOut: number; readonly bytesIn: number };
+  readonly memory: {
+    readonly guestBytes: number;
+    /** Of the whole process, now and at its highest. */
+    readonly residentBytes: number;
+    readonly peakResidentBytes: number;
+  };
+  /** Counts of a translator; null where there is none. */
+  readonly translation: Readonly<Record<string, number>> | null;
+}
