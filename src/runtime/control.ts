@@ -1,14 +1,17 @@
 // Control and debug registers, interrupt flag, halt, time stamp; reset (Intel SDM 3A, 2.5, 10.1; 2, the instructions' pages).
 
 import {
-  BREAKPOINTS_ARMED, CONST_4G, CPL, CR0, CR2, CR3, CR4, DR, DR6, DR7, EFER, EFLAGS, EVENTS, FLAGS_RESULT, GPR, IDTR_LIMIT, GDTR_LIMIT, LEAVE_HALT, LEAVE_NEXT, MSR_MISC_ENABLE,
+  CONST_4G, CPL, CR0, CR2, CR3, CR4, DR, DR6, DR7, EFER, EFLAGS, EVENTS, FLAGS_RESULT, GPR, IDTR_LIMIT, GDTR_LIMIT, LEAVE_HALT, LEAVE_NEXT, MSR_MISC_ENABLE,
   MSR_MTRR_DEF_TYPE, MSR_PAT, MXCSR, PHYSICAL_MASK, RAX, RCX, RDX, RIP, SEG_CS, SEG_LDTR, SEG_TR, SHADOW, TSC_OFFSET, MSR_TSC_AUX, VECTOR_DB, X87_CONTROL, X87_TAGS, XCR0,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection, raiseUndefined } from "./faults.ts";
 import { FLAG_AC, FLAG_IF, FLAG_IOPL } from "./flags.ts";
 import { hostTsc, random32, readTaskPriority, writeTaskPriority } from "./host.ts";
 import { isLong, isProtected, isReal, setSegment, updateMode } from "./segments.ts";
-import { flushPage, flushTlb, updateTlbBase } from "./paging.ts";
+import { updateBreakpoints } from "./breakpoints.ts";
+import { SIGNATURE } from "./cpuid.ts";
+import { loadPdptes } from "./page-walk.ts";
+import { flushPage, flushTlb, flushTlbNonGlobal, updateTlbBase } from "./paging.ts";
 import { updateSegmentCache } from "./memory.ts";
 import { ATTR_L, segment } from "./segments.ts";
 import { SEG_ATTRIBUTES } from "../isa/x86/state/layout.ts";
@@ -45,8 +48,13 @@ export function writeControl(cpu: usize, index: i32, value: i64): i32 {
   }
   if (index == 3) {
     if (isLong(cpu) && (<u64>value >> 52) != 0) return raiseGeneralProtection(cpu, 0);
+    const old = load<u64>(cpu, CR3);
     store<u64>(cpu, value, CR3);
-    flushTlb(cpu);
+    flushTlbNonGlobal(cpu);
+    if (loadPdptes(cpu) != 0) {
+      store<u64>(cpu, old, CR3);
+      return 1;
+    }
     return LEAVE_NEXT;
   }
   if (index == 4) return writeCr4(cpu, value);
@@ -128,11 +136,8 @@ export function writeDebug(cpu: usize, index: i32, value: i64): i32 {
   else if (n == 7) {
     store<u64>(cpu, (<u64>value & 0xffff2bff) | 0x400, DR7);
   } else store<u64>(cpu + n * 8, value, DR);
-  const armed: u32 = (load<u64>(cpu, DR7) & 0xff) != 0 ? 1 : 0;
-  if (armed != load<u32>(cpu, BREAKPOINTS_ARMED)) {
-    store<u32>(cpu, armed, BREAKPOINTS_ARMED);
-    flushTlb(cpu);
-  }
+  updateBreakpoints(cpu);
+  flushTlb(cpu);
   return LEAVE_NEXT;
 }
 
@@ -200,7 +205,7 @@ export function resetVcpu(cpu: usize): void {
   store<u32>(cpu, 2, EFLAGS);
   store<u64>(cpu, 0xfff0, RIP);
   store<u64>(cpu, 0x60000010, CR0);
-  store<u64>(cpu, 0x000806f8, GPR + 16);
+  store<u64>(cpu, SIGNATURE, GPR + 16);
   for (let index: u32 = 0; index < 6; index++) setSegment(cpu, index, 0, 0, 0xffff, 0x93);
   setSegment(cpu, SEG_CS, 0xf000, 0xffff0000, 0xffff, 0x9b);
   setSegment(cpu, SEG_LDTR, 0, 0, 0xffff, 0x82);

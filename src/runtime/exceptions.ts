@@ -336,9 +336,9 @@ export function deliverNmi(cpu: usize): i32 {
   return settle(cpu, deliver(cpu, VECTOR_NMI, SOURCE_EXTERNAL, false, 0));
 }
 
-/** Single-step trap after an instruction (DR6.BS). */
-export function deliverTrap(cpu: usize): i32 {
-  store<u64>(cpu, load<u64>(cpu, DR6) | 0x4000, DR6);
+/** #DB after an instruction: `bits` of DR6 (BS for single step, B0 to B3 for data breakpoints). */
+export function deliverTrap(cpu: usize, bits: i32): i32 {
+  store<u64>(cpu, load<u64>(cpu, DR6) | <u64>bits, DR6);
   return settle(cpu, deliver(cpu, VECTOR_DB, SOURCE_EXTERNAL, false, 0));
 }
 

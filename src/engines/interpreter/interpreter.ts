@@ -4,10 +4,10 @@ import type { SegmentState, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../
 import type { InterruptInput } from '../../wiring/interrupt-input.ts';
 import type { SystemBus } from '../../wiring/system-bus.ts';
 import {
-  BREAKPOINTS_ARMED, BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CR0, CR2, CR3, CR4, EFER, EFLAGS,
-  EVENTS, FAULT_PENDING, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_JUMP, LEAVE_NEXT,
-  LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
-  SHADOW, STATE_BYTES, VCPU_INDEX, WAIT_SIPI,
+  BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CPUID_HIDDEN, CPU_COUNT, CR0, CR2, CR3, CR4, DR, DR7, EFER, EFLAGS,
+  EVENTS, FAULT_ADDRESS, FAULT_PENDING, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_JUMP, LEAVE_NEXT,
+  LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
+  SHADOW, STATE_BYTES, VCPU_INDEX, VECTOR_DB, WAIT_SIPI,
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import { REC_COUNT, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
@@ -31,6 +31,8 @@ export interface InterpreterOptions {
 
 const FLAG_TF = 0x100;
 const FLAG_IF = 0x200;
+const FLAG_RF = 0x10000;
+const DR6_SINGLE_STEP = 0x4000;
 const SEGMENT_NAMES = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const;
 
 /** A vCPU on the interpreter. */
@@ -97,7 +99,10 @@ export class Interpreter implements Vcpu {
   reset(): void {
     const index = this.#u32(VCPU_INDEX);
     const retired = this.instructions;
+    // What the machine's configuration put there stays.
+    const identity = this.#bytes.slice(this.#cpu + CPUID_HIDDEN, this.#cpu + CPU_COUNT + 4);
     this.#bytes.fill(0, this.#cpu, this.#cpu + STATE_BYTES);
+    this.#bytes.set(identity, this.#cpu + CPUID_HIDDEN);
     this.#setU32(VCPU_INDEX, index);
     this.#view.setBigUint64(this.#cpu + INSTRUCTIONS, BigInt(retired), true);
     this.#runtime.call('resetVcpu');
@@ -175,13 +180,26 @@ export class Interpreter implements Vcpu {
         }
       }
       this.#setU32(EVENTS, 0);
-      const trap = (this.#u32(EFLAGS) & FLAG_TF) !== 0;
+      const flags = this.#u32(EFLAGS);
+      const trap = (flags & FLAG_TF) !== 0;
+      const debugging = (this.#u32(DR7) & 0xff) !== 0;
       const remaining = view.getInt32(cpu + BUDGET, true);
       if (remaining <= 0 && !single) {
         this.#counts.budget++;
         return 'budget';
       }
-      if (trap || this.#u32(BREAKPOINTS_ARMED) !== 0) single = true;
+      if (trap || debugging) single = true;
+      if (debugging && (flags & FLAG_RF) === 0) {
+        const hit = this.#executionBreakpoints();
+        if (hit !== 0) {
+          this.#setU64(FAULT_ADDRESS, BigInt(hit));
+          this.#runtime.call('raiseFault', VECTOR_DB, 0, 0);
+          if (this.#deliverFault()) return 'shutdown';
+          continue;
+        }
+      }
+      // RF holds for one instruction (SDM 3B, 18.3.1.1).
+      if ((flags & FLAG_RF) !== 0) this.#setU32(EFLAGS, flags & ~FLAG_RF);
 
       const record = single ? this.#cache.findSingle() : this.#cache.find(link);
       let code: number;
@@ -194,8 +212,25 @@ export class Interpreter implements Vcpu {
         view.setInt32(cpu + BUDGET, remaining + view.getInt32(cpu + BUDGET, true), true);
       }
       if (this.#leave(code, record === 0)) return 'shutdown';
-      if (trap && code !== LEAVE_FAULT && this.#runtime.call('deliverTrap') === LEAVE_SHUTDOWN) return 'shutdown';
+      if (single && code !== LEAVE_FAULT) {
+        const bits = this.#u32(PENDING_DEBUG) | (trap ? DR6_SINGLE_STEP : 0);
+        this.#setU32(PENDING_DEBUG, 0);
+        if (bits !== 0 && this.#runtime.call('deliverTrap', bits) === LEAVE_SHUTDOWN) return 'shutdown';
+      }
     }
+  }
+
+  /** Bits of DR6 for the instruction breakpoints that the next instruction's address hits (SDM 3B, 18.2.4). */
+  #executionBreakpoints(): number {
+    const dr7 = this.#u32(DR7);
+    const long = (this.#u32(MODE) & MODE_CODE_MASK) === MODE_CODE64;
+    const linear = long ? this.#u64(RIP) : (this.#u64(RIP) + this.#u64(SEGMENTS + SEG_CS * SEGMENT_BYTES + SEG_BASE)) & 0xffffffffn;
+    let hit = 0;
+    for (let n = 0; n < 4; n++) {
+      const enabled = ((dr7 >> (n * 2)) & 3) !== 0;
+      if (enabled && ((dr7 >>> (16 + n * 4)) & 3) === 0 && this.#u64(DR + n * 8) === linear) hit |= 1 << n;
+    }
+    return hit;
   }
 
   /** Settles the instruction pointer and the count after leaving a block; true: the processor has shut down. */
