@@ -51,7 +51,7 @@ export function writeControl(cpu: usize, index: i32, value: i64): i32 {
     const old = load<u64>(cpu, CR3);
     store<u64>(cpu, value, CR3);
     flushTlbNonGlobal(cpu);
-    if (loadPdptes(cpu) != 0) {
+    if (usesPdptes(cpu) && loadPdptes(cpu) != 0) {
       store<u64>(cpu, old, CR3);
       return 1;
     }
@@ -65,6 +65,11 @@ export function writeControl(cpu: usize, index: i32, value: i64): i32 {
     return LEAVE_NEXT;
   }
   return raiseUndefined(cpu);
+}
+
+/** PAE paging outside long mode keeps its top level in registers. */
+function usesPdptes(cpu: usize): bool {
+  return (load<u64>(cpu, CR0) & CR0_PG) != 0 && (load<u64>(cpu, CR4) & CR4_PAE) != 0 && (load<u64>(cpu, EFER) & EFER_LMA) == 0;
 }
 
 function writeCr0(cpu: usize, value: u64): i32 {
