@@ -99,7 +99,7 @@ export class LocalApic implements InterruptInput, Stateful {
   }
 
   reset(): void {
-    this.#base = 0xfee00000 | BASE_ENABLED | (this.#options.boot ? BASE_BOOT : 0);
+    this.#base = (0xfee00000 | BASE_ENABLED | (this.#options.boot ? BASE_BOOT : 0)) >>> 0;
     this.#initialise();
     this.#r[ID >> 4] = this.#options.id << 24;
   }
@@ -195,7 +195,7 @@ export class LocalApic implements InterruptInput, Stateful {
     const now = next & (BASE_ENABLED | BASE_X2APIC);
     // Transitions of SDM 3A, figure 11-27: x2APIC needs the APIC on, and is left only by way of off.
     if (now === BASE_X2APIC || (was === (BASE_ENABLED | BASE_X2APIC) && now === BASE_ENABLED) || (was === 0 && now === (BASE_ENABLED | BASE_X2APIC))) return false;
-    this.#base = (next & ~BASE_BOOT) | (this.#options.boot ? BASE_BOOT : 0);
+    this.#base = ((next & ~BASE_BOOT) | (this.#options.boot ? BASE_BOOT : 0)) >>> 0;
     if (now === 0) this.#initialise();
     else if (this.#x2) this.#r[ICR_HIGH >> 4] = 0;
     this.#update();
