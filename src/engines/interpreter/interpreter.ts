@@ -1,13 +1,14 @@
 import { StateError } from '../../base/errors.ts';
 import type { Plain } from '../../base/plain.ts';
 import type { SegmentState, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
+import type { Log } from '../../host/log.ts';
 import type { InterruptInput } from '../../wiring/interrupt-input.ts';
 import type { SystemBus } from '../../wiring/system-bus.ts';
 import {
   BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CPUID_HIDDEN, CPU_COUNT, CR0, CR2, CR3, CR4, DR, DR7, EFER, EFLAGS,
-  EVENTS, FAULT_ADDRESS, FAULT_PENDING, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_JUMP, LEAVE_NEXT,
+  EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_JUMP, LEAVE_NEXT,
   LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
-  SHADOW, STATE_BYTES, VCPU_INDEX, VECTOR_DB, WAIT_SIPI,
+  SHADOW, STATE_BYTES, VCPU_INDEX, VECTOR_DB, VECTOR_PF, WAIT_SIPI,
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import { REC_COUNT, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
@@ -27,6 +28,8 @@ export interface InterpreterOptions {
   readonly random32: () => number;
   /** Number of this vCPU, 0 to 63: decides where its block lies. */
   readonly index: number;
+  /** Asked for kind 'exception'. */
+  readonly log?: Log;
 }
 
 const FLAG_TF = 0x100;
@@ -51,6 +54,7 @@ export class Interpreter implements Vcpu {
   readonly #interrupts: InterruptInput;
   readonly #cache: CodeCache;
   readonly #counts = { port: 0, mmio: 0, halt: 0, budget: 0 };
+  readonly #log: Log | undefined;
   #exitRequested = false;
 
   constructor(options: InterpreterOptions) {
@@ -58,6 +62,7 @@ export class Interpreter implements Vcpu {
     this.#view = new DataView(options.memory.buffer);
     this.#bytes = new Uint8Array(options.memory.buffer);
     this.#interrupts = options.interrupts;
+    this.#log = options.log;
     const counts = this.#counts;
     const { bus, interrupts } = options;
     const host: HostFunctions = {
@@ -277,7 +282,15 @@ export class Interpreter implements Vcpu {
 
   #deliverFault(): boolean {
     this.#add64(COUNT_EXCEPTIONS);
+    if (this.#log?.tracing('exception') === true) this.#traceFault(this.#log);
     return this.#runtime.call('deliverFault') === LEAVE_SHUTDOWN;
+  }
+
+  #traceFault(log: Log): void {
+    const error = this.#u32(FAULT_HAS_ERROR) === 0 ? '' : ` error 0x${this.#u32(FAULT_ERROR).toString(16)}`;
+    const vector = this.#u32(FAULT_VECTOR);
+    const address = vector === VECTOR_PF ? ` address 0x${this.#u64(FAULT_ADDRESS).toString(16)}` : '';
+    log.trace('exception', `vector ${vector}${error}${address} at 0x${this.#u64(RIP).toString(16)}`);
   }
 
   /** Non-maskable and maskable interrupts, when the guest can take them. */
@@ -355,7 +368,10 @@ export class Interpreter implements Vcpu {
 
   save(): Plain {
     // Legal between two `run` calls only: everything is in the block then, nothing in flight.
-    return { state: this.#bytes.slice(this.#cpu, this.#cpu + STATE_BYTES), mode: this.#u32(MODE) };
+    const state = this.#bytes.slice(this.#cpu, this.#cpu + STATE_BYTES);
+    // Addresses of decoded records mean nothing elsewhere.
+    for (const derived of [RECORD, LINK_FROM]) state.fill(0, derived, derived + 4);
+    return { state, mode: this.#u32(MODE) };
   }
 
   load(state: Plain, version: number): void {
