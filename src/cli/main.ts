@@ -98,7 +98,7 @@ function usageError(error: CommanderError, args: readonly string[], program: Com
   if (error.code === 'commander.help') return WRONG_USE; // no command at all: the help has been shown
   const named = program.commands.find((command) => command.name() === args[0]);
   const help = named === undefined ? 'polyvisor --help' : `polyvisor ${named.name()} --help`;
-  io.stderr.write(`polyvisor: ${oneLine(error.message.replace(/^error: /, ''))}; "${help}" shows what is possible\n`);
+  io.stderr.write(`polyvisor: ${oneLine(error.message.replace(/^error: /, '').replace(/\.$/, ''))}; "${help}" shows what is possible\n`);
   return WRONG_USE;
 }
 
