@@ -26,3 +26,4 @@ export * from "./x87-stack";
 export * from "./x87";
 export * from "./x87-functions";
 export * from "./x87-images";
+export * from "./string-compare";

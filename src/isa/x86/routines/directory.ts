@@ -2,6 +2,7 @@ import type { Callee } from '../../../ir/builder.ts';
 import { memoryRoutines } from './memory.ts';
 import { identityRoutines } from './identity.ts';
 import { sseRoutines } from './sse.ts';
+import { stringCompareRoutines } from './string-compare.ts';
 import { stringRoutines } from './strings.ts';
 import { systemRoutines } from './system.ts';
 import { x87Routines } from './x87.ts';
@@ -19,7 +20,7 @@ export interface RoutineEntry {
 
 /** Every routine that generated code may call, in a fixed order: the index is the IR's call immediate. */
 export const routines: readonly RoutineEntry[] = Object.entries<Routine>({
-  ...faultRoutines, ...memoryRoutines, ...stringRoutines, ...identityRoutines, ...systemRoutines, ...x87Routines, ...sseRoutines,
+  ...faultRoutines, ...memoryRoutines, ...stringRoutines, ...identityRoutines, ...systemRoutines, ...x87Routines, ...sseRoutines, ...stringCompareRoutines,
 }).map(([name, routine], index) => ({ name, routine, callee: { index, params: routine.params, result: routine.result } }));
 
 const indexByName = new Map(routines.map((entry) => [entry.name, entry.callee.index]));

@@ -17,9 +17,9 @@ export function requireMmx(x: Context): void {
   b.if(b.andConst(b.loadState('32', CR0), 12), () => x.call('mmxAvailable', []));
 }
 
-type Lanes = (x: Context, a: Value, c: Value) => Value;
-const lanes = (name: string): Lanes => (x, a, c) => x.b.op(name, [a, c]);
-const shuffle = (pattern: readonly number[]): Lanes => (x, a, c) => {
+export type Lanes = (x: Context, a: Value, c: Value) => Value;
+export const lanes = (name: string): Lanes => (x, a, c) => x.b.op(name, [a, c]);
+export const shuffle = (pattern: readonly number[]): Lanes => (x, a, c) => {
   const b = x.b;
   b.ir.constants.push(Uint8Array.from(pattern));
   return b.op('i8x16.shuffle', [a, c], b.ir.constants.length - 1);
@@ -87,7 +87,7 @@ const wideOperations: Readonly<Record<string, Lanes>> = {
   unpckhps: shuffle(interleave(4, true)),
 };
 
-function binary(operation: Lanes): Semantics {
+export function binary(operation: Lanes): Semantics {
   return (x) => {
     requireSse(x);
     const source = x.readVector(1, true);
@@ -96,12 +96,12 @@ function binary(operation: Lanes): Semantics {
 }
 
 /** MMX operand as the low half of a vector; the high half repeats it. */
-function readMmx(x: Context, i: number): Value {
+export function readMmx(x: Context, i: number): Value {
   return x.b.op('i64x2.splat', [x.readLow(i, 64)]);
 }
 
 /** Writes an MMX register: mantissa, all ones in sign and exponent (SDM 1, 9.2.2), and the tag word of MMX state. */
-function writeMmx(x: Context, i: number, value: Value): void {
+export function writeMmx(x: Context, i: number, value: Value): void {
   x.writeLow(i, value, 64);
   x.writeMmxExponent(i);
 }
@@ -178,7 +178,7 @@ function shiftByImmediate(shift: Shift, mmx: boolean): Semantics {
   };
 }
 
-const IOTA = Array.from({ length: 16 }, (_, i) => i);
+export const IOTA = Array.from({ length: 16 }, (_, i) => i);
 
 /** Byte shift of the whole register by an immediate; 16 and more give zero. */
 function shiftBytes(left: boolean): Semantics {
@@ -300,7 +300,7 @@ function moveHalf(lane: 0 | 1): Semantics {
   };
 }
 
-function zeroExtended(x: Context, value: Value): Value {
+export function zeroExtended(x: Context, value: Value): Value {
   return x.b.op('i64x2.replace_lane', [x.b.v128(new Uint8Array(16)), x.b.extendU(value)], 0);
 }
 
