@@ -1,7 +1,7 @@
 // x87 and SSE control state: initialisation, control and status words, FXSAVE images (Intel SDM 1, chapters 8 and 10).
 
 import {
-  CR0, CR4, FAULT_PENDING, MODE, MODE_CODE64, MODE_CODE_MASK, MXCSR, VECTOR, VECTOR_BYTES, VECTOR_NM, VECTOR_UD, X87, X87_CONTROL, X87_DP, X87_DP_SELECTOR, X87_IP,
+  CR0, CR4, FAULT_PENDING, MODE, MODE_CODE64, MODE_CODE_MASK, MXCSR, VECTOR, VECTOR_BYTES, VECTOR_MF, VECTOR_NM, VECTOR_UD, X87, X87_CONTROL, X87_DP, X87_DP_SELECTOR, X87_IP,
   X87_IP_SELECTOR, X87_OPCODE, X87_STATUS, X87_TAGS,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection } from "./faults.ts";
@@ -25,10 +25,12 @@ export function sseAvailable(cpu: usize): i32 {
   return (cr0 & CR0_TS) != 0 ? raiseFault(cpu, VECTOR_NM, 0, 0) : 0;
 }
 
+/** #UD when CR0.EM is set, #NM when CR0.TS is, #MF when an x87 exception is pending (SDM 3A, 12.1 to 12.3). */
 export function mmxAvailable(cpu: usize): i32 {
   const cr0 = load<u64>(cpu, CR0);
   if ((cr0 & CR0_EM) != 0) return raiseFault(cpu, VECTOR_UD, 0, 0);
-  return (cr0 & CR0_TS) != 0 ? raiseFault(cpu, VECTOR_NM, 0, 0) : 0;
+  if ((cr0 & CR0_TS) != 0) return raiseFault(cpu, VECTOR_NM, 0, 0);
+  return (load<u16>(cpu, X87_STATUS) & 0x80) != 0 ? raiseFault(cpu, VECTOR_MF, 0, 0) : 0;
 }
 
 /** Every MMX instruction: TOP becomes 0, all tags valid (SDM 1, 9.5). EMMS empties them. */

@@ -1,7 +1,7 @@
 import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts';
 import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
-import { MXCSR, VECTOR, VECTOR_BYTES, X87_CONTROL, X87_TAGS } from '../../src/isa/x86/state/layout.ts';
+import { MXCSR, VECTOR, VECTOR_BYTES, X87, X87_CONTROL, X87_TAGS } from '../../src/isa/x86/state/layout.ts';
 import { VCPU_BASE } from '../../src/memory/layout.ts';
 import { WINDOW, WINDOW_BYTES } from './native.ts';
 import type { Case, MachineState } from './native.ts';
@@ -71,6 +71,7 @@ export function createEngine(): { run(entry: Case): MachineState } {
     view.setUint32(VCPU_BASE + MXCSR, before.mxcsr, true);
     view.setUint16(VCPU_BASE + X87_CONTROL, 0x37f, true);
     view.setUint16(VCPU_BASE + X87_TAGS, 0xffff, true);
+    for (let i = 0; i < 8; i++) new Uint8Array(memory.wasm.buffer).set(before.x87.subarray(i * 10, i * 10 + 10), VCPU_BASE + X87 + i * 16);
     const exit = cpu.run(1000);
     const registers = cpu.registers();
     const rip = Number(registers.rip);
@@ -87,7 +88,12 @@ export function createEngine(): { run(entry: Case): MachineState } {
     }
     const xmm = new Uint8Array(256);
     for (let i = 0; i < 16; i++) xmm.set(new Uint8Array(memory.wasm.buffer, VCPU_BASE + VECTOR + i * VECTOR_BYTES, 16), i * 16);
-    return { gpr, flags, mxcsr: view.getUint32(VCPU_BASE + MXCSR, true), xmm, window, exception };
+    const x87 = new Uint8Array(81);
+    for (let i = 0; i < 8; i++) {
+      x87.set(new Uint8Array(memory.wasm.buffer, VCPU_BASE + X87 + i * 16, 10), i * 10);
+      if (((view.getUint16(VCPU_BASE + X87_TAGS, true) >> (2 * i)) & 3) !== 3) x87[80]! |= 1 << i;
+    }
+    return { x87, gpr, flags, mxcsr: view.getUint32(VCPU_BASE + MXCSR, true), xmm, window, exception };
   };
   return { run };
 }

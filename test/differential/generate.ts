@@ -83,6 +83,11 @@ export function encodeRow(row: OpcodeRow, random: Random, mode: 32 | 64): Uint8A
   return Uint8Array.from(out);
 }
 
+/** Rows on MMX registers: the x87 registers and tags are compared as well. */
+export function isMmx(row: OpcodeRow): boolean {
+  return row.operands.some((operand) => 'PQN'.includes(operand[0]!));
+}
+
 /** Rows that user code can execute here with a defined outcome; the others are tested by guests. */
 export function isComparable(row: OpcodeRow): boolean {
   if (row.operands.some((operand) => 'JASCDO'.includes(operand[0]!) && operand.length > 1 && !['AL', 'AX', 'CL', 'DX'].includes(operand))) return false;
@@ -91,13 +96,12 @@ export function isComparable(row: OpcodeRow): boolean {
     'cli', 'sti', 'cpuid', 'rdtsc', 'rdtscp', 'rdmsr', 'wrmsr', 'rdpmc', 'invd', 'wbinvd', 'clts', 'lgdt', 'lidt', 'sgdt', 'sidt', 'lldt', 'ltr', 'sldt', 'str', 'lmsw', 'smsw', 'invlpg',
     'swapgs', 'rsm', 'les', 'lds', 'lss', 'lfs', 'lgs', 'lar', 'lsl', 'verr', 'verw', 'arpl', 'popf', 'fxsave', 'fxrstor', 'ldmxcsr', 'stmxcsr',
     'rdrand', 'rdseed', 'fldcw', 'fnstcw', 'fnstsw', 'fninit', 'fnclex', 'emms', 'fwait', 'bound', 'clac', 'stac', 'salc', 'xlat',
-    'rdfsbase', 'rdgsbase', 'wrfsbase', 'wrgsbase', 'movntq',
+    'rdfsbase', 'rdgsbase', 'wrfsbase', 'wrgsbase',
     'nop', // 0F 0D with a register is a NOP on Intel's processors, #UD on AMD's
     'rcpps', 'rcpss', 'rsqrtps', 'rsqrtss', // approximations: each processor has its own
   ]);
   // Not announced: #UD here, while the host may know them. Not implemented: listed in isa/x86/features.ts.
   if (excluded.has(row.name) || row.semantics === 'ud2' || unimplementedSemantics.has(row.semantics)) return false;
-  if (row.operands.some((operand) => 'PQN'.includes(operand[0]!))) return false; // MMX state is not compared
   return row.operands.every((operand) => !/^[CDEFGS]S$/.test(operand));
 }
 
@@ -126,7 +130,7 @@ export function generateCase(row: OpcodeRow, random: Random, mode: 32 | 64): Cas
     gpr[7] = BigInt(WINDOW - 32 + random.below(64));
     gpr[1] = BigInt(random.below(5));
   }
-  if (row.name === 'maskmovdqu') gpr[7] = BigInt(WINDOW - 32 + random.below(64));
+  if (/^maskmov/.test(row.name)) gpr[7] = BigInt(WINDOW - 32 + random.below(64));
   // Bit offsets must stay in the window.
   if (/^bt/.test(row.name)) for (const i of [0, 1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]) gpr[i] = BigInt(random.below(512));
   const bytes = (count: number): Uint8Array => {
@@ -135,6 +139,15 @@ export function generateCase(row: OpcodeRow, random: Random, mode: 32 | 64): Cas
     for (let i = 0; i < count; i += 8) view.setBigUint64(i, random.edge(), true);
     return out;
   };
+  if (/^pcmp.str/.test(row.name)) {
+    // Lengths inside the registers, of either sign.
+    for (const i of [0, 2]) if (random.below(4) !== 0) gpr[i] = BigInt.asUintN(mode, BigInt(random.below(40) - 20));
+  }
+  const xmm = vectors(random);
+  // Few letters, so that strings and their parts are found, and end.
+  if (/^pcmp.str/.test(row.name) && random.below(4) !== 0) for (let i = 0; i < 256; i++) xmm[i] = random.pick([0, 0x41, 0x42, 0x42, 0x41, 0xff, 0x41, 0x43]) * (random.below(16) === 0 ? 0 : 1);
+  const x87 = new Uint8Array(81);
+  if (isMmx(row)) for (let i = 0; i < 8; i++) x87.set(bytes(8), i * 10);
   const flags = 0x202 | (random.next() & 0x8d5) | (random.below(4) === 0 ? 0x400 : 0);
-  return { code: encodeRow(row, random, mode), mode, before: { gpr, flags, mxcsr: random.below(2) === 0 ? 0x1fa2 : 0x1f80 | (random.next() & 0xe07f), xmm: vectors(random), window: bytes(WINDOW_BYTES), exception: '' } };
+  return { code: encodeRow(row, random, mode), mode, before: { gpr, flags, mxcsr: random.below(2) === 0 ? 0x1fa2 : 0x1f80 | (random.next() & 0xe07f), xmm, x87, window: bytes(WINDOW_BYTES), exception: '' } };
 }

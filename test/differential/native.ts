@@ -16,6 +16,8 @@ export interface MachineState {
   flags: number;
   mxcsr: number;
   readonly xmm: Uint8Array; // 16 * 16
+  /** Eight x87 registers of 10 bytes each, MMX registers in their low 8; then the valid ones as a bit mask. */
+  readonly x87: Uint8Array; // 81
   readonly window: Uint8Array; // WINDOW_BYTES
   /** 0, or the exception: 'UD', 'DE', 'GP' (any access fault), 'DB' (traps). */
   exception: '' | 'UD' | 'DE' | 'GP' | 'DB' | 'AC';
@@ -64,6 +66,8 @@ function encode(entry: Case, out: Uint8Array): void {
   view.setBigUint64(state + 128, BigInt(entry.before.flags), true);
   view.setUint32(state + 140, entry.before.mxcsr, true);
   view.setUint16(state + 144, 0x37f, true);
+  out[state + 144 + 4] = entry.before.x87[80]!;
+  for (let i = 0; i < 8; i++) out.set(entry.before.x87.subarray(i * 10, i * 10 + 10), state + 144 + 32 + i * 16);
   out.set(entry.before.xmm, state + 144 + 160);
   out.set(entry.before.window, state + 656);
 }
@@ -72,7 +76,11 @@ function decode(bytes: Uint8Array): MachineState {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const exception = exceptionOfSignal[view.getUint32(136, true)];
   if (exception === undefined) throw new Error(`native program reports signal ${view.getUint32(136, true)}`);
+  const x87 = new Uint8Array(81);
+  for (let i = 0; i < 8; i++) x87.set(bytes.subarray(144 + 32 + i * 16, 144 + 42 + i * 16), i * 10);
+  x87[80] = bytes[144 + 4]!;
   return {
+    x87,
     gpr: BigUint64Array.from({ length: 16 }, (_, i) => view.getBigUint64(i * 8, true)),
     flags: Number(view.getBigUint64(128, true)),
     mxcsr: view.getUint32(140, true),

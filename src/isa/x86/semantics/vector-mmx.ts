@@ -4,6 +4,12 @@ import { readMmx, requireMmx, requireSse, writeMmx, zeroExtended } from './vecto
 
 // Between MMX and SSE registers, masked stores, and the approximations RCPxS and RSQRTxS.
 
+/** Instructions on both register files. */
+function requireBoth(x: Context): void {
+  requireSse(x);
+  requireMmx(x);
+}
+
 function lowHalf(x: Context, value: Value): Value {
   return x.b.op('i64x2.extract_lane', [value], 0);
 }
@@ -32,7 +38,7 @@ function extractWordMmx(x: Context): void {
 function toMmx(from: 'f32' | 'f64', truncate: number): Semantics {
   return (x) => {
     const { b } = x;
-    requireSse(x);
+    requireBoth(x);
     const mode = b.i32(truncate);
     const result = from === 'f32' ? x.call('sseF32x2ToI32x2', [x.readLow(1, 64), mode]) : lowHalf(x, x.call('sseF64x2ToI32x2', [x.readVector(1, true), mode]));
     x.call('mmxEnter', []);
@@ -90,13 +96,13 @@ export const vectorMmx: SemanticsTable = {
   pinsrw_mmx: insertWordMmx,
   pextrw_mmx: extractWordMmx,
   movq2dq: (x) => {
-    requireSse(x);
+    requireBoth(x);
     const value = x.readLow(1, 64);
     x.call('mmxEnter', []);
     x.writeVector(0, zeroExtended(x, value), true);
   },
   movdq2q: (x) => {
-    requireSse(x);
+    requireBoth(x);
     const value = x.readLane(1, 64, 0);
     x.call('mmxEnter', []);
     writeMmx(x, 0, value);
@@ -111,14 +117,15 @@ export const vectorMmx: SemanticsTable = {
     x.call('mmxEnter', []);
   },
   cvtpi2ps: (x) => {
-    requireSse(x);
+    requireBoth(x);
     const result = x.call('sseI32x2ToF32x2', [x.readLow(1, 64)]);
     x.call('mmxEnter', []);
     x.writeLow(0, result, 64);
   },
   // Two integers in memory leave the x87 state alone (SDM 2A, CVTPI2PD).
   cvtpi2pd: (x) => {
-    requireSse(x);
+    if (x.isMemory(1)) requireSse(x);
+    else requireBoth(x);
     const result = x.b.op('f64x2.convert_low_i32x4_s', [x.b.op('i64x2.splat', [x.readLow(1, 64)])]);
     if (!x.isMemory(1)) x.call('mmxEnter', []);
     x.writeVector(0, result, true);

@@ -1,5 +1,5 @@
 import type { Value } from '../../../ir/ir.ts';
-import { CR0, CR4 } from '../state/layout.ts';
+import { CR0, CR4, X87_STATUS } from '../state/layout.ts';
 import type { Context, Semantics, SemanticsTable } from './context.ts';
 
 // MMX and SSE integer instructions and moves. 128-bit forms map to wasm SIMD; 64-bit MMX forms run the same operation on
@@ -12,9 +12,11 @@ export function requireSse(x: Context): void {
   b.if(blocked, () => x.call('sseAvailable', []));
 }
 
+/** The same of MMX instructions, which also deliver a pending x87 exception. */
 export function requireMmx(x: Context): void {
   const { b } = x;
-  b.if(b.andConst(b.loadState('32', CR0), 12), () => x.call('mmxAvailable', []));
+  const blocked = b.or(b.andConst(b.loadState('32', CR0), 12), b.andConst(b.loadState('16u', X87_STATUS), 0x80));
+  b.if(blocked, () => x.call('mmxAvailable', []));
 }
 
 export type Lanes = (x: Context, a: Value, c: Value) => Value;
