@@ -15,3 +15,6 @@ declare namespace WebAssembly {
     readonly exports: Readonly<Record<string, unknown>>;
   }
 }
+
+/** Empty without a host: the core does not ask where its modules lie. */
+interface ImportMeta {}

@@ -233,7 +233,7 @@ describe('guest memory', () => {
     if (suffix === 'v128') expect(loading.view.getBigUint64(CPU + 24, true)).toBe(4n);
 
     const stored: unknown[] = [];
-    const storing = compile(store(suffix)).start({ [`slowStore${suffix === 'v128' ? '128' : suffix}`]: (...args: never[]) => void stored.push(...args) });
+    const storing = compile(store(suffix)).start({ [`slowStore${suffix === 'v128' ? '128' : suffix}`]: (cpu: number, ...args: never[]) => void stored.push(cpu, ...args) });
     mapPage(storing.view, linear, 'write');
     storing.view.setBigUint64(CPU, at, true);
     storing.view.setUint8(CPU + 16, 0x42);

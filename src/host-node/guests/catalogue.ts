@@ -8,7 +8,7 @@ import type { CatalogueEntry, GuestFiles } from './guest.ts';
 import { buildInitramfs } from './initramfs.ts';
 
 /** Raised when what is built from the same packages changes (the init script, say): older caches are made anew. */
-const RECIPE = 2;
+const RECIPE = 3;
 
 interface Recipe {
   readonly name: string;

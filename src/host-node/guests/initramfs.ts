@@ -9,16 +9,19 @@ const INIT = `#!/bin/busybox sh
 export PATH=/bin HOME=/root TERM=\${TERM:-vt100}
 cd /root
 printf '\\n%s on Polyvisor: %s\\nThe shell below is BusyBox. "poweroff" or Ctrl-D ends the machine.\\n\\n' "$(uname -sr)" "$(uname -m)"
+# BusyBox's poweroff, reboot and halt signal process 1; a shell runs its traps only while it waits.
+trap 'poweroff -f' USR2
+trap 'reboot -f' TERM
+trap 'halt -f' USR1
 # A session of its own on the console, so that job control works.
-setsid cttyhack sh
+setsid cttyhack sh &
+wait $!
 poweroff -f
 `;
 
 /** An uncompressed initial RAM file system: BusyBox and an init that starts a shell on the console. */
 export function buildInitramfs(busybox: Uint8Array): Uint8Array {
   const encoder = new TextEncoder();
-  // poweroff and reboot ask init in vain (it is a shell script), so they act at once.
-  const forced = (command: string): Uint8Array => encoder.encode(`#!/bin/busybox sh\nexec /bin/busybox ${command} -f\n`);
   return writeCpio([
     { path: 'bin', mode: DIRECTORY },
     { path: 'dev', mode: DIRECTORY },
@@ -28,8 +31,6 @@ export function buildInitramfs(busybox: Uint8Array): Uint8Array {
     { path: 'dev/null', mode: CHARACTER_DEVICE, device: [1, 3] },
     { path: 'bin/busybox', mode: EXECUTABLE, data: busybox },
     { path: 'bin/sh', mode: SYMLINK, data: encoder.encode('busybox') },
-    { path: 'bin/poweroff', mode: EXECUTABLE, data: forced('poweroff') },
-    { path: 'bin/reboot', mode: EXECUTABLE, data: forced('reboot') },
     { path: 'init', mode: EXECUTABLE, data: encoder.encode(INIT) },
   ]);
 }
