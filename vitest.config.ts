@@ -9,5 +9,7 @@ export default defineConfig({
     passWithNoTests: false,
     maxWorkers: 2,
     testTimeout: 30_000,
+    // A hook may have to compile the runtime module first.
+    hookTimeout: 90_000,
   },
 });
