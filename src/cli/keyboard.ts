@@ -23,7 +23,7 @@ export function connectKeyboard(vm: Pick<VirtualMachine, 'console' | 'stop' | 's
   const command = (what: TerminalCommand): void => {
     switch (what) {
       case 'quit': void vm.stop(); return;
-      case 'help': io.stderr.write(`\r\n${KEYS_HELP.join('\r\n')}\r\n`); return;
+      case 'help': io.stderr.write(`\n${KEYS_HELP.join('\n')}\n`); return;
       case 'break': vm.sendBreak(); return;
       case 'power': vm.pressPowerButton(); return;
       default: assertNever(what);
