@@ -30,5 +30,5 @@ export const haltForever = (): number[] => [0xfa, 0xf4, 0xeb, 0xfd];
 /** Waits for a byte on the serial port and sends it back, for ever. */
 export const echo = (): number[] => [
   ...setDx(0x3fd), 0xec, 0xa8, 0x01, 0x74, 0xf7, // in al,dx; test al,1; jz back to the start
-  ...setDx(0x3f8), 0xec, 0xee, 0xeb, 0xed, // in al,dx; out dx,al; jmp to the start
+  ...setDx(0x3f8), 0xec, 0xee, 0xeb, 0xef, // in al,dx; out dx,al; jmp to the start
 ];
