@@ -9,6 +9,8 @@ import type { RegisterBlock } from '../wiring/register-block.ts';
 // Intel 8254 data sheet (231164). Counters are functions of the clock: nothing runs while nobody looks.
 
 const HZ = 1193182;
+/** A deadline in ns is rounded; the tick that it stands for must have passed when it is reached. */
+const ROUNDING = 1e-3;
 const ns = (ticks: number): number => (ticks * 1e9) / HZ;
 
 interface Counter {
@@ -27,10 +29,12 @@ interface Counter {
   latch: number;
   status: number;
   gate: number;
+  /** Time counted (ns) when a low gate stopped the counter, -1 while it runs. */
+  held: number;
 }
 
 function powerOn(gate: number): Counter {
-  return { mode: 0, access: 3, bcd: 0, reload: 0, start: 0, writeLow: 0, writeHalf: 0, readHalf: 0, latch: -1, status: -1, gate };
+  return { mode: 0, access: 3, bcd: 0, reload: 0, start: 0, writeLow: 0, writeHalf: 0, readHalf: 0, latch: -1, status: -1, gate, held: -1 };
 }
 
 /** Ports 40h to 43h, counter 0 driving the timer interrupt, counter 2 gated and read through port 61h. */
@@ -72,7 +76,7 @@ export class Pit implements RegisterBlock, Stateful {
   }
 
   #ticks(c: Counter): number {
-    return Math.max(0, Math.floor(((this.#clock.now() - c.start) * HZ) / 1e9));
+    return Math.max(0, Math.floor(((c.held >= 0 ? c.held : this.#clock.now() - c.start) * HZ) / 1e9 + ROUNDING));
   }
   #modulus(c: Counter): number {
     return c.bcd !== 0 ? 10000 : 65536;
@@ -83,12 +87,18 @@ export class Pit implements RegisterBlock, Stateful {
     const modulus = this.#modulus(c);
     switch (c.mode) {
       case 2: return c.reload - (ticks % c.reload);
-      case 3: return c.reload - ((ticks * 2) % c.reload);
+      case 3: {
+        // Counts down by two in each half; an odd count has one tick more in the high half.
+        const half = Math.ceil(c.reload / 2);
+        const tick = ticks % c.reload;
+        return (c.reload & ~1) - 2 * (tick < half ? tick : tick - half);
+      }
       default: return (((c.reload - ticks) % modulus) + modulus) % modulus;
     }
   }
   #output(c: Counter): boolean {
     if (c.reload === 0) return c.mode !== 0;
+    if (c.held >= 0 && (c.mode === 2 || c.mode === 3)) return true;
     const ticks = this.#ticks(c);
     switch (c.mode) {
       case 0: case 1: return ticks >= c.reload;
@@ -98,9 +108,13 @@ export class Pit implements RegisterBlock, Stateful {
     }
   }
   #setGate(c: Counter, gate: number): void {
-    // A rising gate starts one-shots and restarts the periodic modes.
-    if (gate === 1 && c.gate === 0 && c.mode !== 0 && c.mode !== 4) c.start = this.#clock.now();
-    if (gate === 1 && c.gate === 0 && (c.mode === 0 || c.mode === 4)) c.start = this.#clock.now();
+    // A low gate stops counting but in modes 1 and 5. A rising one starts those, restarts 2 and 3, and lets 0 and 4 go on.
+    const now = this.#clock.now();
+    if (gate === 0 && c.gate === 1 && c.mode !== 1 && c.mode !== 5) c.held = Math.max(0, now - c.start);
+    else if (gate === 1 && c.gate === 0) {
+      c.start = c.mode === 0 || c.mode === 4 ? now - Math.max(0, c.held) : now;
+      c.held = -1;
+    }
     c.gate = gate;
   }
 
@@ -152,6 +166,7 @@ export class Pit implements RegisterBlock, Stateful {
     if (c.bcd !== 0) count = fromBcd(count);
     c.reload = count === 0 ? this.#modulus(c) : count;
     c.start = this.#clock.now();
+    c.held = c.gate === 0 && c.mode !== 1 && c.mode !== 5 ? 0 : -1;
     if (offset === 0) this.#arm();
   }
   #control(value: number): void {
@@ -182,6 +197,7 @@ export class Pit implements RegisterBlock, Stateful {
   /** The next rising edge of counter 0's output. */
   #arm(): void {
     const c = this.#counters[0]!;
+    if (c.reload === 0) return;
     const periodic = c.mode === 2 || c.mode === 3;
     const ticks = this.#ticks(c);
     if (periodic) this.#timer.arm(c.start + ns((Math.floor(ticks / c.reload) + 1) * c.reload));
@@ -203,13 +219,13 @@ export class Pit implements RegisterBlock, Stateful {
     const counters = s?.['counters'];
     if (!Array.isArray(counters) || counters.length !== 3) throw new StateError('pit: field counters must have 3 entries');
     const limits: Record<keyof Counter, readonly [number, number]> = {
-      mode: [0, 5], access: [1, 3], bcd: [0, 1], reload: [0, 65536], start: [0, Number.MAX_SAFE_INTEGER], writeLow: [0, 255], writeHalf: [0, 1], readHalf: [0, 1], latch: [-1, 65536], status: [-1, 255], gate: [0, 1],
+      mode: [0, 5], access: [1, 3], bcd: [0, 1], reload: [0, 65536], start: [0, Number.MAX_SAFE_INTEGER], writeLow: [0, 255], writeHalf: [0, 1], readHalf: [0, 1], latch: [-1, 65536], status: [-1, 255], gate: [0, 1], held: [-1, Number.MAX_SAFE_INTEGER],
     };
     const loaded = counters.map((entry: Plain) => {
       const out = powerOn(0);
       for (const key of Object.keys(limits) as (keyof Counter)[]) {
         const value = (entry as { [key: string]: Plain } | null)?.[key];
-        if (typeof value !== 'number' || !(value >= limits[key][0] && value <= limits[key][1])) throw new StateError(`pit: field counters.${key} is damaged`);
+        if (typeof value !== 'number' || (key !== 'start' && key !== 'held' && !Number.isInteger(value)) || !(value >= limits[key][0] && value <= limits[key][1])) throw new StateError(`pit: field counters.${key} is damaged`);
         out[key] = value;
       }
       return out;

@@ -28,8 +28,8 @@ const B_UPDATE = 0x10;
 const B_ALARM = 0x20;
 const B_PERIODIC = 0x40;
 const B_SET = 0x80;
-/** Length of an update cycle, when register A says that one is in progress. */
-const UPDATE_NS = 244_000;
+/** How long register A announces an update: 244 us ahead and the cycle of 1984 us (32.768 kHz time base). */
+const UPDATE_NS = 2_228_000;
 
 /** Ports 70h (index) and 71h (data). */
 export class Rtc implements RegisterBlock, Stateful {
@@ -130,6 +130,7 @@ export class Rtc implements RegisterBlock, Stateful {
   #writeRegister(index: number, value: number): void {
     if (index === C || index === D) return;
     if (index === A) {
+      if (((value ^ this.#ram[A]!) & 15) !== 0) this.#periodic.disarm();
       this.#ram[A] = value & 0x7f;
       this.#schedule();
       return;
@@ -138,13 +139,13 @@ export class Rtc implements RegisterBlock, Stateful {
       const starting = (value & B_SET) !== 0 && (this.#ram[B]! & B_SET) === 0;
       const ending = (value & B_SET) === 0 && (this.#ram[B]! & B_SET) !== 0;
       if (starting) for (const i of [SECONDS, MINUTES, HOURS, WEEKDAY, DAY, MONTH, YEAR, CENTURY]) this.#ram[i] = this.#readRegister(i);
-      this.#ram[B] = value;
+      this.#ram[B] = starting ? value & ~B_UPDATE : value; // SET clears UIE
       if (ending) this.#setTime();
       this.#raise(0);
       this.#schedule();
       return;
     }
-    const clockRegister = index <= YEAR && index !== 1 && index !== 3 && index !== 5;
+    const clockRegister = index === CENTURY || index <= YEAR && index !== 1 && index !== 3 && index !== 5;
     if (clockRegister && (this.#ram[B]! & B_SET) === 0) {
       for (const i of [SECONDS, MINUTES, HOURS, WEEKDAY, DAY, MONTH, YEAR, CENTURY]) this.#ram[i] = this.#readRegister(i);
       this.#ram[index] = value;
@@ -156,7 +157,11 @@ export class Rtc implements RegisterBlock, Stateful {
   #setTime(): void {
     const r = (i: number): number => this.#decode(this.#ram[i]!);
     const time = Date.UTC(r(CENTURY) * 100 + r(YEAR), r(MONTH) - 1, r(DAY), this.#decodeHour(this.#ram[HOURS]!), r(MINUTES), r(SECONDS));
-    if (Number.isFinite(time)) this.#offset = time - this.#wall.now();
+    if (!Number.isFinite(time)) return;
+    this.#offset = time - this.#wall.now();
+    // Seconds begin elsewhere now.
+    this.#second.disarm();
+    this.#schedule();
   }
 
   /** Timers for what is enabled; none runs otherwise. */
@@ -167,7 +172,11 @@ export class Rtc implements RegisterBlock, Stateful {
     } else this.#second.disarm();
     const rate = this.#ram[A]! & 15;
     if ((b & B_PERIODIC) !== 0 && rate !== 0) {
-      if (this.#periodic.deadline === undefined) this.#periodic.arm(this.#clock.now() + this.#period());
+      if (this.#periodic.deadline === undefined) {
+        // The divider runs on: periods keep their phase however late the last one was seen.
+        const period = this.#period();
+        this.#periodic.arm((Math.floor(this.#clock.now() / period + 1e-6) + 1) * period);
+      }
     } else this.#periodic.disarm();
   }
   #period(): number {
@@ -187,10 +196,9 @@ export class Rtc implements RegisterBlock, Stateful {
   }
   #raise(flags: number): void {
     this.#ram[C]! |= flags;
-    if ((this.#ram[C]! & this.#ram[B]! & (B_UPDATE | B_ALARM | B_PERIODIC)) !== 0) {
-      this.#ram[C]! |= 0x80;
-      this.#line.set(true);
-    }
+    const active = (this.#ram[C]! & this.#ram[B]! & (B_UPDATE | B_ALARM | B_PERIODIC)) !== 0;
+    this.#ram[C] = (this.#ram[C]! & 0x7f) | (active ? 0x80 : 0);
+    this.#line.set(active);
   }
 
   save(): Plain {
@@ -202,7 +210,7 @@ export class Rtc implements RegisterBlock, Stateful {
     const ram = s?.['ram'];
     if (!(ram instanceof Uint8Array) || ram.length !== 128) throw new StateError('rtc: field ram must be 128 bytes');
     const { index, offset } = s;
-    if (typeof index !== 'number' || index < 0 || index > 127) throw new StateError('rtc: field index must be 0..127');
+    if (typeof index !== 'number' || !Number.isInteger(index) || index < 0 || index > 127) throw new StateError('rtc: field index must be 0..127');
     if (typeof offset !== 'number' || !Number.isFinite(offset)) throw new StateError('rtc: field offset must be a number');
     for (const key of ['second', 'periodic']) {
       const value = s[key];
