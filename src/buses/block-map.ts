@@ -29,7 +29,7 @@ export class BlockMap {
 
   read(address: number, size: AccessSize): number {
     const mapping = this.#find(address);
-    if (mapping === undefined || address + size > mapping.end) return this.#readBytes(address, size, mapping);
+    if (mapping === undefined || address + size > mapping.end) return this.#readBytes(address, size);
     return mapping.block.read(address - mapping.first, size) >>> 0;
   }
 
@@ -40,9 +40,8 @@ export class BlockMap {
   }
 
   /** An access that no single block covers: byte by byte, all ones where nobody answers. */
-  #readBytes(address: number, size: AccessSize, mapping: Mapping | undefined): number {
+  #readBytes(address: number, size: AccessSize): number {
     if (size === 1) return 0xff;
-    if (mapping === undefined && this.#find(address + size - 1) === undefined) return size === 2 ? 0xffff : 0xffffffff;
     let value = 0;
     for (let i = 0; i < size; i++) value |= this.read(address + i, 1) << (8 * i);
     return value >>> 0;

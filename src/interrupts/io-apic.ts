@@ -51,13 +51,13 @@ export class IoApic implements RegisterBlock, Stateful {
   #fire(pin: number): void {
     const entry = this.#low[pin]!;
     if ((entry & MASKED) !== 0) return;
+    const mode = deliveryMode(entry >> 8);
+    if (mode === undefined) return; // reserved: must not leave remote IRR set with nothing to end it
     const level = (entry & LEVEL) !== 0;
     if (level) {
       if ((entry & REMOTE_IRR) !== 0) return;
       this.#low[pin]! |= REMOTE_IRR;
     }
-    const mode = deliveryMode(entry >> 8);
-    if (mode === undefined) return;
     this.#bus.deliver({ mode, vector: entry & 0xff, level, logical: (entry & LOGICAL) !== 0, destination: this.#high[pin]! >>> 24 });
   }
 

@@ -337,6 +337,7 @@ export class LocalApic implements InterruptInput, Stateful {
         r[offset >> 4] = this.#lvt(value & 0x100ff);
         return;
       case INITIAL_COUNT:
+        if (this.#mode === 'deadline') return; // SDM 3A, 11.5.4.1: ignored
         r[INITIAL_COUNT >> 4] = value;
         this.#startTimer();
         return;
@@ -405,7 +406,6 @@ export class LocalApic implements InterruptInput, Stateful {
     }
   }
   #startTimer(): void {
-    if (this.#mode === 'deadline') return;
     const count = this.#r[INITIAL_COUNT >> 4]!;
     if (count === 0) {
       this.#timer.disarm();
@@ -428,14 +428,15 @@ export class LocalApic implements InterruptInput, Stateful {
   }
   #writeDeadline(value: bigint): void {
     if (this.#mode !== 'deadline') return;
-    this.#deadlineTsc = value;
+    this.#deadlineTsc = BigInt.asUintN(64, value);
     if (value === 0n) {
       this.#timer.disarm();
       return;
     }
     const { clock, tsc } = this.#options;
-    const wait = BigInt.asIntN(64, value - tsc());
-    this.#timer.arm(clock.now() + Math.max(0, Number(wait)));
+    // The comparison is unsigned; a deadline beyond a double's exact range is as good as never.
+    const wait = this.#deadlineTsc - BigInt.asUintN(64, tsc());
+    this.#timer.arm(Math.min(Number.MAX_SAFE_INTEGER, clock.now() + Math.max(0, Number(wait))));
   }
   #timerDue(): void {
     const lvt = this.#r[LVT_TIMER >> 4]!;

@@ -17,6 +17,7 @@ interface ChipState {
   vectorBase: number;
   /** 0 ready, else which initialisation command word comes next. */
   initStep: number;
+  /** ICW1 bits 0 (ICW4 follows) and 1 (single: no ICW3). */
   needsIcw4: number;
   autoEoi: number;
   rotateOnAeoi: number;
@@ -127,10 +128,10 @@ class Chip implements RegisterBlock {
     switch (s.initStep) {
       case 2:
         s.vectorBase = value & 0xf8;
-        s.initStep = 3;
+        s.initStep = (s.needsIcw4 & 2) === 0 ? 3 : (s.needsIcw4 & 1) !== 0 ? 4 : 0;
         return;
       case 3:
-        s.initStep = s.needsIcw4 !== 0 ? 4 : 0;
+        s.initStep = (s.needsIcw4 & 1) !== 0 ? 4 : 0;
         return;
       case 4:
         s.autoEoi = (value >> 1) & 1;
@@ -143,7 +144,7 @@ class Chip implements RegisterBlock {
   }
   #initialise(value: number): void {
     const { lines, elcr, vectorBase } = this.state;
-    this.state = { ...powerOn(), imr: 0, lines, elcr, vectorBase, initStep: 2, needsIcw4: value & 1 };
+    this.state = { ...powerOn(), imr: 0, lines, elcr, vectorBase, initStep: 2, needsIcw4: value & 3 };
     this.state.irr = lines & elcr;
   }
   #ocw3(value: number): void {
@@ -159,7 +160,8 @@ class Chip implements RegisterBlock {
     const highest = (): number => {
       for (let i = 1; i <= 8; i++) {
         const input = (s.lowestPriority + i) & 7;
-        if ((s.isr & (1 << input)) !== 0) return input;
+        // In special mask mode a non-specific EOI leaves masked inputs alone.
+        if ((s.isr & ~(s.specialMask !== 0 ? s.imr : 0) & (1 << input)) !== 0) return input;
       }
       return -1;
     };
