@@ -19,8 +19,12 @@ export const nodeEntropy: Entropy = {
   },
 };
 
-/** Sleeps below this are not worth a timer of the host, whose grain is a millisecond. */
-const SHORTEST_SLEEP_NS = 500_000;
+/**
+ * Timers of the host have a grain of a millisecond. Up to here waiting is turns of the event loop, which cost processor
+ * time; above it a sleep may end up to about a millisecond late, which guests with a clock of their own do not mind.
+ */
+const SHORTEST_SLEEP_NS = 100_000;
+const LONGEST_SLEEP_MS = 1 << 30;
 
 export class NodeScheduler implements Scheduler {
   #wake: (() => void) | undefined;
@@ -43,7 +47,7 @@ export class NodeScheduler implements Scheduler {
         resolve();
       };
       // Without a deadline the guest waits for input only; the timer keeps the process alive meanwhile.
-      const timer = setTimeout(done, ns === undefined ? 1 << 30 : Math.min(ns / 1e6, 1 << 30));
+      const timer = setTimeout(done, ns === undefined ? LONGEST_SLEEP_MS : Math.max(1, Math.min(Math.round(ns / 1e6), LONGEST_SLEEP_MS)));
       this.#wake = done;
     });
   }
