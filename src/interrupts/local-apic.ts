@@ -117,6 +117,16 @@ export class LocalApic implements InterruptInput, Stateful {
     this.#update();
   }
 
+  /**
+   * What firmware leaves behind (MultiProcessor Specification 1.4, 3.6.2.2, virtual wire mode): the 8259 behind LINT0,
+   * NMI at LINT1. Without it a guest that knows no APIC never sees an interrupt. Legal after `reset`.
+   */
+  virtualWire(): void {
+    this.#write(SVR, SVR_ENABLED | 0x0f);
+    this.#write(LVT_LINT0, 0x700);
+    this.#write(LVT_LINT1, 0x400);
+  }
+
   get #x2(): boolean {
     return (this.#base & BASE_X2APIC) !== 0;
   }

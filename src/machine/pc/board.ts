@@ -151,8 +151,12 @@ export function buildPcBoard(options: BoardOptions): Board {
   // RAM before the processor, whose state makes it forget decoded code; controllers before what drives their lines.
   const parts: readonly Stateful[] = [memory, vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts];
   const resettable = [vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts];
-  // A kernel that is booted without firmware finds what firmware would have set up: address line 20 is open.
-  const asFirmware = (): void => port92.write(0, 1, PORT92_A20);
+  // A kernel that is booted without firmware finds what firmware would have set up: address line 20 is open, and the
+  // 8259 reaches the processor.
+  const asFirmware = (): void => {
+    port92.write(0, 1, PORT92_A20);
+    localApic.virtualWire();
+  };
   asFirmware();
 
   return {
