@@ -239,7 +239,7 @@ function makeMachine(options: ConstructorParameters<typeof Machine>[0]): Machine
   } catch (error) {
     // V8 reserves address space for the whole memory at once; a limit on it (ulimit -v) shows here.
     if (error instanceof RangeError && error.message.includes('WebAssembly.Memory')) {
-      throw new UserError(`the host has no room for a guest of ${options.configuration.memoryBytes >> 20} MiB (${error.message}); give less memory or raise the limit on address space`);
+      throw new UserError(`the host has no room for a guest of ${options.configuration.memoryBytes >> 20} MiB (${error.message}); raise the limit on address space (ulimit -v) or give less memory`);
     }
     throw error;
   }
