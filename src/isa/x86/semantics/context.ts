@@ -271,6 +271,14 @@ export abstract class Context {
     if (this.long) b.storeState('64', RSP, b.add(b.loadState('64', RSP), b.extendS(delta)));
     else this.setStackPointer(b.add(b.loadState('32', RSP), delta));
   }
+  /** What the stack pointer would be after adding to it: i64 in 64-bit code, else i32. */
+  movedStackPointer(delta: number): Value {
+    const b = this.b;
+    if (this.long) return b.addConst(b.loadState('64', RSP), delta);
+    const pointer = b.loadState('32', RSP);
+    const mask = b.loadState('32', STACK_MASK);
+    return b.or(b.and(pointer, b.not(mask)), b.and(b.addConst(pointer, delta), mask));
+  }
   /** Writes the part of the stack pointer that SS.B makes valid (value i64 in 64-bit code, else i32). */
   setStackPointer(value: Value): void {
     const b = this.b;

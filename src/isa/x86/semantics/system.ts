@@ -1,5 +1,5 @@
 import type { Value } from '../../../ir/ir.ts';
-import { CR0, CR4, MODE, MODE_REAL, MODE_V86, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SEG_SELECTOR, VECTOR_GP, VECTOR_UD } from '../state/layout.ts';
+import { CR0, CR4, MODE, MODE_REAL, MODE_V86, RSP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SEG_SELECTOR, VECTOR_GP, VECTOR_UD } from '../state/layout.ts';
 import type { Context, SemanticsTable } from './context.ts';
 
 // System instructions: descriptor tables, control registers, machine-specific registers, fast system calls, FPU control.
@@ -45,9 +45,10 @@ function popSegment(x: Context): void {
   const width = x.long ? (x.size === 16 ? 16 : 64) : x.size === 16 ? 16 : 32;
   const value = x.load(x.stackAddress(0, 'read', 2), 16);
   const index = x.registerNumber('reg');
-  // The pointer moves after the load succeeded, by the mask of the stack it was popped from unless SS itself changed.
+  // The pointer moves after the load succeeded, by the size of the stack it was popped from even when that was SS.
+  const moved = x.movedStackPointer(width / 8);
   x.call('moveToSegment', [index, value]);
-  x.adjustStack(width / 8);
+  b.storeState(x.long ? '64' : '32', RSP, moved);
   b.if(b.eq(index, b.i32(2)), () => x.leaveNext());
 }
 
