@@ -52,6 +52,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--append <text>', 'kernel command line (with --kernel by default console=ttyS0; with a guest, added to its own)')
     .option('--memory <size>', 'guest memory: bytes, or with K, M or G', '512M')
     .option('--cpus <n>', 'number of processors', '1')
+    .option('--disk <file>', 'a disk: FILE[,if=INTERFACE][,readonly]; may be given several times', (disk: string, before: readonly string[] = []) => [...before, disk])
     .option('--engine <name>', `what executes the guest: ${ENGINE_NAMES.join(', ')}`, 'auto')
     .option('--serial <where>', 'where the serial console goes: stdio, none or file:PATH', 'stdio')
     .option('--no-reboot', 'end with status 3 when the guest resets, instead of starting it again')

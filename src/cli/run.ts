@@ -6,6 +6,7 @@ import { VirtualMachine } from '../host-node/virtual-machine.ts';
 import type { VirtualMachineOptions } from '../host-node/virtual-machine.ts';
 import { checkCpus, checkEngine, checkTimeout, parseMemorySize, parsePort } from '../machine/configuration.ts';
 import type { MachineEnd } from '../machine/machine.ts';
+import { parseDisk } from '../machine/drives.ts';
 import { parseTraceKinds } from '../machine/trace.ts';
 import type { TraceKind } from '../machine/trace.ts';
 import { deathReport } from './death-report.ts';
@@ -27,6 +28,7 @@ export interface RunOptions {
   readonly reboot: boolean;
   readonly timeout?: string;
   readonly debugExitPort?: string;
+  readonly disk?: readonly string[];
   readonly trace?: string;
   readonly report?: string;
 }
@@ -78,6 +80,7 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.append === undefined ? {} : { append: options.append }),
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: parsePort(options.debugExitPort) }),
     ...(options.timeout === undefined ? {} : { timeout: checkTimeout(toNumber(options.timeout), options.timeout) }),
+    ...(options.disk === undefined ? {} : { disks: options.disk.map(parseDisk) }),
     memory: parseMemorySize(options.memory),
     cpus: checkCpus(toNumber(options.cpus), options.cpus),
     engine: checkEngine(options.engine),

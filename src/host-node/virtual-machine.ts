@@ -5,6 +5,7 @@ import type { ByteSink } from '../host/bytes.ts';
 import type { Log } from '../host/log.ts';
 import { DEFAULT_MEMORY, checkCpus, checkDebugExitPort, checkEngine, checkMemory, checkTimeout, parseMemorySize } from '../machine/configuration.ts';
 import type { EngineName, MachineConfiguration } from '../machine/configuration.ts';
+import type { Drive } from '../machine/drives.ts';
 import { chooseEngine } from '../machine/engines.ts';
 import { Machine } from '../machine/machine.ts';
 import type { MachineEnd } from '../machine/machine.ts';
@@ -12,13 +13,15 @@ import { silentLog } from '../machine/trace.ts';
 import { readBootFiles } from './boot-files.ts';
 import type { BootRequest } from './boot-files.ts';
 import { Console } from './console.ts';
+import { closeDrives, openDrives } from './drives.ts';
+import type { DrivesRequest } from './drives.ts';
 import { loadEngineModules } from './engine-modules.ts';
 import { Listeners } from './events.ts';
 import { NodeClock, NodeScheduler, nodeEntropy, nodeWallClock } from './ports.ts';
 import type { Report } from './report.ts';
 import { packageVersion } from './version.ts';
 
-export interface VirtualMachineOptions extends BootRequest {
+export interface VirtualMachineOptions extends BootRequest, DrivesRequest {
   /** Bytes, or a text like '512M' (the default). */
   readonly memory?: number | string;
   readonly cpus?: number;
@@ -72,6 +75,7 @@ export class VirtualMachine {
   readonly #engine: string;
   readonly #guest: string | null;
   readonly #timeout: number | undefined;
+  readonly #drives: readonly Drive[];
   #startedAt: number | undefined;
   #endedAt: number | undefined;
   #end: MachineEnd | undefined;
@@ -81,15 +85,24 @@ export class VirtualMachine {
     const configuration = configure(options);
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
     const files = await readBootFiles(options, options.onProgress ?? (() => {}));
-    return new VirtualMachine(options, { ...configuration, append: files.append }, files, timeout);
+    const drives = await openDrives(options);
+    try {
+      return new VirtualMachine(options, { ...configuration, append: files.append }, files, drives, timeout);
+    } catch (error) {
+      await closeDrives(drives);
+      throw error;
+    }
   }
 
-  private constructor(options: VirtualMachineOptions, configuration: MachineConfiguration, files: Awaited<ReturnType<typeof readBootFiles>>, timeout: number | undefined) {
+  private constructor(
+    options: VirtualMachineOptions, configuration: MachineConfiguration, files: Awaited<ReturnType<typeof readBootFiles>>, drives: readonly Drive[], timeout: number | undefined,
+  ) {
     const engine = chooseEngine(configuration.engine, loadEngineModules());
     this.#configuration = configuration;
     this.#engine = engine.name;
     this.#guest = files.guest;
     this.#timeout = timeout;
+    this.#drives = drives;
     this.#clock = new NodeClock();
     let settle: Settle | undefined;
     this.finished = new Promise((resolve, reject) => (settle = { resolve, reject }));
@@ -99,6 +112,7 @@ export class VirtualMachine {
     this.#machine = makeMachine({
       configuration,
       boot: files,
+      drives,
       createVcpu: engine.create,
       serial: {
         write: (bytes) => {
@@ -132,6 +146,7 @@ export class VirtualMachine {
     try {
       const end = await this.#machine.run();
       this.#endedAt = this.#clock.now();
+      await closeDrives(this.#drives);
       this.#end = end;
       this.console.close();
       this.#announce(end);
@@ -140,6 +155,7 @@ export class VirtualMachine {
       clearTimeout(timer);
       this.#endedAt ??= this.#clock.now();
       this.console.close();
+      await closeDrives(this.#drives);
     }
   }
 

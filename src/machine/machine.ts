@@ -9,6 +9,7 @@ import type { Entropy } from '../host/entropy.ts';
 import type { Log } from '../host/log.ts';
 import type { Scheduler } from '../host/scheduler.ts';
 import type { MachineConfiguration } from './configuration.ts';
+import type { Drive } from './drives.ts';
 import type { EngineFactory } from './engine-factory.ts';
 import { GuestClock } from './guest-clock.ts';
 import { buildPcBoard } from './pc/board.ts';
@@ -50,6 +51,8 @@ export interface BootFiles {
 export interface MachineOptions {
   readonly configuration: MachineConfiguration;
   readonly boot: BootFiles;
+  /** Their block ports are the caller's to close, when `run` has settled. */
+  readonly drives?: readonly Drive[];
   readonly createVcpu: EngineFactory;
   /** Gets the serial port's output, between slices only. */
   readonly serial: ByteSink;
@@ -89,6 +92,7 @@ export class Machine {
     this.#board = buildPcBoard({
       memoryBytes: options.configuration.memoryBytes,
       debugExitPort: options.configuration.debugExitPort,
+      drives: options.drives ?? [],
       // Listeners may call back into the machine, so they get the bytes when the guest does not execute.
       serial: { write: (bytes) => this.#output.push(bytes) },
       clock: this.#clock,

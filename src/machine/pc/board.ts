@@ -28,6 +28,7 @@ import { Pit } from '../../timers/pit.ts';
 import { PmTimer } from '../../timers/pm-timer.ts';
 import { Rtc } from '../../timers/rtc.ts';
 import { TimerQueue } from '../../timers/timer-queue.ts';
+import type { Drive } from '../drives.ts';
 import type { EngineFactory } from '../engine-factory.ts';
 import { loadSection, saveSection } from '../sections.ts';
 import { traceInterrupts } from '../trace.ts';
@@ -50,6 +51,7 @@ export interface BoardEvents {
 export interface BoardOptions {
   readonly memoryBytes: number;
   readonly debugExitPort: number | undefined;
+  readonly drives: readonly Drive[];
   readonly serial: ByteSink;
   readonly clock: MonotonicClock;
   readonly wallClock: WallClock;
@@ -146,6 +148,10 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0xb2, power.smiCommand);
   bus.ports.map(0xcf8, pciPorts);
 
+  for (const drive of options.drives) {
+    const what = drive.kind === 'disk' ? `disk interface ${drive.interface}` : drive.kind;
+    throw new UserError(`${what} is not part of this version yet`);
+  }
   if (options.debugExitPort !== undefined) addDebugExit(bus, options.debugExitPort, events);
 
   // RAM before the processor, whose state makes it forget decoded code; controllers before what drives their lines.
