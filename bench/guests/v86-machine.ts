@@ -3,7 +3,6 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { V86 } from 'v86';
 
 interface Machine {
   readonly kernel: string;
@@ -13,6 +12,9 @@ interface Machine {
   readonly vgaBios: string;
   readonly memoryMiB: number;
 }
+
+// Not resolved by the compiler: the build goes without this peer.
+const { V86 } = (await import('v86' as string)) as { V86: new (options: object) => { add_listener(event: string, listener: (byte: number) => void): void } };
 
 const machine = JSON.parse(process.argv[2] ?? '') as Machine;
 
