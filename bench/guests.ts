@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../src/base/errors.ts';
 import { catalogue } from '../src/host-node/guests/catalogue.ts';
-import { buildInitramfs, commandOf, compile } from './guests/build.ts';
+import { SOURCES, buildInitramfs, commandOf, compile } from './guests/build.ts';
 import { ENGINES, GUEST_MEMORY_MIB, commandLine, unavailable, version } from './guests/engines.ts';
 import type { Engine, RunFiles } from './guests/engines.ts';
+import { installData, installPackaged } from './guests/packages.ts';
 import { programs } from './guests/programs.ts';
 import type { GuestProgram, Width } from './guests/programs.ts';
 import { reportedEngine, runSession } from './guests/session.ts';
@@ -91,9 +92,23 @@ function checksumFailures(sessions: Sessions, names: readonly string[]): string[
   });
 }
 
+/** Puts programs into the root folder of the guest; returns the files that go along. */
+async function install(chosen: readonly GuestProgram[], width: Width): Promise<readonly string[]> {
+  await compile('init', width);
+  const files: string[] = [];
+  for (const program of chosen) {
+    if (program.kind === 'packaged') continue;
+    await compile(program.name, width);
+    files.push(`bin/${program.name}`);
+  }
+  const packaged = chosen.filter((program) => program.kind === 'packaged');
+  if (packaged.length === 0) return files;
+  return [...files, ...(await installPackaged(packaged, width, (line) => process.stderr.write(`${line}\n`))), ...installData(SOURCES, width)];
+}
+
 async function runWidth(width: Width, choice: Choice): Promise<{ failures: string[]; json: object }> {
   const guest = await catalogue.find(({ name }) => name === (width === 64 ? 'linux' : 'linux-i386'))!.fetch((line) => process.stderr.write(`${line}\n`));
-  for (const name of ['init', ...choice.programs.flatMap((program) => (program.kind === 'compiled' ? [program.name] : []))]) await compile(name, width);
+  const files = await install(choice.programs, width);
   const engines = choice.engines.filter((engine) => {
     const reason = unavailable(engine, width);
     if (reason !== undefined) console.log(`${width}-bit: engine ${engine}: not available: ${reason}`);
@@ -103,9 +118,9 @@ async function runWidth(width: Width, choice: Choice): Promise<{ failures: strin
   try {
     const names = choice.programs.map(({ name }) => name);
     const list = choice.programs.map((program) => `${program.name} ${commandOf(program, width).join(' ')}\n`).join('');
-    const files = { kernel: guest.kernel, initrd: join(folder, 'initrd'), append: 'console=ttyS0 quiet', report: join(folder, 'report.json') };
-    writeFileSync(files.initrd, buildInitramfs(width, list, names.map((name) => `bin/${name}`)));
-    const sessions = await measure(engines, width, files, names, choice.repeat);
+    const run = { kernel: guest.kernel, initrd: join(folder, 'initrd'), append: 'console=ttyS0 quiet', report: join(folder, 'report.json') };
+    writeFileSync(run.initrd, buildInitramfs(width, list, files));
+    const sessions = await measure(engines, width, run, names, choice.repeat);
     const rows = rowsOf(sessions, names, 'guestSeconds');
     console.log(`\n${renderTable(width, 'program', engines, rows)}`);
     const failures = [...checksumFailures(sessions, names), ...[...sessions].flatMap(([engine, results]) => results.flatMap((result) => result.failures.map((failure) => `${engine}: ${failure}`)))].map((failure) => `${width}-bit: ${failure}`);

@@ -67,7 +67,7 @@ export function runSession(command: EngineCommand, guestBytes: number, echo: (li
         programs.push(timing);
         echo(`${name} ${timing.guestSeconds.toFixed(3)} s`);
         running = undefined;
-      } else if (word === 'failed') failures.push(`${name} ended with status ${rest[0]} in the guest`);
+      } else if (word === 'failed') failures.push(`${name} ended with status ${rest[0]} in the guest: ${console.slice(-3).join(' | ')}`);
       else if (word === 'end' && name === undefined) {
         ended = true;
         memory = processMemory(child.pid!, guestBytes, command.ramOffset);
