@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { UserError } from '../../src/base/errors.ts';
-import { cacheFolder } from '../../src/host-node/guests/catalogue.ts';
 import { CHARACTER_DEVICE, DIRECTORY, EXECUTABLE, writeCpio } from '../../src/host-node/guests/cpio.ts';
+import { cacheFolder } from '../../src/host-node/guests/file-cache.ts';
 import type { CpioEntry } from '../../src/host-node/guests/cpio.ts';
 import type { GuestProgram, Width } from './programs.ts';
 
