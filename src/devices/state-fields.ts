@@ -43,13 +43,6 @@ export class StateFields {
     return value;
   }
 
-  /** A text of at most `max` characters. */
-  text(key: string, max: number): string {
-    const value = this.#field(key);
-    if (typeof value !== 'string' || value.length > max) this.#refuse(key, `a text of at most ${max} characters`);
-    return value;
-  }
-
   /** A copy of a byte string of at most `max` bytes. */
   bytes(key: string, max: number): Uint8Array {
     const value = this.#field(key);
@@ -72,6 +65,21 @@ export class StateFields {
       this.#refuse(key, `${count} integers within ${limit}`);
     }
     return value.slice();
+  }
+
+  /** A list of at most `most` integers in 0..max. */
+  integers(key: string, most: number, max: number): readonly number[] {
+    const value = this.#field(key);
+    const good = (entry: Plain): entry is number => Number.isInteger(entry) && (entry as number) >= 0 && (entry as number) <= max;
+    if (!Array.isArray(value) || value.length > most || !value.every(good)) this.#refuse(key, `at most ${most} integers in 0..${max}`);
+    return value.slice();
+  }
+
+  /** A list of at most `most` entries of whatever kind, each handed to who can check it. */
+  list(key: string, most: number): readonly Plain[] {
+    const value = this.#field(key);
+    if (!Array.isArray(value) || value.length > most) this.#refuse(key, `a list of at most ${most} entries`);
+    return value;
   }
 
   /** A nested record, handed to another StateFields or component. */

@@ -50,6 +50,14 @@ export class SparseMemory implements GuestMemory {
     }
   }
 
+  readU16(address: number): number {
+    return this.view(address, 2).getUint16(0, true);
+  }
+
+  writeU16(address: number, value: number): void {
+    this.write(address, Uint8Array.of(value, value >>> 8));
+  }
+
   readU32(address: number): number {
     return this.view(address, 4).getUint32(0, true);
   }

@@ -13,6 +13,12 @@ export interface GuestMemory {
   contains(address: PhysicalAddress, length: number): boolean;
   read(address: PhysicalAddress, target: Uint8Array): void;
   write(address: PhysicalAddress, source: Uint8Array): void;
+  /**
+   * Aligned 16-bit accesses are atomic and in order with one another, as seen by processors on other threads: what the
+   * indices of rings shared with a guest need.
+   */
+  readU16(address: PhysicalAddress): number;
+  writeU16(address: PhysicalAddress, value: number): void;
   readU32(address: PhysicalAddress): number;
   writeU32(address: PhysicalAddress, value: number): void;
 }
