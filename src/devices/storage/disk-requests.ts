@@ -1,0 +1,102 @@
+import type { BlockPort } from '../../host/blocks.ts';
+import type { ScatterList } from '../../memory/scatter-list.ts';
+
+/** How a request ended. `abandoned`: the controller was reset meanwhile, nobody waits for the answer. */
+export type Outcome = 'done' | 'failed' | 'abandoned';
+
+/** Host memory that one request takes at a time. */
+const CHUNK = 1 << 20;
+/** Requests that the host works on at a time; the others wait their turn. */
+const AT_ONCE = 16;
+
+/**
+ * Carries requests of a controller to a disk, while the guest runs on. Data pass through buffers of our own, so a request
+ * that a reset has overtaken touches no guest memory. Offsets and lengths may be anything a guest says.
+ */
+export class DiskRequests {
+  readonly #block: BlockPort;
+  readonly #running = new Set<Promise<Outcome>>();
+  readonly #waiting: (() => void)[] = [];
+  #busy = 0;
+  #epoch = 0;
+  /** Requests of before the last reset; what comes after it begins when they are over, as writes may still be on their way. */
+  #before: Promise<unknown> | undefined;
+
+  constructor(block: BlockPort) {
+    this.#block = block;
+  }
+
+  get bytes(): number {
+    return this.#block.bytes;
+  }
+  get readOnly(): boolean {
+    return this.#block.readOnly;
+  }
+
+  /** From the disk to all of the list. */
+  read(offset: number, target: ScatterList): Promise<Outcome> {
+    return this.#transfer(offset, target.bytes, async (at, length, alive) => {
+      const buffer = new Uint8Array(length);
+      await this.#block.read(offset + at, buffer);
+      if (alive()) target.write(at, buffer);
+    });
+  }
+
+  write(offset: number, source: ScatterList): Promise<Outcome> {
+    return this.#transfer(offset, source.bytes, async (at, length) => {
+      const buffer = new Uint8Array(length);
+      source.read(at, buffer);
+      await this.#block.write(offset + at, buffer);
+    });
+  }
+
+  zero(offset: number, bytes: number): Promise<Outcome> {
+    const zeros = new Uint8Array(Math.min(bytes, CHUNK));
+    return this.#transfer(offset, bytes, (at, length) => this.#block.write(offset + at, zeros.subarray(0, length)));
+  }
+
+  flush(): Promise<Outcome> {
+    return this.#run(() => this.#block.flush());
+  }
+
+  /** Whether the disk has these bytes. */
+  contains(offset: number, bytes: number): boolean {
+    return Number.isSafeInteger(offset) && offset >= 0 && offset + bytes <= this.#block.bytes;
+  }
+
+  /** A reset: requests under way end as `abandoned`. */
+  abandon(): void {
+    this.#epoch++;
+    this.#before = Promise.all([...this.#running]);
+  }
+
+  #transfer(offset: number, bytes: number, step: (at: number, length: number, alive: () => boolean) => Promise<void>): Promise<Outcome> {
+    if (!this.contains(offset, bytes)) return Promise.resolve('failed');
+    return this.#run(async (alive) => {
+      for (let at = 0; at < bytes && alive(); at += CHUNK) await step(at, Math.min(CHUNK, bytes - at), alive);
+    });
+  }
+
+  #run(work: (alive: () => boolean) => Promise<void>): Promise<Outcome> {
+    const running = this.#attempt(work, this.#epoch);
+    this.#running.add(running);
+    void running.then(() => this.#running.delete(running));
+    return running;
+  }
+
+  async #attempt(work: (alive: () => boolean) => Promise<void>, epoch: number): Promise<Outcome> {
+    const alive = (): boolean => epoch === this.#epoch;
+    if (this.#before !== undefined) await this.#before;
+    if (this.#busy >= AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#busy++;
+    try {
+      if (alive()) await work(alive);
+      return alive() ? 'done' : 'abandoned';
+    } catch {
+      return alive() ? 'failed' : 'abandoned';
+    } finally {
+      this.#busy--;
+      this.#waiting.shift()?.();
+    }
+  }
+}

@@ -1,0 +1,75 @@
+import type { Plain } from '../../base/plain.ts';
+import { StateError } from '../../base/errors.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
+import { StateFields } from '../state-fields.ts';
+import { DescriptorChain, QueueError } from './descriptor-chain.ts';
+import type { Ring } from './ring.ts';
+
+export interface QueueEvents {
+  /** The driver wants to hear of a buffer given back. */
+  interrupt(): void;
+  /** The driver has broken a rule. Nothing more comes out of the queue. */
+  broken(reason: string): void;
+}
+
+/** A queue as a device sees it: buffers come out, are worked on in any order, and go back. */
+export class Virtqueue {
+  readonly #ring: Ring;
+  readonly #events: QueueEvents;
+  /** Taken and not given back, in order. */
+  readonly #inFlight = new Set<DescriptorChain>();
+  #broken = false;
+
+  constructor(ring: Ring, events: QueueEvents) {
+    this.#ring = ring;
+    this.#events = events;
+  }
+
+  get inFlight(): readonly DescriptorChain[] {
+    return [...this.#inFlight];
+  }
+
+  pop(): DescriptorChain | undefined {
+    if (this.#broken) return undefined;
+    try {
+      const chain = this.#ring.pop();
+      if (chain !== undefined) this.#inFlight.add(chain);
+      return chain;
+    } catch (error) {
+      if (!(error instanceof QueueError)) throw error;
+      this.fail(error.message);
+      return undefined;
+    }
+  }
+
+  /** Gives a buffer back. Without effect for one that is not in flight, and once the queue is broken. */
+  push(chain: DescriptorChain, written: number): void {
+    if (!this.#inFlight.delete(chain) || this.#broken) return;
+    if (this.#ring.push(chain, written)) this.#events.interrupt();
+  }
+
+  /** The device cannot make sense of a buffer. */
+  fail(reason: string): void {
+    if (this.#broken) return;
+    this.#broken = true;
+    this.#events.broken(reason);
+  }
+
+  save(): Plain {
+    return { ring: this.#ring.save(), broken: this.#broken, inFlight: this.inFlight.map((chain) => chain.save()) };
+  }
+  load(state: Plain, memory: GuestMemory, size: number): void {
+    const fields = new StateFields('virtqueue', state, 1, 1);
+    const broken = fields.boolean('broken');
+    let chains: DescriptorChain[];
+    try {
+      chains = fields.list('inFlight', size).map((chain) => DescriptorChain.load(memory, chain, size));
+    } catch (error) {
+      if (error instanceof QueueError) throw new StateError(`virtqueue: ${error.message}`);
+      throw error;
+    }
+    this.#ring.load(fields.nested('ring'));
+    this.#broken = broken;
+    for (const chain of chains) this.#inFlight.add(chain);
+  }
+}
