@@ -75,13 +75,29 @@ export class PrivateApt {
 
   /** Downloads a package and unpacks the files that match; returns the folder and whatever `cleanUp` removes. */
   async unpack(packageName: string, pattern: string): Promise<{ folder: string; cleanUp: () => void }> {
+    return this.#download(packageName, (archive, folder) => run('sh', ['-c', 'dpkg-deb --fsys-tarfile "$0" | tar -x --wildcards "$1"', archive, pattern], folder));
+  }
+
+  /** As `unpack`, for the files that `wanted` chooses by their paths (without `./` in front), which are returned too. */
+  async unpackSome(packageName: string, wanted: (path: string) => boolean): Promise<{ folder: string; paths: readonly string[]; cleanUp: () => void }> {
+    let paths: readonly string[] = [];
+    const place = await this.#download(packageName, async (archive, folder) => {
+      const { stdout } = await run('sh', ['-c', 'dpkg-deb --fsys-tarfile "$0" > contents.tar && tar -t -f contents.tar', archive], folder);
+      paths = stdout.split('\n').map((line) => line.replace(/^\.\//, '')).filter(wanted);
+      if (paths.length > 0) await run('tar', ['-x', '-f', 'contents.tar', ...paths.map((path) => `./${path}`)], folder);
+      rmSync(join(folder, 'contents.tar'));
+    });
+    return { ...place, paths };
+  }
+
+  async #download(packageName: string, unpack: (archive: string, folder: string) => Promise<unknown>): Promise<{ folder: string; cleanUp: () => void }> {
     const folder = mkdtempSync(join(this.#folder, 'unpack-'));
     const cleanUp = (): void => rmSync(folder, { recursive: true, force: true });
     try {
       await run('apt-get', [...this.#options, '-q', 'download', packageName], folder);
       const archive = readdirSync(folder).find((name) => name.endsWith('.deb'));
       if (archive === undefined || statSync(join(folder, archive)).size === 0) throw new AptError(`apt-get download brought no ${packageName}`);
-      await run('sh', ['-c', 'dpkg-deb --fsys-tarfile "$0" | tar -x --wildcards "$1"', archive, pattern], folder);
+      await unpack(archive, folder);
       return { folder, cleanUp };
     } catch (error) {
       cleanUp();

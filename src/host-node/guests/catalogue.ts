@@ -1,13 +1,16 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { UserError } from '../../base/errors.ts';
 import { AptError, PrivateApt } from './apt.ts';
-import { cacheFolder, isCached, putIntoCache } from './file-cache.ts';
 import type { CatalogueEntry, GuestFiles } from './guest.ts';
 import { buildInitramfs } from './initramfs.ts';
+import { isWantedModule } from './kernel-modules.ts';
+import type { ModuleFile } from './kernel-modules.ts';
 
 /** Raised when what is built from the same packages changes (the init script, say): older caches are made anew. */
-const RECIPE = 3;
+const RECIPE = 4;
 
 interface Recipe {
   readonly name: string;
@@ -24,16 +27,44 @@ const recipes: readonly Recipe[] = [
 /** Kernel command line: the serial port as console. */
 const APPEND = 'console=ttyS0';
 
-const FILES = ['kernel', 'initrd'] as const;
+/** `$XDG_CACHE_HOME/polyvisor`, else `~/.cache/polyvisor`. */
+export function cacheFolder(): string {
+  const base = process.env['XDG_CACHE_HOME'];
+  return join(base !== undefined && base !== '' ? base : join(homedir(), '.cache'), 'polyvisor');
+}
 
-function filesIn(folder: string): GuestFiles {
-  return { kernel: join(folder, 'kernel'), initrd: join(folder, 'initrd'), append: APPEND };
+interface Manifest {
+  readonly recipe: number;
+  readonly package: string;
+  readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
+}
+
+function digest(bytes: Uint8Array): { bytes: number; sha256: string } {
+  return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+}
+
+/** The cached files, when all are there undamaged. */
+function readCache(folder: string): GuestFiles | undefined {
+  try {
+    const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')) as Manifest;
+    if (manifest.recipe !== RECIPE) return undefined;
+    for (const name of ['kernel', 'initrd']) {
+      const found = digest(readFileSync(join(folder, name)));
+      const wanted = manifest.files[name];
+      if (wanted === undefined || found.bytes !== wanted.bytes || found.sha256 !== wanted.sha256) return undefined;
+    }
+    return { kernel: join(folder, 'kernel'), initrd: join(folder, 'initrd'), append: APPEND };
+  } catch {
+    return undefined;
+  }
 }
 
 async function fetchGuest(recipe: Recipe, progress: (line: string) => void): Promise<GuestFiles> {
   const cache = cacheFolder();
-  const folder = join(cache, 'guests', recipe.name);
-  if (isCached(folder, RECIPE, FILES)) return filesIn(folder);
+  // Versions of ours that build guests in different ways do not take them from one another.
+  const folder = join(cache, 'guests', `${recipe.name}-${RECIPE}`);
+  const cached = readCache(folder);
+  if (cached !== undefined) return cached;
   if (existsSync(folder)) progress(`the cached guest ${recipe.name} is outdated or damaged; it is made anew`);
   try {
     return await build(recipe, cache, folder, progress);
@@ -49,12 +80,40 @@ async function build(recipe: Recipe, cache: string, folder: string, progress: (l
   await apt.update();
   const kernelPackage = await apt.dependency(recipe.kernelPackage, 'linux-image-');
   progress(`guest ${recipe.name}: downloading ${kernelPackage}`);
-  const kernel = await readOne(apt, kernelPackage, './boot/vmlinuz-*', 'boot');
+  const { kernel, modules } = await readKernel(apt, kernelPackage);
   progress(`guest ${recipe.name}: downloading busybox-static`);
   const busybox = await readOne(apt, 'busybox-static', './bin/busybox', 'bin');
-  const initrd = buildInitramfs(busybox);
-  putIntoCache(folder, RECIPE, kernelPackage, { kernel, initrd });
-  return filesIn(folder);
+  const initrd = buildInitramfs(busybox, modules);
+  const manifest: Manifest = { recipe: RECIPE, package: kernelPackage, files: { kernel: digest(kernel), initrd: digest(initrd) } };
+  // Made aside and renamed, so that another process never sees half a guest.
+  const unfinished = `${folder}.${process.pid}`;
+  mkdirSync(unfinished, { recursive: true });
+  writeFileSync(join(unfinished, 'kernel'), kernel);
+  writeFileSync(join(unfinished, 'initrd'), initrd);
+  writeFileSync(join(unfinished, 'manifest.json'), JSON.stringify(manifest, null, 2));
+  rmSync(folder, { recursive: true, force: true });
+  try {
+    renameSync(unfinished, folder);
+  } catch (error) {
+    // Another process was faster; its guest is as good.
+    rmSync(unfinished, { recursive: true, force: true });
+    if (readCache(folder) === undefined) throw error;
+  }
+  return { kernel: join(folder, 'kernel'), initrd: join(folder, 'initrd'), append: APPEND };
+}
+
+/** The kernel and the modules that a guest may need. */
+async function readKernel(apt: PrivateApt, packageName: string): Promise<{ kernel: Uint8Array; modules: readonly ModuleFile[] }> {
+  const isKernel = (path: string): boolean => path.startsWith('boot/vmlinuz-');
+  const { folder, paths, cleanUp } = await apt.unpackSome(packageName, (path) => isKernel(path) || isWantedModule(path));
+  try {
+    const read = (path: string): Uint8Array => new Uint8Array(readFileSync(join(folder, path)));
+    const kernel = paths.find(isKernel);
+    if (kernel === undefined) throw new AptError(`package ${packageName} holds no kernel`);
+    return { kernel: read(kernel), modules: paths.filter(isWantedModule).map((path) => ({ path, data: read(path) })) };
+  } finally {
+    cleanUp();
+  }
 }
 
 async function readOne(apt: PrivateApt, packageName: string, pattern: string, inside: string): Promise<Uint8Array> {

@@ -1,3 +1,5 @@
+import { moduleEntries } from './kernel-modules.ts';
+import type { ModuleFile } from './kernel-modules.ts';
 import { CHARACTER_DEVICE, DIRECTORY, EXECUTABLE, SYMLINK, writeCpio } from './cpio.ts';
 
 const INIT = `#!/bin/busybox sh
@@ -7,6 +9,14 @@ const INIT = `#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs devtmpfs /dev
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/root TERM=\${TERM:-vt100}
+# Drivers of what is there: first those of the PCI bus, then of what they have found. Disks of SCSI and ATA controllers
+# show up later, so their driver is loaded for the controller (class 0100h to 0106h).
+for bus in pci virtio; do
+  for device in /sys/bus/$bus/devices/*; do
+    [ -e $device/modalias ] && modprobe -q "$(cat $device/modalias)"
+    case "$(cat $device/class 2>/dev/null)" in 0x0101*|0x0106*) modprobe -q sd_mod; modprobe -q sr_mod;; esac
+  done
+done
 cd /root
 printf '\\n%s on Polyvisor: %s\\nThe shell below is BusyBox. "poweroff" or Ctrl-D ends the machine.\\n\\n' "$(uname -sr)" "$(uname -m)"
 # BusyBox's poweroff, reboot and halt signal process 1; a shell runs its traps only while it waits.
@@ -19,8 +29,8 @@ wait $!
 poweroff -f
 `;
 
-/** An uncompressed initial RAM file system: BusyBox and an init that starts a shell on the console. */
-export function buildInitramfs(busybox: Uint8Array): Uint8Array {
+/** An uncompressed initial RAM file system: BusyBox, kernel modules, and an init that starts a shell on the console. */
+export function buildInitramfs(busybox: Uint8Array, modules: readonly ModuleFile[] = []): Uint8Array {
   const encoder = new TextEncoder();
   return writeCpio([
     { path: 'bin', mode: DIRECTORY },
@@ -31,6 +41,10 @@ export function buildInitramfs(busybox: Uint8Array): Uint8Array {
     { path: 'dev/null', mode: CHARACTER_DEVICE, device: [1, 3] },
     { path: 'bin/busybox', mode: EXECUTABLE, data: busybox },
     { path: 'bin/sh', mode: SYMLINK, data: encoder.encode('busybox') },
+    // Where the kernel looks for it when it needs a module itself, for a file system say.
+    { path: 'sbin', mode: DIRECTORY },
+    { path: 'sbin/modprobe', mode: SYMLINK, data: encoder.encode('/bin/busybox') },
+    ...moduleEntries(modules),
     { path: 'init', mode: EXECUTABLE, data: encoder.encode(INIT) },
   ]);
 }

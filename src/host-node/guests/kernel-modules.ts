@@ -1,0 +1,76 @@
+import { basename } from 'node:path';
+import { DIRECTORY } from './cpio.ts';
+import type { CpioEntry } from './cpio.ts';
+
+/** Drivers of what a machine may have, and what they need; kernels that have one built in come without its module. */
+const WANTED = [
+  'virtio', 'virtio_ring', 'virtio_pci', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_mmio',
+  'virtio_blk', 'virtio_console', 'virtio-rng', 'rng-core',
+  'nvme', 'nvme-core', 't10-pi', 'crc-t10dif', 'crct10dif_common', 'crct10dif_generic', 'crc64', 'crc64-rocksoft', 'crc64_rocksoft_generic',
+  'ahci', 'libahci', 'libata', 'ata_piix', 'ata_generic', 'scsi_mod', 'scsi_common', 'sd_mod', 'sr_mod', 'cdrom',
+  'ext4', 'jbd2', 'mbcache', 'crc16', 'crc32c_generic', 'libcrc32c', 'isofs',
+] as const;
+
+const wanted: ReadonlySet<string> = new Set(WANTED);
+
+export function isWantedModule(path: string): boolean {
+  return path.endsWith('.ko') && wanted.has(basename(path, '.ko'));
+}
+
+/** A module's file as its package has it: `lib/modules/VERSION/kernel/...`. */
+export interface ModuleFile {
+  readonly path: string;
+  readonly data: Uint8Array;
+}
+
+/**
+ * Entries of an initial RAM file system that let modprobe find the modules, by name and by what a device says it is.
+ * The lists are those that depmod would make.
+ */
+export function moduleEntries(files: readonly ModuleFile[]): readonly CpioEntry[] {
+  if (files.length === 0) return [];
+  const root = files[0]!.path.split('/').slice(0, 3).join('/');
+  const inRoot = (path: string): string => path.slice(root.length + 1);
+  const known = new Map(files.map((file) => [moduleName(file.path), { ...file, ...moduleInfo(file) }]));
+  const needs = (name: string, found: Set<string> = new Set()): Set<string> => {
+    for (const other of known.get(name)?.depends ?? []) {
+      if (!known.has(other)) throw new Error(`module ${name} needs ${other}, which is not among those for guests`);
+      needs(other, found);
+      found.add(other);
+    }
+    return found;
+  };
+  const dependencies = [...known].map(([name, { path }]) => `${inRoot(path)}:${[...needs(name)].reverse().map((other) => ` ${inRoot(known.get(other)!.path)}`).join('')}\n`);
+  const aliases = [...known].flatMap(([name, info]) => info.aliases.map((alias) => `alias ${alias} ${name}\n`));
+  const text = (lines: readonly string[]): Uint8Array => new TextEncoder().encode(lines.join(''));
+  return [
+    ...folders(files.map((file) => file.path)).map((path) => ({ path, mode: DIRECTORY })),
+    ...files.map(({ path, data }) => ({ path, mode: 0o100644, data })),
+    { path: `${root}/modules.dep`, mode: 0o100644, data: text(dependencies) },
+    { path: `${root}/modules.alias`, mode: 0o100644, data: text(aliases) },
+  ];
+}
+
+/** Modules are called with underscores, whatever their files are called. */
+function moduleName(path: string): string {
+  return basename(path, '.ko').replaceAll('-', '_');
+}
+
+/** Section .modinfo: texts that end with a zero character. */
+function moduleInfo({ path, data }: ModuleFile): { readonly depends: readonly string[]; readonly aliases: readonly string[] } {
+  const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1');
+  const values = (key: string): string[] => [...text.matchAll(new RegExp(`\\0${key}=([^\\0]*)(?=\\0)`, 'g'))].map((match) => match[1]!);
+  const [depends] = values('depends');
+  if (depends === undefined) throw new Error(`${path} does not say what it depends on`);
+  return { depends: depends.split(',').filter((name) => name !== '').map(moduleName), aliases: values('alias') };
+}
+
+/** Every folder above the files, those further up first. */
+function folders(paths: readonly string[]): readonly string[] {
+  const found = new Set<string>();
+  for (const path of paths) {
+    const parts = path.split('/');
+    for (let i = 1; i < parts.length; i++) found.add(parts.slice(0, i).join('/'));
+  }
+  return [...found].sort();
+}
