@@ -1,5 +1,5 @@
 import { parseDisk } from '../machine/drives.ts';
-import type { DiskRequest, Drive } from '../machine/drives.ts';
+import type { DiskInterface, DiskRequest, Drive } from '../machine/drives.ts';
 import { BlockFile } from './block-file.ts';
 
 /** What may be given to say which drives a machine has. */
@@ -8,12 +8,12 @@ export interface DrivesRequest {
   readonly disks?: readonly (string | DiskRequest)[];
 }
 
-/** Opens what is asked for, all or nothing. Throws UserError. */
-export async function openDrives(request: DrivesRequest): Promise<readonly Drive[]> {
+/** Opens what is asked for, all or nothing. `usual`: how disks are attached that do not say it. Throws UserError. */
+export async function openDrives(request: DrivesRequest, usual: DiskInterface): Promise<readonly Drive[]> {
   const disks = (request.disks ?? []).map((disk) => (typeof disk === 'string' ? parseDisk(disk) : disk));
   const drives: Drive[] = [];
   try {
-    for (const disk of disks) drives.push({ kind: 'disk', interface: disk.interface ?? 'ide', block: await BlockFile.open(disk.file, { readOnly: disk.readOnly ?? false, what: 'disk' }) });
+    for (const disk of disks) drives.push({ kind: 'disk', interface: disk.interface ?? usual, block: await BlockFile.open(disk.file, { readOnly: disk.readOnly ?? false, what: 'disk' }) });
     return drives;
   } catch (error) {
     await closeDrives(drives);

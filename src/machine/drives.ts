@@ -9,7 +9,7 @@ export type DiskInterface = (typeof DISK_INTERFACES)[number];
 export interface DiskRequest {
   /** Path of a raw image. */
   readonly file: string;
-  /** By default `ide`. */
+  /** By default `virtio` where a kernel is loaded directly, else `ide`. */
   readonly interface?: DiskInterface;
   readonly readOnly?: boolean;
 }
