@@ -1,25 +1,32 @@
 // Guest programs on our engines, QEMU's TCG and v86: the same initial RAM file system in one go on each, seconds by
 // program, ratios and their geometric means. docs/benchmarks.md describes it. A command, never a timed test.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../src/base/errors.ts';
 import { catalogue } from '../src/host-node/guests/catalogue.ts';
-import { buildInitramfs, commandOf, compile } from './guests/build.ts';
-import { ENGINES, GUEST_MEMORY_MIB, commandLine, unavailable, version } from './guests/engines.ts';
-import type { Engine, RunFiles } from './guests/engines.ts';
+import { bootRows, measureBoot } from './guests/boot.ts';
+import { SOURCES, buildInitramfs, commandOf, compile } from './guests/build.ts';
+import { ENGINES, unavailable, version } from './guests/engines.ts';
+import type { Engine } from './guests/engines.ts';
+import { checksumFailures, disturbed, measure, medians, rowsOf } from './guests/measure.ts';
+import type { Measured, Sessions } from './guests/measure.ts';
+import { runNative } from './guests/native.ts';
+import type { NativeRun } from './guests/native.ts';
+import { installData, installPackaged } from './guests/packages.ts';
 import { programs } from './guests/programs.ts';
 import type { GuestProgram, Width } from './guests/programs.ts';
-import { reportedEngine, runSession } from './guests/session.ts';
-import type { SessionResult } from './guests/session.ts';
-import { geometricMean, median, pairs, ratios, renderTable } from './guests/table.ts';
-import type { Row } from './guests/table.ts';
+import { meansLine, pairs, ratioMeans, renderMemory, renderTable } from './guests/table.ts';
+
+/** Name of the measurement that is no program: the kernel's boot and power-off. */
+const BOOT = 'boot';
 
 interface Choice {
   readonly widths: readonly Width[];
   readonly engines: readonly Engine[];
   readonly programs: readonly GuestProgram[];
+  readonly boot: boolean;
   readonly repeat: number;
   readonly json: string | undefined;
 }
@@ -27,91 +34,101 @@ interface Choice {
 function choose(args: readonly string[]): Choice {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({ args: [...args], options: { width: { ...text, default: 'both' }, engines: { ...text, default: ENGINES.join(',') }, only: text, repeat: { ...text, default: '3' }, json: text } });
-  const pick = <T extends string>(kind: string, list: string, known: readonly T[]): readonly T[] => list.split(',').map((name) => {
-    const found = known.find((item) => item === name);
-    if (found === undefined) throw new UserError(`${kind} "${name}" is unknown; give some of ${known.join(', ')}`);
-    return found;
-  });
+  const pick = <T extends string>(kind: string, list: string, known: readonly T[]): readonly T[] => {
+    const names = list.split(',');
+    const unknown = names.find((name) => !(known as readonly string[]).includes(name));
+    if (unknown !== undefined) throw new UserError(`${kind} "${unknown}" is unknown; give ${known.join(', ')}`);
+    return known.filter((name) => names.includes(name));
+  };
   const [width] = pick('width', values.width, ['64', '32', 'both']);
   const repeat = Number(values.repeat);
   if (!Number.isInteger(repeat) || repeat < 1) throw new UserError(`--repeat ${values.repeat}: give a whole number above 0`);
-  const names = values.only === undefined ? programs.map(({ name }) => name) : pick('program', values.only, programs.map(({ name }) => name));
+  const all = [...programs.map(({ name }) => name), BOOT];
+  const names = values.only === undefined ? all : pick('program', values.only, all);
   return {
     widths: width === 'both' ? [64, 32] : [width === '64' ? 64 : 32],
     engines: pick('engine', values.engines, ENGINES),
     programs: programs.filter(({ name }) => names.includes(name)),
+    boot: names.includes(BOOT),
     repeat,
     json: values.json,
   };
 }
 
-type Sessions = Map<Engine, SessionResult[]>;
+const log = (line: string): void => void process.stderr.write(`${line}\n`);
 
-/** Runs the set `repeat` times on each engine, engines in turn, so that a noisy minute hits all alike. */
-async function measure(engines: readonly Engine[], width: Width, files: RunFiles, names: readonly string[], repeat: number): Promise<Sessions> {
-  const sessions: Sessions = new Map(engines.map((engine) => [engine, []]));
-  for (let round = 0; round < repeat; round++) {
-    for (const engine of engines) {
-      const note = `${width}-bit ${engine} ${round + 1}/${repeat}`;
-      const result = await runSession(commandLine(engine, width, files), GUEST_MEMORY_MIB << 20, (line) => process.stderr.write(`${note}: ${line}\n`));
-      const failures = [...result.failures];
-      const missing = names.filter((name) => !result.programs.some((program) => program.name === name));
-      if (missing.length > 0) failures.push(`without a result: ${missing.join(', ')}`);
-      if (engine === 'translator' || engine === 'interpreter') {
-        const reported = reportedEngine(files.report);
-        if (reported !== undefined && reported !== engine) failures.push(`asked for the ${engine}, but the report of the run names ${reported}`);
-      }
-      for (const failure of failures) process.stderr.write(`${note}: FAILED: ${failure}\n`);
-      sessions.get(engine)!.push({ ...result, failures });
-    }
+/** Puts programs into the root folder of the guest; returns the files that go along. */
+async function install(chosen: readonly GuestProgram[], width: Width): Promise<readonly string[]> {
+  await compile('init', width);
+  const files: string[] = [];
+  for (const program of chosen) {
+    if (program.kind === 'packaged') continue;
+    await compile(program.name, width);
+    files.push(`bin/${program.name}`);
   }
-  return sessions;
+  const packaged = chosen.filter((program) => program.kind === 'packaged');
+  if (packaged.length === 0) return files;
+  return [...files, ...(await installPackaged(packaged, width, log)), ...installData(SOURCES, width)];
 }
 
-function rowsOf(sessions: Sessions, names: readonly string[], key: 'guestSeconds' | 'hostSeconds' | 'cpuSeconds'): readonly Row[] {
-  return names.map((name) => ({
-    name,
-    seconds: Object.fromEntries([...sessions].flatMap(([engine, results]) => {
-      const values = results.flatMap((result) => result.programs.filter((program) => program.name === name).map((program) => program[key]));
-      return values.length === 0 ? [] : [[engine, median(values)]];
-    })),
+function nativeRuns(chosen: readonly GuestProgram[], width: Width): ReadonlyMap<string, NativeRun> {
+  const runs = new Map(chosen.flatMap((program) => {
+    const run = runNative(program, width);
+    return run === undefined ? [] : [[program.name, run] as const];
   }));
+  const without = chosen.filter(({ name }) => !runs.has(name)).map(({ name }) => name);
+  if (without.length > 0) console.log(`${width}-bit: not compared with the host processor, which does not run them: ${without.join(', ')}`);
+  return runs;
 }
 
-/** Differences in checksums, between engines or runs; each is a failure. */
-function checksumFailures(sessions: Sessions, names: readonly string[]): string[] {
-  return names.flatMap((name) => {
-    const seen = new Map<string, Set<Engine>>();
-    for (const [engine, results] of sessions) {
-      for (const program of results.flatMap((result) => result.programs)) {
-        if (program.name === name) seen.set(program.checksum, (seen.get(program.checksum) ?? new Set()).add(engine));
-      }
-    }
-    return seen.size < 2 ? [] : [`${name}: checksums differ: ${[...seen].map(([checksum, engines]) => `${checksum} on ${[...engines].join(' and ')}`).join(', ')}`];
-  });
+function sessionFailures(sessions: Sessions): string[] {
+  return [...sessions].flatMap(([engine, results]) => results.flatMap(({ failures }) => failures.map((failure) => `${engine}: ${failure}`)));
 }
 
-async function runWidth(width: Width, choice: Choice): Promise<{ failures: string[]; json: object }> {
-  const guest = await catalogue.find(({ name }) => name === (width === 64 ? 'linux' : 'linux-i386'))!.fetch((line) => process.stderr.write(`${line}\n`));
-  for (const name of ['init', ...choice.programs.flatMap((program) => (program.kind === 'compiled' ? [program.name] : []))]) await compile(name, width);
+interface WidthResult {
+  readonly failures: readonly string[];
+  readonly json: object;
+}
+
+async function runWidth(width: Width, choice: Choice): Promise<WidthResult> {
+  const guest = await catalogue.find(({ name }) => name === (width === 64 ? 'linux' : 'linux-i386'))!.fetch(log);
+  const files = await install(choice.programs, width);
+  const native = nativeRuns(choice.programs, width);
   const engines = choice.engines.filter((engine) => {
     const reason = unavailable(engine, width);
     if (reason !== undefined) console.log(`${width}-bit: engine ${engine}: not available: ${reason}`);
     return reason === undefined;
   });
+  if (engines.length === 0) return { failures: [], json: { width, engines: [] } };
   const folder = mkdtempSync(join(tmpdir(), 'polyvisor-bench-'));
   try {
     const names = choice.programs.map(({ name }) => name);
-    const list = choice.programs.map((program) => `${program.name} ${commandOf(program, width).join(' ')}\n`).join('');
-    const files = { kernel: guest.kernel, initrd: join(folder, 'initrd'), append: 'console=ttyS0 quiet', report: join(folder, 'report.json') };
-    writeFileSync(files.initrd, buildInitramfs(width, list, names.map((name) => `bin/${name}`)));
-    const sessions = await measure(engines, width, files, names, choice.repeat);
-    const rows = rowsOf(sessions, names, 'guestSeconds');
-    console.log(`\n${renderTable(width, 'program', engines, rows)}`);
-    const failures = [...checksumFailures(sessions, names), ...[...sessions].flatMap(([engine, results]) => results.flatMap((result) => result.failures.map((failure) => `${engine}: ${failure}`)))].map((failure) => `${width}-bit: ${failure}`);
-    for (const failure of failures) console.log(`FAILED: ${failure}`);
-    const means = Object.fromEntries(pairs(engines).map(([peer, ours]) => [`${peer}/${ours}`, geometricMean(ratios(rows, peer, ours))]));
-    return { failures, json: { width, engines: engines.map((engine) => ({ engine, version: version(engine, width) })), means, rows, sessions: Object.fromEntries(sessions), failures } };
+    const run = { kernel: guest.kernel, initrd: join(folder, 'initrd'), append: 'console=ttyS0 quiet', report: join(folder, 'report.json') };
+    const failures: string[] = [];
+    let json: object = { width, engines: engines.map((engine) => ({ engine, version: version(engine, width) })), native: Object.fromEntries(native) };
+    if (names.length > 0) {
+      const list = choice.programs.map((program) => `${program.name} ${commandOf(program, width).join(' ')}\n`).join('');
+      writeFileSync(run.initrd, buildInitramfs(width, list, files));
+      const sessions = await measure(engines, width, run, names, choice.repeat, log);
+      const rows = rowsOf(sessions, names, 'guestSeconds');
+      const cpuRows = rowsOf(sessions, names, 'cpuSeconds');
+      console.log(`\n${renderTable(`${width}-bit`, engines, rows, new Map([...native].map(([name, { seconds }]) => [name, seconds])))}`);
+      if (pairs(engines).length > 0) console.log(meansLine('by processor time of the engine', engines, cpuRows));
+      for (const line of disturbed(sessions)) console.log(`the machine was busy: ${line}; processor time is the better figure`);
+      const memory = medians(sessions, (result: Measured) => [result.memory?.beyondRamBytes ?? null]);
+      const resident = medians(sessions, (result: Measured) => [result.memory?.residentBytes ?? null]);
+      console.log(renderMemory(engines, memory, resident));
+      failures.push(...checksumFailures(sessions, names, native), ...sessionFailures(sessions));
+      json = { ...json, means: ratioMeans(engines, rows), meansByProcessorTime: ratioMeans(engines, cpuRows), rows, cpuRows, memoryBeyondRam: memory, sessions: Object.fromEntries(sessions) };
+    }
+    if (choice.boot) {
+      const sessions = await measureBoot(engines, width, run, choice.repeat, (line) => log(`boot: ${line}`));
+      console.log(`\n${renderTable(`${width}-bit boot`, engines, bootRows(sessions))}`);
+      failures.push(...sessionFailures(sessions).map((failure) => `boot: ${failure}`));
+      json = { ...json, boot: { rows: bootRows(sessions), sessions: Object.fromEntries(sessions) } };
+    }
+    for (const failure of failures) console.log(`FAILED: ${width}-bit: ${failure}`);
+    return { failures, json: { ...json, failures } };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -119,15 +136,17 @@ async function runWidth(width: Width, choice: Choice): Promise<{ failures: strin
 
 async function main(): Promise<number> {
   const choice = choose(process.argv.slice(2));
-  const results = [];
+  const results: WidthResult[] = [];
   for (const width of choice.widths) results.push(await runWidth(width, choice));
   if (choice.json !== undefined) {
-    const host = { cpu: cpus()[0]?.model, cpus: cpus().length, platform: process.platform, node: process.version };
+    const host = { cpu: cpus()[0]?.model, cpus: cpus().length, kernel: release(), node: process.version, v8: process.versions.v8 };
     writeFileSync(choice.json, `${JSON.stringify({ date: new Date().toISOString(), host, repeat: choice.repeat, widths: results.map(({ json }) => json) }, null, 2)}\n`);
   }
   return results.some(({ failures }) => failures.length > 0) ? 1 : 0;
 }
 
+// Sessions end their processes when this one exits.
+for (const [signal, status] of [['SIGINT', 130], ['SIGTERM', 143]] as const) process.on(signal, () => process.exit(status));
 try {
   process.exitCode = await main();
 } catch (error) {

@@ -1,18 +1,18 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, renameSync, lstatSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { UserError } from '../../src/base/errors.ts';
-import { cacheFolder } from '../../src/host-node/guests/catalogue.ts';
-import { CHARACTER_DEVICE, DIRECTORY, EXECUTABLE, SYMLINK, writeCpio } from '../../src/host-node/guests/cpio.ts';
+import { CHARACTER_DEVICE, DIRECTORY, EXECUTABLE, writeCpio } from '../../src/host-node/guests/cpio.ts';
+import { cacheFolder } from '../../src/host-node/guests/file-cache.ts';
 import type { CpioEntry } from '../../src/host-node/guests/cpio.ts';
 import type { GuestProgram, Width } from './programs.ts';
 
 /** The repository, from dist/bench/guests when built, from bench/guests otherwise. */
 export const REPOSITORY = [new URL('../../../', import.meta.url), new URL('../../', import.meta.url)].map((url) => fileURLToPath(url)).find((path) => existsSync(join(path, 'bench/guest/init.c')))!;
 
-const SOURCES = join(REPOSITORY, 'bench/guest');
+export const SOURCES = join(REPOSITORY, 'bench/guest');
 
 /** Scalar floating point in SSE2 for both widths, and never fused: then results are the same everywhere. */
 const FLAGS = ['-std=gnu11', '-O2', '-static', '-msse2', '-mfpmath=sse', '-ffp-contract=off', '-pthread'];
@@ -40,28 +40,27 @@ export async function compile(name: string, width: Width): Promise<void> {
   renameSync(unfinished, output);
 }
 
-/** The initial RAM file system: init, its list, and `files` of the root folder. */
+/** The initial RAM file system: init, its list, and `files` (or folders) of the root folder. */
 export function buildInitramfs(width: Width, list: string, files: readonly string[]): Uint8Array {
   const root = rootFolder(width);
-  const entries: CpioEntry[] = [];
-  const seen = new Set<string>();
-  const add = (path: string): void => {
-    if (path === '.' || path === '' || seen.has(path)) return;
-    add(path.split('/').slice(0, -1).join('/'));
-    seen.add(path);
-    const stat = lstatSync(join(root, path), { throwIfNoEntry: false });
-    if (stat === undefined || stat.isDirectory()) {
-      entries.push({ path, mode: DIRECTORY });
-      if (stat !== undefined) for (const name of readdirSync(join(root, path)).sort()) if (files.includes(path) || [...files].some((file) => path.startsWith(`${file}/`))) add(join(path, name));
-    } else if (stat.isSymbolicLink()) entries.push({ path, mode: SYMLINK, data: new TextEncoder().encode(readlinkSync(join(root, path))) });
-    else entries.push({ path, mode: EXECUTABLE, data: new Uint8Array(readFileSync(join(root, path))) });
+  const entries = new Map<string, CpioEntry>();
+  const add = (entry: CpioEntry): void => void (entries.has(entry.path) || entries.set(entry.path, entry));
+  const folders = (path: string): void => {
+    const parts = path.split('/');
+    for (let count = 1; count <= parts.length; count++) add({ path: parts.slice(0, count).join('/'), mode: DIRECTORY });
   };
-  for (const folder of ['proc', 'sys', 'dev', 'tmp']) entries.push({ path: folder, mode: DIRECTORY });
-  for (const [name, device] of [['console', [5, 1]], ['null', [1, 3]], ['zero', [1, 5]]] as const) entries.push({ path: `dev/${name}`, mode: CHARACTER_DEVICE, device });
-  for (const file of files) add(file);
-  entries.push({ path: 'init', mode: EXECUTABLE, data: new Uint8Array(readFileSync(join(root, 'bin/init'))) });
-  entries.push({ path: 'list', mode: EXECUTABLE, data: new TextEncoder().encode(list) });
-  return writeCpio(entries);
+  const addFile = (path: string): void => {
+    if (path.includes('/')) folders(dirname(path));
+    if (!statSync(join(root, path)).isDirectory()) return add({ path, mode: EXECUTABLE, data: new Uint8Array(readFileSync(join(root, path))) });
+    folders(path);
+    for (const name of readdirSync(join(root, path)).sort()) addFile(`${path}/${name}`);
+  };
+  for (const folder of ['proc', 'sys', 'dev', 'tmp']) folders(folder);
+  for (const [name, device] of [['console', [5, 1]], ['null', [1, 3]], ['zero', [1, 5]]] as const) add({ path: `dev/${name}`, mode: CHARACTER_DEVICE, device });
+  files.forEach(addFile);
+  add({ path: 'init', mode: EXECUTABLE, data: new Uint8Array(readFileSync(join(root, 'bin/init'))) });
+  add({ path: 'list', mode: EXECUTABLE, data: new TextEncoder().encode(list) });
+  return writeCpio([...entries.values()]);
 }
 
 /** Program and arguments as the guest's init runs them. */

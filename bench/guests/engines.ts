@@ -76,7 +76,7 @@ export function unavailable(engine: Engine, width: Width): string | undefined {
         return undefined;
       } catch (error) {
         const message = String((error as { stderr?: string }).stderr ?? error);
-        return message.includes('engine') ? message.trim().replace(/^polyvisor: /, '') : undefined;
+        return message.startsWith('polyvisor: engine ') ? message.trim().replace(/^polyvisor: /, '') : undefined;
       }
     case 'qemu':
       return version('qemu', width) === undefined ? `${qemu(width)} is not installed (package qemu-system-x86)` : undefined;

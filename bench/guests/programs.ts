@@ -40,4 +40,20 @@ export const programs: readonly GuestProgram[] = [
   compiled('forkexec', 'fork with copied pages, exec, wait'),
   compiled('pipes', 'blocks of 16 bytes to 64 KiB through two pipes and three processes'),
   compiled('switches', 'context switches: a byte to and fro between processes, a baton round threads by futex'),
+  { kind: 'packaged', name: 'gzip', measures: 'gzip compresses 3 MB of text', packages: ['gzip'], files: [], command: () => ['/bin/gzip', '-nc', '/data/text'] },
+  {
+    kind: 'packaged', name: 'sqlite', measures: 'SQLite in memory: inserts, indexes, joins, grouping, text functions, a rollback',
+    packages: ['sqlite3', 'libsqlite3-0', 'libreadline8', 'libtinfo6', 'zlib1g'], files: [],
+    command: () => ['/usr/bin/sqlite3', '-batch', '-init', '/data/work.sql', ':memory:', '.quit'],
+  },
+  {
+    kind: 'packaged', name: 'python', measures: 'CPython 3.11: objects, dictionaries, strings, exceptions, generators, big integers',
+    packages: ['python3.11-minimal', 'libpython3.11-minimal', 'libexpat1', 'zlib1g'], files: ['usr/lib/python3.11'],
+    command: () => ['/usr/bin/python3.11', '-B', '-S', '/data/work.py'],
+  },
+  {
+    kind: 'packaged', name: 'compiler', measures: "GCC 12's cc1 -O1 compiles 200 lines of C",
+    packages: ['cpp-12', 'libisl23', 'libmpc3', 'libmpfr6', 'libgmp10', 'libzstd1', 'zlib1g'], files: [],
+    command: (width) => [`/usr/lib/gcc/${width === 64 ? 'x86_64' : 'i686'}-linux-gnu/12/cc1`, '-quiet', '-ffreestanding', '-O1', '/data/work.c', '-o', '-'],
+  },
 ];

@@ -37,6 +37,8 @@ export function runSession(command: EngineCommand, guestBytes: number, echo: (li
     const start = performance.now();
     const seconds = (since: number): number => (performance.now() - since) / 1000;
     const child = spawn(command.program, [...command.args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const kill = (): void => void child.kill('SIGKILL');
+    process.once('exit', kill);
     const programs: ProgramTiming[] = [];
     const failures: string[] = [];
     let userlandSeconds: number | null = null;
@@ -49,7 +51,7 @@ export function runSession(command: EngineCommand, guestBytes: number, echo: (li
 
     const giveUp = (reason: string): void => {
       failures.push(reason);
-      child.kill('SIGKILL');
+      kill();
     };
     let silence = setTimeout(() => {}, 0);
     const heard = (): void => {
@@ -67,11 +69,11 @@ export function runSession(command: EngineCommand, guestBytes: number, echo: (li
         programs.push(timing);
         echo(`${name} ${timing.guestSeconds.toFixed(3)} s`);
         running = undefined;
-      } else if (word === 'failed') failures.push(`${name} ended with status ${rest[0]} in the guest`);
+      } else if (word === 'failed') failures.push(`${name} ended with status ${rest[0]} in the guest: ${console.slice(-3).join(' | ')}`);
       else if (word === 'end' && name === undefined) {
         ended = true;
         memory = processMemory(child.pid!, guestBytes, command.ramOffset);
-        if (command.endsAtMarker) child.kill('SIGKILL');
+        if (command.endsAtMarker) kill();
       } else if (line.trim() !== '') console.push(line);
     };
     child.stdout.on('data', (chunk: Buffer) => {
@@ -84,6 +86,7 @@ export function runSession(command: EngineCommand, guestBytes: number, echo: (li
     child.on('error', (error) => giveUp(error.message));
     child.on('close', (status) => {
       clearTimeout(silence);
+      process.off('exit', kill);
       if (!ended && failures.length === 0) failures.push(`it ended early with status ${status}${running === undefined ? '' : ` in ${running.name}`}: ${[...console.slice(-5), ...errors.trim().split('\n').slice(0, 3)].join(' | ')}`);
       const powerOff = ended && !command.endsAtMarker && status === 0;
       resolve({ programs, userlandSeconds, powerOffSeconds: powerOff ? seconds(start) : null, memory, failures });
@@ -91,11 +94,11 @@ export function runSession(command: EngineCommand, guestBytes: number, echo: (li
   });
 }
 
-/** The engine that the report of a run of ours names. */
-export function reportedEngine(file: string): string | undefined {
+/** What a run of ours reports (docs/report.md). */
+export function readReport(file: string): Readonly<Record<string, unknown>> | null {
   try {
-    return (JSON.parse(readFileSync(file, 'utf8')) as { engine?: string }).engine;
+    return JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
   } catch {
-    return undefined;
+    return null;
   }
 }

@@ -50,6 +50,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--kernel <file>', 'kernel to boot: Linux bzImage, ELF with a PVH note, or multiboot 1 ELF')
     .option('--initrd <file>', 'initial RAM disk')
     .option('--append <text>', 'kernel command line (with --kernel by default console=ttyS0; with a guest, added to its own)')
+    .option('--firmware <file>', 'start in firmware, which boots from disks: seabios (fetched as guests are), or a ROM image')
     .option('--memory <size>', 'guest memory: bytes, or with K, M or G', '512M')
     .option('--cpus <n>', 'number of processors', '1')
     .option('--disk <file>', 'a disk: FILE[,if=INTERFACE][,readonly]; may be given several times', (disk: string, before: readonly string[] = []) => [...before, disk])

@@ -21,6 +21,7 @@ export interface RunOptions {
   readonly kernel?: string;
   readonly initrd?: string;
   readonly append?: string;
+  readonly firmware?: string;
   readonly memory: string;
   readonly cpus: string;
   readonly engine: string;
@@ -78,6 +79,7 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.kernel === undefined ? {} : { kernel: options.kernel }),
     ...(options.initrd === undefined ? {} : { initrd: options.initrd }),
     ...(options.append === undefined ? {} : { append: options.append }),
+    ...(options.firmware === undefined ? {} : { firmware: options.firmware }),
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: parsePort(options.debugExitPort) }),
     ...(options.timeout === undefined ? {} : { timeout: checkTimeout(toNumber(options.timeout), options.timeout) }),
     ...(options.disk === undefined ? {} : { disks: options.disk.map(parseDisk) }),

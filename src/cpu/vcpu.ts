@@ -62,6 +62,8 @@ export interface Vcpu extends Stateful {
   requestExit(): void;
   /** Address line 20: closed, bit 20 of every physical address is 0. Legal inside bus callbacks. */
   setA20(open: boolean): void;
+  /** Physical addresses mean something else now (ROM, RAM, device). Legal inside bus callbacks. */
+  memoryMapChanged(): void;
   /** A device or loader wrote bytes of a RAM page (counted from the start of RAM) that holds decoded code. */
   codeWritten(page: number, offset: number, length: number): void;
   /** True while the processor sleeps after HLT; `run` wakes it when the interrupt input has something for it. */

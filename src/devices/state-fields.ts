@@ -43,6 +43,13 @@ export class StateFields {
     return value;
   }
 
+  /** A text of at most `max` characters. */
+  text(key: string, max: number): string {
+    const value = this.#field(key);
+    if (typeof value !== 'string' || value.length > max) this.#refuse(key, `a text of at most ${max} characters`);
+    return value;
+  }
+
   /** A copy of a byte string of at most `max` bytes. */
   bytes(key: string, max: number): Uint8Array {
     const value = this.#field(key);

@@ -37,32 +37,70 @@ export interface AcpiTables {
   readonly rsdp: number;
 }
 
+/** Tables that firmware places: each pointer holds an offset into `tables`, each table of `checksums` has a 0 there. */
+export interface RelocatableAcpiTables {
+  readonly rsdp: Uint8Array;
+  readonly tables: Uint8Array;
+  readonly rsdpPointers: readonly AcpiPointer[];
+  readonly pointers: readonly AcpiPointer[];
+  readonly checksums: readonly { readonly at: number; readonly first: number; readonly bytes: number }[];
+  readonly rsdpChecksums: readonly { readonly at: number; readonly first: number; readonly bytes: number }[];
+}
+
+export interface AcpiPointer {
+  readonly at: number;
+  readonly bytes: 4 | 8;
+}
+
 const LOCAL_APIC = 0xfee00000;
 const IO_APIC = 0xfec00000;
 const SCI_INTERRUPT = 9;
+/** A multiple of the FACS's alignment. */
+const RSDP_ROOM = 64;
 const OEM = 'POLYVM';
 const OEM_TABLE = 'POLYVISR';
 const CREATOR = 'PLVR';
 
-/** All tables in one image. The IRQ 0 override says that the interval timer is wired to I/O APIC input 2. */
+/** All tables in one image, RSDP first, where a scan finds it at once. */
 export function buildAcpiTables(options: AcpiOptions, address = ACPI_TABLES): AcpiTables {
-  const image = new Uint8Array(ACPI_TABLES_END - ACPI_TABLES);
-  let used = 64; // RSDP first, where a scan finds it at once
-  const place = (bytes: Uint8Array, alignment = 16): number => {
-    used = Math.ceil(used / alignment) * alignment;
-    if (used + bytes.length > image.length) throw new RangeError('ACPI tables do not fit their area');
-    image.set(bytes, used);
-    used += bytes.length;
-    return address + used - bytes.length;
+  const { rsdp, tables } = placeAcpiTables(options, address + RSDP_ROOM);
+  if (RSDP_ROOM + tables.length > ACPI_TABLES_END - ACPI_TABLES) throw new RangeError('ACPI tables do not fit their area');
+  const bytes = new Uint8Array(RSDP_ROOM + tables.length);
+  bytes.set(rsdp, 0);
+  bytes.set(tables, RSDP_ROOM);
+  return { address, bytes, rsdp: address };
+}
+
+/** The same for firmware that places them and fixes their pointers. */
+export function buildRelocatableAcpiTables(options: AcpiOptions): RelocatableAcpiTables {
+  return placeAcpiTables(options, 0);
+}
+
+/** Tables for an address that is a multiple of 64. The IRQ 0 override says that the interval timer is wired to I/O APIC input 2. */
+function placeAcpiTables(options: AcpiOptions, address: number): RelocatableAcpiTables {
+  const image: number[] = [];
+  const pointers: AcpiPointer[] = [];
+  const checksums: { at: number; first: number; bytes: number }[] = [];
+  const place = (bytes: Uint8Array, pointersInside: readonly AcpiPointer[] = []): number => {
+    while (image.length % 16 !== 0) image.push(0);
+    const first = image.length;
+    image.push(...bytes);
+    for (const pointer of pointersInside) pointers.push({ ...pointer, at: first + pointer.at });
+    if (first > 0) checksums.push({ at: first + 9, first, bytes: bytes.length }); // the FACS has none
+    return address + first;
   };
-  const facs = place(buildFacs(), 64);
+  const list = (entries: readonly number[], size: 4 | 8): AcpiPointer[] => entries.map((_, i) => ({ at: 36 + i * size, bytes: size }));
+  const facs = place(buildFacs()); // first, for its alignment is 64
   const dsdt = place(table('DSDT', 2, Uint8Array.from(dsdtContent({ ...options, pciWindow: pciWindow(options.lowBytes) }))));
-  const fadt = place(buildFadt(options, facs, dsdt));
-  const madt = place(buildMadt(options));
-  const rsdt = place(table('RSDT', 1, pointers([fadt, madt], 4)));
-  const xsdt = place(table('XSDT', 1, pointers([fadt, madt], 8)));
-  image.set(buildRsdp(rsdt, xsdt), 0);
-  return { address, bytes: image.slice(0, used), rsdp: address };
+  const fadt = place(buildFadt(options, facs, dsdt), [{ at: 36, bytes: 4 }, { at: 40, bytes: 4 }, { at: 140, bytes: 8 }]);
+  const root = [fadt, place(buildMadt(options))];
+  const rsdt = place(table('RSDT', 1, pointerBytes(root, 4)), list(root, 4));
+  const xsdt = place(table('XSDT', 1, pointerBytes(root, 8)), list(root, 8));
+  return {
+    rsdp: buildRsdp(rsdt, xsdt), tables: Uint8Array.from(image), pointers, checksums,
+    rsdpPointers: [{ at: 16, bytes: 4 }, { at: 24, bytes: 8 }],
+    rsdpChecksums: [{ at: 8, first: 0, bytes: 20 }, { at: 32, first: 0, bytes: 36 }],
+  };
 }
 
 /** From the end of RAM, on a whole MiB, to the I/O APIC. */
@@ -98,7 +136,7 @@ function table(signature: string, revision: number, content: Uint8Array): Uint8A
   return bytes;
 }
 
-function pointers(addresses: readonly number[], size: 4 | 8): Uint8Array {
+function pointerBytes(addresses: readonly number[], size: 4 | 8): Uint8Array {
   const bytes = new Uint8Array(addresses.length * size);
   const view = new DataView(bytes.buffer);
   addresses.forEach((address, i) => view.setUint32(i * size, address, true));

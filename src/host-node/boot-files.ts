@@ -1,7 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import { UserError } from '../base/errors.ts';
-import type { BootFiles } from '../machine/machine.ts';
+import type { BootFiles, KernelFiles } from '../machine/boot-source.ts';
+import { checkFirmware } from '../machine/configuration.ts';
 import { catalogue } from './guests/catalogue.ts';
+import { fetchSeabios } from './guests/firmware.ts';
 import { fileTrouble } from './words.ts';
 
 /** What may be given to say what a machine boots. */
@@ -14,6 +16,8 @@ export interface BootRequest {
   readonly initrd?: string | Uint8Array;
   /** Kernel command line; added to a catalogue guest's own. Default for a kernel of one's own: `console=ttyS0`. */
   readonly append?: string;
+  /** Instead of a guest or kernel: `seabios` (fetched as guests are), a file's path, or its contents. */
+  readonly firmware?: string | Uint8Array;
 }
 
 const DEFAULT_GUEST = 'linux';
@@ -23,7 +27,11 @@ const LARGEST_FILE = 0x100000000;
 
 /** Reads what a machine boots, fetching a catalogue guest where that is asked for. Throws UserError. */
 export async function readBootFiles(request: BootRequest, progress: (line: string) => void): Promise<BootFiles & { readonly append: string; readonly guest: string | null }> {
-  const { guest, kernel } = request;
+  const { guest, kernel, firmware } = request;
+  if (firmware !== undefined) {
+    if (guest ?? kernel ?? request.initrd ?? request.append) throw new UserError('firmware and a guest or kernel are given; give one of the two (firmware boots from disks)');
+    return { ...(await readFirmware(firmware, progress)), append: '', guest: null };
+  }
   if (guest !== undefined && kernel !== undefined) throw new UserError(`a guest's name (${guest}) and a kernel are given; give one of the two`);
   if (kernel !== undefined) return { ...readAll(kernel, request.initrd), append: request.append ?? DEFAULT_APPEND, guest: null };
   const name = guest ?? DEFAULT_GUEST;
@@ -34,7 +42,14 @@ export async function readBootFiles(request: BootRequest, progress: (line: strin
   return { ...readAll(files.kernel, request.initrd ?? files.initrd), append, guest: name };
 }
 
-function readAll(kernel: string | Uint8Array, initrd: string | Uint8Array | undefined): BootFiles {
+async function readFirmware(firmware: string | Uint8Array, progress: (line: string) => void): Promise<BootFiles> {
+  const seabios = await fetchSeabios(progress);
+  if (firmware === 'seabios') return seabios;
+  // The display has the same option ROM whatever the firmware is.
+  return { ...seabios, firmware: checkFirmware(readInput('firmware', firmware), typeof firmware === 'string' ? `firmware ${firmware}` : 'the firmware') };
+}
+
+function readAll(kernel: string | Uint8Array, initrd: string | Uint8Array | undefined): KernelFiles {
   const boot = { kernel: readInput('kernel', kernel), kernelName: typeof kernel === 'string' ? kernel : 'image' };
   return initrd === undefined ? boot : { ...boot, initrd: readInput('initrd', initrd), initrdName: typeof initrd === 'string' ? initrd : 'initrd' };
 }

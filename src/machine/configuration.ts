@@ -52,6 +52,17 @@ export function checkEngine(name: string): EngineName {
   return name as EngineName;
 }
 
+const FIRMWARE_GRAIN = 65536;
+/** Above it lie the APICs. */
+const FIRMWARE_MAX = 16 * MIB;
+
+/** The image of a flash ROM. */
+export function checkFirmware(image: Uint8Array, text: string): Uint8Array {
+  const fits = image.length > 0 && image.length <= FIRMWARE_MAX && image.length % FIRMWARE_GRAIN === 0;
+  if (!fits) throw new UserError(`${text} has ${image.length} bytes; give an image of a multiple of 64 KiB, at most ${FIRMWARE_MAX / MIB} MiB, for instance SeaBIOS's bios-256k.bin`);
+  return image;
+}
+
 /** A port in decimal or, behind 0x, hexadecimal. */
 export function parsePort(text: string): number {
   return checkDebugExitPort(/^(0x[0-9a-f]+|[0-9]+)$/i.test(text.trim()) ? Number(text) : Number.NaN, text);

@@ -44,6 +44,7 @@ class ScriptedVcpu implements Vcpu {
     this.exitRequests++;
   }
   setA20(): void {}
+  memoryMapChanged(): void {}
   codeWritten(): void {}
   exitCounts(): Readonly<Record<string, number>> {
     return {};

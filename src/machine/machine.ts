@@ -8,6 +8,7 @@ import type { MonotonicClock, WallClock } from '../host/clock.ts';
 import type { Entropy } from '../host/entropy.ts';
 import type { Log } from '../host/log.ts';
 import type { Scheduler } from '../host/scheduler.ts';
+import type { BootFiles } from './boot-source.ts';
 import type { MachineConfiguration } from './configuration.ts';
 import type { Drive } from './drives.ts';
 import type { EngineFactory } from './engine-factory.ts';
@@ -39,14 +40,6 @@ export type MachineEnd =
       /** The engine's own error, where it was one. */
       readonly cause?: unknown;
     };
-
-/** What the guest boots: files' contents and how messages call them. */
-export interface BootFiles {
-  readonly kernel: Uint8Array;
-  readonly kernelName: string;
-  readonly initrd?: Uint8Array;
-  readonly initrdName?: string;
-}
 
 export interface MachineOptions {
   readonly configuration: MachineConfiguration;
@@ -93,6 +86,7 @@ export class Machine {
       memoryBytes: options.configuration.memoryBytes,
       debugExitPort: options.configuration.debugExitPort,
       drives: options.drives ?? [],
+      firmware: 'firmware' in options.boot ? options.boot : undefined,
       // Listeners may call back into the machine, so they get the bytes when the guest does not execute.
       serial: { write: (bytes) => this.#output.push(bytes) },
       clock: this.#clock,
@@ -118,6 +112,7 @@ export class Machine {
 
   #boot(): void {
     const { boot, configuration } = this.#options;
+    if ('firmware' in boot) return; // it is at the reset vector
     const rsdp = this.#board.placeTables();
     const start = loadKernel({
       kernel: boot.kernel, kernelName: boot.kernelName, commandLine: configuration.append, memory: this.#board.memory, rsdp,

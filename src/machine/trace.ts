@@ -3,7 +3,7 @@ import type { Log } from '../host/log.ts';
 import type { InterruptInput } from '../wiring/interrupt-input.ts';
 
 /** What `--trace` can show. */
-export const TRACE_KINDS = ['port', 'mmio', 'interrupt', 'exception', 'machine', 'device'] as const;
+export const TRACE_KINDS = ['port', 'mmio', 'interrupt', 'exception', 'machine', 'firmware', 'device'] as const;
 export type TraceKind = (typeof TRACE_KINDS)[number];
 
 /** `port,interrupt` or `all`. */

@@ -9,18 +9,49 @@ const FOUR_GIB = 2 ** 32;
 describe('linear memory', () => {
   it('writes the region table that engines read', () => {
     const memory = new LinearMemory(3 * 1024 * MIB + 64 * MIB, 0x10000);
-    memory.addRom(0xfffe0000, new Uint8Array(0x10000).fill(0x90));
+    const rom = memory.allocate(0x10000);
+    memory.setWindows(rom, [{ first: 0xfffe0000, bytes: 0x10000, kind: 'rom', host: rom.host }]);
     const view = new DataView(memory.wasm.buffer);
     const regions = Array.from({ length: view.getUint32(REGIONS, true) }, (_, i) =>
       [REGION_FIRST_PAGE, REGION_PAGES, REGION_HOST, REGION_KIND].map((field) => view.getUint32(REGIONS + 16 + i * REGION_BYTES + field, true)));
     expect(regions).toEqual([
       [0, PCI_HOLE_START / 4096, RAM_BASE, REGION_KIND_RAM],
-      [FOUR_GIB / 4096, 64 * MIB / 4096, RAM_BASE + PCI_HOLE_START, REGION_KIND_RAM],
       [0xfffe0, 16, RAM_BASE + PCI_HOLE_START + 64 * MIB, REGION_KIND_ROM],
+      [FOUR_GIB / 4096, 64 * MIB / 4096, RAM_BASE + PCI_HOLE_START, REGION_KIND_RAM],
     ]);
     expect(memory.lowBytes).toBe(PCI_HOLE_START);
     expect(memory.hostAddress(FOUR_GIB + 5)).toBe(RAM_BASE + PCI_HOLE_START + 5);
     expect(memory.hostAddress(0xd0000000)).toBeUndefined();
+  });
+
+  it('shows windows instead of RAM, later ones on top, and tells of every change', () => {
+    const memory = new LinearMemory(8 * MIB, 0x4000);
+    const storage = memory.allocate(0x4000);
+    let changes = 0;
+    memory.onMapChanged(() => changes++);
+    memory.write(0xa0000, new Uint8Array(0x4000).fill(1));
+    storage.data.fill(2);
+    const seen = () => [0x9ffff, 0xa0000, 0xa1000, 0xa2000, 0xa3000, 0xa4000].map((address) => {
+      const byte = new Uint8Array(1);
+      memory.read(address, byte);
+      return byte[0];
+    });
+    memory.setWindows(storage, [{ first: 0xa0000, bytes: 0x4000, kind: 'bus' }]);
+    expect(seen()).toEqual([0, 0xff, 0xff, 0xff, 0xff, 0]);
+    memory.setWindows(memory, [{ first: 0xa1000, bytes: 0x1000, kind: 'rom', host: storage.host }, { first: 0xa2000, bytes: 0x1000, kind: 'ram', host: storage.host + 0x1000 }]);
+    expect(seen()).toEqual([0, 0xff, 2, 2, 0xff, 0]);
+    memory.write(0xa0000, new Uint8Array(0x4000).fill(3));
+    expect([...new Set(storage.data)]).toEqual([2, 3]);
+    expect(storage.data[0]).toBe(2);
+    expect(memory.contains(0xa2000, 0x1000)).toBe(true);
+    expect(memory.contains(0xa1000, 1)).toBe(false);
+    memory.setWindows(storage, [{ first: 0xa0000, bytes: 0x4000, kind: 'ram', host: memory.ramHost(0xa0000) }]);
+    memory.setWindows(memory, []);
+    expect(seen()).toEqual([0, 1, 1, 1, 1, 0]);
+    expect(changes).toBe(4);
+    memory.setWindows(memory, []);
+    expect(changes).toBe(4);
+    expect(new DataView(memory.wasm.buffer).getUint32(REGIONS, true)).toBe(1);
   });
 
   it('copies by physical address, nothing where no RAM is', () => {

@@ -4,7 +4,7 @@ import { StateError } from '../base/errors.ts';
 import type { Plain, Stateful } from '../base/plain.ts';
 import type { GuestMemory } from './guest-memory.ts';
 import {
-  PAGE_FLAGS, PAGE_FLAG_CODE, RAM_BASE, RAM_MAX_BYTES, REGIONS, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_KIND_ROM, REGION_PAGES,
+  PAGE_FLAGS, PAGE_FLAG_CODE, RAM_BASE, RAM_MAX_BYTES, REGIONS, REGIONS_MAX, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_KIND_ROM, REGION_PAGES,
 } from './layout.ts';
 
 /** RAM above this goes to 4 GiB and up; the space between belongs to devices. */
@@ -18,6 +18,20 @@ interface Region {
   readonly host: number;
   readonly kind: number;
 }
+
+/** Storage in the linear memory besides RAM: a ROM image, video memory. */
+export interface Storage {
+  readonly host: number;
+  readonly data: Uint8Array;
+}
+
+/**
+ * What is seen at a range of physical addresses instead of RAM: storage to read and write, storage that swallows writes
+ * (they go to the bus), or the bus. Whole pages.
+ */
+export type MemoryWindow =
+  | { readonly first: PhysicalAddress; readonly bytes: number; readonly kind: 'ram' | 'rom'; readonly host: number }
+  | { readonly first: PhysicalAddress; readonly bytes: number; readonly kind: 'bus' };
 
 /**
  * The one linear memory of a machine (DESIGN D1): engine state below, RAM and ROM from RAM_BASE. Devices see it as
@@ -33,29 +47,54 @@ export class LinearMemory implements GuestMemory, Stateful {
   readonly #words: Int32Array;
   readonly #halves: Uint16Array;
   readonly #view: DataView;
-  readonly #regions: Region[] = [];
+  readonly #ram: readonly Region[];
+  /** Windows by their owner, in the order in which they lie over each other. */
+  readonly #windows = new Map<object, readonly MemoryWindow[]>();
+  readonly #mapChanged: (() => void)[] = [];
+  #regions: readonly Region[] = [];
   readonly #codeWritten: ((page: number, offset: number, length: number) => void)[] = [];
-  #nextHost = RAM_BASE;
+  #nextHost: number;
 
-  /** `bytes`: guest RAM, a multiple of 4 KiB, 1 MiB to RAM_MAX_BYTES. `romBytes`: room for ROM images behind it. */
-  constructor(bytes: number, romBytes = 0) {
-    if (bytes % PAGE_SIZE !== 0 || bytes < 0x100000 || bytes + romBytes > RAM_MAX_BYTES) throw new RangeError(`guest RAM of ${bytes} bytes does not fit`);
+  /** `bytes`: guest RAM, a multiple of 4 KiB, 1 MiB to RAM_MAX_BYTES. `storageBytes`: room for `allocate`. */
+  constructor(bytes: number, storageBytes = 0) {
+    if (bytes % PAGE_SIZE !== 0 || bytes < 0x100000 || bytes + storageBytes > RAM_MAX_BYTES) throw new RangeError(`guest RAM of ${bytes} bytes does not fit`);
     this.bytes = bytes;
     this.lowBytes = Math.min(bytes, PCI_HOLE_START);
-    const pages = Math.ceil((RAM_BASE + bytes + romBytes) / WASM_PAGE);
+    const pages = Math.ceil((RAM_BASE + bytes + storageBytes) / WASM_PAGE);
     this.wasm = new WebAssembly.Memory({ initial: pages, maximum: WASM_PAGE, shared: true });
     this.#bytes = new Uint8Array(this.wasm.buffer);
     this.#words = new Int32Array(this.wasm.buffer);
     this.#halves = new Uint16Array(this.wasm.buffer);
     this.#view = new DataView(this.wasm.buffer);
-    this.#addRegion(0, this.lowBytes, REGION_KIND_RAM);
-    if (bytes > this.lowBytes) this.#addRegion(HIGH_RAM_START, bytes - this.lowBytes, REGION_KIND_RAM);
+    const low = { first: 0, bytes: this.lowBytes, host: RAM_BASE, kind: REGION_KIND_RAM };
+    const high = { first: HIGH_RAM_START, bytes: bytes - this.lowBytes, host: RAM_BASE + this.lowBytes, kind: REGION_KIND_RAM };
+    this.#ram = high.bytes > 0 ? [low, high] : [low];
+    this.#nextHost = RAM_BASE + bytes;
+    this.#remap();
   }
 
-  /** Maps a ROM image (a multiple of 4 KiB) at a physical address. Legal before the engines start. */
-  addRom(first: PhysicalAddress, image: Uint8Array): void {
-    const region = this.#addRegion(first, image.length, REGION_KIND_ROM);
-    this.#bytes.set(image, region.host);
+  /** Takes storage of whole pages out of the room that was asked for. Legal before the engines start. */
+  allocate(bytes: number): Storage {
+    const host = this.#nextHost;
+    if (bytes % PAGE_SIZE !== 0 || host + bytes > this.#bytes.length) throw new RangeError(`storage of ${bytes} bytes does not fit`);
+    this.#nextHost += bytes;
+    return { host, data: this.#bytes.subarray(host, host + bytes) };
+  }
+
+  /** Where the RAM of an address below 3 GiB is kept, whatever window lies over it. */
+  ramHost(address: PhysicalAddress): number {
+    return RAM_BASE + address;
+  }
+
+  /** Replaces the windows of an owner, whatever it is; those of owners that came later lie on top. */
+  setWindows(owner: object, windows: readonly MemoryWindow[]): void {
+    this.#windows.set(owner, windows);
+    if (this.#remap()) for (const callback of this.#mapChanged) callback();
+  }
+
+  /** Calls back when addresses have come to mean something else: translations must be forgotten. */
+  onMapChanged(callback: () => void): void {
+    this.#mapChanged.push(callback);
   }
 
   /** Calls back for every write by a device or loader into a page that holds decoded code. */
@@ -88,12 +127,16 @@ export class LinearMemory implements GuestMemory, Stateful {
       const count = Math.min(source.length - done, PAGE_SIZE - (at % PAGE_SIZE));
       if (region !== undefined && region.kind === REGION_KIND_RAM) {
         const host = region.host + (at - region.first);
-        this.#bytes.set(source.subarray(done, done + count), host);
-        const page = (host - RAM_BASE) >>> PAGE_SHIFT;
-        if (this.#holdsCode(host)) for (const callback of this.#codeWritten) callback(page, host & PAGE_MASK, count);
+        this.writeHost(host, source.subarray(done, done + count));
       }
       done += count;
     }
+  }
+  /** Writes bytes of one page, wherever guests see it (`ramHost`, storage). */
+  writeHost(host: number, source: Uint8Array): void {
+    this.#bytes.set(source, host);
+    const page = (host - RAM_BASE) >>> PAGE_SHIFT;
+    if (this.#holdsCode(host)) for (const callback of this.#codeWritten) callback(page, host & PAGE_MASK, source.length);
   }
   readU16(address: PhysicalAddress): number {
     const host = this.#half(address);
@@ -177,16 +220,52 @@ export class LinearMemory implements GuestMemory, Stateful {
     return this.#regions.find((region) => address >= region.first && address < region.first + region.bytes);
   }
 
-  #addRegion(first: PhysicalAddress, bytes: number, kind: number): Region {
-    const region = { first, bytes, host: this.#nextHost, kind };
-    const at = REGIONS + 16 + this.#regions.length * REGION_BYTES;
-    this.#regions.push(region);
-    this.#view.setUint32(REGIONS, this.#regions.length, true);
-    this.#view.setUint32(at + REGION_FIRST_PAGE, first / PAGE_SIZE, true);
-    this.#view.setUint32(at + REGION_PAGES, bytes / PAGE_SIZE, true);
-    this.#view.setUint32(at + REGION_HOST, region.host, true);
-    this.#view.setUint32(at + REGION_KIND, kind, true);
-    this.#nextHost += bytes;
-    return region;
+  /** Puts the region table together anew; true when it is another one. */
+  #remap(): boolean {
+    let regions = [...this.#ram];
+    for (const window of [...this.#windows.values()].flat()) {
+      regions = regions.flatMap((region) => outside(region, window));
+      if (window.kind !== 'bus') regions.push({ first: window.first, bytes: window.bytes, host: window.host, kind: window.kind === 'ram' ? REGION_KIND_RAM : REGION_KIND_ROM });
+    }
+    regions = joined(regions.sort((a, b) => a.first - b.first));
+    if (regions.length > REGIONS_MAX) throw new RangeError('more memory regions than the table has room for');
+    const same = regions.length === this.#regions.length && regions.every((region, i) => isSame(region, this.#regions[i]!));
+    this.#regions = regions;
+    this.#view.setUint32(REGIONS, regions.length, true);
+    regions.forEach((region, i) => {
+      const at = REGIONS + 16 + i * REGION_BYTES;
+      this.#view.setUint32(at + REGION_FIRST_PAGE, region.first / PAGE_SIZE, true);
+      this.#view.setUint32(at + REGION_PAGES, region.bytes / PAGE_SIZE, true);
+      this.#view.setUint32(at + REGION_HOST, region.host, true);
+      this.#view.setUint32(at + REGION_KIND, region.kind, true);
+    });
+    return !same;
   }
+}
+
+function isSame(a: Region, b: Region): boolean {
+  return a.first === b.first && a.bytes === b.bytes && a.host === b.host && a.kind === b.kind;
+}
+
+/** The parts of a region, none to two, that a window leaves uncovered. */
+function outside(region: Region, window: MemoryWindow): Region[] {
+  const end = region.first + region.bytes;
+  const windowEnd = window.first + window.bytes;
+  if (windowEnd <= region.first || window.first >= end) return [region];
+  const parts: Region[] = [];
+  if (window.first > region.first) parts.push({ ...region, bytes: window.first - region.first });
+  if (windowEnd < end) parts.push({ ...region, first: windowEnd, bytes: end - windowEnd, host: region.host + (windowEnd - region.first) });
+  return parts;
+}
+
+/** Neighbours that continue each other become one. */
+function joined(sorted: readonly Region[]): Region[] {
+  const regions: Region[] = [];
+  for (const region of sorted) {
+    const last = regions.at(-1);
+    if (last !== undefined && last.kind === region.kind && last.first + last.bytes === region.first && last.host + last.bytes === region.host) {
+      regions[regions.length - 1] = { ...last, bytes: last.bytes + region.bytes };
+    } else regions.push(region);
+  }
+  return regions;
 }

@@ -15,6 +15,7 @@ const MAX_EXTENDED: u32 = 0x80000008;
 
 // One constant per bit, so that the features in use read as a list.
 const ECX1_SSE3: u32 = 1 << 0;
+const ECX1_PCLMULQDQ: u32 = 1 << 1;
 const ECX1_SSSE3: u32 = 1 << 9;
 const ECX1_CX16: u32 = 1 << 13;
 const ECX1_SSE41: u32 = 1 << 19;
@@ -23,21 +24,29 @@ const ECX1_X2APIC: u32 = 1 << 21;
 const ECX1_MOVBE: u32 = 1 << 22;
 const ECX1_POPCNT: u32 = 1 << 23;
 const ECX1_TSC_DEADLINE: u32 = 1 << 24;
+const ECX1_AES: u32 = 1 << 25;
+const ECX1_RDRAND: u32 = 1 << 30;
 const ECX1_HYPERVISOR: u32 = 1 << 31;
 /** FPU DE PSE TSC MSR PAE CX8 APIC SEP MTRR PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2. */
 const FEATURES_1_EDX: u32 = 0x078bbb7d;
 const EDX1_APIC: u32 = 1 << 9;
 const EDX1_HTT: u32 = 1 << 28;
+const EBX7_FSGSBASE: u32 = 1 << 0;
 const EBX7_TSC_ADJUST: u32 = 1 << 1;
 const EBX7_SMEP: u32 = 1 << 7;
 const EBX7_ERMS: u32 = 1 << 9;
+const EBX7_RDSEED: u32 = 1 << 18;
+const EBX7_ADX: u32 = 1 << 19;
 const EBX7_SMAP: u32 = 1 << 20;
+const EBX7_SHA: u32 = 1 << 29;
+const ECX7_RDPID: u32 = 1 << 22;
 const EDX7_FSRM: u32 = 1 << 4;
 const EDX7_SPEC_CTRL: u32 = 1 << 26;
 const EDX7_STIBP: u32 = 1 << 27;
 const EDX7_ARCH_CAPABILITIES: u32 = 1 << 29;
 const EDX7_SSBD: u32 = 1 << 31;
 const ECX81_LAHF: u32 = 1 << 0;
+const ECX81_LZCNT: u32 = 1 << 5;
 const EDX81_SYSCALL: u32 = 1 << 11;
 const EDX81_NX: u32 = 1 << 20;
 const EDX81_1G: u32 = 1 << 26;
@@ -46,15 +55,19 @@ const EDX81_LM: u32 = 1 << 29;
 const EAX6_ARAT: u32 = 1 << 2;
 const EDX87_INVARIANT_TSC: u32 = 1 << 8;
 
-const FEATURES_1_ECX: u32 = ECX1_SSE3 | ECX1_SSSE3 | ECX1_CX16 | ECX1_SSE41 | ECX1_SSE42 | ECX1_X2APIC | ECX1_MOVBE | ECX1_POPCNT | ECX1_TSC_DEADLINE | ECX1_HYPERVISOR;
-const FEATURES_7_EBX: u32 = EBX7_TSC_ADJUST | EBX7_SMEP | EBX7_ERMS;
+const FEATURES_1_ECX: u32 = ECX1_SSE3 | ECX1_SSSE3 | ECX1_CX16 | ECX1_SSE41 | ECX1_SSE42 | ECX1_X2APIC | ECX1_MOVBE | ECX1_POPCNT | ECX1_TSC_DEADLINE | ECX1_HYPERVISOR
+  | ECX1_PCLMULQDQ | ECX1_AES | ECX1_RDRAND;
+const FEATURES_7_EBX: u32 = EBX7_FSGSBASE | EBX7_TSC_ADJUST | EBX7_SMEP | EBX7_ERMS | EBX7_RDSEED | EBX7_ADX | EBX7_SHA;
+const FEATURES_7_ECX: u32 = ECX7_RDPID;
 const FEATURES_7_EDX: u32 = EDX7_FSRM | EDX7_SPEC_CTRL | EDX7_STIBP | EDX7_ARCH_CAPABILITIES | EDX7_SSBD;
+const FEATURES_81_ECX: u32 = ECX81_LAHF | ECX81_LZCNT;
 const FEATURES_81_EDX: u32 = EDX81_SYSCALL | EDX81_NX | EDX81_1G | EDX81_RDTSCP | EDX81_LM;
 
 // Words of CPUID_HIDDEN.
 const HIDDEN_1_ECX: usize = 0;
 const HIDDEN_1_EDX: usize = 4;
 const HIDDEN_7_EBX: usize = 8;
+const HIDDEN_7_ECX: usize = 12;
 const HIDDEN_7_EDX: usize = 16;
 const HIDDEN_81_ECX: usize = 20;
 const HIDDEN_81_EDX: usize = 24;
@@ -132,7 +145,7 @@ export function cpuid(cpu: usize): void {
     case 6: give(cpu, offered(cpu, EAX6_ARAT, HIDDEN_6_EAX), 0, 0, 0); return;
     case 7:
       if (index != 0) give(cpu, 0, 0, 0, 0);
-      else give(cpu, 0, offered(cpu, FEATURES_7_EBX, HIDDEN_7_EBX), 0, offered(cpu, FEATURES_7_EDX, HIDDEN_7_EDX));
+      else give(cpu, 0, offered(cpu, FEATURES_7_EBX, HIDDEN_7_EBX), offered(cpu, FEATURES_7_ECX, HIDDEN_7_ECX), offered(cpu, FEATURES_7_EDX, HIDDEN_7_EDX));
       return;
     case 0xb: topologyLeaf(cpu, index); return;
     case 0x15: give(cpu, 1, 1, TSC_HZ, 0); return; // TSC = crystal * 1 / 1
@@ -144,7 +157,7 @@ export function cpuid(cpu: usize): void {
       let edx = offered(cpu, FEATURES_81_EDX, HIDDEN_81_EDX);
       // SYSCALL exists in 64-bit mode only.
       if ((load<u32>(cpu, MODE) & MODE_CODE_MASK) != MODE_CODE64) edx &= ~EDX81_SYSCALL;
-      give(cpu, 0, 0, offered(cpu, ECX81_LAHF, HIDDEN_81_ECX), edx);
+      give(cpu, 0, 0, offered(cpu, FEATURES_81_ECX, HIDDEN_81_ECX), edx);
       return;
     }
     case 0x80000002: give(cpu, 0x796c6f50, 0x6f736976, 0x69762072, 0x61757472); return; // "Polyvisor virtua"

@@ -27,3 +27,5 @@ export * from "./x87";
 export * from "./x87-functions";
 export * from "./x87-images";
 export * from "./string-compare";
+export * from "./aes";
+export * from "./sha";

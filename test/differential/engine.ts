@@ -14,7 +14,7 @@ const TABLES = 0x602000;
 const exceptionOfVector: Readonly<Record<number, MachineState['exception']>> = { 0: 'DE', 1: 'DB', 3: 'DB', 4: 'GP', 5: 'GP', 6: 'UD', 12: 'GP', 13: 'GP', 14: 'GP', 17: 'AC' };
 
 /** Runs cases on the interpreter: flat segments, the same addresses mapped as in the native program. */
-export function createEngine(): { run(entry: Case): MachineState } {
+export function createEngine({ cr4 = 0x620n }: { readonly cr4?: bigint } = {}): { run(entry: Case): MachineState } {
   const memory = new LinearMemory(64 << 20);
   const nothing = { readPort: () => 0xff, writePort: () => {}, readMmio: () => 0xffffffff, writeMmio: () => {} };
   const interrupts = {
@@ -62,7 +62,7 @@ export function createEngine(): { run(entry: Case): MachineState } {
     const names = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'] as const;
     cpu.start({
       rip: BigInt(CODE), gpr: Object.fromEntries(names.map((name, i) => [name, before.gpr[i]!])), rflags: BigInt(before.flags) | 2n,
-      cr0: 0x80000031n, cr3: BigInt(long ? TABLES : TABLES + 0x5000), cr4: 0x620n, efer: long ? 0x500n : 0n,
+      cr0: 0x80000031n, cr3: BigInt(long ? TABLES : TABLES + 0x5000), cr4, efer: long ? 0x500n : 0n,
       gdtr: { base: BigInt(GDT), limit: 31 }, idtr: { base: BigInt(IDT), limit: 0xfff },
       segments: { cs: segment(long ? 8 : 0x18, long ? 0xa09b : 0xc09b), ss: segment(0x10, 0xc093), ds: segment(0x10, 0xc093), es: segment(0x10, 0xc093) },
     });

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -30,6 +30,16 @@ export interface Case {
 }
 
 const exceptionOfSignal: Readonly<Record<number, MachineState['exception']>> = { 0: '', 4: 'UD', 5: 'DB', 7: 'AC', 8: 'DE', 11: 'GP' };
+
+/** Features whose name in /proc/cpuinfo is not ours. */
+const linuxNames: Readonly<Record<string, string>> = { sse3: 'pni', lzcnt: 'abm', sha: 'sha_ni' };
+
+/** The host's processor has the feature, by Linux's list. */
+export function hostHas(feature: string): boolean {
+  hostFlags ??= new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.trim().split(' '));
+  return feature === '' || hostFlags.has(linuxNames[feature] ?? feature.replace('.', '_'));
+}
+let hostFlags: Set<string> | undefined;
 
 /** Builds native.c with the system's compiler; undefined where there is none (or another architecture). */
 export function buildNative(): { run(cases: readonly Case[]): MachineState[]; close(): void } | undefined {

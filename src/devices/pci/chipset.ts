@@ -1,3 +1,6 @@
+import type { AccessSize } from '../../base/addresses.ts';
+import type { Plain } from '../../base/plain.ts';
+import type { BusChange } from './bus-change.ts';
 import type { ConfigRegister } from './config-space.ts';
 import type { PciBus } from './pci-bus.ts';
 import { RegisterFunction } from './register-function.ts';
@@ -36,28 +39,57 @@ export function pciHeader(identity: PciIdentity): readonly ConfigRegister[] {
 
 /** Interrupts 10 and 11 serve PCI, level-triggered: the same numbers at the PIC and at the I/O APIC. */
 export const PCI_INTERRUPTS = [10, 11] as const;
+/** Where PIRQA# to PIRQD# of the ISA bridge lead: what firmware for this chipset programs. */
+const PIRQ_ROUTES = [10, 10, 11, 11] as const;
 
-/** ISA interrupt and I/O APIC input of a pin (1 for INTA#) of a slot: rotated, so that neighbours do not share. */
+/** ISA interrupt and I/O APIC input of a pin (1 for INTA#) of a slot: rotated, so that neighbours share less. */
 export function pciInterrupt(slot: number, pin: number): number {
-  return PCI_INTERRUPTS[(slot + pin - 1) & 1]!;
+  return PIRQ_ROUTES[(slot - 1 + pin - 1) & 3]!;
 }
 
-/** Intel 82441FX host bridge (data sheet 290549), as far as software of a machine without firmware looks at it. */
-export function hostBridge(): RegisterFunction {
-  return new RegisterFunction({
-    name: 'pci-host-bridge',
-    registers: [
-      ...pciHeader({ vendor: 0x8086, device: 0x1237, revision: 2, classCode: 0x060000 }),
-      // PAM0..PAM6: what lies in C0000h..FFFFFh. Kept, without effect: RAM is everywhere in direct boot.
-      { offset: 0x59, size: 1, reset: 0, writable: 0x30 },
-      { offset: 0x5a, size: 2, reset: 0, writable: 0x3333 },
-      { offset: 0x5c, size: 4, reset: 0, writable: 0x33333333 },
-      { offset: 0x72, size: 1, reset: 0x02, writable: 0x78 }, // SMRAM control
-    ],
-  });
+const PAM = 0x59;
+const PAM_REGISTERS = 7;
+
+/** Intel 82441FX host bridge (data sheet 290549). The subsystem is what firmware made for QEMU's PC looks for. */
+export class HostBridge extends RegisterFunction {
+  readonly #shadow: (pam: Uint8Array) => void;
+
+  /** `shadow` gets PAM0 to PAM6, which say what lies in C0000h..FFFFFh: at each write, reset and load. */
+  constructor(shadow: (pam: Uint8Array) => void) {
+    super({
+      name: 'pci-host-bridge',
+      registers: [
+        ...pciHeader({ vendor: 0x8086, device: 0x1237, revision: 2, classCode: 0x060000, subsystemVendor: 0x1af4, subsystem: 0x1100 }),
+        { offset: PAM, size: 1, reset: 0, writable: 0x30 },
+        { offset: PAM + 1, size: 2, reset: 0, writable: 0x3333 },
+        { offset: PAM + 3, size: 4, reset: 0, writable: 0x33333333 },
+        { offset: 0x72, size: 1, reset: 0x02, writable: 0x78 }, // SMRAM control
+      ],
+    });
+    this.#shadow = shadow;
+  }
+
+  override writeConfig(offset: number, size: AccessSize, value: number): readonly BusChange[] {
+    const changes = super.writeConfig(offset, size, value);
+    if (offset < PAM + PAM_REGISTERS && offset + size > PAM) this.#apply();
+    return changes;
+  }
+  override reset(): readonly BusChange[] {
+    const changes = super.reset();
+    this.#apply();
+    return changes;
+  }
+  override loadMapped(state: Plain, version: number): readonly BusChange[] {
+    const changes = super.loadMapped(state, version);
+    this.#apply();
+    return changes;
+  }
+  #apply(): void {
+    this.#shadow(Uint8Array.from({ length: PAM_REGISTERS }, (_, i) => this.config.read(PAM + i, 1)));
+  }
 }
 
-/** Intel 82371SB ISA bridge (data sheet 290550). PIRQ routing is fixed: the registers say what `pciInterrupt` does. */
+/** Intel 82371SB ISA bridge (data sheet 290550). PIRQ routing is fixed, and its registers are read-only. */
 export function isaBridge(): RegisterFunction {
   return new RegisterFunction({
     name: 'pci-isa-bridge',
@@ -66,10 +98,7 @@ export function isaBridge(): RegisterFunction {
       { offset: 0x04, size: 2, reset: 0x0007, writable: 0x0008 },
       { offset: 0x4c, size: 1, reset: 0x4d, writable: 0xff }, // ISA I/O recovery
       { offset: 0x4e, size: 2, reset: 0x0003, writable: 0xffff }, // X-bus chip select
-      { offset: 0x60, size: 1, reset: pciInterrupt(0, 1) },
-      { offset: 0x61, size: 1, reset: pciInterrupt(0, 2) },
-      { offset: 0x62, size: 1, reset: pciInterrupt(0, 3) },
-      { offset: 0x63, size: 1, reset: pciInterrupt(0, 4) },
+      ...PIRQ_ROUTES.map((irq, i) => ({ offset: 0x60 + i, size: 1, reset: irq }) as const),
       { offset: 0x82, size: 1, reset: 0, writable: 0xff }, // passive release and delayed transaction
     ],
   });
@@ -83,14 +112,16 @@ export function powerManagementFunction(pmBase: number): RegisterFunction {
       ...pciHeader({ vendor: 0x8086, device: 0x7113, revision: 3, classCode: 0x068000 }),
       { offset: 0x04, size: 2, reset: 0x0001 },
       { offset: 0x40, size: 4, reset: (pmBase & 0xffc0) | 1 },
+      // Device activity B, APMC_EN: system management mode counts as set up, for there is none.
+      { offset: 0x58, size: 4, reset: 0x02000000 },
       { offset: 0x80, size: 1, reset: 0x01 },
     ],
   });
 }
 
 /** Puts the bridges, and the power management function, in the places a PC has them. */
-export function addChipset(bus: PciBus, pmBase: number): void {
-  bus.add(0, 0, hostBridge());
+export function addChipset(bus: PciBus, pmBase: number, shadow: (pam: Uint8Array) => void): void {
+  bus.add(0, 0, new HostBridge(shadow));
   bus.add(1, 0, isaBridge());
   bus.add(1, 3, powerManagementFunction(pmBase));
 }

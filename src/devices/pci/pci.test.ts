@@ -26,7 +26,7 @@ function make() {
   const changes: string[] = [];
   const note = (change: BusChange) => changes.push(`${change.kind} ${change.space} ${change.base.toString(16)} ${change.block.name}`);
   const bus = new PciBus(note);
-  addChipset(bus, 0x600);
+  addChipset(bus, 0x600, () => {});
   bus.add(3, 0, device());
   let resets = 0;
   const ports = new PciConfigPorts(bus, new ResetControl(() => resets++));
@@ -116,14 +116,14 @@ describe('PCI', () => {
     expect([b.bus.save(), b.ports.save()]).toEqual(state);
     expect(b.take()).toEqual(['unmap memory fd000000 registers', 'map memory fe000000 registers']);
     const empty = new PciBus(() => {});
-    addChipset(empty, 0x600);
+    addChipset(empty, 0x600, () => {});
     expect(() => empty.load(state[0], 1)).toThrow(StateError);
     a.bus.reset();
     expect(a.take()).toEqual(['unmap memory fe000000 registers']);
   });
 
   it('spreads interrupts and finds free slots', () => {
-    expect([pciInterrupt(2, 1), pciInterrupt(3, 1), pciInterrupt(2, 2)]).toEqual([10, 11, 11]);
+    expect([pciInterrupt(2, 1), pciInterrupt(3, 1), pciInterrupt(2, 2), pciInterrupt(0, 1)]).toEqual([10, 11, 11, 11]);
     const { bus } = make();
     expect(bus.freeSlot()).toBe(2);
     expect(() => bus.add(3, 0, device())).toThrow(/taken/);

@@ -324,6 +324,11 @@ export class Interpreter implements Vcpu {
     this.requestExit();
   }
 
+  memoryMapChanged(): void {
+    this.#runtime.call('flushTlb');
+    this.requestExit();
+  }
+
   codeWritten(page: number, offset: number, length: number): void {
     this.#cache.written(page, offset, length);
   }

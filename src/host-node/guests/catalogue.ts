@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../base/errors.ts';
 import { AptError, PrivateApt } from './apt.ts';
+import { cacheFolder, isCached, putIntoCache } from './file-cache.ts';
 import type { CatalogueEntry, GuestFiles } from './guest.ts';
 import { buildInitramfs } from './initramfs.ts';
 import { isWantedModule } from './kernel-modules.ts';
@@ -27,44 +26,17 @@ const recipes: readonly Recipe[] = [
 /** Kernel command line: the serial port as console. */
 const APPEND = 'console=ttyS0';
 
-/** `$XDG_CACHE_HOME/polyvisor`, else `~/.cache/polyvisor`. */
-export function cacheFolder(): string {
-  const base = process.env['XDG_CACHE_HOME'];
-  return join(base !== undefined && base !== '' ? base : join(homedir(), '.cache'), 'polyvisor');
-}
+const FILES = ['kernel', 'initrd'] as const;
 
-interface Manifest {
-  readonly recipe: number;
-  readonly package: string;
-  readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
-}
-
-function digest(bytes: Uint8Array): { bytes: number; sha256: string } {
-  return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
-}
-
-/** The cached files, when all are there undamaged. */
-function readCache(folder: string): GuestFiles | undefined {
-  try {
-    const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')) as Manifest;
-    if (manifest.recipe !== RECIPE) return undefined;
-    for (const name of ['kernel', 'initrd']) {
-      const found = digest(readFileSync(join(folder, name)));
-      const wanted = manifest.files[name];
-      if (wanted === undefined || found.bytes !== wanted.bytes || found.sha256 !== wanted.sha256) return undefined;
-    }
-    return { kernel: join(folder, 'kernel'), initrd: join(folder, 'initrd'), append: APPEND };
-  } catch {
-    return undefined;
-  }
+function filesIn(folder: string): GuestFiles {
+  return { kernel: join(folder, 'kernel'), initrd: join(folder, 'initrd'), append: APPEND };
 }
 
 async function fetchGuest(recipe: Recipe, progress: (line: string) => void): Promise<GuestFiles> {
   const cache = cacheFolder();
   // Versions of ours that build guests in different ways do not take them from one another.
   const folder = join(cache, 'guests', `${recipe.name}-${RECIPE}`);
-  const cached = readCache(folder);
-  if (cached !== undefined) return cached;
+  if (isCached(folder, RECIPE, FILES)) return filesIn(folder);
   if (existsSync(folder)) progress(`the cached guest ${recipe.name} is outdated or damaged; it is made anew`);
   try {
     return await build(recipe, cache, folder, progress);
@@ -84,22 +56,8 @@ async function build(recipe: Recipe, cache: string, folder: string, progress: (l
   progress(`guest ${recipe.name}: downloading busybox-static`);
   const busybox = await readOne(apt, 'busybox-static', './bin/busybox', 'bin');
   const initrd = buildInitramfs(busybox, modules);
-  const manifest: Manifest = { recipe: RECIPE, package: kernelPackage, files: { kernel: digest(kernel), initrd: digest(initrd) } };
-  // Made aside and renamed, so that another process never sees half a guest.
-  const unfinished = `${folder}.${process.pid}`;
-  mkdirSync(unfinished, { recursive: true });
-  writeFileSync(join(unfinished, 'kernel'), kernel);
-  writeFileSync(join(unfinished, 'initrd'), initrd);
-  writeFileSync(join(unfinished, 'manifest.json'), JSON.stringify(manifest, null, 2));
-  rmSync(folder, { recursive: true, force: true });
-  try {
-    renameSync(unfinished, folder);
-  } catch (error) {
-    // Another process was faster; its guest is as good.
-    rmSync(unfinished, { recursive: true, force: true });
-    if (readCache(folder) === undefined) throw error;
-  }
-  return { kernel: join(folder, 'kernel'), initrd: join(folder, 'initrd'), append: APPEND };
+  putIntoCache(folder, RECIPE, kernelPackage, { kernel, initrd });
+  return filesIn(folder);
 }
 
 /** The kernel and the modules that a guest may need. */

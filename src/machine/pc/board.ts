@@ -5,6 +5,8 @@ import type { PortAccess } from '../../buses/system-bus.ts';
 import type { Vcpu } from '../../cpu/vcpu.ts';
 import { PowerManagement, SLEEP_TYPE_S5, SMI_ACPI_DISABLE, SMI_ACPI_ENABLE } from '../../devices/acpi/power-management.ts';
 import { RESET_CONTROL_HARD_RESET, ResetControl } from '../../devices/acpi/reset-control.ts';
+import { DebugPort } from '../../devices/firmware/debug-port.ts';
+import { FwCfg } from '../../devices/firmware/fw-cfg.ts';
 import { A20Gate } from '../../devices/legacy/a20-gate.ts';
 import { DebugExit } from '../../devices/legacy/debug-exit.ts';
 import { I8042 } from '../../devices/legacy/i8042.ts';
@@ -13,7 +15,9 @@ import { Serial16550 } from '../../devices/legacy/serial-16550.ts';
 import { PCI_INTERRUPTS, addChipset, pciInterrupt } from '../../devices/pci/chipset.ts';
 import { PciConfigPorts } from '../../devices/pci/config-ports.ts';
 import { PciBus } from '../../devices/pci/pci-bus.ts';
-import { buildAcpiTables } from '../../firmware/acpi-tables.ts';
+import { ShadowMemory } from '../../devices/pci/shadow-memory.ts';
+import { buildAcpiTables, buildRelocatableAcpiTables } from '../../firmware/acpi-tables.ts';
+import type { AcpiOptions } from '../../firmware/acpi-tables.ts';
 import type { ByteSink } from '../../host/bytes.ts';
 import type { MonotonicClock, WallClock } from '../../host/clock.ts';
 import type { Entropy } from '../../host/entropy.ts';
@@ -28,8 +32,11 @@ import { Pit } from '../../timers/pit.ts';
 import { PmTimer } from '../../timers/pm-timer.ts';
 import { Rtc } from '../../timers/rtc.ts';
 import { TimerQueue } from '../../timers/timer-queue.ts';
+import type { FirmwareFiles } from '../boot-source.ts';
 import type { Drive } from '../drives.ts';
 import type { EngineFactory } from '../engine-factory.ts';
+import { setUpCmos } from './cmos.ts';
+import { firmwareConfiguration } from './firmware-configuration.ts';
 import { loadSection, saveSection } from '../sections.ts';
 import { traceInterrupts } from '../trace.ts';
 import { addPciDisk } from './pci-disks.ts';
@@ -53,6 +60,8 @@ export interface BoardOptions {
   readonly memoryBytes: number;
   readonly debugExitPort: number | undefined;
   readonly drives: readonly Drive[];
+  /** Missing: a kernel is booted directly. */
+  readonly firmware: FirmwareFiles | undefined;
   readonly serial: ByteSink;
   readonly clock: MonotonicClock;
   readonly wallClock: WallClock;
@@ -68,7 +77,7 @@ export interface Board {
   readonly timers: TimerQueue;
   readonly com1: Serial16550;
   powerButton(): void;
-  /** Physical address of the ACPI RSDP; the tables are written by `placeTables`. */
+  /** For a kernel booted directly: writes the ACPI tables and returns the physical address of the RSDP. */
   placeTables(): number;
   reset(): void;
   recentPorts(): PortAccess[];
@@ -80,7 +89,8 @@ export interface Board {
 /** The wiring list of a PC. */
 export function buildPcBoard(options: BoardOptions): Board {
   const { clock, events, log } = options;
-  const memory = new LinearMemory(options.memoryBytes);
+  const { firmware } = options;
+  const memory = new LinearMemory(options.memoryBytes, firmware?.firmware.length ?? 0);
   const bus = new PcBus(log);
   const timers = new TimerQueue();
   // One clock for all: the time stamp counter runs at 1 GHz from it, so that the guest's calibrations agree.
@@ -111,7 +121,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0x61, pit.port61);
   bus.ports.map(0x70, rtc);
   bus.ports.map(PM_BASE + 8, pmTimer);
-  setMemorySize(rtc, memory);
+  setUpCmos(rtc, { memory, cpus: 1 });
 
   // Processor.
   const random = new Uint8Array(4);
@@ -122,6 +132,7 @@ export function buildPcBoard(options: BoardOptions): Board {
       return random[0]! | (random[1]! << 8) | (random[2]! << 16) | (random[3]! << 24);
     },
   });
+  memory.onMapChanged(() => vcpu.memoryMapChanged());
   memory.onCodeWritten((page, offset, length) => vcpu.codeWritten(page, offset, length));
 
   // Legacy devices.
@@ -142,7 +153,14 @@ export function buildPcBoard(options: BoardOptions): Board {
     if (change.kind === 'unmap') map.unmap(change.block);
     else map.map(change.base, change.block);
   });
-  addChipset(pci, PM_BASE);
+  const acpi: AcpiOptions = {
+    cpus: 1, lowBytes: memory.lowBytes, pmBase: PM_BASE, pmTimer: true, smiCommandPort: 0xb2, smiEnable: SMI_ACPI_ENABLE, smiDisable: SMI_ACPI_DISABLE,
+    sleepTypeS5: SLEEP_TYPE_S5, resetPort: 0xcf9, resetValue: RESET_CONTROL_HARD_RESET, pciInterrupt, pciInterrupts: PCI_INTERRUPTS,
+    serialPorts: [COM1], keyboardController: true, vga: firmware?.vgaBios !== undefined,
+  };
+  const firmwareParts = firmware === undefined ? undefined : addFirmware(firmware, acpi, memory, bus, log);
+  // A kernel that is booted directly has RAM everywhere.
+  addChipset(pci, PM_BASE, (pam) => firmwareParts?.shadow.apply(pam));
   const pciPorts = new PciConfigPorts(pci, resetControl);
   bus.ports.map(PM_BASE, power.eventBlock);
   bus.ports.map(PM_BASE + 4, power.controlBlock);
@@ -157,32 +175,28 @@ export function buildPcBoard(options: BoardOptions): Board {
   if (options.debugExitPort !== undefined) addDebugExit(bus, options.debugExitPort, events);
 
   // RAM before the processor, whose state makes it forget decoded code; controllers before what drives their lines.
-  const parts: readonly Stateful[] = [memory, vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts];
-  const resettable = [vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts];
+  const parts: readonly Stateful[] = [memory, vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts, ...(firmwareParts?.devices ?? [])];
+  const resettable = [vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts, ...(firmwareParts?.devices ?? [])];
   // A kernel that is booted without firmware finds what firmware would have set up: address line 20 is open, and the
   // 8259 reaches the processor.
   const asFirmware = (): void => {
     port92.write(0, 1, PORT92_A20);
     localApic.virtualWire();
   };
-  asFirmware();
+  if (firmware === undefined) asFirmware();
 
   return {
     memory, vcpu, timers, com1,
     powerButton: () => power.press(),
     placeTables: () => {
-      const tables = buildAcpiTables({
-        cpus: 1, lowBytes: memory.lowBytes, pmBase: PM_BASE, pmTimer: true, smiCommandPort: 0xb2, smiEnable: SMI_ACPI_ENABLE, smiDisable: SMI_ACPI_DISABLE,
-        sleepTypeS5: SLEEP_TYPE_S5, resetPort: 0xcf9, resetValue: RESET_CONTROL_HARD_RESET, pciInterrupt, pciInterrupts: PCI_INTERRUPTS,
-        serialPorts: [COM1], keyboardController: true, vga: false,
-      });
+      const tables = buildAcpiTables(acpi);
       memory.write(tables.address, tables.bytes);
       return tables.rsdp;
     },
     reset: () => {
       // RAM keeps its contents over a reset, as on hardware.
       for (const part of resettable) part.reset();
-      asFirmware();
+      if (firmware === undefined) asFirmware();
     },
     recentPorts: () => bus.recentPorts(),
     save: () => Object.fromEntries(parts.map(saveSection)),
@@ -192,6 +206,19 @@ export function buildPcBoard(options: BoardOptions): Board {
   };
 }
 
+/** Flash ROM, and the ports that firmware made for QEMU's PC talks to. */
+function addFirmware(files: FirmwareFiles, acpi: AcpiOptions, memory: LinearMemory, bus: PcBus, log: Log): { shadow: ShadowMemory; devices: readonly (Stateful & { reset(): void })[] } {
+  const rom = memory.allocate(files.firmware.length);
+  rom.data.set(files.firmware);
+  const shadow = new ShadowMemory(memory, rom);
+  bus.mmio.map(0xc0000, shadow);
+  const fwCfg = new FwCfg(memory, firmwareConfiguration({ memory, cpus: acpi.cpus, acpi: buildRelocatableAcpiTables(acpi) }));
+  const debugPort = new DebugPort((line) => log.trace('firmware', line));
+  bus.ports.map(0x510, fwCfg);
+  bus.ports.map(0x402, debugPort);
+  return { shadow, devices: [fwCfg, debugPort] };
+}
+
 /** At a port that the user chose: the only block that may meet another one. */
 function addDebugExit(bus: PcBus, port: number, events: BoardEvents): void {
   try {
@@ -199,16 +226,4 @@ function addDebugExit(bus: PcBus, port: number, events: BoardEvents): void {
   } catch (error) {
     throw new UserError(`the debug exit port is taken: ${(error as Error).message}; give a free one, for instance 0xf4`);
   }
-}
-
-/** Memory size where firmware and old kernels look for it: CMOS bytes 17h/18h (KiB above 1 MiB) and 34h/35h (64 KiB above 16 MiB). */
-function setMemorySize(rtc: Rtc, memory: LinearMemory): void {
-  const extended = Math.min(0xffff, (memory.lowBytes - 0x100000) / 1024);
-  const above = Math.max(0, Math.floor((memory.lowBytes - 0x1000000) / 65536));
-  for (const [index, value] of [[0x17, extended], [0x30, extended], [0x34, above]] as const) {
-    rtc.setByte(index, value & 0xff);
-    rtc.setByte(index + 1, (value >> 8) & 0xff);
-  }
-  rtc.setByte(0x15, 640 & 0xff);
-  rtc.setByte(0x16, 640 >> 8);
 }

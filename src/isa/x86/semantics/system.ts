@@ -1,5 +1,5 @@
 import type { Value } from '../../../ir/ir.ts';
-import { CR0, CR4, MODE, MODE_REAL, MODE_V86, RSP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SEG_SELECTOR, VECTOR_GP, VECTOR_UD } from '../state/layout.ts';
+import { CR0, CR4, MODE, MODE_REAL, MODE_V86, MSR_TSC_AUX, RSP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SEG_SELECTOR, VECTOR_GP, VECTOR_UD } from '../state/layout.ts';
 import type { Context, SemanticsTable } from './context.ts';
 
 // System instructions: descriptor tables, control registers, machine-specific registers, fast system calls, FPU control.
@@ -241,6 +241,7 @@ export const system: SemanticsTable = {
   rdgsbase: segmentBase(SEG_GS, false),
   wrfsbase: segmentBase(SEG_FS, true),
   wrgsbase: segmentBase(SEG_GS, true),
+  rdpid: (x) => x.write(0, x.long ? x.b.loadState('64', MSR_TSC_AUX) : x.b.loadState('32', MSR_TSC_AUX)),
   rdrand: random,
   rdseed: random,
   crc32,

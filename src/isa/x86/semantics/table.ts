@@ -1,6 +1,7 @@
 import { arithmetic } from './arithmetic.ts';
 import type { SemanticsTable } from './context.ts';
 import { control } from './control.ts';
+import { crypto } from './crypto.ts';
 import { floating } from './floating.ts';
 import { moves } from './moves.ts';
 import { shifts } from './shifts.ts';
@@ -12,4 +13,4 @@ import { vector } from './vector.ts';
 import { x87 } from './x87.ts';
 
 /** What each instruction does, by the semantics id of its opcode rows. */
-export const semantics: SemanticsTable = { ...arithmetic, ...shifts, ...moves, ...control, ...system, ...vector, ...floating, ...x87, ...vectorSsse3, ...vectorSse4, ...vectorMmx };
+export const semantics: SemanticsTable = { ...arithmetic, ...shifts, ...moves, ...control, ...system, ...vector, ...floating, ...x87, ...vectorSsse3, ...vectorSse4, ...vectorMmx, ...crypto };

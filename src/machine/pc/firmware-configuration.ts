@@ -1,0 +1,50 @@
+import type { FwCfgContents } from '../../devices/firmware/fw-cfg.ts';
+import type { RelocatableAcpiTables } from '../../firmware/acpi-tables.ts';
+import { acpiFiles } from '../../firmware/table-loader.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
+
+export interface FirmwareMachine {
+  readonly memory: GuestMemory;
+  readonly cpus: number;
+  readonly acpi: RelocatableAcpiTables;
+}
+
+// Items by number (QEMU's docs/specs/fw_cfg).
+const RAM_SIZE = 0x03;
+const CPUS = 0x05;
+const MAX_CPUS = 0x0f;
+/** x86: the interval timer is wired to I/O APIC input 2. */
+const IRQ0_OVERRIDE = 0x8002;
+
+const FOUR_GIB = 2 ** 32;
+const E820_RAM = 1;
+
+/** What firmware is told about this machine. */
+export function firmwareConfiguration(machine: FirmwareMachine): FwCfgContents {
+  const { memory, cpus } = machine;
+  return {
+    items: new Map([
+      [RAM_SIZE, littleEndian(memory.bytes, 8)],
+      [CPUS, littleEndian(cpus, 2)],
+      [MAX_CPUS, littleEndian(cpus, 2)],
+      [IRQ0_OVERRIDE, Uint8Array.of(1)],
+    ]),
+    files: new Map([
+      ['etc/e820', memoryRanges(memory)],
+      // Nothing to boot: say so and stay there.
+      ['etc/boot-fail-wait', littleEndian(0xffffffff, 4)],
+      ...acpiFiles(machine.acpi),
+    ]),
+  };
+}
+
+/** RAM only, as base, length (64 bits) and type (32 bits): firmware adds what it takes for itself. */
+function memoryRanges(memory: GuestMemory): Uint8Array {
+  const range = (base: number, length: number): number[] => [...littleEndian(base, 8), ...littleEndian(length, 8), ...littleEndian(E820_RAM, 4)];
+  const high = memory.bytes - memory.lowBytes;
+  return Uint8Array.from([...range(0, memory.lowBytes), ...(high > 0 ? range(FOUR_GIB, high) : [])]);
+}
+
+function littleEndian(value: number, bytes: number): Uint8Array {
+  return Uint8Array.from({ length: bytes }, (_, i) => Math.floor(value / 2 ** (8 * i)) % 256);
+}
