@@ -6,7 +6,7 @@
 export type ValueType = 'i32' | 'i64' | 'f32' | 'f64' | 'v128';
 
 /** What an operation does besides computing its result. 'pure' ones may be moved, merged and dropped. */
-export type Effect = 'pure' | 'reads-state' | 'writes-state' | 'reads-memory' | 'writes-memory' | 'call' | 'variable' | 'control';
+export type Effect = 'pure' | 'reads-state' | 'writes-state' | 'reads-memory' | 'writes-memory' | 'call' | 'variable' | 'control' | 'transfer';
 
 export interface Operation {
   readonly name: string;
@@ -162,10 +162,19 @@ declare('leave.nonzero', ['i32'], 'none', 'control');
  * Terminals: go to the next instruction; to the direct branch's target (always, or on a condition; the immediate is the
  * width that the instruction pointer is cut to); to an address.
  */
-declare('next', [], 'none', 'control');
-declare('jump.relative', [], 'none', 'control');
-declare('jump.relative.if', ['i32'], 'none', 'control');
-declare('jump.indirect', ['i64'], 'none', 'control');
+declare('next', [], 'none', 'transfer');
+declare('jump.relative', [], 'none', 'transfer');
+declare('jump.relative.if', ['i32'], 'none', 'transfer');
+declare('jump.indirect', ['i64'], 'none', 'transfer');
+/**
+ * What the translator puts between instructions, whose registers are variables: where an instruction begins (the
+ * immediate packs its place); the variables are written to the state for a routine that looks at registers, or taken
+ * from it again; and the way out when the running code was overwritten.
+ */
+declare('position', [], 'none', 'transfer');
+declare('spill', [], 'none', 'transfer');
+declare('reload', [], 'none', 'transfer');
+declare('leave.stale', [], 'none', 'transfer');
 
 export const operations: readonly Operation[] = list;
 

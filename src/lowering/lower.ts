@@ -36,11 +36,15 @@ export interface LoweringTarget {
   /** Stores the position of the current guest instruction where routines find it. */
   storePosition(code: Code): void;
   field(code: Code, suffix: string, offset: number): void;
-  next(code: Code): void;
-  /** `width`: bits of the instruction pointer that are kept (16, 32, 64). */
-  jumpRelative(code: Code, width: number): void;
-  /** vCPU, record (the function's parameters) and the target address (i64) are on the stack. */
-  jumpIndirect(code: Code): void;
+  /** Puts the address of the TLB set in use on the stack. */
+  tlbBase(code: Code): void;
+  /** Around the call of a memory slow path, which may reach devices. */
+  beforeSlowPath(code: Code): void;
+  afterSlowPath(code: Code): void;
+  /** Leaves the function; the code to return is on the stack. */
+  leave(code: Code): void;
+  /** Writes an operation of effect 'transfer': where the guest goes on. `push` puts its operand on the stack. */
+  transfer(code: Code, name: string, immediate: number, push: () => void): void;
 }
 
 export interface LoweredFunction {
@@ -53,6 +57,22 @@ const CPU = 0;
 const PARAMETERS = 2;
 const PAGE_MASK = ~0xfffn;
 
+/** The locals of the function being written. Temporary ones are used again once their value is dead. */
+export class Locals {
+  readonly types: WasmType[] = [];
+  readonly #free: Record<WasmType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
+
+  take(type: WasmType): number {
+    const free = this.#free[type].pop();
+    if (free !== undefined) return free;
+    this.types.push(type);
+    return PARAMETERS + this.types.length - 1;
+  }
+  release(local: number): void {
+    this.#free[this.types[local - PARAMETERS]!].push(local);
+  }
+}
+
 interface OpPlan {
   readonly kind: string;
   readonly suffix: string;
@@ -64,80 +84,139 @@ const plans: readonly OpPlan[] = operations.map((operation) => {
   const parts = operation.name.split('.');
   const tail = parts[1] ?? '';
   const suffix = /^(?:load|store)(.*)$/.exec(tail)?.[1] ?? tail;
-  const kind = operation.wasm !== undefined ? 'numeric' : tail.startsWith('load') || tail.startsWith('store') ? `${parts[0]}.${tail.startsWith('load') ? 'load' : 'store'}` : parts[0] === 'variable' ? `variable.${tail}` : parts[0] === 'const' || parts[0] === 'select' || parts[0] === 'call' || parts[0] === 'field' ? parts[0]! : operation.name;
+  const kind = operation.effect === 'transfer' ? 'transfer' : operation.wasm !== undefined ? 'numeric' : tail.startsWith('load') || tail.startsWith('store') ? `${parts[0]}.${tail.startsWith('load') ? 'load' : 'store'}` : parts[0] === 'variable' ? `variable.${tail}` : parts[0] === 'const' || parts[0] === 'select' || parts[0] === 'call' || parts[0] === 'field' ? parts[0]! : operation.name;
   return { kind, suffix, at: parts[2] === 'at', write: parts[2] === 'write' };
 });
 
-/**
- * Lowers one run of IR to the body of a function (cpu: i32, record: i32) -> i32. Pure values used once are written
- * where they are used; everything else gets a local, which the optimising compiler of the wasm engine dissolves.
- */
+/** Lowers one run of IR to the body of a function (cpu: i32, record: i32) -> i32. */
 export function lower(ir: Ir, target: LoweringTarget): LoweredFunction {
-  return new Lowering(ir, target).run();
+  const code = new Code();
+  const locals = new Locals();
+  lowerInto(code, locals, ir, target, []);
+  // Control always leaves through a transfer; this keeps the validator content.
+  code.byte(0x00);
+  return { locals: locals.types, body: code.toBytes() };
+}
+
+/**
+ * Writes a run of IR to a function's code. Pure values used once are written where they are used; everything else gets a
+ * local, which the optimising compiler of the wasm engine dissolves. `fixed`: locals of the IR's first variables.
+ */
+export function lowerInto(code: Code, locals: Locals, ir: Ir, target: LoweringTarget, fixed: readonly number[]): void {
+  new Lowering(code, locals, ir, target).run(fixed);
 }
 
 class Lowering {
   readonly #ir: Ir;
   readonly #target: LoweringTarget;
-  readonly #code = new Code();
-  readonly #locals: WasmType[] = [];
+  readonly #code: Code;
+  readonly #locals: Locals;
   readonly #uses: Int32Array;
   readonly #local: Int32Array;
-  readonly #variables: number[] = [];
+  /** Index of the operation behind which a value's local is free. */
+  readonly #lastUse: Int32Array;
+  readonly #dying = new Map<number, number[]>();
+  #variables: number[] = [];
+  /** Locals of the operation being written. */
+  readonly #scratch: number[] = [];
 
-  constructor(ir: Ir, target: LoweringTarget) {
+  constructor(code: Code, locals: Locals, ir: Ir, target: LoweringTarget) {
     this.#ir = ir;
     this.#target = target;
+    this.#code = code;
+    this.#locals = locals;
     this.#uses = new Int32Array(ir.length);
     this.#local = new Int32Array(ir.length).fill(-1);
+    this.#lastUse = new Int32Array(ir.length).fill(-1);
   }
 
-  run(): LoweredFunction {
+  run(fixed: readonly number[]): void {
     const ir = this.#ir;
-    for (const type of ir.variables) this.#variables.push(this.#newLocal(type));
+    this.#variables = ir.variables.map((type, i) => fixed[i] ?? this.#locals.take(type));
     this.#countUses();
     for (let i = 0; i < ir.length; i++) {
-      const operation = operations[ir.op[i]!]!;
-      if (operation.result === 'none') {
-        this.#statement(i);
-        continue;
-      }
-      if (operation.effect === 'pure') {
-        if (this.#uses[i] === 0 || this.#inline(i)) continue;
-      } else if (this.#uses[i] === 0 && operation.effect === 'reads-state') continue;
-      this.#compute(i);
-      if (this.#uses[i] === 0) this.#code.byte(0x1a); // drop
-      else {
-        const local = this.#newLocal(operation.result);
-        this.#local[i] = local;
-        this.#code.set(local);
-      }
+      this.#operation(i);
+      for (const local of this.#scratch.splice(0)) this.#locals.release(local);
+      const dying = this.#dying.get(i);
+      if (dying !== undefined) for (const local of dying) this.#locals.release(local);
     }
-    // Control always leaves through a terminal; this keeps the validator content.
-    this.#code.byte(0x00);
-    return { locals: this.#locals, body: this.#code.toBytes() };
+    for (const local of this.#variables.slice(fixed.length)) this.#locals.release(local);
   }
 
-  #newLocal(type: WasmType): number {
-    this.#locals.push(type);
-    return PARAMETERS + this.#locals.length - 1;
+  #operation(i: number): void {
+    const operation = operations[this.#ir.op[i]!]!;
+    if (operation.result === 'none') {
+      this.#statement(i);
+      return;
+    }
+    if (operation.effect === 'pure') {
+      if (this.#uses[i] === 0 || this.#inline(i)) return;
+    } else if (this.#uses[i] === 0 && operation.effect !== 'reads-memory' && operation.effect !== 'call') return;
+    this.#compute(i);
+    if (this.#uses[i] === 0) {
+      this.#code.byte(0x1a); // drop
+      return;
+    }
+    const local = this.#locals.take(operation.result);
+    this.#local[i] = local;
+    this.#code.set(local);
+    const last = Math.max(i, this.#lastUse[i]!);
+    const dying = this.#dying.get(last);
+    if (dying === undefined) this.#dying.set(last, [local]);
+    else dying.push(local);
   }
 
-  /** Uses are counted from the end, so that operands of values nobody needs do not count. */
+  /** A local that is free again behind the current operation. */
+  #newScratch(type: WasmType): number {
+    const local = this.#locals.take(type);
+    this.#scratch.push(local);
+    return local;
+  }
+
+  /**
+   * Uses are counted from the end, so that operands of values nobody needs do not count. A value that is written where
+   * it is used needs its operands until there; in a loop everything lives until the outermost one ends.
+   */
   #countUses(): void {
     const ir = this.#ir;
+    /** Where a value is written. */
+    const place = new Int32Array(ir.length);
+    let loops: number[] = [];
+    const loopEnd: number[] = [];
+    for (let i = ir.length - 1; i >= 0; i--) {
+      const kind = plans[ir.op[i]!]!.kind;
+      if (kind === 'end') loops.push(i);
+      else if (kind === 'if') loops.pop();
+      else if (kind === 'loop') {
+        const end = loops.pop()!;
+        loopEnd.push(i, end);
+      }
+    }
+    loops = loopEnd;
+    const lived = (at: number): number => {
+      let last = at;
+      for (let k = 0; k < loops.length; k += 2) if (at > loops[k]! && at < loops[k + 1]!) last = Math.max(last, loops[k + 1]!);
+      return last;
+    };
+    const use = (value: number, at: number): void => {
+      this.#uses[value]!++;
+      this.#lastUse[value] = Math.max(this.#lastUse[value]!, loops.length === 0 ? at : lived(at));
+    };
     for (let i = ir.length - 1; i >= 0; i--) {
       const operation = operations[ir.op[i]!]!;
-      const dead = operation.result !== 'none' && this.#uses[i] === 0 && (operation.effect === 'pure' || operation.effect === 'reads-state');
+      const droppable = operation.effect === 'pure' || operation.effect === 'reads-state' || operation.effect === 'variable';
+      const dead = operation.result !== 'none' && this.#uses[i] === 0 && droppable;
       if (dead) continue;
-      if (plans[ir.op[i]!]!.kind === 'call') {
-        for (let k = 0; k < ir.c[i]!; k++) this.#uses[ir.pool[ir.b[i]! + k]!]!++;
+      const kind = plans[ir.op[i]!]!.kind;
+      place[i] = operation.effect === 'pure' && (kind === 'const' || this.#uses[i] === 1) ? this.#lastUse[i]! : i;
+      if (kind === 'call') {
+        for (let k = 0; k < ir.c[i]!; k++) use(ir.pool[ir.b[i]! + k]!, place[i]!);
         continue;
       }
       const count = operation.params.length;
-      if (count > 0) this.#uses[ir.a[i]!]!++;
-      if (count > 1) this.#uses[ir.b[i]!]!++;
-      if (count > 2) this.#uses[ir.c[i]!]!++;
+      if (count > 0) use(ir.a[i]!, place[i]!);
+      if (count > 1) use(ir.b[i]!, place[i]!);
+      if (count > 2) use(ir.c[i]!, place[i]!);
     }
   }
 
@@ -236,7 +315,7 @@ class Lowering {
         code.end();
         return;
       case 'loop':
-        code.byte(0x03).byte(0x40);
+        code.loop();
         return;
       case 'again':
         this.#push(ir.a[i]!);
@@ -245,30 +324,18 @@ class Lowering {
       case 'leave':
         this.#target.storePosition(code);
         this.#push(ir.a[i]!);
-        code.return();
+        this.#target.leave(code);
         return;
       case 'leave.nonzero': {
-        const local = this.#newLocal('i32');
+        const local = this.#newScratch('i32');
         this.#push(ir.a[i]!);
-        code.tee(local).if().get(local).return().end();
-        return;
-      }
-      case 'next':
-        this.#target.next(code);
-        return;
-      case 'jump.relative':
-        this.#target.jumpRelative(code, Number(ir.immediate[i]!));
-        return;
-      case 'jump.relative.if':
-        this.#push(ir.a[i]!);
-        code.if();
-        this.#target.jumpRelative(code, Number(ir.immediate[i]!));
+        code.tee(local).if().get(local);
+        this.#target.leave(code);
         code.end();
         return;
-      case 'jump.indirect':
-        code.get(CPU).get(1);
-        this.#push(ir.a[i]!);
-        this.#target.jumpIndirect(code);
+      }
+      case 'transfer':
+        this.#target.transfer(code, operations[ir.op[i]!]!.name, Number(ir.immediate[i]!), () => this.#push(ir.a[i]!));
         return;
       default:
         throw new Error(`lowering knows no ${operations[ir.op[i]!]!.name}`);
@@ -296,7 +363,9 @@ class Lowering {
 
   #leaveOnFault(): void {
     const { faultPending, leaveFault } = this.#target.memory;
-    this.#code.get(CPU).memory(loadOpcode['32']!, faultPending).if().i32Const(leaveFault).return().end();
+    this.#code.get(CPU).memory(loadOpcode['32']!, faultPending).if().i32Const(leaveFault);
+    this.#target.leave(this.#code);
+    this.#code.end();
   }
 
   /**
@@ -308,15 +377,16 @@ class Lowering {
     const memory = this.#target.memory;
     let local = this.#local[address]!;
     if (local < 0) {
-      local = this.#newLocal('i64');
+      local = this.#newScratch('i64');
       this.#push(address);
       code.set(local);
     }
-    const entry = this.#newLocal('i32');
+    const entry = this.#newScratch('i32');
     const entryShift = Math.log2(memory.tlbEntryBytes);
     code.get(local).byte(0xa7).i32Const(12 - entryShift).byte(0x76);
     code.i32Const((memory.tlbEntries - 1) << entryShift).byte(0x71);
-    code.get(CPU).memory(loadOpcode['32']!, memory.tlbBase).byte(0x6a).tee(entry);
+    this.#target.tlbBase(code);
+    code.byte(0x6a).tee(entry);
     code.memory(loadOpcode['64']!, tag);
     code.get(local);
     if (bytes > 1) code.i64Const(BigInt(bytes - 1)).byte(0x7c);
@@ -334,25 +404,30 @@ class Lowering {
     const bytes = suffix === 'v128' ? 16 : Number(suffix) / 8;
     const type: WasmType = suffix === 'v128' ? 'v128' : bytes === 8 ? 'i64' : 'i32';
     const { address, entry } = this.#lookup(this.#ir.a[i]!, bytes, write ? tagWrite : tagRead);
-    code.byte(0x04).byte({ i32: 0x7f, i64: 0x7e, v128: 0x7b, f32: 0x7d, f64: 0x7c }[type]);
+    code.if({ i32: 0x7f, i64: 0x7e, v128: 0x7b, f32: 0x7d, f64: 0x7c }[type]);
     this.#hostAddress(address, entry);
     code.memory(loadOpcode[suffix === '8' ? '8u' : suffix === '16' ? '16u' : suffix]!, 0);
     code.else();
     this.#target.storePosition(code);
     if (suffix === 'v128') {
       // Two halves: nothing changes between them, so a fault in either is precise.
-      const low = this.#newLocal('i64');
+      const low = this.#newScratch('i64');
+      const high = this.#newScratch('i64');
+      this.#target.beforeSlowPath(code);
       code.get(CPU).get(address).call(this.#target.slowPath('slowLoad64')).set(low);
+      this.#target.afterSlowPath(code);
+      this.#leaveOnFault();
+      this.#target.beforeSlowPath(code);
+      code.get(CPU).get(address).i64Const(8n).byte(0x7c).call(this.#target.slowPath('slowLoad64')).set(high);
+      this.#target.afterSlowPath(code);
       this.#leaveOnFault();
       code.get(low).bytes([0xfd, 0x12]);
-      code.get(CPU).get(address).i64Const(8n).byte(0x7c).call(this.#target.slowPath('slowLoad64'));
-      const high = this.#newLocal('i64');
-      code.set(high);
-      this.#leaveOnFault();
       code.get(high).bytes([0xfd, 0x1e, 1]);
     } else {
-      const local = this.#newLocal(type);
+      const local = this.#newScratch(type);
+      this.#target.beforeSlowPath(code);
       code.get(CPU).get(address).call(this.#target.slowPath(`slowLoad${write ? 'ForWrite' : ''}${suffix}`)).set(local);
+      this.#target.afterSlowPath(code);
       this.#leaveOnFault();
       code.get(local);
     }
@@ -367,9 +442,9 @@ class Lowering {
     const value = this.#ir.b[i]!;
     let local = this.#local[value]!;
     if (local < 0) {
-      const hit = this.#newLocal('i32');
+      const hit = this.#newScratch('i32');
       code.set(hit);
-      local = this.#newLocal(this.#ir.typeOf(value as Value) as WasmType);
+      local = this.#newScratch(this.#ir.typeOf(value as Value) as WasmType);
       this.#push(value);
       code.set(local).get(hit);
     }
@@ -378,10 +453,12 @@ class Lowering {
     code.get(local).memory(storeOpcode[suffix]!, 0);
     code.else();
     this.#target.storePosition(code);
+    this.#target.beforeSlowPath(code);
     code.get(CPU).get(address);
     if (suffix === 'v128') code.get(local).bytes([0xfd, 0x1d, 0]).get(local).bytes([0xfd, 0x1d, 1]);
     else code.get(local);
     code.call(this.#target.slowPath(`slowStore${suffix === 'v128' ? '128' : suffix}`));
+    this.#target.afterSlowPath(code);
     this.#leaveOnFault();
     code.end();
   }

@@ -70,9 +70,22 @@ export function compile(ir: Ir, routines: readonly TestRoutine[] = []): Compiled
     slowPath: (name) => slow.get(name)!,
     storePosition: (code) => void code.get(0).get(1).memory(storeOpcode['32']!, POSITION),
     field: (code, suffix, offset) => void code.get(1).memory(loadOpcode[suffix]!, offset),
-    next: (code) => void code.get(0).get(1).returnCall(next),
-    jumpRelative: (code, width) => void code.i32Const(width).return(),
-    jumpIndirect: (code) => void code.returnCall(landing),
+    tlbBase: (code) => void code.get(0).memory(loadOpcode['32']!, TLB_BASE),
+    beforeSlowPath: () => {},
+    afterSlowPath: () => {},
+    leave: (code) => void code.return(),
+    transfer: (code, name, immediate, push) => {
+      if (name === 'next') code.get(0).get(1).returnCall(next);
+      else if (name === 'jump.indirect') {
+        code.get(0).get(1);
+        push();
+        code.returnCall(landing);
+      } else if (name === 'jump.relative') code.i32Const(immediate).return();
+      else {
+        push();
+        code.if().i32Const(immediate).return().end();
+      }
+    },
   });
   module.exportFunction('run', module.addFunction(handler, locals, body));
   const wasm = module.toBytes();

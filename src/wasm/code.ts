@@ -2,6 +2,8 @@
 export class Code {
   #bytes = new Uint8Array(256);
   length = 0;
+  /** Blocks, loops and ifs that are open here: a branch to a label counts from the innermost one. */
+  depth = 0;
 
   byte(value: number): this {
     if (this.length === this.#bytes.length) {
@@ -64,9 +66,22 @@ export class Code {
   returnCall(functionIndex: number): this { return this.byte(0x12).u32(functionIndex); }
   returnCallIndirect(typeIndex: number, table: number): this { return this.byte(0x13).u32(typeIndex).u32(table); }
   return(): this { return this.byte(0x0f); }
-  end(): this { return this.byte(0x0b); }
+  /** Structured control. `type`: the byte of the type it leaves on the stack, none by default. */
+  block(type = 0x40): this { return this.#open(0x02, type); }
+  loop(type = 0x40): this { return this.#open(0x03, type); }
+  if(type = 0x40): this { return this.#open(0x04, type); }
   else(): this { return this.byte(0x05); }
-  if(): this { return this.byte(0x04).byte(0x40); }
+  end(): this {
+    this.depth--;
+    return this.byte(0x0b);
+  }
+  #open(opcode: number, type: number): this {
+    this.depth++;
+    return this.byte(opcode).byte(type);
+  }
+  /** Branches to the label of the construct that was opened when `depth` became `label`. */
+  br(label: number): this { return this.byte(0x0c).u32(this.depth - label); }
+  brIf(label: number): this { return this.byte(0x0d).u32(this.depth - label); }
   /** Memory access with its natural alignment hint left at 0, which every engine treats alike. */
   memory(opcode: readonly number[], offset: number): this { return this.bytes(opcode).u32(0).u32(offset); }
 }

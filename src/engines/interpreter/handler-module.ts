@@ -8,7 +8,7 @@ import type { Semantics, Shape } from '../../isa/x86/semantics/context.ts';
 import { x86MemoryModel } from '../x86-memory-model.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import {
-  BUDGET, IP_BASE, JUMP_BASE, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_JUMP, LEAVE_STALE, LINK_FROM, RECORD, RIP, VECTOR_GP, VECTOR_UD,
+  BUDGET, IP_BASE, JUMP_BASE, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_JUMP, LEAVE_STALE, LINK_FROM, RECORD, RIP, TLB_BASE, VECTOR_GP, VECTOR_UD,
 } from '../../isa/x86/state/layout.ts';
 import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
 import { FIRST_HANDLER, LINK_NEVER } from './handler-places.ts';
@@ -58,6 +58,16 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
     code.get(CPU).get(REC).i32Const(RECORD_BYTES).byte(0x6a);
     code.get(REC).memory(loadOpcode['16u']!, RECORD_BYTES + REC_HANDLER).returnCallIndirect(handlerType, 0);
   };
+  /** `width`: bits of the instruction pointer that are kept (16, 32, 64). */
+  const jumpRelative = (code: Code, width: number): void => {
+    countDown(code);
+    code.if().get(CPU).get(REC).returnCall(takeBudget.get(width)!).end();
+    // A linked target lies in the same page, so IP_BASE stays as it is.
+    code.get(REC).memory(loadOpcode['32']!, REC_LINK).i32Const(LINK_NEVER).byte(0x4b).if();
+    code.get(CPU).get(REC).memory(loadOpcode['32']!, REC_LINK);
+    code.get(REC).memory(loadOpcode['32']!, REC_LINK).memory(loadOpcode['16u']!, REC_HANDLER).returnCallIndirect(handlerType, 0).end();
+    code.get(CPU).get(REC).returnCall(branch.get(width)!);
+  };
   const target: LoweringTarget = {
     memory: x86MemoryModel,
     routines: routineFunctions,
@@ -68,17 +78,33 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
     field: (code, suffix, offset) => {
       code.get(REC).memory(loadOpcode[suffix]!, offset);
     },
-    next,
-    jumpRelative: (code, width) => {
-      countDown(code);
-      code.if().get(CPU).get(REC).returnCall(takeBudget.get(width)!).end();
-      // A linked target lies in the same page, so IP_BASE stays as it is.
-      code.get(REC).memory(loadOpcode['32']!, REC_LINK).i32Const(LINK_NEVER).byte(0x4b).if();
-      code.get(CPU).get(REC).memory(loadOpcode['32']!, REC_LINK);
-      code.get(REC).memory(loadOpcode['32']!, REC_LINK).memory(loadOpcode['16u']!, REC_HANDLER).returnCallIndirect(handlerType, 0).end();
-      code.get(CPU).get(REC).returnCall(branch.get(width)!);
+    tlbBase: (code) => void code.get(CPU).memory(loadOpcode['32']!, TLB_BASE),
+    beforeSlowPath: () => {},
+    afterSlowPath: () => {},
+    leave: (code) => void code.return(),
+    transfer: (code, name, immediate, push) => {
+      switch (name) {
+        case 'next':
+          next(code);
+          return;
+        case 'jump.relative':
+          jumpRelative(code, immediate);
+          return;
+        case 'jump.relative.if':
+          push();
+          code.if();
+          jumpRelative(code, immediate);
+          code.end();
+          return;
+        case 'jump.indirect':
+          code.get(CPU).get(REC);
+          push();
+          code.returnCall(indirect);
+          return;
+        default:
+          throw new Error(`the interpreter has no ${name}`);
+      }
     },
-    jumpIndirect: (code) => void code.returnCall(indirect),
   };
 
   const table: number[] = [];
