@@ -1,6 +1,7 @@
 // Speed of the interpreter on a loop of mixed integer code, in 64-bit and 32-bit mode. Prints a table, writes
 // bench-results.json. A command, never a timed test.
 import { writeFileSync } from 'node:fs';
+import { createTranslator } from '../src/engines/translator/translator.ts';
 import { createInterpreter } from '../src/engines/interpreter/interpreter.ts';
 import { loadEngineModules } from '../src/host-node/engine-modules.ts';
 import { LinearMemory } from '../src/memory/linear-memory.ts';
@@ -19,13 +20,15 @@ const programs = {
   '32-bit': 'b9002d310131c0bb39300000be0000180001d831cb6bd0078916031ec1ea03a9010000007401438d1c434975e4f4',
 } as const;
 
-function measure(width: '64-bit' | '32-bit'): number {
+const engines = { interpreter: createInterpreter, translator: createTranslator } as const;
+
+function measure(engine: keyof typeof engines, width: '64-bit' | '32-bit'): number {
   const memory = new LinearMemory(16 << 20);
   const nothing = { readPort: () => 0xff, writePort: () => {}, readMmio: () => 0xffffffff, writeMmio: () => {} };
   const interrupts = {
     pending: () => false, acknowledge: () => -1, takeNmi: () => false, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
   };
-  const vcpu = createInterpreter({ modules: loadEngineModules(), memory: memory.wasm, bus: nothing, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
+  const vcpu = engines[engine]({ modules: loadEngineModules(), memory: memory.wasm, bus: nothing, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
   memory.write(CODE, Uint8Array.from(Buffer.from(programs[width], 'hex')));
   // One 1 GiB page maps everything.
   memory.writeU32(PAGE_TABLES, PAGE_TABLES + 0x1007);
@@ -41,10 +44,10 @@ function measure(width: '64-bit' | '32-bit'): number {
   return vcpu.instructions / (performance.now() - start) / 1000;
 }
 
-const results = (['64-bit', '32-bit'] as const).map((width) => {
-  const runs = Array.from({ length: RUNS }, () => measure(width)).sort((a, b) => a - b);
-  return { benchmark: 'mixed integer loop', width, engine: 'interpreter', mipsMinimum: runs[0]!, mipsMedian: runs[RUNS >> 1]!, mipsMaximum: runs[RUNS - 1]! };
-});
+const results = (['interpreter', 'translator'] as const).flatMap((engine) => (['64-bit', '32-bit'] as const).map((width) => {
+  const runs = Array.from({ length: RUNS }, () => measure(engine, width)).sort((a, b) => a - b);
+  return { benchmark: 'mixed integer loop', width, engine, mipsMinimum: runs[0]!, mipsMedian: runs[RUNS >> 1]!, mipsMaximum: runs[RUNS - 1]! };
+}));
 console.log('benchmark           width   engine       million instructions/s: median (min-max)');
 for (const r of results) {
   console.log(`${r.benchmark.padEnd(20)}${r.width.padEnd(8)}${r.engine.padEnd(13)}${r.mipsMedian.toFixed(1)} (${r.mipsMinimum.toFixed(1)}-${r.mipsMaximum.toFixed(1)})`);

@@ -9,6 +9,12 @@ declare namespace WebAssembly {
     constructor(descriptor: { initial: number; maximum?: number; shared?: boolean });
     readonly buffer: ArrayBuffer | SharedArrayBuffer;
   }
+  class Table {
+    readonly length: number;
+    grow(by: number): number;
+    set(index: number, value: ExportedFunction | null): void;
+  }
+  type ExportedFunction = (...args: never[]) => unknown;
   type ImportValue = Memory | ((...args: never[]) => unknown);
   class Instance {
     constructor(module: Module, imports?: Record<string, Record<string, ImportValue>>);

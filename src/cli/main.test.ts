@@ -215,9 +215,9 @@ describe('files', () => {
     const { status } = await run(['run', '--kernel', kernel(print('x'), powerOff()), ...SMALL, '--report', at('report')]);
     const report = JSON.parse(readFileSync(at('report'), 'utf8')) as Record<string, never>;
     expect(report).toMatchObject({
-      reportVersion: 1, guest: null, engine: 'interpreter', cpus: 1, end: 'poweroff', resets: 0, exitStatus: status, console: { bytesOut: 1, bytesIn: 0 }, memory: { guestBytes: 8 << 20 }, translation: null,
+      reportVersion: 1, guest: null, engine: 'translator', cpus: 1, end: 'poweroff', resets: 0, exitStatus: status, console: { bytesOut: 1, bytesIn: 0 }, memory: { guestBytes: 8 << 20 }, translation: null,
     });
-    expect(report['instructions']['interpreter']).toBe(6);
+    expect(report['instructions']['translator']).toBe(6);
     expect(report['exits']['port']).toBe(2);
     for (const time of ['wallSeconds', 'firstConsoleByteSeconds', 'powerOffSeconds']) expect(report[time], time).toBeGreaterThan(0);
   });

@@ -92,55 +92,61 @@ const plans: readonly OpPlan[] = operations.map((operation) => {
 export function lower(ir: Ir, target: LoweringTarget): LoweredFunction {
   const code = new Code();
   const locals = new Locals();
-  lowerInto(code, locals, ir, target, []);
+  new Lowering().run(code, locals, ir, target, []);
   // Control always leaves through a transfer; this keeps the validator content.
   code.byte(0x00);
   return { locals: locals.types, body: code.toBytes() };
 }
 
 /**
- * Writes a run of IR to a function's code. Pure values used once are written where they are used; everything else gets a
- * local, which the optimising compiler of the wasm engine dissolves. `fixed`: locals of the IR's first variables.
+ * Writes runs of IR to the code of functions. Pure values used once are written where they are used; everything else gets
+ * a local, which the optimising compiler of the wasm engine dissolves. One object serves any number of runs.
  */
-export function lowerInto(code: Code, locals: Locals, ir: Ir, target: LoweringTarget, fixed: readonly number[]): void {
-  new Lowering(code, locals, ir, target).run(fixed);
-}
-
-class Lowering {
-  readonly #ir: Ir;
-  readonly #target: LoweringTarget;
-  readonly #code: Code;
-  readonly #locals: Locals;
-  readonly #uses: Int32Array;
-  readonly #local: Int32Array;
+export class Lowering {
+  #ir!: Ir;
+  #target!: LoweringTarget;
+  #code!: Code;
+  #locals!: Locals;
+  #capacity = 0;
+  #uses = new Int32Array(0);
+  #local = new Int32Array(0);
   /** Index of the operation behind which a value's local is free. */
-  readonly #lastUse: Int32Array;
-  readonly #dying = new Map<number, number[]>();
+  #lastUse = new Int32Array(0);
+  /** Where a value is written. */
+  #place = new Int32Array(0);
+  /** By operation: head of the list of locals that are free behind it, through #nextDying by local; -1 ends it. */
+  #dying = new Int32Array(0);
+  #nextDying: number[] = [];
   #variables: number[] = [];
   /** Locals of the operation being written. */
   readonly #scratch: number[] = [];
 
-  constructor(code: Code, locals: Locals, ir: Ir, target: LoweringTarget) {
+  /** `fixed`: locals of the IR's first variables. */
+  run(code: Code, locals: Locals, ir: Ir, target: LoweringTarget, fixed: readonly number[]): void {
     this.#ir = ir;
     this.#target = target;
     this.#code = code;
     this.#locals = locals;
-    this.#uses = new Int32Array(ir.length);
-    this.#local = new Int32Array(ir.length).fill(-1);
-    this.#lastUse = new Int32Array(ir.length).fill(-1);
-  }
-
-  run(fixed: readonly number[]): void {
-    const ir = this.#ir;
-    this.#variables = ir.variables.map((type, i) => fixed[i] ?? this.#locals.take(type));
+    this.#reset(ir.length);
+    this.#variables = ir.variables.map((type, i) => fixed[i] ?? locals.take(type));
     this.#countUses();
     for (let i = 0; i < ir.length; i++) {
       this.#operation(i);
-      for (const local of this.#scratch.splice(0)) this.#locals.release(local);
-      const dying = this.#dying.get(i);
-      if (dying !== undefined) for (const local of dying) this.#locals.release(local);
+      while (this.#scratch.length > 0) locals.release(this.#scratch.pop()!);
+      for (let local = this.#dying[i]!; local >= 0; local = this.#nextDying[local]!) locals.release(local);
     }
-    for (const local of this.#variables.slice(fixed.length)) this.#locals.release(local);
+    for (let i = fixed.length; i < this.#variables.length; i++) locals.release(this.#variables[i]!);
+  }
+
+  #reset(length: number): void {
+    if (length > this.#capacity) {
+      this.#capacity = Math.max(256, length * 2);
+      [this.#uses, this.#local, this.#lastUse, this.#place, this.#dying] = Array.from({ length: 5 }, () => new Int32Array(this.#capacity)) as [Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>];
+    }
+    this.#uses.fill(0, 0, length);
+    this.#local.fill(-1, 0, length);
+    this.#lastUse.fill(-1, 0, length);
+    this.#dying.fill(-1, 0, length);
   }
 
   #operation(i: number): void {
@@ -161,9 +167,8 @@ class Lowering {
     this.#local[i] = local;
     this.#code.set(local);
     const last = Math.max(i, this.#lastUse[i]!);
-    const dying = this.#dying.get(last);
-    if (dying === undefined) this.#dying.set(last, [local]);
-    else dying.push(local);
+    this.#nextDying[local] = this.#dying[last]!;
+    this.#dying[last] = local;
   }
 
   /** A local that is free again behind the current operation. */
@@ -179,8 +184,7 @@ class Lowering {
    */
   #countUses(): void {
     const ir = this.#ir;
-    /** Where a value is written. */
-    const place = new Int32Array(ir.length);
+    const place = this.#place;
     let loops: number[] = [];
     const loopEnd: number[] = [];
     for (let i = ir.length - 1; i >= 0; i--) {

@@ -48,7 +48,7 @@ export function checkCpus(cpus: number, text = String(cpus)): number {
 
 export function checkEngine(name: string): EngineName {
   if (!(ENGINE_NAMES as readonly string[]).includes(name)) throw new UserError(`engine "${name}" is unknown; give one of ${ENGINE_NAMES.join(', ')}`);
-  if (name !== 'auto' && name !== 'interpreter') throw new UserError(`engine "${name}" is not part of this version yet; give auto or interpreter`);
+  if (name !== 'auto' && name !== 'interpreter' && name !== 'translator') throw new UserError(`engine "${name}" is not part of this version yet; give auto, translator or interpreter`);
   return name as EngineName;
 }
 

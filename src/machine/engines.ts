@@ -1,4 +1,5 @@
 import { createInterpreter } from '../engines/interpreter/interpreter.ts';
+import { createTranslator } from '../engines/translator/translator.ts';
 import type { EngineModules } from '../engines/modules.ts';
 import type { EngineName } from './configuration.ts';
 import { checkEngine } from './configuration.ts';
@@ -7,5 +8,6 @@ import type { EngineFactory } from './engine-factory.ts';
 /** The engine that a name stands for on this host, and how to make a vCPU on it. */
 export function chooseEngine(name: EngineName, modules: EngineModules): { readonly name: string; readonly create: EngineFactory } {
   checkEngine(name);
+  if (name === 'translator' || name === 'auto') return { name: 'translator', create: (parts) => createTranslator({ ...parts, modules }) };
   return { name: 'interpreter', create: (parts) => createInterpreter({ ...parts, modules }) };
 }

@@ -8,6 +8,7 @@ export * from "./segments";
 export * from "./transfers";
 export * from "./tasks";
 export * from "./flags";
+export * from "./settle-flags";
 export * from "./position";
 export * from "./control";
 export * from "./ports";

@@ -2,8 +2,8 @@
 // page-crossing accesses, device memory, pages with decoded code.
 
 import {
-  BREAKPOINTS_ARMED, CPL, CR0, EFLAGS, LEAVE_FAULT, MODE, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, SEGMENTS, SEGMENT_BYTES,
-  SEG_ATTRIBUTES, SEG_FAST_READ, SEG_FAST_WRITE, SEG_LIMIT, SEG_SS, STACK_MASK, TLB, TLB_ADDEND, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_READ,
+  BREAKPOINTS_ARMED, CPL, CR0, EFLAGS, FLAT_SEGMENTS, LEAVE_FAULT, MODE, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, SEGMENTS, SEGMENT_BYTES,
+  SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_DS, SEG_FAST_READ, SEG_FAST_WRITE, SEG_LIMIT, SEG_SS, STACK_MASK, TLB, TLB_ADDEND, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_READ,
   TLB_SET_BYTES, TLB_SET_KERNEL, TLB_SET_USER, TLB_WRITE, VECTOR_AC, VECTOR_GP, VECTOR_SS,
 } from "../isa/x86/state/layout.ts";
 import { REGION_KIND_RAM } from "../memory/layout.ts";
@@ -289,4 +289,15 @@ export function updateSegmentCache(cpu: usize, index: u32): void {
   store<u32>(segment, typed && code && (attributes & 2) == 0 ? 0 : fast, SEG_FAST_READ);
   store<u32>(segment, typed && (code || (attributes & 2) == 0) ? 0 : fast, SEG_FAST_WRITE);
   if (index == SEG_SS) store<u32>(cpu, (attributes & 0x4000) != 0 ? 0xffffffff : 0xffff, STACK_MASK);
+  if (index <= <u32>SEG_DS) updateFlatSegments(cpu);
+}
+
+function updateFlatSegments(cpu: usize): void {
+  let flat = load<u32>(cpu, STACK_MASK) == 0xffffffff;
+  for (let index: u32 = 0; index <= <u32>SEG_DS; index++) {
+    const segment: usize = cpu + SEGMENTS + index * SEGMENT_BYTES;
+    const fast: u32 = index == SEG_CS ? load<u32>(segment, SEG_FAST_READ) : load<u32>(segment, SEG_FAST_WRITE);
+    flat = flat && fast == 0xfffffff0 && load<u64>(segment, SEG_BASE) == 0;
+  }
+  store<u32>(cpu, flat ? 1 : 0, FLAT_SEGMENTS);
 }

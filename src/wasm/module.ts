@@ -46,7 +46,7 @@ export class ModuleBuilder {
   exportFunction(name: string, index: number): void {
     this.#exports.push({ name, index });
   }
-  /** The module's own table 0 holds these functions, entry by entry. */
+  /** The module's own table 0, exported as `table`, holds these functions, entry by entry; it may grow. */
   table(functions: readonly number[]): void {
     this.#elements = functions;
   }
@@ -69,6 +69,7 @@ export class ModuleBuilder {
       }
     });
     const memory = this.#memory;
+    const elements = this.#elements;
     section(2, (code) => {
       code.u32(this.#imports.length + (memory === undefined ? 0 : 1));
       if (memory !== undefined) {
@@ -80,11 +81,11 @@ export class ModuleBuilder {
       code.u32(this.#functions.length);
       for (const entry of this.#functions) code.u32(entry.type);
     });
-    const elements = this.#elements;
-    if (elements !== undefined) section(4, (code) => code.u32(1).byte(0x70).byte(1).u32(elements.length).u32(elements.length));
+    if (elements !== undefined) section(4, (code) => code.u32(1).byte(0x70).byte(0).u32(elements.length));
     section(7, (code) => {
-      code.u32(this.#exports.length);
+      code.u32(this.#exports.length + (elements === undefined ? 0 : 1));
       for (const entry of this.#exports) code.name(entry.name).byte(0).u32(entry.index);
+      if (elements !== undefined) code.name('table').byte(1).u32(0);
     });
     if (elements !== undefined) {
       section(9, (code) => {

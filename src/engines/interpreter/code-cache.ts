@@ -3,14 +3,14 @@ import { Decoder } from '../../isa/x86/decode/decoder.ts';
 import { implementedFeatures } from '../../isa/x86/features.ts';
 import { createInstruction } from '../../isa/x86/decode/instruction.ts';
 import {
-  RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET,
+  RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET,
 } from '../../isa/x86/decode/record.ts';
-import { COUNT_CODE_INVALIDATIONS, IP_BASE, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE_MASK } from '../../isa/x86/state/layout.ts';
+import { CODE_EPOCH, COUNT_CODE_INVALIDATIONS, IP_BASE, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE_MASK } from '../../isa/x86/state/layout.ts';
 import { DECODE_BASE, DECODE_END, PAGE_FLAGS, PAGE_FLAG_CODE, RAM_BASE } from '../../memory/layout.ts';
 import type { Runtime } from '../runtime-module.ts';
 import { handlerIndex } from '../modules.ts';
 import type { HandlerMap } from '../modules.ts';
-import { HANDLER_CONTINUE, HANDLER_STALE, HANDLER_TOO_LONG, HANDLER_UNDEFINED, LINK_NEVER } from './handler-places.ts';
+import { HANDLER_CONTINUE, HANDLER_COUNT, HANDLER_STALE, HANDLER_TOO_LONG, HANDLER_UNDEFINED, LINK_NEVER } from './handler-places.ts';
 import { encodeRecord } from './encode-record.ts';
 
 /** Instructions a block may have; REC_COUNT is a byte. */
@@ -18,9 +18,25 @@ const MAX_BLOCK = 64;
 /** The longest instruction; a buffer for one that crosses into the next page. */
 const MAX_INSTRUCTION = 15;
 /** Records kept free at the end of the arena for the block being decoded. */
-const ARENA_RESERVE = (MAX_BLOCK + 2) * RECORD_BYTES;
+const ARENA_RESERVE = (MAX_BLOCK + 3) * RECORD_BYTES;
 /** One bit of `covered` stands for this many bytes of a page. */
 const GRANULE_SHIFT = 5;
+
+/** A second tier: it replaces the first record of a hot block by translated code. */
+export interface Tier {
+  /** The block at RIP is hot. */
+  hot(): void;
+  /** Whatever is due gets translated. Legal between blocks. */
+  translate(): void;
+  /** Executions of a new block in this page (counted from the start of RAM) until it is hot. */
+  threshold(page: number): number;
+  /** What was decoded of the page is no longer true. */
+  dropped(page: number): void;
+  /** Everything decoded is gone. */
+  cleared(): void;
+  /** For the report. */
+  counts(): Readonly<Record<string, number>>;
+}
 
 /** What is decoded of one page of RAM. */
 interface CodePage {
@@ -55,9 +71,11 @@ export class CodeCache {
   readonly #fetchNextPage: (cpu: number) => number;
   readonly #rememberBlock: (cpu: number, record: number) => number;
   readonly #counts = { blocksDecoded: 0, instructionsDecoded: 0, arenaFlushes: 0 };
+  readonly #tier: Tier | undefined;
   #next = DECODE_BASE + ARENA_RESERVE;
 
-  constructor(memory: WebAssembly.Memory, cpu: number, runtime: Runtime, handlers: HandlerMap) {
+  constructor(memory: WebAssembly.Memory, cpu: number, runtime: Runtime, handlers: HandlerMap, tier?: Tier) {
+    this.#tier = tier;
     this.#cpu = cpu;
     this.#runtime = runtime;
     this.#view = new DataView(memory.buffer);
@@ -75,6 +93,12 @@ export class CodeCache {
     this.#next = DECODE_BASE + ARENA_RESERVE;
     this.#view.setUint32(this.#cpu + LINK_FROM, 0, true);
     this.#runtime.call('flushJumpCaches');
+    this.#tier?.cleared();
+  }
+
+  /** First record of the block at an offset of a page (counted from the start of RAM) for a mode's code size. */
+  recordAt(number: number, offset: number, mode: number): number | undefined {
+    return this.#pages.get(number)?.blocks.get(offset | ((mode & MODE_CODE_MASK) << PAGE_SHIFT));
   }
 
   /**
@@ -152,6 +176,8 @@ export class CodeCache {
   #invalidate(number: number, page: CodePage): void {
     const counter = this.#cpu + COUNT_CODE_INVALIDATIONS;
     this.#view.setBigUint64(counter, this.#view.getBigUint64(counter, true) + 1n, true);
+    this.#view.setUint32(this.#cpu + CODE_EPOCH, this.#view.getUint32(this.#cpu + CODE_EPOCH, true) + 1, true);
+    this.#tier?.dropped(number);
     this.#pages.delete(number);
     this.#setCodeFlag(number, false);
     for (let i = 0; i < page.extents.length; i += 2) {
@@ -188,8 +214,9 @@ export class CodeCache {
 
   #decodeBlock(host: number, number: number, page: CodePage, key: number): number {
     const first = this.#next;
-    let record = first;
     let offset = host & PAGE_MASK;
+    let record = first;
+    if (this.#tier !== undefined) record = this.#writeCount(first, offset, this.#tier.threshold(number));
     const pageHost = host - offset;
     let count = 1;
     for (;;) {
@@ -230,6 +257,16 @@ export class CodeCache {
     page.extents.push(first, (this.#next - first) / RECORD_BYTES);
     this.#counts.blocksDecoded++;
     this.#counts.instructionsDecoded += count - 1;
+  }
+
+  /** Returns where the block's first instruction goes. */
+  #writeCount(record: number, offset: number, threshold: number): number {
+    const view = this.#view;
+    view.setUint16(record + REC_HANDLER, HANDLER_COUNT, true);
+    view.setUint16(record + REC_PAGE_OFFSET, offset, true);
+    view.setUint8(record + REC_COUNT, 0);
+    view.setUint32(record + REC_IMMEDIATE, threshold, true);
+    return record + RECORD_BYTES;
   }
 
   #writeEnd(record: number, offset: number, count: number): void {

@@ -53,6 +53,16 @@ function fieldsOf(row: OpcodeRow): RowFields {
   return fields;
 }
 
+/** State offsets (or numbers) of the registers that an instruction's ModRM.reg, or opcode, and ModRM.rm name. */
+export function registerPlaces(instruction: Instruction): { readonly reg: number; readonly rm: number } {
+  const { row } = instruction;
+  const fields = fieldsOf(row);
+  return {
+    reg: fields.fixedSegment >= 0 ? fields.fixedSegment : registerOffset(fields.reg, fields.regByte, row.opcodeRegister ? instruction.opcodeRegister : instruction.reg, instruction.rex),
+    rm: registerOffset(fields.rm, fields.rmByte, instruction.rm, instruction.rex),
+  };
+}
+
 /** Writes the 32-byte record of a decoded instruction; see isa/x86/decode/record.ts. */
 export function encodeRecord(view: DataView, record: number, instruction: Instruction, pageOffset: number, count: number, handler: number): void {
   const row = instruction.row;
@@ -62,9 +72,9 @@ export function encodeRecord(view: DataView, record: number, instruction: Instru
   view.setUint16(record + REC_PAGE_OFFSET, pageOffset, true);
   view.setUint8(record + REC_LENGTH, instruction.length);
   view.setUint8(record + REC_COUNT, count);
-  const reg = fields.fixedSegment >= 0 ? fields.fixedSegment : registerOffset(fields.reg, fields.regByte, row.opcodeRegister ? instruction.opcodeRegister : instruction.reg, instruction.rex);
+  const { reg, rm } = registerPlaces(instruction);
   view.setUint16(record + REC_REG, reg, true);
-  view.setUint16(record + REC_RM, registerOffset(fields.rm, fields.rmByte, instruction.rm, instruction.rex), true);
+  view.setUint16(record + REC_RM, rm, true);
 
   let displacement = instruction.displacement;
   let base = instruction.base === NO_REGISTER ? ZERO : GPR + instruction.base * 8;

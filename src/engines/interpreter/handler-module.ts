@@ -8,7 +8,7 @@ import type { Semantics, Shape } from '../../isa/x86/semantics/context.ts';
 import { x86MemoryModel } from '../x86-memory-model.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import {
-  BUDGET, IP_BASE, JUMP_BASE, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_JUMP, LEAVE_STALE, LINK_FROM, RECORD, RIP, TLB_BASE, VECTOR_GP, VECTOR_UD,
+  BUDGET, IP_BASE, JUMP_BASE, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_HOT, LEAVE_JUMP, LEAVE_STALE, LINK_FROM, RECORD, RIP, TLB_BASE, VECTOR_GP, VECTOR_UD,
 } from '../../isa/x86/state/layout.ts';
 import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
 import { FIRST_HANDLER, LINK_NEVER } from './handler-places.ts';
@@ -123,6 +123,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
     code.get(CPU).i32Const(vector).i32Const(hasError).i32Const(0).call(routineFunctions[routineIndex('raiseFault')]!.functionIndex);
     add([], code.toBytes(), true);
   }
+  add([], countBody(next), false);
   if (table.length !== FIRST_HANDLER) throw new Error('special handlers out of step with their numbers');
 
   const known = new Map<string, number>();
@@ -147,6 +148,11 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   // What the driver calls to enter a block.
   const enter = new Code().get(CPU).get(REC).get(REC).memory(loadOpcode['16u']!, REC_HANDLER).byte(0x11).u32(handlerType).u32(0);
   module.exportFunction('enter', module.addFunction(handlerType, [], enter.toBytes()));
+  // What translated code calls: on to the next block, and back to the records.
+  module.exportFunction('jump', module.addFunction(jumpType, [], jumpFromRegionBody(jump)));
+  const interpret = new Code();
+  next(interpret);
+  module.exportFunction('interpret', module.addFunction(handlerType, [], interpret.toBytes()));
   module.table(table);
   return { wasm: module.toBytes(), places, terminates };
 }
@@ -224,6 +230,27 @@ function continueBody(jump: number): Uint8Array {
   code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48);
   code.if().get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
   return code.get(CPU).get(rip).returnCall(jump).toBytes();
+}
+
+/** (cpu, rip): the jump cache unless the budget is used up. */
+function jumpFromRegionBody(jump: number): Uint8Array {
+  const code = new Code();
+  const rip = 1;
+  code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48);
+  code.if().get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
+  return code.get(CPU).get(rip).returnCall(jump).toBytes();
+}
+
+/** Counts an execution of the block; leaves when it has been enough of them. */
+function countBody(next: (code: Code) => void): Uint8Array {
+  const code = new Code();
+  code.get(REC).get(REC).memory(loadOpcode['32']!, REC_IMMEDIATE).i32Const(1).byte(0x6b).memory(storeOpcode['32']!, REC_IMMEDIATE);
+  code.get(REC).memory(loadOpcode['32']!, REC_IMMEDIATE).byte(0x45).if();
+  code.get(CPU).get(REC).memory(storeOpcode['32']!, RECORD);
+  code.get(CPU).get(CPU).memory(loadOpcode['64']!, IP_BASE).get(REC).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7c).memory(storeOpcode['64']!, RIP);
+  code.i32Const(LEAVE_HOT).return().end();
+  next(code);
+  return code.toBytes();
 }
 
 /** BUDGET -= REC_COUNT - 1. */

@@ -7,7 +7,9 @@ export const HANDLER_STALE = 2;
 /** Raises #UD, and #GP(0) for an instruction that is too long. */
 export const HANDLER_UNDEFINED = 3;
 export const HANDLER_TOO_LONG = 4;
-export const FIRST_HANDLER = 5;
+/** Stands before a block's first instruction where a translator asks for it: counts REC_IMMEDIATE (u32) down to 0. */
+export const HANDLER_COUNT = 5;
+export const FIRST_HANDLER = 6;
 
 /** In REC_LINK: the target must be looked up each time. 0: not known yet. Else the target's record. */
 export const LINK_NEVER = 1;

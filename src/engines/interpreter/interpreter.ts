@@ -6,16 +6,17 @@ import type { InterruptInput } from '../../wiring/interrupt-input.ts';
 import type { SystemBus } from '../../wiring/system-bus.ts';
 import {
   BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CPUID_HIDDEN, CPU_COUNT, CR0, CR2, CR3, CR4, DR, DR7, EFER, EFLAGS,
-  EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_JUMP, LEAVE_NEXT,
+  EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_HOT, LEAVE_JUMP, LEAVE_NEXT,
   LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
   SHADOW, STATE_BYTES, VCPU_INDEX, VECTOR_DB, VECTOR_PF, WAIT_SIPI,
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import { REC_COUNT, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
-import type { EngineModules } from '../modules.ts';
+import type { EngineModules, HandlerMap } from '../modules.ts';
 import { instantiateRuntime } from '../runtime-module.ts';
 import type { HostFunctions, Runtime } from '../runtime-module.ts';
 import { CodeCache } from './code-cache.ts';
+import type { Tier } from './code-cache.ts';
 
 export interface InterpreterOptions {
   readonly modules: EngineModules;
@@ -30,6 +31,21 @@ export interface InterpreterOptions {
   readonly index: number;
   /** Asked for kind 'exception'. */
   readonly log?: Log;
+  /** Makes the second tier of this vCPU. */
+  readonly tier?: (core: InterpreterCore) => Tier;
+}
+
+/** What a second tier builds on. */
+export interface InterpreterCore {
+  readonly memory: WebAssembly.Memory;
+  /** Address of the vCPU's block. */
+  readonly cpu: number;
+  readonly runtime: Runtime;
+  readonly handlers: HandlerMap;
+  /** The handlers' table, by REC_HANDLER; and the interpreter's functions `jump` and `interpret`. */
+  readonly table: WebAssembly.Table;
+  readonly functions: { readonly jump: WebAssembly.ExportedFunction; readonly interpret: WebAssembly.ExportedFunction };
+  cache(): CodeCache;
 }
 
 const FLAG_TF = 0x100;
@@ -53,6 +69,7 @@ export class Interpreter implements Vcpu {
   readonly #enter: (cpu: number, record: number) => number;
   readonly #interrupts: InterruptInput;
   readonly #cache: CodeCache;
+  readonly #tier: Tier | undefined;
   readonly #counts = { port: 0, mmio: 0, halt: 0, budget: 0 };
   readonly #log: Log | undefined;
   #exitRequested = false;
@@ -96,7 +113,11 @@ export class Interpreter implements Vcpu {
     this.#runtime = instantiateRuntime(options.modules.runtime, options.memory, this.#cpu, host);
     const instance = new WebAssembly.Instance(options.modules.interpreter, { env: { memory: options.memory }, runtime: this.#runtime.functions });
     this.#enter = instance.exports['enter'] as (cpu: number, record: number) => number;
-    this.#cache = new CodeCache(options.memory, this.#cpu, this.#runtime, options.modules.handlers);
+    this.#tier = options.tier?.({
+      memory: options.memory, cpu: this.#cpu, runtime: this.#runtime, handlers: options.modules.handlers, table: instance.exports['table'] as WebAssembly.Table,
+      functions: { jump: instance.exports['jump'] as WebAssembly.ExportedFunction, interpret: instance.exports['interpret'] as WebAssembly.ExportedFunction }, cache: () => this.#cache,
+    });
+    this.#cache = new CodeCache(options.memory, this.#cpu, this.#runtime, options.modules.handlers, this.#tier);
     this.#view.setUint32(this.#cpu + VCPU_INDEX, options.index, true);
     this.reset();
   }
@@ -155,6 +176,7 @@ export class Interpreter implements Vcpu {
     this.#setU32(BUDGET, budget);
     this.#setU32(BUDGET_START, budget);
     const exit = this.#loop();
+    this.#tier?.translate();
     this.#view.setBigUint64(this.#cpu + INSTRUCTIONS, BigInt(this.instructions), true);
     this.#setU32(BUDGET_START, 0);
     this.#setU32(BUDGET, 0);
@@ -244,6 +266,9 @@ export class Interpreter implements Vcpu {
       case LEAVE_JUMP:
       case LEAVE_STALE:
       case LEAVE_BUDGET:
+        return false;
+      case LEAVE_HOT:
+        this.#tier!.hot();
         return false;
       case LEAVE_FAULT:
         if (!fetchFault) this.#settle(false);
@@ -350,6 +375,7 @@ export class Interpreter implements Vcpu {
       tlbMiss: this.#count64(COUNT_TLB_MISSES),
       codeInvalidation: this.#count64(COUNT_CODE_INVALIDATIONS),
       ...this.#cache.counts(),
+      ...this.#tier?.counts(),
     };
   }
 

@@ -23,6 +23,8 @@ const add: Binary = (x, a, b) => x.b.add(a, b);
 const sub: Binary = (x, a, b) => x.b.sub(a, b);
 const addFlags = (x: Context, w: Width, a: Value, b: Value, r: Value): void => x.flags.add(w, a, b, r);
 const subFlags = (x: Context, w: Width, a: Value, b: Value, r: Value): void => x.flags.sub(w, a, b, r);
+const carryFlags = (x: Context, w: Width, a: Value, b: Value, r: Value): void => x.flags.addWithCarry(w, a, b, r);
+const borrowFlags = (x: Context, w: Width, a: Value, b: Value, r: Value): void => x.flags.subWithBorrow(w, a, b, r);
 const logicFlags = (x: Context, w: Width, _a: Value, _b: Value, r: Value): void => x.flags.logic(w, r);
 
 /** CF as a value of the width's type. */
@@ -161,7 +163,7 @@ function divide(signed: boolean) {
     const width = x.width(0);
     const divisor = x.read(0);
     if (width === 64) {
-      x.call(signed ? 'divideSigned64' : 'divideUnsigned64', [divisor]);
+      divide64(x, divisor, signed);
       return;
     }
     b.if(b.eqz(divisor), () => x.fault(VECTOR_DE));
@@ -187,6 +189,20 @@ function divide(signed: boolean) {
       x.setGpr(2, width, b.wrap(remainder));
     }
   };
+}
+
+/** 128 by 64 bits; inline when the dividend fits 64 bits, as nearly always. */
+function divide64(x: Context, divisor: Value, signed: boolean): void {
+  const { b } = x;
+  const low = x.gpr(0, 64);
+  const high = x.gpr(2, 64);
+  let narrow = b.and(b.eq(high, signed ? b.shrSConst(low, 63) : b.i64(0)), b.ne(divisor, b.i64(0)));
+  // -2^63 / -1 has no quotient of 64 bits: the routine raises #DE.
+  if (signed) narrow = b.and(narrow, b.ne(divisor, b.i64(-1)));
+  b.if(narrow, () => {
+    x.setGpr(0, 64, signed ? b.divS(low, divisor) : b.divU(low, divisor));
+    x.setGpr(2, 64, signed ? b.remS(low, divisor) : b.remU(low, divisor));
+  }, () => void x.call(signed ? 'divideSigned64' : 'divideUnsigned64', [divisor]));
 }
 
 function complement(x: Context): void {
@@ -292,8 +308,8 @@ function compareExchangePair(x: Context): void {
 export const arithmetic: SemanticsTable = {
   add: binary(add, addFlags),
   or: binary((x, a, b) => x.b.or(a, b), logicFlags),
-  adc: binary((x, a, b) => x.b.add(x.b.add(a, b), carryIn(x, x.width(0))), addFlags),
-  sbb: binary((x, a, b) => x.b.sub(x.b.sub(a, b), carryIn(x, x.width(0))), subFlags),
+  adc: binary((x, a, b) => x.b.add(x.b.add(a, b), carryIn(x, x.width(0))), carryFlags),
+  sbb: binary((x, a, b) => x.b.sub(x.b.sub(a, b), carryIn(x, x.width(0))), borrowFlags),
   and: binary((x, a, b) => x.b.and(a, b), logicFlags),
   sub: binary(sub, subFlags),
   xor: binary((x, a, b) => x.b.xor(a, b), logicFlags),

@@ -44,10 +44,10 @@ export abstract class Context {
   /** Set once a terminal was emitted; otherwise execution goes on with the next instruction. */
   terminated = false;
 
-  constructor(builder: Builder, shape: Shape, routines: RoutineDirectory) {
+  constructor(builder: Builder, shape: Shape, routines: RoutineDirectory, flags = new Flags(builder)) {
     this.b = builder;
     this.shape = shape;
-    this.flags = new Flags(builder);
+    this.flags = flags;
     this.#routines = routines;
   }
 

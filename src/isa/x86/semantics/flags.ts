@@ -49,6 +49,13 @@ export class Flags {
     this.#storeResult(width, r);
     this.#storeCarries(width, b.or(b.and(b.not(x), y), b.and(b.or(b.not(x), y), r)));
   }
+  /** r = x + y + CF and r = x - y - CF: what the result alone does not tell from the operands. */
+  addWithCarry(width: Width, x: Value, y: Value, r: Value): void {
+    this.add(width, x, y, r);
+  }
+  subWithBorrow(width: Width, x: Value, y: Value, r: Value): void {
+    this.sub(width, x, y, r);
+  }
   /** CF and OF cleared, AF cleared (the manual leaves it undefined). */
   logic(width: Width, r: Value): void {
     this.#storeResult(width, r);

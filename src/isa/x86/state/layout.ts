@@ -237,6 +237,8 @@ export const LEAVE_STALE = 6;
 export const LEAVE_NEXT = 7;
 /** RIP holds the target of a jump that is in no cache: find or decode its block. */
 export const LEAVE_JUMP = 8;
+/** The block at RIP, whose first record is RECORD, has run often: worth translating. */
+export const LEAVE_HOT = 9;
 
 // Exception vectors (Intel SDM 3A, table 6-1).
 export const VECTOR_DE = 0;
@@ -286,3 +288,11 @@ export const CODE_PAGES_BYTES = 512;
 export const PDPTES_LOADED = 0x24200;
 /** Non-zero: the kernel's jump cache has blocks of pages that are not global (u32). */
 export const LOCAL_KERNEL_CODE = 0x24204;
+
+// For translated code (engines/translator); derived, so not part of the saved state.
+/** Counts invalidations of decoded code (u32): a running region compares it to see whether it is still true. */
+export const CODE_EPOCH = 0x24208;
+/** 1 while ES, CS, SS and DS reach all 4 GiB from 0, may be read, and all but CS written; SS.B is set (u32). */
+export const FLAT_SEGMENTS = 0x2420c;
+/** A record of translated code's own: RECORD points here while a routine runs for it. */
+export const POSITION_RECORD = 0x24210;

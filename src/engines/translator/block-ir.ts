@@ -1,0 +1,67 @@
+import type { Ir } from '../../ir/ir.ts';
+import type { Shape } from '../../isa/x86/semantics/context.ts';
+import { semantics } from '../../isa/x86/semantics/table.ts';
+import type { Instruction } from '../../isa/x86/decode/instruction.ts';
+import type { FlagState } from './flag-state.ts';
+import type { RegionBlock } from './region.ts';
+import type { Assumptions } from './translator-builder.ts';
+import { TranslatorBuilder } from './translator-builder.ts';
+import { TranslatorContext } from './translator-context.ts';
+import type { Ending } from './translator-context.ts';
+
+/** The IR of one block, and what the region's code has to know of it. */
+export interface BlockIr {
+  readonly ir: Ir;
+  /** By instruction: offset in the page | length << 16 | number in the block, from 1, << 24. */
+  readonly places: readonly number[];
+  /** Variables read or written; written (bit masks). */
+  readonly touched: number;
+  readonly written: number;
+  /** What the flag variables mean at its end. */
+  readonly flags: FlagState;
+  readonly ending: Ending | 'next';
+  /** Offset behind the last instruction: where it goes on when the ending is 'next' or a branch is not taken. */
+  readonly next: number;
+  /** The block was cut behind an instruction after which the region's assumptions may not hold. */
+  readonly endsRegion: boolean;
+  /** The last instruction may have written memory and then branches. */
+  readonly writesLast: boolean;
+}
+
+function shapeOf(instruction: Instruction): Shape {
+  const { row, operandSize, codeSize, isMemory, rep } = instruction;
+  return { operands: row.operands, size: operandSize, long: codeSize === 64, memory: isMemory, rep: !row.repeatable || rep === 0 ? 'none' : rep === 0xf3 ? 'rep' : 'repne' };
+}
+
+/** `ir` is empty. `flags`: what the flag variables mean where the block begins. */
+export function buildBlockIr(block: RegionBlock, assumptions: Assumptions, flags: FlagState, ir: Ir): BlockIr {
+  const builder = new TranslatorBuilder(ir, assumptions);
+  builder.flags = flags;
+  const places: number[] = [];
+  let next = block.offset;
+  let ending: Ending | 'next' = 'next';
+  let endsRegion = false;
+  let writesLast = false;
+  for (const { instruction, offset } of block.instructions) {
+    places.push(offset | (instruction.length << 16) | ((places.length + 1) << 24));
+    builder.op('position', [], places.length - 1);
+    const context = new TranslatorContext(builder, instruction, shapeOf(instruction), offset, assumptions);
+    semantics[instruction.row.semantics]!(context);
+    next = offset + instruction.length;
+    if (context.ending !== undefined) {
+      ending = context.ending;
+      writesLast = context.writes;
+      break;
+    }
+    if (context.terminated) {
+      ending = 'left';
+      break;
+    }
+    if (context.writes) builder.op('leave.stale');
+    if (context.endsRegion) {
+      endsRegion = true;
+      break;
+    }
+  }
+  return { ir, places, touched: builder.touched, written: builder.written, flags: builder.flags, ending, next, endsRegion, writesLast };
+}

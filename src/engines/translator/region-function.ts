@@ -1,0 +1,372 @@
+import { Locals } from '../../lowering/lower.ts';
+import type { LoweredRoutine, Lowering, LoweringTarget } from '../../lowering/lower.ts';
+import {
+  BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, LEAVE_BUDGET, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, TLB_BASE,
+} from '../../isa/x86/state/layout.ts';
+import { REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
+import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
+import type { WasmType } from '../../wasm/module.ts';
+import { x86MemoryModel } from '../x86-memory-model.ts';
+import { buildBlockIr } from './block-ir.ts';
+import type { BlockIr } from './block-ir.ts';
+import { RAW, UNKNOWN } from './flag-state.ts';
+import type { FlagState } from './flag-state.ts';
+import type { Region } from './region.ts';
+import { structureOf } from './structure.ts';
+import type { Structure } from './structure.ts';
+import type { Scratch } from './scratch.ts';
+import type { Assumptions } from './translator-builder.ts';
+import { CONDITION, FLAGS_MASK, FLAG_A, FLAG_B, FLAG_KIND, IP_PAGE, TARGET, variableTypes } from './variables.ts';
+
+const CPU = 0;
+const REC = 1;
+const I32 = 0x7f;
+const EXIT = -1;
+
+/** Functions that region code calls, by the index they have in its module. */
+export interface RegionImports {
+  /** By the index that calls in the IR have. */
+  readonly routines: readonly LoweredRoutine[];
+  routine(name: string): number;
+  /** (cpu, rip): goes to the block at RIP, or leaves when the budget is used up. */
+  jump(): number;
+  /** (cpu, record): interprets the block of the record. */
+  interpret(): number;
+}
+
+export interface RegionFunction {
+  readonly locals: readonly WasmType[];
+  readonly body: Uint8Array;
+  readonly instructions: number;
+}
+
+/** Where a block's control goes: block numbers or EXIT. */
+interface Edges {
+  readonly taken: number;
+  readonly next: number;
+  /** Targets of an indirect jump that are looked for. */
+  readonly returns: readonly { readonly offset: number; readonly block: number }[];
+}
+
+/** One function (cpu, record) -> LEAVE_ code for a region; it has the interpreter handler's type and place. */
+export function buildRegionFunction(region: Region, assumptions: Assumptions, imports: RegionImports, scratch: Scratch): RegionFunction {
+  return new RegionWriter(region, assumptions, imports, scratch).write();
+}
+
+class RegionWriter implements LoweringTarget {
+  readonly memory = x86MemoryModel;
+  readonly routines: readonly LoweredRoutine[];
+  readonly #imports: RegionImports;
+  readonly #lowering: Lowering;
+  readonly #assumptions: Assumptions;
+  readonly #code = new Code();
+  readonly #locals = new Locals();
+  readonly #variables: number[];
+  readonly #budget: number;
+  readonly #tlb: number;
+  readonly #epoch: number;
+  readonly #stale: number;
+  /** Offset of the direct branch's target, by block. */
+  readonly #targets: readonly number[];
+  readonly #blocks: BlockIr[];
+  readonly #edges: Edges[];
+  readonly #structure: Structure;
+  /** Variables that may differ from the state at each block's start. */
+  readonly #dirtyIn: Int32Array;
+  readonly #touched: number;
+  readonly #written: number;
+  readonly #loopLabel = new Map<number, number>();
+  readonly #blockLabel = new Map<number, number>();
+  #exitLabel = 0;
+  // While a block is lowered.
+  #block!: BlockIr;
+  #number = 0;
+  #place = 0;
+  #spilled = false;
+
+  constructor(region: Region, assumptions: Assumptions, imports: RegionImports, scratch: Scratch) {
+    scratch.release();
+    this.#lowering = scratch.lowering;
+    this.#imports = imports;
+    this.#assumptions = assumptions;
+    this.routines = imports.routines;
+    this.#variables = variableTypes(assumptions.long).map((type) => this.#locals.take(type));
+    [this.#budget, this.#tlb, this.#epoch, this.#stale] = [0, 0, 0, 0].map(() => this.#locals.take('i32')) as [number, number, number, number];
+    this.#targets = region.blocks.map((block) => block.target ?? 0);
+    const number = new Map(region.blocks.map(({ offset }, i) => [offset, i]));
+    const find = (offset: number | undefined): number => (offset === undefined ? EXIT : number.get(offset) ?? EXIT);
+
+    const edgesOf = (i: number): Edges => {
+      const block = region.blocks[i]!;
+      const returns = block.kind === 'indirect' ? region.returnSites.map((offset) => ({ offset, block: find(offset) })).filter((site) => site.block !== EXIT) : [];
+      return { taken: find(block.target), next: block.kind === 'next' || block.kind === 'branch' ? find(block.next) : EXIT, returns };
+    };
+    // Flags flow along forward edges; where a loop closes, or from different instructions, nothing is known of them.
+    const planned = region.blocks.map((_, i) => edgesOf(i));
+    const sketch = structureOf(planned.map(listOf));
+    const ins = new Map<number, FlagState>([[0, sketch.isLoopHeader[0] !== 0 ? UNKNOWN : RAW]]);
+    this.#blocks = [];
+    for (const i of sketch.nodes) {
+      const built = buildBlockIr(region.blocks[i]!, assumptions, ins.get(i) ?? UNKNOWN, scratch.ir());
+      this.#blocks[i] = built;
+      for (const to of listOf(planned[i]!)) {
+        const known = ins.get(to);
+        ins.set(to, sketch.isLoopHeader[to] !== 0 || (known !== undefined && known !== built.flags) ? UNKNOWN : built.flags);
+      }
+    }
+    // What was built decides: a block may have been cut short.
+    const edges = planned.map((plan, i): Edges => {
+      const built = this.#blocks[i];
+      if (built === undefined || built.endsRegion || built.ending === 'left') return { taken: EXIT, next: EXIT, returns: [] };
+      return without(sketch, i, built.ending === 'indirect' ? plan : { ...plan, returns: [] });
+    });
+    this.#structure = structureOf(edges.map(listOf));
+    this.#edges = edges.map((plan, i) => without(this.#structure, i, plan));
+    let touched = 0;
+    let written = 0;
+    for (const i of this.#structure.nodes) {
+      touched |= this.#blocks[i]!.touched;
+      written |= this.#blocks[i]!.written;
+    }
+    if ((touched & FLAGS_MASK) !== 0) touched |= FLAGS_MASK;
+    this.#touched = touched;
+    this.#written = written & ~((1 << CONDITION) | (1 << TARGET));
+    this.#dirtyIn = this.#flow();
+  }
+
+  /** Union over the ways that lead to each block of what they have written. */
+  #flow(): Int32Array {
+    const dirty = new Int32Array(this.#blocks.length);
+    for (let changed = true; changed; ) {
+      changed = false;
+      for (const i of this.#structure.nodes) {
+        const out = dirty[i]! | this.#blocks[i]!.written;
+        for (const to of listOf(this.#edges[i]!)) {
+          if ((dirty[to]! | out) !== dirty[to]) {
+            dirty[to]! |= out;
+            changed = true;
+          }
+        }
+      }
+    }
+    return dirty;
+  }
+
+  write(): RegionFunction {
+    const code = this.#code;
+    this.#enter();
+    code.block(I32);
+    this.#exitLabel = code.depth;
+    this.#tree(0);
+    code.byte(0x00).end();
+    this.#writeBack(this.#written, UNKNOWN);
+    const instructions = this.#structure.nodes.reduce((sum, i) => sum + this.#blocks[i]!.places.length, 0);
+    return { locals: this.#locals.types, body: code.toBytes(), instructions };
+  }
+
+  #enter(): void {
+    const code = this.#code;
+    if (this.#assumptions.flat) {
+      code.get(CPU).memory(loadOpcode['32']!, FLAT_SEGMENTS).byte(0x45).if();
+      code.get(CPU).get(REC).returnCall(this.#imports.interpret()).end();
+    }
+    code.get(CPU).memory(loadOpcode['64']!, IP_BASE).set(this.#variables[IP_PAGE]!);
+    code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).set(this.#epoch);
+    this.#fetch();
+  }
+  /** Locals from the state: at the entry and behind routines that look at registers. */
+  #fetch(): void {
+    const code = this.#code;
+    const load = this.#assumptions.long ? loadOpcode['64']! : loadOpcode['32']!;
+    code.get(CPU).memory(loadOpcode['32']!, TLB_BASE).set(this.#tlb);
+    code.get(CPU).memory(loadOpcode['32']!, BUDGET).set(this.#budget);
+    for (let n = 0; n < 16; n++) {
+      if ((this.#touched & (1 << n)) !== 0) code.get(CPU).memory(load, n * 8).set(this.#variables[n]!);
+    }
+    if ((this.#touched & FLAGS_MASK) !== 0) {
+      code.get(CPU).memory(loadOpcode['64']!, FLAGS_RESULT).set(this.#variables[FLAG_A]!);
+      code.get(CPU).memory(loadOpcode['64']!, FLAGS_CARRY).set(this.#variables[FLAG_B]!);
+      code.i32Const(0).set(this.#variables[FLAG_KIND]!);
+    }
+  }
+  /** The state from the locals in `mask`, and the budget. */
+  #writeBack(mask: number, flags: FlagState): void {
+    const code = this.#code;
+    code.get(CPU).get(this.#budget).memory(storeOpcode['32']!, BUDGET);
+    for (let n = 0; n < 16; n++) {
+      if ((mask & (1 << n)) === 0) continue;
+      code.get(CPU).get(this.#variables[n]!);
+      if (!this.#assumptions.long) code.byte(0xad);
+      code.memory(storeOpcode['64']!, n * 8);
+    }
+    if ((mask & FLAGS_MASK) === 0) return;
+    if (flags.operation === 'raw' || flags.operation === 'logic') {
+      code.get(CPU).get(this.#variables[FLAG_A]!).memory(storeOpcode['64']!, FLAGS_RESULT);
+      code.get(CPU).get(this.#variables[FLAG_B]!).memory(storeOpcode['64']!, FLAGS_CARRY);
+      return;
+    }
+    code.get(CPU).get(this.#variables[FLAG_KIND]!).get(this.#variables[FLAG_A]!).get(this.#variables[FLAG_B]!).call(this.#imports.routine('settleFlags'));
+  }
+
+  /** A block with everything that it dominates. */
+  #tree(i: number): void {
+    const code = this.#code;
+    const loop = this.#structure.isLoopHeader[i] !== 0;
+    if (loop) {
+      code.loop();
+      this.#loopLabel.set(i, code.depth);
+    }
+    const joins = this.#structure.joins[i]!;
+    for (let k = joins.length - 1; k >= 0; k--) {
+      code.block();
+      this.#blockLabel.set(joins[k]!, code.depth);
+    }
+    this.#body(i);
+    for (const join of joins) {
+      code.end();
+      this.#tree(join);
+    }
+    if (loop) code.end();
+  }
+
+  #body(i: number): void {
+    const code = this.#code;
+    const block = this.#blocks[i]!;
+    this.#block = block;
+    this.#number = i;
+    this.#spilled = false;
+    this.#lowering.run(code, this.#locals, block.ir, this, this.#variables);
+    code.get(this.#budget).i32Const(block.places.length).byte(0x6b).set(this.#budget);
+    const edges = this.#edges[i]!;
+    switch (block.ending) {
+      case 'left':
+        code.byte(0x00);
+        return;
+      case 'next':
+        this.#edge(i, edges.next, block.next);
+        return;
+      case 'jump': {
+        const target = this.#targets[i]!;
+        if (block.writesLast) {
+          code.get(this.#stale).if();
+          this.#jump(i, target);
+          code.end();
+        }
+        this.#edge(i, edges.taken, target);
+        return;
+      }
+      case 'branch':
+        code.get(this.#variables[CONDITION]!).if();
+        this.#edge(i, edges.taken, this.#targets[i]!);
+        code.end();
+        this.#edge(i, edges.next, block.next);
+        return;
+      case 'indirect':
+        for (const site of edges.returns) {
+          code.get(this.#variables[TARGET]!);
+          this.#address(site.offset);
+          code.byte(0x51).if();
+          this.#edge(i, site.block, site.offset);
+          code.end();
+        }
+        this.#writeBack(this.#dirtyOut(i), block.flags);
+        code.get(CPU).get(this.#variables[TARGET]!).returnCall(this.#imports.jump());
+        return;
+    }
+  }
+  #dirtyOut(i: number): number {
+    return (this.#dirtyIn[i]! | this.#blocks[i]!.written) & this.#written;
+  }
+  /** Puts the address of an offset from the page's start on the stack. */
+  #address(offset: number): void {
+    this.#code.get(this.#variables[IP_PAGE]!).i64Const(BigInt(offset)).byte(0x7c);
+    if (!this.#assumptions.long) this.#code.i64Const(0xffffffffn).byte(0x83);
+  }
+  #jump(i: number, offset: number): void {
+    this.#writeBack(this.#dirtyOut(i), this.#blocks[i]!.flags);
+    this.#code.get(CPU);
+    this.#address(offset);
+    this.#code.returnCall(this.#imports.jump());
+  }
+
+  #edge(from: number, to: number, offset: number): void {
+    const code = this.#code;
+    if (to === EXIT) {
+      this.#jump(from, offset);
+      return;
+    }
+    if (this.#structure.order[to]! <= this.#structure.order[from]!) {
+      code.get(this.#budget).i32Const(0).byte(0x48).if();
+      this.#writeBack(this.#dirtyOut(from), this.#blocks[from]!.flags);
+      code.get(CPU);
+      this.#address(offset);
+      code.memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
+      code.br(this.#loopLabel.get(to)!);
+    } else if (this.#structure.isJoin[to] !== 0) code.br(this.#blockLabel.get(to)!);
+    else this.#tree(to);
+  }
+
+  // What lowering asks for.
+  slowPath(name: string): number {
+    return this.#imports.routine(name);
+  }
+  storePosition(code: Code): void {
+    code.get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
+    code.get(CPU).i32Const(this.#block.places[this.#place]!).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
+  }
+  field(): void {
+    throw new Error('translated code has no record');
+  }
+  tlbBase(code: Code): void {
+    code.get(this.#tlb);
+  }
+  beforeSlowPath(code: Code): void {
+    code.get(CPU).get(this.#budget).memory(storeOpcode['32']!, BUDGET);
+  }
+  afterSlowPath(code: Code): void {
+    code.get(CPU).memory(loadOpcode['32']!, BUDGET).set(this.#budget);
+    this.#compareEpoch(code);
+  }
+  #compareEpoch(code: Code): void {
+    code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).get(this.#epoch).byte(0x47).set(this.#stale);
+  }
+  leave(code: Code): void {
+    // A routine that looks at registers has left them in the state.
+    if (this.#spilled) code.return();
+    else code.br(this.#exitLabel);
+  }
+  transfer(code: Code, name: string, immediate: number): void {
+    switch (name) {
+      case 'position':
+        this.#place = immediate;
+        return;
+      case 'spill':
+        this.#writeBack((this.#dirtyIn[this.#number]! | this.#block.written) & this.#written, UNKNOWN);
+        this.#spilled = true;
+        return;
+      case 'reload':
+        this.#fetch();
+        this.#compareEpoch(code);
+        this.#spilled = false;
+        return;
+      case 'leave.stale':
+        code.get(this.#stale).if();
+        this.storePosition(code);
+        code.i32Const(LEAVE_NEXT).br(this.#exitLabel).end();
+        return;
+      default:
+        throw new Error(`translated code has no ${name}`);
+    }
+  }
+}
+
+/** Cut edges leave the region. */
+function without(structure: Structure, from: number, edges: Edges): Edges {
+  const keep = (to: number): number => (to !== EXIT && !structure.isCut(from, to) ? to : EXIT);
+  return { taken: keep(edges.taken), next: keep(edges.next), returns: edges.returns.filter((site) => keep(site.block) !== EXIT) };
+}
+
+function listOf(edges: Edges): number[] {
+  const list = [edges.taken, edges.next, ...edges.returns.map((site) => site.block)].filter((to) => to !== EXIT);
+  return [...new Set(list)];
+}

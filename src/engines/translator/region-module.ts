@@ -1,0 +1,82 @@
+import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
+import { ModuleBuilder } from '../../wasm/module.ts';
+import type { WasmType } from '../../wasm/module.ts';
+import type { InterpreterCore } from '../interpreter/interpreter.ts';
+import type { LoweredRoutine } from '../../lowering/lower.ts';
+import { buildRegionFunction } from './region-function.ts';
+import type { RegionFunction, RegionImports } from './region-function.ts';
+import type { Region } from './region.ts';
+import type { Scratch } from './scratch.ts';
+import type { Assumptions } from './translator-builder.ts';
+
+interface Import {
+  readonly module: 'core' | 'runtime';
+  readonly name: string;
+  readonly params: readonly WasmType[];
+  readonly results: readonly WasmType[];
+}
+
+/** One WebAssembly module of several regions; what they call is imported when first used. */
+export class RegionModule implements RegionImports {
+  readonly #core: InterpreterCore;
+  readonly #imports: Import[] = [];
+  readonly #importIndex = new Map<string, number>();
+  readonly #regions: RegionFunction[] = [];
+  readonly #scratch: Scratch;
+  readonly routines: readonly LoweredRoutine[];
+
+  constructor(core: InterpreterCore, scratch: Scratch) {
+    this.#core = core;
+    this.#scratch = scratch;
+    const index = (name: string): number => this.routine(name);
+    this.routines = routines.map(({ name, routine: { kind } }) => ({
+      get functionIndex() { return index(name); },
+      needsPosition: kind !== 'pure' && kind !== 'state',
+      checksFault: kind === 'faults',
+    }));
+  }
+
+  /** Returns the number of guest instructions in it. */
+  add(region: Region, assumptions: Assumptions): number {
+    const built = buildRegionFunction(region, assumptions, this, this.#scratch);
+    this.#regions.push(built);
+    return built.instructions;
+  }
+
+  /** The regions' functions in the order in which they were added. */
+  instantiate(): { readonly functions: readonly WebAssembly.ExportedFunction[]; readonly bytes: number } {
+    const { memory, runtime, functions } = this.#core;
+    const wasm = this.toBytes();
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(wasm), { env: { memory }, runtime: runtime.functions, core: functions });
+    return { functions: this.#regions.map((_, i) => instance.exports[`r${i}`] as WebAssembly.ExportedFunction), bytes: wasm.length };
+  }
+
+  toBytes(): Uint8Array<ArrayBuffer> {
+    const module = new ModuleBuilder();
+    module.importMemory('env', 'memory', 0, 65_536, true);
+    for (const { module: from, name, params, results } of this.#imports) module.importFunction(from, name, params, results);
+    const type = module.type(['i32', 'i32'], ['i32']);
+    this.#regions.forEach((region, i) => module.exportFunction(`r${i}`, module.addFunction(type, region.locals, region.body)));
+    return module.toBytes() as Uint8Array<ArrayBuffer>;
+  }
+
+  #index(entry: Import): number {
+    let index = this.#importIndex.get(entry.name);
+    if (index === undefined) {
+      index = this.#imports.length;
+      this.#imports.push(entry);
+      this.#importIndex.set(entry.name, index);
+    }
+    return index;
+  }
+  routine(name: string): number {
+    const { routine } = routines[routineIndex(name)]!;
+    return this.#index({ module: 'runtime', name, params: ['i32', ...routine.params], results: routine.result === 'none' ? [] : [routine.result] });
+  }
+  jump(): number {
+    return this.#index({ module: 'core', name: 'jump', params: ['i32', 'i64'], results: ['i32'] });
+  }
+  interpret(): number {
+    return this.#index({ module: 'core', name: 'interpret', params: ['i32', 'i32'], results: ['i32'] });
+  }
+}

@@ -1,0 +1,22 @@
+import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
+import { memoryRoutines } from '../../isa/x86/routines/memory.ts';
+import { sseRoutines } from '../../isa/x86/routines/sse.ts';
+import { x87Routines } from '../../isa/x86/routines/x87.ts';
+
+/** Routines that neither look at general registers and status flags nor change them. */
+const apart = new Set<string>([
+  ...Object.keys(memoryRoutines), ...Object.keys(sseRoutines), ...Object.keys(x87Routines),
+  'raiseFault', 'settleFlags', 'readSelector', 'loadAccessRights', 'loadSegmentLimit', 'verifySegment', 'moveToSegment', 'loadSegmentChecked', 'lldt', 'ltr',
+  'loadTable', 'storeTable', 'swapGs', 'readControl', 'readDebug', 'invalidatePage', 'clearInterrupts', 'setInterrupts', 'randomBits', 'crc32Step',
+]);
+apart.delete('x87CompareFlags');
+
+/** Unknown routines are taken to touch everything. */
+export function touchesRegisters(name: string): boolean {
+  return !apart.has(name) && routines[routineIndex(name)]!.routine.kind !== 'pure';
+}
+
+/** Routines that may write memory, the running code included. */
+export function mayWriteMemory(name: string): boolean {
+  return touchesRegisters(name) || /^(x87Store|x87Save|saveFx|storeTable)/.test(name);
+}

@@ -1,0 +1,145 @@
+import type { Value } from '../../ir/ir.ts';
+import type { Instruction } from '../../isa/x86/decode/instruction.ts';
+import { BASE_RIP, NO_REGISTER } from '../../isa/x86/decode/instruction.ts';
+import { Context } from '../../isa/x86/semantics/context.ts';
+import type { RegisterSlot, Shape } from '../../isa/x86/semantics/context.ts';
+import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
+import { GPR, SEGMENTS, SEGMENT_BYTES, ZERO } from '../../isa/x86/state/layout.ts';
+import { registerPlaces } from '../interpreter/encode-record.ts';
+import { RAW } from './flag-state.ts';
+import { mayWriteMemory, touchesRegisters } from './routine-effects.ts';
+import { TranslatorFlags } from './translator-flags.ts';
+import type { Assumptions, TranslatorBuilder } from './translator-builder.ts';
+import { CONDITION, IP_PAGE, TARGET } from './variables.ts';
+
+const directory = { find: (name: string) => routines[routineIndex(name)]! };
+
+/** How an instruction goes on when not to the next one. */
+export type Ending = 'jump' | 'branch' | 'indirect' | 'left';
+
+/** Operands are known: what the decoder found in one instruction. */
+export class TranslatorContext extends Context {
+  readonly #builder: TranslatorBuilder;
+  readonly #instruction: Instruction;
+  readonly #places: { readonly reg: number; readonly rm: number };
+  readonly #pageOffset: number;
+  readonly #assumptions: Assumptions;
+  /** How the instruction ends; the condition or target is in its variable then. */
+  ending: Ending | undefined;
+  /** Memory may have been written, or a routine has run that may do so. */
+  writes = false;
+  /** The assumptions may no longer hold behind this instruction. */
+  endsRegion = false;
+
+  constructor(builder: TranslatorBuilder, instruction: Instruction, shape: Shape, pageOffset: number, assumptions: Assumptions) {
+    super(builder, shape, directory, new TranslatorFlags(builder, directory));
+    this.#builder = builder;
+    this.#instruction = instruction;
+    this.#places = registerPlaces(instruction);
+    this.#pageOffset = pageOffset;
+    this.#assumptions = assumptions;
+  }
+
+  #place(slot: RegisterSlot): number {
+    if (slot === 'vvvv') throw new Error('no third register operand is known');
+    return slot === 'reg' ? this.#places.reg : this.#places.rm;
+  }
+  protected loadRegister(slot: RegisterSlot, suffix: '8u' | '16u' | '32' | '64' | 'v128', offset: number): Value {
+    return this.b.loadState(suffix, this.#place(slot) + offset);
+  }
+  protected storeRegister(slot: RegisterSlot, suffix: '8' | '16' | '32' | '64' | 'v128', offset: number, value: Value): void {
+    this.b.storeState(suffix, this.#place(slot) + offset, value);
+  }
+  registerNumber(slot: RegisterSlot): Value {
+    return this.b.i32(this.#place(slot));
+  }
+  immediate32(): Value {
+    return this.b.i32(this.#instruction.immediate);
+  }
+  immediate64(): Value {
+    return this.b.i64((BigInt(this.#instruction.immediateHigh) << 32n) | BigInt(this.#instruction.immediate >>> 0));
+  }
+  secondImmediate(): Value {
+    return this.b.i32(this.#instruction.immediate2);
+  }
+
+  protected buildEffectiveAddress(): Value {
+    const { b } = this;
+    if (this.shape.operands.some((operand) => operand[0] === 'O')) return this.long ? this.immediate64() : this.immediate32();
+    const { base, index, scale, displacement, addressSize } = this.#instruction;
+    const register = (number: number): Value => b.loadState(this.long ? '64' : '32', GPR + number * 8);
+    const constant = (value: number): Value => (this.long ? b.i64(value) : b.i32(value));
+    let sum = base === NO_REGISTER ? constant(0) : base === BASE_RIP ? b.addConst(this.#ipPage(), this.#pageOffset + this.#instruction.length) : register(base);
+    if (index !== NO_REGISTER) sum = b.add(sum, b.shlConst(register(index), scale));
+    sum = b.add(sum, constant(displacement));
+    if (addressSize === 16) return b.andConst(sum, 0xffff);
+    return this.long && addressSize === 32 ? b.andConst(sum, 0xffffffff) : sum;
+  }
+  protected segmentOffset(): Value {
+    const { segment } = this.#instruction;
+    return this.b.i32(this.long && segment < 4 ? ZERO : SEGMENTS + segment * SEGMENT_BYTES);
+  }
+  override addressAt(offset: Value, access: 'read' | 'write', bytes: number): Value {
+    if (this.#assumptions.flat && this.#instruction.segment < 4) {
+      // Only reading through CS is certain to be allowed.
+      if (access === 'read' || this.#instruction.segment !== 1) return this.b.extendU(offset);
+    }
+    return super.addressAt(offset, access, bytes);
+  }
+  override stackLinear(offset: Value, access: 'read' | 'write', bytes: number): Value {
+    return this.#assumptions.flat ? this.b.extendU(offset) : super.stackLinear(offset, access, bytes);
+  }
+
+  #ipPage(): Value {
+    return this.#builder.getVariable(IP_PAGE);
+  }
+  currentIp(): Value {
+    return this.b.addConst(this.#ipPage(), this.#pageOffset);
+  }
+  nextIp(): Value {
+    const next = this.b.addConst(this.#ipPage(), this.#pageOffset + this.#instruction.length);
+    return this.long ? next : this.b.andConst(next, 0xffffffff);
+  }
+  addressSize(): Value {
+    return this.b.i32(this.#instruction.addressSize);
+  }
+
+  override store(address: Value, width: 8 | 16 | 32 | 64, value: Value): void {
+    this.writes = true;
+    super.store(address, width, value);
+  }
+  override writeVector(i: number, value: Value, aligned: boolean): void {
+    this.writes ||= this.isMemory(i);
+    super.writeVector(i, value, aligned);
+  }
+
+  override call(name: string, args: readonly Value[]): Value {
+    const builder = this.#builder;
+    if (name === 'moveToSegment' || name === 'loadSegmentChecked') this.endsRegion ||= !this.long;
+    this.writes ||= mayWriteMemory(name);
+    if (!touchesRegisters(name)) return super.call(name, args);
+    builder.spill();
+    const result = super.call(name, args);
+    builder.reload(RAW);
+    return result;
+  }
+  override callAndLeave(name: string, args: readonly Value[]): void {
+    this.#builder.spill();
+    super.callAndLeave(name, args);
+    this.ending = 'left';
+  }
+
+  override jumpRelative(): void {
+    this.ending = 'jump';
+    this.terminated = true;
+  }
+  override jumpRelativeIf(condition: Value): void {
+    this.#builder.setVariable(CONDITION, condition);
+    this.ending = 'branch';
+  }
+  override jumpTo(target: Value): void {
+    this.#builder.setVariable(TARGET, this.b.extendU(target));
+    this.ending = 'indirect';
+    this.terminated = true;
+  }
+}

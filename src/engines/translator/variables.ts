@@ -1,0 +1,19 @@
+// The guest registers that a region keeps in IR variables, by number: the general ones 0 to 15, then these.
+
+/** Status flags: two values and what they mean (isa/x86/state/flag-kinds.ts). */
+export const FLAG_A = 16;
+export const FLAG_B = 17;
+export const FLAG_KIND = 18;
+/** Linear address of the page of code minus nothing: RIP minus the offset in its page. Never written by a region. */
+export const IP_PAGE = 19;
+/** Where a block's last instruction goes: condition (i32) or address (i64). */
+export const CONDITION = 20;
+export const TARGET = 21;
+
+/** Type of each variable; general registers are i64 in 64-bit code, else i32. */
+export function variableTypes(long: boolean): readonly ('i32' | 'i64')[] {
+  return [...Array.from({ length: 16 }, () => (long ? 'i64' as const : 'i32' as const)), 'i64', 'i64', 'i32', 'i64', 'i32', 'i64'];
+}
+
+/** Sets of variables are bit masks; this one is all of the flags. */
+export const FLAGS_MASK = (1 << FLAG_A) | (1 << FLAG_B) | (1 << FLAG_KIND);
