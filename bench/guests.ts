@@ -22,18 +22,24 @@ import { meansLine, pairs, ratioMeans, renderMemory, renderTable } from './guest
 /** Name of the measurement that is no program: the kernel's boot and power-off. */
 const BOOT = 'boot';
 
+/** The guest's, or processor time of the engine's process. */
+const CLOCKS = ['guest', 'cpu'] as const;
+type Clock = (typeof CLOCKS)[number];
+
 interface Choice {
   readonly widths: readonly Width[];
   readonly engines: readonly Engine[];
   readonly programs: readonly GuestProgram[];
   readonly boot: boolean;
   readonly repeat: number;
+  /** Whose seconds the table shows. */
+  readonly clock: Clock;
   readonly json: string | undefined;
 }
 
 function choose(args: readonly string[]): Choice {
   const text = { type: 'string' } as const;
-  const { values } = parseArgs({ args: [...args], options: { width: { ...text, default: 'both' }, engines: { ...text, default: ENGINES.join(',') }, only: text, repeat: { ...text, default: '3' }, json: text } });
+  const { values } = parseArgs({ args: [...args], options: { width: { ...text, default: 'both' }, engines: { ...text, default: ENGINES.join(',') }, only: text, repeat: { ...text, default: '3' }, clock: { ...text, default: 'guest' }, json: text } });
   const pick = <T extends string>(kind: string, list: string, known: readonly T[]): readonly T[] => {
     const names = list.split(',');
     const unknown = names.find((name) => !(known as readonly string[]).includes(name));
@@ -51,6 +57,7 @@ function choose(args: readonly string[]): Choice {
     programs: programs.filter(({ name }) => names.includes(name)),
     boot: names.includes(BOOT),
     repeat,
+    clock: pick('clock', values.clock, CLOCKS)[0]!,
     json: values.json,
   };
 }
@@ -112,8 +119,9 @@ async function runWidth(width: Width, choice: Choice): Promise<WidthResult> {
       const sessions = await measure(engines, width, run, names, choice.repeat, log);
       const rows = rowsOf(sessions, names, 'guestSeconds');
       const cpuRows = rowsOf(sessions, names, 'cpuSeconds');
-      console.log(`\n${renderTable(`${width}-bit`, engines, rows, new Map([...native].map(([name, { seconds }]) => [name, seconds])))}`);
-      if (pairs(engines).length > 0) console.log(meansLine('by processor time of the engine', engines, cpuRows));
+      const shown = choice.clock === 'cpu' ? cpuRows : rows;
+      console.log(`\n${renderTable(choice.clock === 'cpu' ? `${width}-bit, processor time` : `${width}-bit`, engines, shown, new Map([...native].map(([name, { seconds }]) => [name, seconds])))}`);
+      if (pairs(engines).length > 0) console.log(choice.clock === 'cpu' ? meansLine('by time of the guest', engines, rows) : meansLine('by processor time of the engine', engines, cpuRows));
       for (const line of disturbed(sessions)) console.log(`the machine was busy: ${line}; processor time is the better figure`);
       const memory = medians(sessions, (result: Measured) => [result.memory?.beyondRamBytes ?? null]);
       const resident = medians(sessions, (result: Measured) => [result.memory?.residentBytes ?? null]);
