@@ -89,7 +89,8 @@ function pushMemory(bytes: number[], reg: number, addressSize: number, random: R
   for (; displacement > 0; displacement--) bytes.push(random() & 0xff);
 }
 
-function immediateBytes(row: OpcodeRow, operandSize: number, addressSize: number): number {
+/** Bytes behind the addressing form: immediates, displacements of branches, far pointers, offsets. */
+export function immediateBytes(row: OpcodeRow, operandSize: number, addressSize: number): number {
   let bytes = 0;
   for (const operand of row.operands) {
     switch (operand) {

@@ -50,11 +50,11 @@ ${conditional}
 1E | push DS | i64 s=pushseg
 0F A0 | push FS | d64 s=pushseg
 0F A8 | push GS | d64 s=pushseg
-07 | pop ES | i64 s=popseg
-17 | pop SS | i64 s=popseg
-1F | pop DS | i64 s=popseg
-0F A1 | pop FS | d64 s=popseg
-0F A9 | pop GS | d64 s=popseg
+07 | pop ES | i64 s=popseg x=segment
+17 | pop SS | i64 s=popseg x=segment
+1F | pop DS | i64 s=popseg x=segment
+0F A1 | pop FS | d64 s=popseg x=segment
+0F A9 | pop GS | d64 s=popseg x=segment
 27 | daa | i64 u=o
 2F | das | i64 u=o
 37 | aaa | i64 u=oszp
@@ -84,7 +84,7 @@ D5 | aad Ib | i64 u=oac
 8A /r | mov Gb,Eb
 8B /r | mov Gv,Ev
 8C /r | mov Ev,Sw | s=movfromseg
-8E /r | mov Sw,Ew | s=movtoseg
+8E /r | mov Sw,Ew | s=movtoseg x=segment
 8D /r | lea Gv,M
 8F /0 | pop Ev | d64
 90 | nop
@@ -121,21 +121,21 @@ B0+r | mov Zb,Ib
 B8+r | mov Zv,Iv
 C2 | ret Iw | f64
 C3 | ret | f64
-C4 /r | les Gv,Mp | i64
-C5 /r | lds Gv,Mp | i64
-0F B2 /r | lss Gv,Mp
-0F B4 /r | lfs Gv,Mp
-0F B5 /r | lgs Gv,Mp
+C4 /r | les Gv,Mp | i64 x=segment
+C5 /r | lds Gv,Mp | i64 x=segment
+0F B2 /r | lss Gv,Mp | x=segment
+0F B4 /r | lfs Gv,Mp | x=segment
+0F B5 /r | lgs Gv,Mp | x=segment
 C6 /0 | mov Eb,Ib
 C7 /0 | mov Ev,Iz
 C8 | enter Iw,Ib | d64
 C9 | leave | d64
-CA | retf Iw
-CB | retf
+CA | retf Iw | x=segment
+CB | retf | x=segment
 CC | int3
-CD | int Ib
+CD | int Ib | x=system
 CE | into | i64
-CF | iret
+CF | iret | x=segment
 D6 | salc | i64
 D7 | xlat
 E0 | loopne Jb | f64
@@ -153,9 +153,9 @@ EF | out DX,eAX
 E8 | call Jz | f64 s=calljz
 E9 | jmp Jz | f64 s=jmpjz
 EB | jmp Jb | f64 s=jmpjz
-9A | callf Ap | i64 s=callfar
-EA | jmpf Ap | i64 s=jmpfar
-F1 | int1
+9A | callf Ap | i64 s=callfar x=segment
+EA | jmpf Ap | i64 s=jmpfar x=segment
+F1 | int1 | x=system
 F4 | hlt
 F5 | cmc
 F8 | clc
@@ -185,9 +185,9 @@ FE /1 | dec Eb | lock
 FF /0 | inc Ev | lock
 FF /1 | dec Ev | lock
 FF /2 | call Ev | f64 s=callev
-FF /3 | callf Mp | s=callfarmem
+FF /3 | callf Mp | s=callfarmem x=segment
 FF /4 | jmp Ev | f64 s=jmpev
-FF /5 | jmpf Mp | s=jmpfarmem
+FF /5 | jmpf Mp | s=jmpfarmem x=segment
 FF /6 | push Ev | d64
 0F 18 /r | nop Ev
 0F 18 /0m | prefetchnta Mb | s=nop
@@ -203,10 +203,10 @@ FF /6 | push Ev | d64
 F3 0F 1E FA | endbr64 | s=nop
 F3 0F 1E FB | endbr32 | s=nop
 0F 1F /r | nop Ev
-0F 0D /r | nop Ev
+0F 0D /r | nop Ev | x=vendor
 0F 0D /0m | prefetch Mb | s=nop
 0F 0D /1m | prefetchw Mb | s=nop
-0F A2 | cpuid
+0F A2 | cpuid | x=identity
 0F A3 /r | bt Ev,Gv | u=osap
 0F AB /r | bts Ev,Gv | lock u=osap
 0F B3 /r | btr Ev,Gv | lock u=osap
@@ -242,9 +242,9 @@ F2 0F 38 F0 /r | crc32 Gy,Eb | f=sse4.2
 F2 0F 38 F1 /r | crc32 Gy,Ev | f=sse4.2
 66 0F 38 F6 /r | adcx Gy,Ey | f=adx
 F3 0F 38 F6 /r | adox Gy,Ey | f=adx
-NFx 0F C7 /6r | rdrand Rv | f=rdrand
-NFx 0F C7 /7r | rdseed Rv | f=rdseed
-F3 0F C7 /7r | rdpid Ry | f64 f=rdpid
+NFx 0F C7 /6r | rdrand Rv | f=rdrand x=random
+NFx 0F C7 /7r | rdseed Rv | f=rdseed x=random
+F3 0F C7 /7r | rdpid Ry | f64 f=rdpid x=clock
 0F 0B | ud2
 0F B9 /r | ud1 Gv,Ev | s=ud2
 0F FF /r | ud0 Gv,Ev | s=ud2

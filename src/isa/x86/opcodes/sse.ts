@@ -156,10 +156,10 @@ NP 0F E7 /r | movntq Mq,Pq | f=sse s=movq_mmx
 F2 0F F0 /r | lddqu Vx,Mx | f=sse3 s=movu
 66 0F 38 2A /r | movntdqa Vx,Mx | f=sse4.1 s=mova
 66 0F 38 37 /r | pcmpgtq Vx,Wx | f=sse4.2
-NP 0F 52 /r | rsqrtps Vx,Wx | f=sse
-F3 0F 52 /r | rsqrtss Vss,Wss | f=sse
-NP 0F 53 /r | rcpps Vx,Wx | f=sse
-F3 0F 53 /r | rcpss Vss,Wss | f=sse
+NP 0F 52 /r | rsqrtps Vx,Wx | f=sse x=approximate
+F3 0F 52 /r | rsqrtss Vss,Wss | f=sse x=approximate
+NP 0F 53 /r | rcpps Vx,Wx | f=sse x=approximate
+F3 0F 53 /r | rcpss Vss,Wss | f=sse x=approximate
 66 0F 7C /r | haddpd Vx,Wx | f=sse3
 F2 0F 7C /r | haddps Vx,Wx | f=sse3
 66 0F 7D /r | hsubpd Vx,Wx | f=sse3

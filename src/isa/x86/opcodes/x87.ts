@@ -61,7 +61,7 @@ D9 /2m | fst Md
 D9 /3m | fstp Md
 D9 /4m | fldenv M
 D9 /5m | fldcw Mw
-D9 /6m | fnstenv M
+D9 /6m | fnstenv M | x=pointers
 D9 /7m | fnstcw Mw
 D9 C0+i | fld STi
 D9 C8+i | fxch STi
@@ -77,22 +77,22 @@ D9 EB | fldpi
 D9 EC | fldlg2
 D9 ED | fldln2
 D9 EE | fldz
-D9 F0 | f2xm1
-D9 F1 | fyl2x
-D9 F2 | fptan
-D9 F3 | fpatan
+D9 F0 | f2xm1 | x=approximate
+D9 F1 | fyl2x | x=approximate
+D9 F2 | fptan | x=approximate
+D9 F3 | fpatan | x=approximate
 D9 F4 | fxtract
 D9 F5 | fprem1
 D9 F6 | fdecstp
 D9 F7 | fincstp
 D9 F8 | fprem
-D9 F9 | fyl2xp1
+D9 F9 | fyl2xp1 | x=approximate
 D9 FA | fsqrt
-D9 FB | fsincos
+D9 FB | fsincos | x=approximate
 D9 FC | frndint
 D9 FD | fscale
-D9 FE | fsin
-D9 FF | fcos
+D9 FE | fsin | x=approximate
+D9 FF | fcos | x=approximate
 DA C0+i | fcmovb ST0,STi
 DA C8+i | fcmove ST0,STi
 DA D0+i | fcmovbe ST0,STi
@@ -122,7 +122,7 @@ DD /1m | fisttp Mq | f=sse3
 DD /2m | fst Mq
 DD /3m | fstp Mq
 DD /4m | frstor M
-DD /6m | fnsave M
+DD /6m | fnsave M | x=pointers
 DD /7m | fnstsw Mw
 DD C0+i | ffree STi
 DD D0+i | fst STi
@@ -148,7 +148,7 @@ DF C0+i | ffreep STi
 DF C8+i | fxch STi
 DF D0+i | fstp STi
 DF D8+i | fstp STi
-NP 0F AE /0m | fxsave M | f=fxsr
+NP 0F AE /0m | fxsave M | f=fxsr x=pointers
 NP 0F AE /1m | fxrstor M | f=fxsr
 NP 0F AE /2m | ldmxcsr Md | f=sse
 NP 0F AE /3m | stmxcsr Md | f=sse

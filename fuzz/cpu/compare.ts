@@ -1,0 +1,123 @@
+import type { OpcodeRow } from '../../src/isa/x86/opcodes/row.ts';
+import { opcodeRows } from '../../src/isa/x86/opcodes/table.ts';
+import type { Case, Engine, Step } from './executor.ts';
+import { USER_END } from './host.ts';
+import { CR2, DATA_BYTES, GPR, MXCSR, RAISED_ERROR, RAISED_VECTOR, RFLAGS, RIP, VECTORS, X87, fields } from './state.ts';
+import type { CpuState } from './state.ts';
+
+export interface Difference {
+  /** Number of the step, and how the engine came there: step by step, or in one go. */
+  readonly step: number;
+  readonly how: 'step' | 'block';
+  /** One line each: what, expected, got. */
+  readonly lines: readonly string[];
+  readonly expected: CpuState;
+  readonly actual: CpuState;
+}
+
+const PAGE_FAULT = 14;
+const NONE = 0n;
+const flagBits: Readonly<Record<string, bigint>> = { c: 1n, p: 4n, a: 0x10n, z: 0x40n, s: 0x80n, o: 0x800n };
+
+export function undefinedFlags(row: OpcodeRow): bigint {
+  let mask = NONE;
+  for (const letter of row.undefinedFlags) mask |= flagBits[letter]!;
+  return mask;
+}
+
+/** Runs one case on an engine and holds it against the reference's steps; the first difference, if any. */
+export function compare(entry: Case, image: Uint8Array, reference: readonly Step[], engine: Engine): Difference | undefined {
+  const memory = Buffer.from(image.subarray(0, DATA_BYTES));
+  for (const { offset, bytes } of entry.patches) memory.set(bytes, offset);
+  const rows = rowsByAddress(entry);
+  const lastStep = reference.at(-1);
+  if (lastStep === undefined) throw new Error('a case without steps');
+
+  engine.load(entry, entry.before, memory);
+  // From here the whole rest can be run in one go: what the reference left in undefined flags was the engine's as well.
+  let from = entry.before;
+  let fromMemory = Buffer.from(memory);
+  let fromStep = 0;
+  let at = entry.before;
+  for (const [i, step] of reference.entries()) {
+    const row = rows.get(Number(at.u64(RIP)));
+    const raised = engine.step(row?.repeatable === true);
+    if (step.change !== undefined) memory.set(step.change.bytes, step.change.offset);
+    const undefinedMask = row === undefined || step.raised ? NONE : undefinedFlags(row);
+    const lines = differences(step, engine.state, raised, undefinedMask, memory, engine.memory);
+    if (lines.length > 0) return { step: i, how: 'step', lines, expected: step.state, actual: engine.state.clone() };
+    at = step.state;
+    const flags = step.state.u64(RFLAGS);
+    // POPF may have set the trap flag, which is the reference's own.
+    if (!step.raised && (flags !== engine.state.u64(RFLAGS) || row?.name === 'popf')) {
+      engine.setFlags(Number(flags));
+      from = step.state;
+      fromMemory = Buffer.from(memory);
+      fromStep = i + 1;
+    }
+  }
+  const end = entry.address + entry.instructions.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  const completed = !lastStep.raised && lastStep.state.u64(RIP) === BigInt(end);
+  if (fromStep >= reference.length || reference.length - fromStep < 2 || !(completed || lastStep.raised)) return undefined;
+
+  engine.load(entry, from, fromMemory);
+  engine.block();
+  const lastRow = rows.get(Number((reference.at(-2)?.state ?? entry.before).u64(RIP)));
+  const undefinedMask = lastRow === undefined || lastStep.raised ? NONE : undefinedFlags(lastRow);
+  const lines = differences(lastStep, engine.state, lastStep.raised, undefinedMask, memory, engine.memory);
+  return lines.length > 0 ? { step: reference.length - 1, how: 'block', lines, expected: lastStep.state, actual: engine.state.clone() } : undefined;
+}
+
+/** Rows of a case's instructions by address. What is cut off at the end of a page has none. */
+function rowsByAddress(entry: Case): Map<number, OpcodeRow> {
+  const rows = new Map<number, OpcodeRow>();
+  let at = entry.address;
+  for (const { bytes, rowIndex } of entry.instructions) {
+    rows.set(at, opcodeRows[rowIndex]!);
+    at += bytes.length;
+  }
+  return rows;
+}
+
+const areas: readonly (readonly [number, number])[] = [[GPR, GPR + 136], [MXCSR, X87 + 128], [VECTORS, VECTORS + 512]];
+
+/** What differs after one step, a line each. */
+function differences(step: Step, actual: CpuState, raised: boolean, undefinedMask: bigint, memory: Buffer, actualMemory: Buffer): string[] {
+  const expected = step.state;
+  const lines: string[] = [];
+  const line = (name: string, want: string, got: string): void => void lines.push(`${name}: expected ${want}, got ${got}`);
+  if (raised !== step.raised) {
+    line('exception', step.raised ? describeException(expected) : 'none', raised ? describeException(actual) : 'none');
+    return lines;
+  }
+  if (raised && describeException(expected) !== describeException(actual)) line('exception', describeException(expected), describeException(actual));
+  const mask = ~undefinedMask;
+  if (((expected.u64(RFLAGS) ^ actual.u64(RFLAGS)) & mask & ~0x100n) !== 0n) line('flags', hex(expected.u64(RFLAGS) & mask), hex(actual.u64(RFLAGS) & mask));
+  if (areas.some(([first, end]) => expected.bytes.compare(actual.bytes, first, end, first, end) !== 0)) {
+    for (const { name, offset, bytes } of fields) {
+      if (name === 'flags' || expected.bytes.compare(actual.bytes, offset, offset + bytes, offset, offset + bytes) === 0) continue;
+      line(name, hexOf(expected, offset, bytes), hexOf(actual, offset, bytes));
+    }
+  }
+  if (!memory.equals(actualMemory)) {
+    const first = memory.findIndex((byte, i) => byte !== actualMemory[i]) & ~7;
+    line(`memory ${hex(BigInt(0x1000000 + first))}`, memory.toString('hex', first, first + 32), actualMemory.toString('hex', first, first + 32));
+  }
+  return lines;
+}
+
+const hex = (value: bigint): string => `0x${value.toString(16)}`;
+function hexOf(state: CpuState, offset: number, bytes: number): string {
+  return `0x${Buffer.from(state.bytes.subarray(offset, offset + bytes)).reverse().toString('hex')}`;
+}
+
+/** Vector, error code, and the address of a page fault as far as the host's kernel tells. */
+export function describeException(state: CpuState): string {
+  const vector = state.u32(RAISED_VECTOR);
+  let error = state.u32(RAISED_ERROR);
+  const address = state.u64(CR2);
+  if (vector !== PAGE_FAULT) return `#${vector}${error !== 0 ? ` error ${error}` : ''}`;
+  if (address >= USER_END) error |= 1;
+  return `#${vector} error ${error} at ${hex(address)}`;
+}
+

@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs';
+import { implementedFeatures, unimplementedSemantics } from '../../src/isa/x86/features.ts';
+import { existsIn } from '../../src/isa/x86/opcodes/row.ts';
+import type { OpcodeRow } from '../../src/isa/x86/opcodes/row.ts';
+import { opcodeRows } from '../../src/isa/x86/opcodes/table.ts';
+
+/** Linux's names of features where they are not ours. */
+const linuxNames: Readonly<Record<string, string>> = {
+  'sse3': 'pni', 'sse4.1': 'sse4_1', 'sse4.2': 'sse4_2', 'cx16': 'cx16', 'sha': 'sha_ni', 'lzcnt': 'abm', 'pclmulqdq': 'pclmulqdq', 'fxsr': 'fxsr', 'monitor': 'monitor', 'cmpxchg16b': 'cx16',
+};
+
+/** Features of this host, as /proc/cpuinfo has them. */
+export function hostFeatures(): ReadonlySet<string> {
+  const flags = /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? '';
+  return new Set(flags.trim().split(/\s+/));
+}
+
+/** Why the row is not tried in code of this width, '' when it is. `host`: the reference's features, undefined where it has all. */
+export function exclusion(row: OpcodeRow, width: 32 | 64, host: ReadonlySet<string> | undefined): string {
+  if (!existsIn(row, width)) return `not in ${width}-bit code`;
+  if (row.feature !== '' && !implementedFeatures.has(row.feature)) return `feature ${row.feature} is not announced`;
+  if (unimplementedSemantics.has(row.semantics)) return 'no semantics yet';
+  if (row.incomparable !== '') return row.incomparable;
+  if (row.feature !== '' && host !== undefined && !host.has(linuxNames[row.feature] ?? row.feature)) return `this host has no ${row.feature}`;
+  return '';
+}
+
+/**
+ * Forms of rows that vendors carry out differently: with 66, AMD's processors take 16 bits of operand and address in near
+ * branches of 64-bit code (APM 3, 1.2.7), Intel's ignore the prefix (SDM 2A, JMP).
+ */
+export function isVendorForm(row: OpcodeRow, width: 32 | 64, bytes: Uint8Array): boolean {
+  return width === 64 && row.size64 === 'f64' && row.map < 2 && row.prefix === 'any' && prefixesOf(bytes).includes(0x66);
+}
+
+function prefixesOf(bytes: Uint8Array): Uint8Array {
+  const end = bytes.findIndex((byte) => ![0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3].includes(byte) && (byte & 0xf0) !== 0x40);
+  return bytes.subarray(0, Math.max(end, 0));
+}
+
+/** Numbers of the rows that sequences are made of. */
+export function eligibleRows(width: 32 | 64, host: ReadonlySet<string> | undefined): number[] {
+  return opcodeRows.flatMap((row, i) => (exclusion(row, width, host) === '' ? [i] : []));
+}
+
+export function listExcluded(width: 32 | 64, host: ReadonlySet<string> | undefined): string {
+  return opcodeRows.map((row) => ({ row, why: exclusion(row, width, host) })).filter(({ why }) => why !== '')
+    .map(({ row, why }) => `${row.encoding.padEnd(24)} ${`${row.name} ${row.operands.join()}`.padEnd(28)} ${why}`).join('\n');
+}
