@@ -13,6 +13,12 @@ export const BOOT_PARAMS = 0x10000;
 export const BOOT_COMMAND_LINE = 0x20000;
 /** Room for the command line with its terminator. */
 export const BOOT_COMMAND_LINE_BYTES = 0x10000;
+/**
+ * Command line and information of a multiboot kernel, which may itself be linked to low addresses: as high as conventional
+ * memory goes.
+ */
+export const MULTIBOOT_COMMAND_LINE = 0x80000;
+export const MULTIBOOT_INFORMATION = 0x90000;
 /** Extended BIOS data area, and with it the end of free conventional memory. */
 export const CONVENTIONAL_MEMORY_END = 0x9fc00;
 /** ACPI tables: in the area that kernels scan for the RSDP (ACPI 6.5, section 5.2.5.1). */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { UserError } from '../base/errors.ts';
-import { BOOT_COMMAND_LINE, BOOT_INFORMATION, BOOT_PAGE_TABLES, BOOT_PARAMS } from './boot-layout.ts';
+import { BOOT_COMMAND_LINE, BOOT_INFORMATION, BOOT_PAGE_TABLES, BOOT_PARAMS, MULTIBOOT_INFORMATION } from './boot-layout.ts';
 import { memoryMap } from './e820.ts';
 import { loadKernel } from './kernel-image.ts';
 import { SparseMemory } from './sparse-memory.test-support.ts';
@@ -163,8 +163,8 @@ describe('multiboot', () => {
     const kernel = elf(32, { note: false });
     kernel.set(multibootHeader(3), 0x400);
     const { memory, start } = load(kernel, { initrd: text('module', 10), kernelName: 'test.elf' });
-    expect([start.rip, start.gpr!.rax, start.gpr!.rbx]).toEqual([0x200010n, 0x2badb002n, BigInt(BOOT_INFORMATION)]);
-    const info = memory.view(BOOT_INFORMATION, 120);
+    expect([start.rip, start.gpr!.rax, start.gpr!.rbx]).toEqual([0x200010n, 0x2badb002n, BigInt(MULTIBOOT_INFORMATION)]);
+    const info = memory.view(MULTIBOOT_INFORMATION, 120);
     expect([info.getUint32(0, true) & 0x4d, info.getUint32(4, true), info.getUint32(8, true)]).toEqual([0x4d, 639, 63 * 1024]);
     expect(memory.text(info.getUint32(16, true))).toBe('test.elf console=ttyS0');
     const module = memory.view(info.getUint32(24, true), 16);

@@ -1,7 +1,7 @@
 import { UserError } from '../base/errors.ts';
 import type { VcpuStart } from '../cpu/vcpu.ts';
 import { clearMemory, kernelName, placeInitrd, requireMemory, terminated, writeCommandLine, type BootInput } from './boot-input.ts';
-import { BOOT_COMMAND_LINE, BOOT_INFORMATION, CONVENTIONAL_MEMORY_END, HIGH_MEMORY } from './boot-layout.ts';
+import { CONVENTIONAL_MEMORY_END, HIGH_MEMORY, MULTIBOOT_COMMAND_LINE, MULTIBOOT_INFORMATION } from './boot-layout.ts';
 import { CR0_PROTECTED, flatSegments } from './boot-segments.ts';
 import { memoryMap } from './e820.ts';
 import { isElf, loadSegments, parseElf } from './elf.ts';
@@ -48,12 +48,12 @@ export function loadMultiboot(input: BootInput): VcpuStart {
   const { entry, end } = flags & HAS_ADDRESSES ? loadByAddresses(input, header) : loadElfKernel(input);
   const initrd = placeInitrd(input, end, 2 ** 32);
   // As GRUB and others do it, the first word is the kernel's name: kernels skip it.
-  writeCommandLine(input, `${input.kernelName ?? 'kernel'} ${input.commandLine}`.trimEnd(), 0xffff);
+  writeCommandLine(input, `${input.kernelName ?? 'kernel'} ${input.commandLine}`.trimEnd(), 0xffff, MULTIBOOT_COMMAND_LINE);
   writeInformation(input, initrd);
   return {
     ...flatSegments(memory, 32),
     rip: BigInt(entry),
-    gpr: { rax: LOADER_MAGIC, rbx: BigInt(BOOT_INFORMATION), rcx: 0n, rdx: 0n, rsi: 0n, rdi: 0n, rbp: 0n, rsp: 0n },
+    gpr: { rax: LOADER_MAGIC, rbx: BigInt(MULTIBOOT_INFORMATION), rcx: 0n, rdx: 0n, rsi: 0n, rdi: 0n, rbp: 0n, rsp: 0n },
     cr0: CR0_PROTECTED,
     cr3: 0n,
     cr4: 0n,
@@ -122,12 +122,12 @@ function writeInformation(input: BootInput, initrd: { address: number; length: n
   u32(0, INFO_MEMORY | INFO_COMMAND_LINE | INFO_MODULES | INFO_MAP | INFO_LOADER_NAME);
   u32(4, CONVENTIONAL_MEMORY_END >> 10);
   u32(8, (memory.lowBytes - HIGH_MEMORY) >>> 10);
-  u32(16, BOOT_COMMAND_LINE);
+  u32(16, MULTIBOOT_COMMAND_LINE);
   u32(20, initrd === undefined ? 0 : 1);
-  u32(24, BOOT_INFORMATION + moduleAt);
+  u32(24, MULTIBOOT_INFORMATION + moduleAt);
   u32(44, 24 * map.length);
-  u32(48, BOOT_INFORMATION + mapAt);
-  u32(64, BOOT_INFORMATION + nameAt);
+  u32(48, MULTIBOOT_INFORMATION + mapAt);
+  u32(64, MULTIBOOT_INFORMATION + nameAt);
   map.forEach((range, i) => {
     const at = mapAt + 24 * i;
     u32(at, 20); // size of the rest
@@ -138,9 +138,9 @@ function writeInformation(input: BootInput, initrd: { address: number; length: n
   if (initrd !== undefined) {
     u32(moduleAt, initrd.address);
     u32(moduleAt + 4, initrd.address + initrd.length);
-    u32(moduleAt + 8, BOOT_INFORMATION + moduleNameAt);
+    u32(moduleAt + 8, MULTIBOOT_INFORMATION + moduleNameAt);
   }
   bytes.set(loaderName, nameAt);
   bytes.set(moduleName, moduleNameAt);
-  memory.write(BOOT_INFORMATION, bytes);
+  memory.write(MULTIBOOT_INFORMATION, bytes);
 }
