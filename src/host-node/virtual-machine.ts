@@ -30,6 +30,8 @@ export interface VirtualMachineOptions extends BootRequest, DrivesRequest {
   readonly noReboot?: boolean;
   /** I/O port whose writes end the machine with a value. */
   readonly debugExitPort?: number;
+  /** A device that public processor tests expect, as QEMU's pc-testdev. */
+  readonly testDevice?: boolean;
   /** Seconds after which a started machine is ended. */
   readonly timeout?: number;
   /** Where the console's bytes go besides `console`; the machine waits while it is not ready. */
@@ -247,6 +249,7 @@ function configure(options: VirtualMachineOptions): MachineConfiguration {
     append: options.append ?? '',
     noReboot: options.noReboot ?? false,
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(options.debugExitPort) }),
+    ...(options.testDevice === true ? { testDevice: true } : {}),
   };
 }
 

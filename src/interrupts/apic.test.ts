@@ -11,12 +11,14 @@ import { PicPair } from './pic.ts';
 class Bench {
   time = 0;
   kicks = 0;
+  readonly windows: number[] = [];
   readonly queue = new TimerQueue();
   readonly bus = new ApicBus();
   readonly pic: PicPair = new PicPair(() => this.apic?.picChanged());
   readonly apic: LocalApic = new LocalApic({
     id: 0, boot: true, bus: this.bus, clock: { now: () => this.time }, timers: this.queue, kick: { kick: () => void this.kicks++ },
     tsc: () => BigInt(Math.floor(this.time)) + 1000n, pic: this.pic, processor: { init: () => {}, startup: () => {} },
+    windowMoved: (address) => this.windows.push(address),
   });
   readonly io = new IoApic(this.bus);
   constructor() {
@@ -155,6 +157,35 @@ describe('local APIC', () => {
     expect(apic.acknowledge()).toBe(0x77);
     expect([apic.writeMsr(0x80b, 1n), apic.writeMsr(0x80b, 0n), apic.writeMsr(0x1b, 0xfee00800n)]).toEqual([false, true, false]);
     expect([apic.writeMsr(0x1b, 0xfee00000n), apic.writeMsr(0x1b, 0xfee00800n)]).toEqual([true, true]);
+  });
+  it('has registers that MSRs cannot write, or not read', () => {
+    const { apic } = bound();
+    apic.writeMsr(0x1b, 0xfee00c00n);
+    for (const index of [0x802, 0x803, 0x809, 0x80a, 0x80d, 0x810, 0x81f, 0x827, 0x82f, 0x831, 0x839]) expect([index, apic.writeMsr(index, 0n)]).toEqual([index, false]);
+    for (const index of [0x809, 0x80b, 0x82f, 0x831, 0x83f]) expect([index, apic.readMsr(index)]).toEqual([index, undefined]);
+    expect([apic.writeMsr(0x83f, 0x100n), apic.readMsr(0x827)]).toEqual([false, 0n]);
+  });
+  it('moves its window, and is off the bus while it is off', () => {
+    const b = new Bench();
+    expect([b.apic.writeMsr(0x1b, 0x1_4200_0800n), b.apic.writeMsr(0x1b, 0x100_4200_0800n)]).toEqual([true, false]);
+    expect([b.windows, b.apic.readMsr(0x1b), b.read(0x30)]).toEqual([[0x1_4200_0000], 0x1_4200_0900n, 0x50014]);
+    const other = new Bench();
+    other.apic.load(structuredClone(b.apic.save()), 1);
+    expect(other.windows).toEqual([0x1_4200_0000]);
+    b.apic.writeMsr(0x1b, 0x1_4200_0000n);
+    b.write(0x80, 0x20);
+    expect(b.read(0x30)).toBe(0xffffffff);
+    b.apic.writeMsr(0x1b, 0xfee00800n);
+    expect(b.read(0x80)).toBe(0);
+    b.apic.writeMsr(0x1b, 0x1_4200_0800n);
+    b.apic.reset();
+    expect(b.windows.at(-1)).toBe(0xfee00000);
+  });
+  it('a deadline that has passed fires at once', () => {
+    const { apic, write } = bound();
+    write(0x320, 0x40055);
+    apic.writeMsr(0x6e0, 1000n);
+    expect([apic.acknowledge(), apic.readMsr(0x6e0)]).toEqual([0x55, 0n]);
   });
   it('passes the 8259 through LINT0 as ExtINT', () => {
     const b = new Bench();

@@ -23,7 +23,6 @@ const ISR = 0x100;
 const TMR = 0x180;
 const IRR = 0x200;
 const ESR = 0x280;
-const LVT_CMCI = 0x2f0;
 const ICR_LOW = 0x300;
 const ICR_HIGH = 0x310;
 const LVT_TIMER = 0x320;
@@ -37,8 +36,15 @@ const CURRENT_COUNT = 0x390;
 const DIVIDE = 0x3e0;
 const SELF_IPI = 0x3f0;
 
+/** Read-only as MSRs, or not there (SDM 3A, table 11-6); the ISR, TMR and IRR are too. */
+const X2_READ_ONLY: ReadonlySet<number> = new Set([ID, VERSION, APR, PPR, LDR, DFR, ICR_HIGH, CURRENT_COUNT]);
+
 const LVT_MASKED = 0x10000;
 const SVR_ENABLED = 0x100;
+/** Where the window is after a reset. */
+export const LOCAL_APIC_WINDOW = 0xfee00000;
+/** Bits of IA32_APIC_BASE that may be set: an address of 40 bits, the processor's MAXPHYADDR. */
+const BASE_WRITABLE = 0xff_ffff_fd00n;
 const BASE_ENABLED = 0x800;
 const BASE_X2APIC = 0x400;
 const BASE_BOOT = 0x100;
@@ -63,18 +69,22 @@ export interface LocalApicOptions {
   readonly pic: { readonly pending: boolean; acknowledge(): number } | undefined;
   /** INIT and start-up messages for this processor. */
   readonly processor: { init(): void; startup(vector: number): void };
+  /** The guest has given the window another physical address. */
+  readonly windowMoved: (address: number) => void;
 }
 
 export class LocalApic implements InterruptInput, Stateful {
   readonly stateName = 'local-apic';
   readonly stateVersion = 1;
-  /** The window at FEE00000h. */
+  /** The window, at LOCAL_APIC_WINDOW until the guest moves it. */
   readonly registers: RegisterBlock;
   readonly #options: LocalApicOptions;
   readonly #timer: Timer;
   /** 64 registers, one per 16 bytes. */
   readonly #r = new Uint32Array(64);
+  /** IA32_APIC_BASE without the address. */
   #base = 0;
+  #window = LOCAL_APIC_WINDOW;
   #nmi = 0;
   #pendingErrors = 0;
   /** When the count was loaded (ns), for the current count; periodic timers move it forward. */
@@ -92,14 +102,15 @@ export class LocalApic implements InterruptInput, Stateful {
       read: (offset, size) => this.#readWindow(offset, size),
       write: (offset, size, value) => {
         // Registers are written whole, at 16-byte boundaries (SDM 3A, 11.4.1).
-        if (size === 4 && (offset & 15) === 0 && !this.#x2) this.#write(offset, value);
+        if (size === 4 && (offset & 15) === 0 && this.#enabled && !this.#x2) this.#write(offset, value);
       },
     };
     this.reset();
   }
 
   reset(): void {
-    this.#base = (0xfee00000 | BASE_ENABLED | (this.#options.boot ? BASE_BOOT : 0)) >>> 0;
+    this.#base = BASE_ENABLED | (this.#options.boot ? BASE_BOOT : 0);
+    this.#moveWindow(LOCAL_APIC_WINDOW);
     this.#initialise();
     this.#r[ID >> 4] = this.#options.id << 24;
   }
@@ -109,7 +120,7 @@ export class LocalApic implements InterruptInput, Stateful {
     this.#r[ID >> 4] = id;
     this.#r[DFR >> 4] = 0xffffffff;
     this.#r[SVR >> 4] = 0xff;
-    for (const lvt of [LVT_CMCI, LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR]) this.#r[lvt >> 4] = LVT_MASKED;
+    for (const lvt of [LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR]) this.#r[lvt >> 4] = LVT_MASKED;
     this.#timer.disarm();
     this.#deadlineTsc = 0n;
     this.#nmi = 0;
@@ -165,14 +176,15 @@ export class LocalApic implements InterruptInput, Stateful {
   }
 
   readMsr(index: number): bigint | undefined {
-    if (index === MSR_APIC_BASE) return BigInt(this.#base >>> 0);
+    if (index === MSR_APIC_BASE) return BigInt(this.#window + this.#base);
     if (index === MSR_TSC_DEADLINE) return this.#deadlineTsc;
     if (!this.#x2) return undefined;
     const offset = (index - 0x800) << 4;
     if (offset === ICR_LOW) return (BigInt(this.#r[ICR_HIGH >> 4]!) << 32n) | BigInt(this.#r[ICR_LOW >> 4]!);
     if (offset === ID) return BigInt(this.#options.id);
     if (offset === LDR) return BigInt(((this.#options.id >> 4) << 16) | (1 << (this.#options.id & 15)));
-    if (offset === DFR || offset === ICR_HIGH || !this.#exists(offset)) return undefined;
+    // Not in x2APIC mode, or write-only there (SDM 3A, table 11-6).
+    if (offset === DFR || offset === ICR_HIGH || offset === APR || offset === EOI || !this.#exists(offset)) return undefined;
     return BigInt(this.#read(offset));
   }
   writeMsr(index: number, value: bigint): boolean {
@@ -190,26 +202,34 @@ export class LocalApic implements InterruptInput, Stateful {
     }
     if ((value >> 32n) !== 0n) return false;
     if (offset === SELF_IPI) {
+      if (value > 0xffn) return false;
       this.accept('fixed', Number(value) & 0xff, false);
       return true;
     }
-    if (offset === ID || offset === VERSION || offset === LDR || offset === DFR || offset === ICR_HIGH || offset === PPR || offset === CURRENT_COUNT || !this.#exists(offset)) return false;
+    if (X2_READ_ONLY.has(offset) || (offset >= ISR && offset < ESR) || !this.#exists(offset)) return false;
     if ((offset === EOI || offset === ESR) && value !== 0n) return false;
     this.#write(offset, Number(value));
     return true;
   }
   #writeBase(value: bigint): boolean {
-    if ((value & ~0xffffffffd00n) !== 0n) return false;
-    const next = Number(value & 0xffffffffn) >>> 0;
+    if ((value & ~BASE_WRITABLE) !== 0n) return false;
+    const next = Number(value & 0xfffn);
     const was = this.#base & (BASE_ENABLED | BASE_X2APIC);
     const now = next & (BASE_ENABLED | BASE_X2APIC);
     // Transitions of SDM 3A, figure 11-27: x2APIC needs the APIC on, and is left only by way of off.
     if (now === BASE_X2APIC || (was === (BASE_ENABLED | BASE_X2APIC) && now === BASE_ENABLED) || (was === 0 && now === (BASE_ENABLED | BASE_X2APIC))) return false;
-    this.#base = ((next & ~BASE_BOOT) | (this.#options.boot ? BASE_BOOT : 0)) >>> 0;
+    this.#base = (next & ~BASE_BOOT) | (this.#options.boot ? BASE_BOOT : 0);
+    this.#moveWindow(Number(value & ~0xfffn));
     if (now === 0) this.#initialise();
     else if (this.#x2) this.#r[ICR_HIGH >> 4] = 0;
     this.#update();
     return true;
+  }
+
+  #moveWindow(address: number): void {
+    if (address === this.#window) return;
+    this.#window = address;
+    this.#options.windowMoved(address);
   }
 
   // Messages.
@@ -277,11 +297,12 @@ export class LocalApic implements InterruptInput, Stateful {
   #exists(offset: number): boolean {
     return (
       (offset >= ISR && offset < ESR) ||
-      [ID, VERSION, TPR, APR, PPR, EOI, LDR, DFR, SVR, ESR, LVT_CMCI, ICR_LOW, ICR_HIGH, LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR, INITIAL_COUNT, CURRENT_COUNT, DIVIDE].includes(offset)
+      [ID, VERSION, TPR, APR, PPR, EOI, LDR, DFR, SVR, ESR, ICR_LOW, ICR_HIGH, LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR, INITIAL_COUNT, CURRENT_COUNT, DIVIDE].includes(offset)
     );
   }
   #readWindow(offset: number, size: AccessSize): number {
-    if (this.#x2) return size === 4 ? 0xffffffff : (1 << (8 * size)) - 1;
+    // Turned off, or reached by MSRs only, it is not on the bus.
+    if (!this.#enabled || this.#x2) return size === 4 ? 0xffffffff : (1 << (8 * size)) - 1;
     const value = this.#read(offset & ~15);
     const shifted = (offset & 15) < 4 ? value >>> (8 * (offset & 3)) : 0;
     return size === 4 ? shifted >>> 0 : shifted & ((1 << (8 * size)) - 1);
@@ -317,7 +338,7 @@ export class LocalApic implements InterruptInput, Stateful {
       case SVR:
         r[SVR >> 4] = value & 0x1ff;
         if ((value & SVR_ENABLED) === 0) {
-          for (const lvt of [LVT_CMCI, LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR]) r[lvt >> 4]! |= LVT_MASKED;
+          for (const lvt of [LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR]) r[lvt >> 4]! |= LVT_MASKED;
         }
         this.#update();
         return;
@@ -336,7 +357,7 @@ export class LocalApic implements InterruptInput, Stateful {
       case LVT_TIMER:
         this.#writeTimerMode(value & 0x700ff);
         return;
-      case LVT_CMCI: case LVT_THERMAL: case LVT_PERFORMANCE:
+      case LVT_THERMAL: case LVT_PERFORMANCE:
         r[offset >> 4] = this.#lvt(value & 0x107ff);
         return;
       case LVT_LINT0: case LVT_LINT1:
@@ -446,7 +467,8 @@ export class LocalApic implements InterruptInput, Stateful {
     const { clock, tsc } = this.#options;
     // The comparison is unsigned; a deadline beyond a double's exact range is as good as never.
     const wait = this.#deadlineTsc - BigInt.asUintN(64, tsc());
-    this.#timer.arm(Math.min(Number.MAX_SAFE_INTEGER, clock.now() + Math.max(0, Number(wait))));
+    if (wait <= 0n) this.#timerDue();
+    else this.#timer.arm(Math.min(Number.MAX_SAFE_INTEGER, clock.now() + Number(wait)));
   }
   #timerDue(): void {
     const lvt = this.#r[LVT_TIMER >> 4]!;
@@ -491,7 +513,7 @@ export class LocalApic implements InterruptInput, Stateful {
 
   save(): Plain {
     return {
-      registers: Uint8Array.from(new Uint8Array(this.#r.buffer)), base: this.#base, nmi: this.#nmi, errors: this.#pendingErrors,
+      registers: Uint8Array.from(new Uint8Array(this.#r.buffer)), base: this.#window + this.#base, nmi: this.#nmi, errors: this.#pendingErrors,
       countStart: this.#countStart, deadlineTsc: this.#deadlineTsc, timer: this.#timer.deadline ?? null,
     };
   }
@@ -509,13 +531,15 @@ export class LocalApic implements InterruptInput, Stateful {
     if (!(registers instanceof Uint8Array) || registers.length !== 256) refuse('registers');
     const deadlineTsc = s['deadlineTsc'];
     if (typeof deadlineTsc !== 'bigint' || deadlineTsc < 0n || deadlineTsc >> 64n !== 0n) refuse('deadlineTsc');
-    const base = number('base', 0xffffffff);
+    const base = number('base', Number(BASE_WRITABLE));
+    if (!Number.isInteger(base)) refuse('base');
     const nmi = number('nmi', 1);
     const errors = number('errors', 0xff);
     const countStart = number('countStart', Number.MAX_SAFE_INTEGER);
     const timer = s['timer'] === null ? undefined : number('timer', Number.MAX_SAFE_INTEGER);
     new Uint8Array(this.#r.buffer).set(registers as Uint8Array);
-    this.#base = base;
+    this.#base = base % 4096;
+    this.#moveWindow(base - this.#base);
     this.#nmi = nmi;
     this.#pendingErrors = errors;
     this.#countStart = countStart;

@@ -15,6 +15,8 @@ export interface MachineConfiguration {
   readonly noReboot: boolean;
   /** I/O port at which a write ends the machine with that value, as QEMU's isa-debug-exit. */
   readonly debugExitPort?: number;
+  /** A device for processor tests (devices/test-device.ts). */
+  readonly testDevice?: boolean;
 }
 
 const MIB = 1 << 20;

@@ -87,6 +87,7 @@ export class Machine {
       debugExitPort: options.configuration.debugExitPort,
       drives: options.drives ?? [],
       firmware: 'firmware' in options.boot ? options.boot : undefined,
+      testDevice: options.configuration.testDevice ?? false,
       // Listeners may call back into the machine, so they get the bytes when the guest does not execute.
       serial: { write: (bytes) => this.#output.push(bytes) },
       clock: this.#clock,

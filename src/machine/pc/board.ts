@@ -16,6 +16,7 @@ import { PCI_INTERRUPTS, addChipset, pciInterrupt } from '../../devices/pci/chip
 import { PciConfigPorts } from '../../devices/pci/config-ports.ts';
 import { PciBus } from '../../devices/pci/pci-bus.ts';
 import { ShadowMemory } from '../../devices/pci/shadow-memory.ts';
+import { TestDevice } from '../../devices/test-device.ts';
 import { buildAcpiTables, buildRelocatableAcpiTables } from '../../firmware/acpi-tables.ts';
 import type { AcpiOptions } from '../../firmware/acpi-tables.ts';
 import type { ByteSink } from '../../host/bytes.ts';
@@ -24,14 +25,15 @@ import type { Entropy } from '../../host/entropy.ts';
 import type { Log } from '../../host/log.ts';
 import { ApicBus } from '../../interrupts/apic-bus.ts';
 import { IoApic } from '../../interrupts/io-apic.ts';
-import { IrqRouter } from '../../interrupts/irq-router.ts';
-import { LocalApic } from '../../interrupts/local-apic.ts';
+import { IrqRouter, ioApicPin } from '../../interrupts/irq-router.ts';
+import { LOCAL_APIC_WINDOW, LocalApic } from '../../interrupts/local-apic.ts';
 import { PicPair } from '../../interrupts/pic.ts';
 import { LinearMemory } from '../../memory/linear-memory.ts';
 import { Pit } from '../../timers/pit.ts';
 import { PmTimer } from '../../timers/pm-timer.ts';
 import { Rtc } from '../../timers/rtc.ts';
 import { TimerQueue } from '../../timers/timer-queue.ts';
+import type { LevelLine } from '../../wiring/interrupt-line.ts';
 import type { FirmwareFiles } from '../boot-source.ts';
 import type { Drive } from '../drives.ts';
 import type { EngineFactory } from '../engine-factory.ts';
@@ -43,7 +45,6 @@ import { addPciDisk } from './pci-disks.ts';
 
 const PM_BASE = 0x600;
 const PORT92_A20 = 2;
-const LOCAL_APIC = 0xfee00000;
 const IO_APIC = 0xfec00000;
 const COM1 = { port: 0x3f8, interrupt: 4 } as const;
 
@@ -62,6 +63,7 @@ export interface BoardOptions {
   readonly drives: readonly Drive[];
   /** Missing: a kernel is booted directly. */
   readonly firmware: FirmwareFiles | undefined;
+  readonly testDevice?: boolean;
   readonly serial: ByteSink;
   readonly clock: MonotonicClock;
   readonly wallClock: WallClock;
@@ -103,6 +105,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   const localApic: LocalApic = new LocalApic({
     id: 0, boot: true, bus: apicBus, clock, timers, kick, tsc: hostTsc, pic,
     processor: { init: () => {}, startup: () => {} },
+    windowMoved: (address) => moveWindow(bus, localApic, address),
   });
   apicBus.add(localApic);
   const ioApic = new IoApic(apicBus);
@@ -111,7 +114,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0xa0, pic.slave);
   bus.ports.map(0x4d0, pic.edgeLevel);
   bus.mmio.map(IO_APIC, ioApic);
-  bus.mmio.map(LOCAL_APIC, localApic.registers);
+  bus.mmio.map(LOCAL_APIC_WINDOW, localApic.registers);
 
   // Timers.
   const pit = new Pit({ clock, timers, irq: irq.edge(0) });
@@ -173,15 +176,17 @@ export function buildPcBoard(options: BoardOptions): Board {
     else throw new UserError(`${drive.kind === 'disk' ? `disk interface ${drive.interface}` : drive.kind} is not part of this version yet`);
   });
   if (options.debugExitPort !== undefined) addDebugExit(bus, options.debugExitPort, events);
+  const tests = options.testDevice === true ? [addTestDevice(bus, pic, ioApic)] : [];
 
   // RAM before the processor, whose state makes it forget decoded code; controllers before what drives their lines.
-  const parts: readonly Stateful[] = [memory, vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts, ...(firmwareParts?.devices ?? [])];
-  const resettable = [vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts, ...(firmwareParts?.devices ?? [])];
+  const parts: readonly Stateful[] = [memory, vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts, ...(firmwareParts?.devices ?? []), ...tests];
+  const resettable = [vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts, ...(firmwareParts?.devices ?? []), ...tests];
   // A kernel that is booted without firmware finds what firmware would have set up: address line 20 is open, and the
   // 8259 reaches the processor.
   const asFirmware = (): void => {
     port92.write(0, 1, PORT92_A20);
     localApic.virtualWire();
+    if (options.testDevice === true) programPic(bus);
   };
   if (firmware === undefined) asFirmware();
 
@@ -226,4 +231,37 @@ function addDebugExit(bus: PcBus, port: number, events: BoardEvents): void {
   } catch (error) {
     throw new UserError(`the debug exit port is taken: ${(error as Error).message}; give a free one, for instance 0xf4`);
   }
+}
+
+function moveWindow(bus: PcBus, apic: LocalApic, address: number): void {
+  bus.mmio.unmap(apic.registers);
+  try {
+    bus.mmio.map(address, apic.registers);
+  } catch {
+    // Another device is there: the guest has lost its registers.
+  }
+}
+
+/** As a BIOS leaves the 8259: vectors 08h and 70h; of the lines only 11 is open, which tests of real-address mode raise. */
+function programPic(bus: PcBus): void {
+  for (const [port, vector, cascade, mask] of [[0x20, 0x08, 4, 0xfb], [0xa0, 0x70, 2, 0xf7]] as const) {
+    bus.writePort(port, 1, 0x11);
+    for (const value of [vector, cascade, 1, mask]) bus.writePort(port + 1, 1, value);
+  }
+}
+
+/** At the addresses of QEMU's pc-testdev. To the 8259 each rise is an edge that stays, as tests drop the line before they look. */
+function addTestDevice(bus: PcBus, pic: PicPair, ioApic: IoApic): TestDevice {
+  const line = (irq: number): LevelLine => ({
+    kind: 'level',
+    set: (high) => {
+      ioApic.setLine(ioApicPin(irq), high);
+      if (high && irq < 16) pic.pulse(irq);
+    },
+  });
+  const device = new TestDevice(Array.from({ length: 24 }, (_, irq) => line(irq)));
+  bus.ports.map(0xe0, device.ports);
+  bus.ports.map(0x2000, device.interrupts);
+  bus.mmio.map(0xff000000, device.memory);
+  return device;
 }
