@@ -1,7 +1,7 @@
 // Control and debug registers, interrupt flag, halt, time stamp; reset (Intel SDM 3A, 2.5, 10.1; 2, the instructions' pages).
 
 import {
-  CONST_4G, CPL, CR0, CR2, CR3, CR4, DR, DR6, DR7, EFER, EFLAGS, EVENTS, FLAGS_RESULT, GPR, IDTR_LIMIT, GDTR_LIMIT, LEAVE_HALT, LEAVE_NEXT, MSR_MISC_ENABLE,
+  CONST_4G, CPL, CR0, CR2, CR3, CR4, DR, DR6, DR7, EFER, EFLAGS, EVENTS, FAULT_ADDRESS, FLAGS_RESULT, GPR, IDTR_LIMIT, GDTR_LIMIT, LEAVE_HALT, LEAVE_NEXT, MSR_MISC_ENABLE,
   MSR_MTRR_DEF_TYPE, MSR_PAT, MXCSR, PHYSICAL_MASK, RAX, RCX, RDX, RIP, SEG_CS, SEG_LDTR, SEG_TR, SHADOW, TSC_OFFSET, MSR_TSC_AUX, VECTOR_DB, X87_CONTROL, X87_TAGS, XCR0,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection, raiseUndefined } from "./faults.ts";
@@ -116,9 +116,8 @@ function debugIndex(cpu: usize, index: i32): i32 {
 
 function debugAccess(cpu: usize): i32 {
   if ((load<u64>(cpu, DR7) & 0x2000) == 0) return 0;
-  // General detect: #DB before the access (SDM 3B, 18.2.4).
-  store<u64>(cpu, load<u64>(cpu, DR7) & ~0x2000, DR7);
-  store<u64>(cpu, load<u64>(cpu, DR6) | 0x2000, DR6);
+  // General detect: #DB before the access (SDM 3B, 18.2.4). For #DB the address field holds bits of DR6.
+  store<u64>(cpu, 0x2000, FAULT_ADDRESS);
   return raiseFault(cpu, VECTOR_DB, 0, 0);
 }
 

@@ -1,8 +1,8 @@
 // Delivery of exceptions and interrupts (Intel SDM 3A, chapter 6; real mode chapter 20).
 
 import {
-  CPL, CR2, EFLAGS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, IDTR_BASE, IDTR_LIMIT, LEAVE_RESUME, LEAVE_SHUTDOWN, NMI_BLOCKED, DR6, RIP,
-  RSP, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, SEG_TR, SHADOW, STACK_MASK, VECTOR_DB,
+  CPL, CR2, EFLAGS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, HALTED, IDTR_BASE, IDTR_LIMIT, LEAVE_RESUME, LEAVE_SHUTDOWN, NMI_BLOCKED, PENDING_DEBUG, DR6, DR7, RIP,
+  RSP, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, SEG_TR, SHADOW, STACK_MASK, STEP, STEP_DOES_NOT, VECTOR_DB,
   VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_NP, VECTOR_PF, VECTOR_SS, VECTOR_TS,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault } from "./faults.ts";
@@ -21,6 +21,8 @@ const SOURCE_FAULT: i32 = 0;
 const SOURCE_EXTERNAL: i32 = 1;
 const SOURCE_SOFTWARE: i32 = 2;
 
+const DR6_GENERAL_DETECT: u64 = 0x2000;
+const DR7_GENERAL_DETECT: u64 = 0x2000;
 const ERROR_EXT: u32 = 1;
 const ERROR_IDT: u32 = 2;
 
@@ -112,7 +114,7 @@ function deliverLong(cpu: usize, vector: u32, source: i32, hasError: bool, error
   if (markAccessed(cpu) != 0) return 1;
 
   let flags = readFlags(cpu);
-  if (source == SOURCE_FAULT && vector != VECTOR_DB && vector != 3 && vector != 4) flags |= FLAG_RF;
+  flags |= resumeFlag(cpu, vector, source);
   const oldCs = load<u32>(segment(cpu, SEG_CS), SEG_SELECTOR);
   const oldSs = load<u32>(segment(cpu, SEG_SS), SEG_SELECTOR);
   const oldRsp = load<u64>(cpu, RSP);
@@ -137,6 +139,21 @@ function deliverLong(cpu: usize, vector: u32, source: i32, hasError: bool, error
   updateMode(cpu);
   updateTlbBase(cpu);
   return 0;
+}
+
+/**
+ * RF in the pushed flags: set for faults, but for instruction breakpoints, where the handler says whether to go on
+ * (SDM 3B, 18.3.1.1). General detect is the other #DB that is a fault.
+ */
+function resumeFlag(cpu: usize, vector: u32, source: i32): u32 {
+  if (source != SOURCE_FAULT) return 0;
+  return vector != VECTOR_DB || (load<u64>(cpu, FAULT_ADDRESS) & DR6_GENERAL_DETECT) != 0 ? FLAG_RF : 0;
+}
+
+/** What every #DB does to the debug registers: B0 to B3 are this one's, the other bits add up; DR7.GD is cleared. */
+function noteDebug(cpu: usize, bits: u64): void {
+  store<u64>(cpu, (load<u64>(cpu, DR6) & ~15) | bits, DR6);
+  store<u64>(cpu, load<u64>(cpu, DR7) & ~DR7_GENERAL_DETECT, DR7);
 }
 
 function pushAt(cpu: usize, linear: u64, value: u64, user: bool): void {
@@ -210,7 +227,7 @@ function deliverProtected(cpu: usize, vector: u32, source: i32, hasError: bool, 
 
   const word: u32 = wide ? 4 : 2;
   let flags = readFlags(cpu);
-  if (source == SOURCE_FAULT && vector != VECTOR_DB && vector != 3 && vector != 4) flags |= FLAG_RF;
+  flags |= resumeFlag(cpu, vector, source);
   const oldCs = load<u32>(segment(cpu, SEG_CS), SEG_SELECTOR);
   const oldSs = load<u32>(segment(cpu, SEG_SS), SEG_SELECTOR);
   const oldSp = load<u32>(cpu, RSP);
@@ -298,7 +315,7 @@ export function deliverFault(cpu: usize): i32 {
     let hasError = load<u32>(cpu, FAULT_HAS_ERROR) != 0;
     let error = load<u32>(cpu, FAULT_ERROR);
     if (vector == VECTOR_PF) store<u64>(cpu, load<u64>(cpu, FAULT_ADDRESS), CR2);
-    if (vector == VECTOR_DB) store<u64>(cpu, load<u64>(cpu, DR6) | load<u64>(cpu, FAULT_ADDRESS), DR6);
+    if (vector == VECTOR_DB) noteDebug(cpu, load<u64>(cpu, FAULT_ADDRESS));
     store<u32>(cpu, 0, FAULT_PENDING);
     store<u32>(cpu, 0, SHADOW);
     if (isReal(cpu)) hasError = false;
@@ -336,18 +353,27 @@ export function deliverNmi(cpu: usize): i32 {
   return settle(cpu, deliver(cpu, VECTOR_NMI, SOURCE_EXTERNAL, false, 0));
 }
 
-/** #DB after an instruction: `bits` of DR6 (BS for single step, B0 to B3 for data breakpoints). */
+/** #DB after an instruction: `bits` of DR6 (BS for single step, B0 to B3 for data breakpoints, BT). It ends a halt. */
 export function deliverTrap(cpu: usize, bits: i32): i32 {
-  store<u64>(cpu, load<u64>(cpu, DR6) | <u64>bits, DR6);
+  store<u32>(cpu, 0, HALTED);
+  noteDebug(cpu, <u64>bits);
   return settle(cpu, deliver(cpu, VECTOR_DB, SOURCE_EXTERNAL, false, 0));
 }
 
-/** INT n, INT3, INTO: `software` 0 for INT1 (no privilege check). Returns a LEAVE_ code, never 0. */
+/**
+ * INT n, INT3, INTO: `software` 0 for INT1, which is #DB without a privilege check and takes the breakpoints with it that waited
+ * behind a load of SS. Returns a LEAVE_ code, never 0.
+ */
 export function interruptN(cpu: usize, vector: i32, software: i32): i32 {
   // INT n in virtual-8086 mode needs IOPL 3 (SDM 2A, INT); INT3 and INTO do not.
   if (software == 2 && isV86(cpu) && (load<u32>(cpu, EFLAGS) & FLAG_IOPL) != FLAG_IOPL) return raiseFault(cpu, VECTOR_GP, 1, 0);
   const rip = load<u64>(cpu, RIP);
   store<u64>(cpu, nextIp(cpu), RIP);
+  store<u32>(cpu, STEP_DOES_NOT, STEP);
+  if (software == 0) {
+    noteDebug(cpu, <u64>load<u32>(cpu, PENDING_DEBUG));
+    store<u32>(cpu, 0, PENDING_DEBUG);
+  }
   if (deliver(cpu, <u32>vector, software != 0 ? SOURCE_SOFTWARE : SOURCE_EXTERNAL, false, 0) == 0) return LEAVE_RESUME;
   store<u64>(cpu, rip, RIP);
   return 1;

@@ -29,8 +29,8 @@ const ARCH_CAPABILITIES: u64 = (1 << 0) | (1 << 1) | (1 << 3) | (1 << 4) | (1 <<
 
 /** MISC_ENABLE bits that only report: fast strings, no branch trace storage, no precise event sampling. */
 const MISC_ENABLE_FIXED: u64 = 0x1801;
-/** Those that may be written: fast strings, thermal control, SpeedStep, MONITOR, CPUID limit, no-execute off. */
-const MISC_ENABLE_WRITABLE: u64 = 0x400450009;
+/** Those that may be written: fast strings, thermal control, SpeedStep, MONITOR, CPUID limit, xTPR messages off, no-execute off. */
+const MISC_ENABLE_WRITABLE: u64 = 0x400c50009;
 
 /** State offset of a register that is plain storage; 0 when it is none. */
 function plainOffset(index: u32): usize {

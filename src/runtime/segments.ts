@@ -8,7 +8,7 @@ import {
 import { raiseFault, raiseGeneralProtection } from "./faults.ts";
 import { FLAG_VM } from "./flags.ts";
 import { loadLinear, loadSystem, storeLinear, storeSystem, updateSegmentCache } from "./memory.ts";
-import { updateTlbBase } from "./paging.ts";
+import { isCanonical, updateTlbBase } from "./paging.ts";
 
 export const ATTR_TYPE: u32 = 15;
 export const ATTR_S: u32 = 0x10;
@@ -209,6 +209,7 @@ export function lldt(cpu: usize, selectorArgument: i32): i32 {
   if (isLong(cpu)) {
     if (readUpper(cpu) != 0) return 1;
     base |= <u64>descriptorUpper << 32;
+    if (!isCanonical(base)) return raiseGeneralProtection(cpu, selector & 0xfffc);
   }
   setSegment(cpu, SEG_LDTR, selector, base, descriptorLimit(), descriptorAttributes());
   return 0;
@@ -226,6 +227,7 @@ export function ltr(cpu: usize, selectorArgument: i32): i32 {
   if (isLong(cpu)) {
     if (readUpper(cpu) != 0) return 1;
     base |= <u64>descriptorUpper << 32;
+    if (!isCanonical(base)) return raiseGeneralProtection(cpu, selector & 0xfffc);
   }
   descriptorHigh |= 0x200; // busy
   storeSystem(cpu, descriptorAddress + 5, 1, (descriptorHigh >> 8) & 0xff);
@@ -241,7 +243,7 @@ export function loadTable(cpu: usize, linear: i64, which: i32, size: i32): i32 {
   let base = loadLinear(cpu, <u64>linear + 2, size == 64 ? 8 : 4);
   if (load<u32>(cpu, FAULT_PENDING) != 0) return 1;
   if (size == 16) base &= 0xffffff;
-  if (size == 64 && <u64>((<i64>base << 16) >> 16) != base) return raiseGeneralProtection(cpu, 0);
+  if (size == 64 && !isCanonical(base)) return raiseGeneralProtection(cpu, 0);
   store<u64>(cpu + (which == 0 ? GDTR_BASE : IDTR_BASE), base);
   store<u32>(cpu + (which == 0 ? GDTR_LIMIT : IDTR_LIMIT), limit);
   return 0;

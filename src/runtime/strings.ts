@@ -5,7 +5,7 @@ import {
   BREAKPOINTS_ARMED, BUDGET, CPL, EFLAGS, EVENTS, FAULT_PENDING, FLAGS_CARRY, FLAGS_RESULT, LEAVE_FAULT, LEAVE_RESUME, MODE, MODE_CODE64, MODE_CODE_MASK,
   RAX, RCX, RDI, RDX, RIP, RSI, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FAST_READ, SEG_FAST_WRITE, SEG_FS, ZERO,
 } from "../isa/x86/state/layout.ts";
-import { FLAG_DF, FLAG_TF } from "./flags.ts";
+import { FLAG_DF, FLAG_RF, FLAG_TF } from "./flags.ts";
 import { copyElements, fillElements, hostLoad } from "./host-elements.ts";
 import { readPort, writePort } from "./host.ts";
 import { checkSegment, loadLinear, probeLinear, storeLinear } from "./memory.ts";
@@ -228,6 +228,8 @@ export function stringOperation(cpu: usize, operation: i32, size: i32, addressSi
     store<i32>(cpu, load<i32>(cpu, BUDGET) - <i32>(work / ELEMENTS_PER_INSTRUCTION), BUDGET);
     work %= ELEMENTS_PER_INSTRUCTION;
   } while (!single && load<i32>(cpu, BUDGET) > 0 && load<u32>(cpu, EVENTS) == 0);
+  // Whatever is pushed before the last iteration shows RF set (SDM 3B, 18.3.1.1).
+  store<u32>(cpu, load<u32>(cpu, EFLAGS) | FLAG_RF, EFLAGS);
   store<u64>(cpu, currentIp(cpu), RIP);
   return LEAVE_RESUME;
 }

@@ -1,8 +1,8 @@
 // Far transfers, returns from interrupts, fast system calls (Intel SDM 2, the instructions' pages; 3A, chapter 5).
 
 import {
-  CPL, EFER, EFLAGS, EVENTS, FAULT_PENDING, GPR, LEAVE_RESUME, MSR_CSTAR, MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_SFMASK, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP,
-  MSR_SYSENTER_ESP, NMI_BLOCKED, R11, RCX, RDX, RIP, RSP, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, STACK_MASK,
+  CPL, EFER, EFLAGS, EVENTS, FAULT_PENDING, GPR, LEAVE_RESUME, MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_SFMASK, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP,
+  MSR_SYSENTER_ESP, NMI_BLOCKED, R11, RCX, RDX, RIP, RSP, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, STACK_MASK, STEP, STEP_AS_TF_IS,
   VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS,
 } from "../isa/x86/state/layout.ts";
 import { newStackPointer, newStackSelector, stackFromTss } from "./exceptions.ts";
@@ -418,25 +418,16 @@ function flat(cpu: usize, index: u32, selector: u32, attributes: u32): void {
 }
 
 export function systemCall(cpu: usize): i32 {
-  if ((load<u64>(cpu, EFER) & EFER_SCE) == 0 || !isProtected(cpu)) return raiseUndefined(cpu);
-  const star = load<u64>(cpu, MSR_STAR);
-  const next = nextIp(cpu);
-  const selector = <u32>(star >> 32) & 0xfffc;
-  if (isLong(cpu)) {
-    const from64 = isCode64(cpu);
-    store<u64>(cpu, next, RCX);
-    store<u64>(cpu, readFlags(cpu) & ~FLAG_RF, R11);
-    store<u64>(cpu, load<u64>(cpu + (from64 ? MSR_LSTAR : MSR_CSTAR)), RIP);
-    const cleared = <u32>load<u64>(cpu, MSR_SFMASK) | FLAG_RF;
-    writeFlags(cpu, 0, cleared);
-    flat(cpu, SEG_CS, selector, 0xa09b);
-  } else {
-    store<u64>(cpu, next, RCX);
-    store<u64>(cpu, <u32>star, RIP);
-    writeFlags(cpu, 0, FLAG_IF | FLAG_RF | FLAG_VM);
-    flat(cpu, SEG_CS, selector, 0xc09b);
-  }
+  // On Intel processors in 64-bit code only.
+  if ((load<u64>(cpu, EFER) & EFER_SCE) == 0 || !isCode64(cpu)) return raiseUndefined(cpu);
+  const selector = <u32>(load<u64>(cpu, MSR_STAR) >> 32) & 0xfffc;
+  store<u64>(cpu, nextIp(cpu), RCX);
+  store<u64>(cpu, readFlags(cpu) & ~FLAG_RF, R11);
+  store<u64>(cpu, load<u64>(cpu, MSR_LSTAR), RIP);
+  writeFlags(cpu, 0, <u32>load<u64>(cpu, MSR_SFMASK) | FLAG_RF);
+  flat(cpu, SEG_CS, selector, 0xa09b);
   flat(cpu, SEG_SS, selector + 8, 0xc093);
+  store<u32>(cpu, STEP_AS_TF_IS, STEP);
   store<u32>(cpu, 0, CPL);
   updateMode(cpu);
   updateTlbBase(cpu);
@@ -444,27 +435,21 @@ export function systemCall(cpu: usize): i32 {
 }
 
 export function systemReturn(cpu: usize, size: i32): i32 {
-  if ((load<u64>(cpu, EFER) & EFER_SCE) == 0 || !isProtected(cpu)) return raiseUndefined(cpu);
+  if ((load<u64>(cpu, EFER) & EFER_SCE) == 0 || !isCode64(cpu)) return raiseUndefined(cpu);
   if (load<u32>(cpu, CPL) != 0) return raiseGeneralProtection(cpu, 0);
-  const star = load<u64>(cpu, MSR_STAR);
-  const base = <u32>(star >> 48) & 0xffff;
+  const base = <u32>(load<u64>(cpu, MSR_STAR) >> 48) & 0xffff;
   const rcx = load<u64>(cpu, RCX);
-  if (isLong(cpu)) {
-    if (size == 64 && !isCanonical(rcx)) return raiseGeneralProtection(cpu, 0);
-    writeFlags(cpu, load<u32>(cpu, R11), 0x3c7fd7);
-    if (size == 64) {
-      flat(cpu, SEG_CS, (base + 16) | 3, 0xa0fb);
-      store<u64>(cpu, rcx, RIP);
-    } else {
-      flat(cpu, SEG_CS, base | 3, 0xc0fb);
-      store<u64>(cpu, rcx & 0xffffffff, RIP);
-    }
+  if (size == 64 && !isCanonical(rcx)) return raiseGeneralProtection(cpu, 0);
+  writeFlags(cpu, load<u32>(cpu, R11), 0x3c7fd7);
+  if (size == 64) {
+    flat(cpu, SEG_CS, (base + 16) | 3, 0xa0fb);
+    store<u64>(cpu, rcx, RIP);
   } else {
-    writeFlags(cpu, FLAG_IF, FLAG_IF);
     flat(cpu, SEG_CS, base | 3, 0xc0fb);
     store<u64>(cpu, rcx & 0xffffffff, RIP);
   }
   flat(cpu, SEG_SS, (base + 8) | 3, 0xc0f3);
+  store<u32>(cpu, STEP_AS_TF_IS, STEP);
   store<u32>(cpu, 3, CPL);
   updateMode(cpu);
   updateTlbBase(cpu);

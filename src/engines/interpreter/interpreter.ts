@@ -8,7 +8,7 @@ import {
   BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CPUID_HIDDEN, CPU_COUNT, CR0, CR2, CR3, CR4, DR, DR7, EFER, EFLAGS,
   EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_HOT, LEAVE_JUMP, LEAVE_NEXT,
   LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
-  SHADOW, STATE_BYTES, VCPU_INDEX, VECTOR_DB, VECTOR_PF, WAIT_SIPI,
+  NMI_BLOCKED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, VCPU_INDEX, VECTOR_DB, VECTOR_PF, WAIT_SIPI,
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import { REC_COUNT, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
@@ -192,6 +192,8 @@ export class Interpreter implements Vcpu {
         return 'requested';
       }
       let single = false;
+      // Debug exceptions wait behind MOV SS and POP SS, as interrupts do (SDM 3A, 6.8.3).
+      const behindStackLoad = this.#u32(SHADOW) === 2;
       let link = this.#u32(LINK_FROM);
       this.#setU32(LINK_FROM, 0);
       if (this.#u32(SHADOW) !== 0) {
@@ -216,7 +218,7 @@ export class Interpreter implements Vcpu {
         return 'budget';
       }
       if (trap || debugging) single = true;
-      if (debugging && (flags & FLAG_RF) === 0) {
+      if (debugging && (flags & FLAG_RF) === 0 && !behindStackLoad) {
         const hit = this.#executionBreakpoints();
         if (hit !== 0) {
           this.#setU64(FAULT_ADDRESS, BigInt(hit));
@@ -238,13 +240,26 @@ export class Interpreter implements Vcpu {
         code = this.#enter(cpu, record);
         view.setInt32(cpu + BUDGET, remaining + view.getInt32(cpu + BUDGET, true), true);
       }
+      // An instruction that faults has hit no breakpoint.
+      if (code === LEAVE_FAULT) this.#setU32(PENDING_DEBUG, 0);
       if (this.#leave(code, record === 0)) return 'shutdown';
-      if (single && code !== LEAVE_FAULT) {
-        const bits = this.#u32(PENDING_DEBUG) | (trap ? DR6_SINGLE_STEP : 0);
-        this.#setU32(PENDING_DEBUG, 0);
-        if (bits !== 0 && this.#runtime.call('deliverTrap', bits) === LEAVE_SHUTDOWN) return 'shutdown';
-      }
+      const stepped = this.#stepped(trap) && code !== LEAVE_FAULT;
+      if ((stepped || this.#u32(PENDING_DEBUG) !== 0) && this.#u32(SHADOW) !== 2 && this.#trap(stepped)) return 'shutdown';
     }
+  }
+
+  /** Is the instruction that ran trapped because of TF, as it was before or as it is now? */
+  #stepped(before: boolean): boolean {
+    const step = this.#u32(STEP);
+    this.#setU32(STEP, STEP_TRAPS);
+    return step === STEP_AS_TF_IS ? (this.#u32(EFLAGS) & FLAG_TF) !== 0 : before && step === STEP_TRAPS;
+  }
+
+  /** Delivers #DB for what the last instruction did; true: the processor has shut down. */
+  #trap(stepped: boolean): boolean {
+    const bits = this.#u32(PENDING_DEBUG) | (stepped ? DR6_SINGLE_STEP : 0);
+    this.#setU32(PENDING_DEBUG, 0);
+    return this.#runtime.call('deliverTrap', bits) === LEAVE_SHUTDOWN;
   }
 
   /** Bits of DR6 for the instruction breakpoints that the next instruction's address hits (SDM 3B, 18.2.4). */
@@ -320,7 +335,7 @@ export class Interpreter implements Vcpu {
 
   /** Non-maskable and maskable interrupts, when the guest can take them. */
   #takeEvents(): 'none' | 'delivered' | 'shutdown' {
-    if (this.#interrupts.takeNmi()) {
+    if (this.#u32(NMI_BLOCKED) === 0 && this.#interrupts.takeNmi()) {
       this.#setU32(HALTED, 0);
       return this.#runtime.call('deliverNmi') === LEAVE_SHUTDOWN ? 'shutdown' : 'delivered';
     }

@@ -151,7 +151,7 @@ export const NMI_BLOCKED = 1052; // u32
 export const HALTED = 1056; // u32
 /** Activity of a non-boot processor waiting for SIPI: 1. */
 export const WAIT_SIPI = 1060; // u32
-/** DR6 bits of data breakpoints hit by the current instruction, delivered as a trap after it. */
+/** DR6 bits of data and I/O breakpoints hit by the current instruction (BT: by a task switch), delivered as a trap after it. */
 export const PENDING_DEBUG = 1064; // u32
 /** Non-zero: data breakpoints are armed in DR7, so translations must not enter the TLB for those pages. */
 export const BREAKPOINTS_ARMED = 1068; // u32
@@ -161,6 +161,13 @@ export const COUNT_INTERRUPTS = 1080;
 export const COUNT_TLB_MISSES = 1088;
 export const COUNT_BLOCK_LOOKUPS = 1096;
 export const COUNT_CODE_INVALIDATIONS = 1104;
+/** Whether an instruction that began with TF set is trapped after it: STEP_ below (u32). */
+export const STEP = 1112;
+export const STEP_TRAPS = 0;
+/** Not: INT n and task switches (Intel SDM 3B, 18.3.1.4). */
+export const STEP_DOES_NOT = 1;
+/** As TF is after it: SYSCALL, SYSRET. */
+export const STEP_AS_TF_IS = 2;
 /** Scratch for routines that return more than one value (16-byte aligned). */
 export const SCRATCH = 1136; // 64 bytes
 /** Physical address mask: MAXPHYADDR bits (u64). */
