@@ -34,7 +34,7 @@ function run(program, args) {
 }
 
 const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc');
-step('TypeScript', 'dist/.tsbuild', ['src', 'bench', 'fuzz', 'tsconfig.json', 'tsconfig.build.json', 'package.json'], () => {
+step('TypeScript', 'dist/.tsbuild', ['src', 'bench', 'fuzz', 'test/suites', 'tsconfig.json', 'tsconfig.build.json', 'package.json'], () => {
   rmSync(join(root, 'dist/src'), { recursive: true, force: true });
   run(process.execPath, [tsc, '-p', 'tsconfig.build.json']);
   run(process.execPath, ['-e', "require('node:fs').writeFileSync('dist/.tsbuild', '')"]);
