@@ -9,11 +9,18 @@ import type { TerminalCommand } from './terminal-keys.ts';
 const UNREAD_MAX = 1 << 16;
 const LOOK_AGAIN_MS = 20;
 
+/** Where what is typed goes. */
+export interface TypedInput {
+  write(bytes: Uint8Array): void;
+  /** Bytes that the guest has not taken yet. */
+  readonly unread: number;
+}
+
 /**
- * Connects standard input to the guest's console: a terminal in raw mode and with the Ctrl-A keys, anything else
+ * Connects standard input to the guest: a terminal in raw mode and with the Ctrl-A keys, anything else
  * unchanged. Returns what undoes it.
  */
-export function connectKeyboard(vm: Pick<VirtualMachine, 'console' | 'stop' | 'sendBreak' | 'pressPowerButton'>, io: CommandIo): () => void {
+export function connectKeyboard(vm: Pick<VirtualMachine, 'stop' | 'sendBreak' | 'pressPowerButton'>, input: TypedInput, io: CommandIo): () => void {
   const { stdin } = io;
   const terminal = stdin.isTTY === true;
   const keys = new TerminalKeys();
@@ -31,14 +38,14 @@ export function connectKeyboard(vm: Pick<VirtualMachine, 'console' | 'stop' | 's
   };
   const resume = (): void => {
     timer = undefined;
-    if (vm.console.unread > UNREAD_MAX / 2) timer = setTimeout(resume, LOOK_AGAIN_MS);
+    if (input.unread > UNREAD_MAX / 2) timer = setTimeout(resume, LOOK_AGAIN_MS);
     else stdin.resume();
   };
   const received = (bytes: Uint8Array): void => {
-    if (!terminal) vm.console.write(bytes);
-    else for (const part of keys.feed(bytes)) typeof part === 'string' ? command(part) : vm.console.write(part);
+    if (!terminal) input.write(bytes);
+    else for (const part of keys.feed(bytes)) typeof part === 'string' ? command(part) : input.write(part);
     // A terminal's keys are always taken, or Ctrl-A X would wait for the guest.
-    if (!terminal && vm.console.unread > UNREAD_MAX && timer === undefined) {
+    if (!terminal && input.unread > UNREAD_MAX && timer === undefined) {
       stdin.pause();
       timer = setTimeout(resume, LOOK_AGAIN_MS);
     }

@@ -11,6 +11,8 @@ import { parseTraceKinds } from '../machine/trace.ts';
 import type { TraceKind } from '../machine/trace.ts';
 import { deathReport } from './death-report.ts';
 import type { CommandIo } from './io.ts';
+import { parseDisplay } from './display.ts';
+import type { ShowDisplay } from './display.ts';
 import { connectKeyboard } from './keyboard.ts';
 import { ReportFile } from './report-file.ts';
 import { openSerial } from './serial.ts';
@@ -25,7 +27,8 @@ export interface RunOptions {
   readonly memory: string;
   readonly cpus: string;
   readonly engine: string;
-  readonly serial: string;
+  readonly serial?: string;
+  readonly display: string;
   readonly reboot: boolean;
   readonly timeout?: string;
   readonly debugExitPort?: string;
@@ -51,17 +54,19 @@ interface Interruption {
 /** Runs a machine on this terminal; returns the exit status. Throws UserError. */
 export async function run(guest: string | undefined, options: RunOptions, io: CommandIo): Promise<number> {
   const wanted = readOptions(guest, options);
+  const showDisplay = parseDisplay(options, io);
   const log = stderrLog(options.trace === undefined ? [] : parseTraceKinds(options.trace), io);
   const report = options.report === undefined ? undefined : new ReportFile(options.report);
   const interruption: Interruption = {};
   let vm: VirtualMachine | undefined;
-  const serial = openSerial(options.serial, io, (error) => {
+  // Two cannot draw on one terminal.
+  const serial = openSerial(options.serial ?? (options.display === 'terminal' ? 'none' : 'stdio'), io, (error) => {
     interruption.output ??= { error };
     void vm?.stop();
   });
   try {
     vm = await VirtualMachine.create({ ...wanted, output: serial, log, onProgress: (line) => void io.stderr.write(`polyvisor: ${line}\n`) });
-    const end = await runOnTerminal(vm, serial, interruption, io);
+    const end = await runOnTerminal(vm, serial, showDisplay, interruption, io);
     const status = exitStatus(end, interruption);
     explain(end, vm, options, io);
     report?.write({ ...vm.report(), exitStatus: status });
@@ -95,7 +100,7 @@ function toNumber(text: string): number {
 }
 
 /** From start to end with signals, keyboard and terminal connected; all of them are as before afterwards. */
-async function runOnTerminal(vm: VirtualMachine, serial: SerialEnd, interruption: Interruption, io: CommandIo): Promise<MachineEnd> {
+async function runOnTerminal(vm: VirtualMachine, serial: SerialEnd, showDisplay: ShowDisplay, interruption: Interruption, io: CommandIo): Promise<MachineEnd> {
   const caught = SIGNALS.map((signal) => {
     const handler = (): void => {
       interruption.signal ??= signal;
@@ -107,13 +112,16 @@ async function runOnTerminal(vm: VirtualMachine, serial: SerialEnd, interruption
   const interactive = serial.interactive && io.stdin.isTTY === true;
   if (interactive) io.stderr.write('polyvisor: Ctrl-A X ends the machine, Ctrl-A H helps\n');
   vm.on('halted', () => void io.stderr.write(`polyvisor: the guest has halted with interrupts off${interactive ? '; Ctrl-A X ends the machine' : ''}\n`));
-  const disconnect = serial.interactive ? connectKeyboard(vm, io) : () => {};
+  const disconnect = serial.interactive ? connectKeyboard(vm, vm.console, io) : () => {};
+  let hide = (): void => {};
   try {
+    hide = showDisplay(vm);
     // The output may have failed while the guest was fetched.
     return await (interruption.output === undefined ? vm.start() : vm.stop());
   } finally {
     disconnect();
     for (const { signal, handler } of caught) io.signals.off(signal, handler);
+    hide();
   }
 }
 

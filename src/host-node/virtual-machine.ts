@@ -8,7 +8,7 @@ import type { EngineName, MachineConfiguration } from '../machine/configuration.
 import type { Drive } from '../machine/drives.ts';
 import { chooseEngine } from '../machine/engines.ts';
 import { Machine } from '../machine/machine.ts';
-import type { MachineEnd } from '../machine/machine.ts';
+import type { MachineEnd, TextCells } from '../machine/machine.ts';
 import { silentLog } from '../machine/trace.ts';
 import { readBootFiles } from './boot-files.ts';
 import type { BootRequest } from './boot-files.ts';
@@ -17,6 +17,7 @@ import { closeDrives, openDrives } from './drives.ts';
 import type { DrivesRequest } from './drives.ts';
 import { loadEngineModules } from './engine-modules.ts';
 import { Listeners } from './events.ts';
+import { Screenshot } from './screenshot.ts';
 import { NodeClock, NodeScheduler, nodeEntropy, nodeWallClock } from './ports.ts';
 import type { Report } from './report.ts';
 import { packageVersion } from './version.ts';
@@ -187,6 +188,20 @@ export class VirtualMachine {
   /** Asks the guest to shut down, as a press of the power button does. */
   pressPowerButton(): void {
     this.#machine.pressPowerButton();
+  }
+  /** Types on the PS/2 keyboard: a text, or a list of keys by name (`Escape`, `F12`, `Control+Alt+Delete`). Throws UserError. */
+  sendKeys(keys: string | readonly string[]): void {
+    this.#machine.sendKeys(keys);
+  }
+  /** What the display shows. Throws UserError on a machine without one. */
+  screenshot(): Screenshot {
+    const { display } = this.#machine;
+    if (display === undefined) throw new UserError('the machine has no display; machines that start in firmware have one');
+    return new Screenshot(display);
+  }
+  /** The characters on the display, in text modes. */
+  textScreen(): TextCells | undefined {
+    return this.#machine.display?.text();
   }
   /** A break on the serial line: Linux takes the next key as a SysRq command. */
   sendBreak(): void {

@@ -2,6 +2,7 @@ import { assertNever } from '../base/assert-never.ts';
 import type { Plain } from '../base/plain.ts';
 import type { PortAccess } from '../buses/system-bus.ts';
 import type { VcpuExit, VcpuRegisters } from '../cpu/vcpu.ts';
+import type { Display } from '../devices/display/vga.ts';
 import { loadKernel } from '../firmware/kernel-image.ts';
 import type { ByteSink } from '../host/bytes.ts';
 import type { MonotonicClock, WallClock } from '../host/clock.ts';
@@ -13,9 +14,14 @@ import type { MachineConfiguration } from './configuration.ts';
 import type { Drive } from './drives.ts';
 import type { EngineFactory } from './engine-factory.ts';
 import { GuestClock } from './guest-clock.ts';
+import { keystrokes } from './keys.ts';
 import { buildPcBoard } from './pc/board.ts';
 import type { Board } from './pc/board.ts';
 import { loadSection, saveSection } from './sections.ts';
+import { Typist } from './typist.ts';
+
+export type { Picture, TextCells } from '../devices/display/vga-screen.ts';
+export type { Display } from '../devices/display/vga.ts';
 
 /** Instructions between two looks at the timers: a fraction of a millisecond. */
 const SLICE = 30_000;
@@ -66,6 +72,7 @@ export class Machine {
   readonly #options: MachineOptions;
   readonly #board: Board;
   readonly #clock: GuestClock;
+  readonly #typist: Typist;
   readonly #output: Uint8Array[] = [];
   #state: 'new' | 'running' | 'ended' = 'new';
   #end: MachineEnd | undefined;
@@ -108,6 +115,7 @@ export class Machine {
         },
       },
     });
+    this.#typist = new Typist(this.#board.timers, this.#clock, (scancodes) => this.#board.keyboard(scancodes));
     this.#boot();
   }
 
@@ -273,6 +281,15 @@ export class Machine {
   sendBreak(): void {
     this.#board.com1.receiveBreak();
     this.#wake();
+  }
+  /** Keys on the PS/2 keyboard, as `keystrokes` takes them. Throws UserError. */
+  sendKeys(keys: string | readonly string[]): void {
+    this.#typist.type(keystrokes(keys));
+    this.#wake();
+  }
+  /** Undefined on a machine without one. */
+  get display(): Display | undefined {
+    return this.#board.display;
   }
   pressPowerButton(): void {
     this.#board.powerButton();

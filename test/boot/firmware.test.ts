@@ -37,5 +37,8 @@ test('SeaBIOS finds the machine, and nothing to boot', async () => {
   await said(/ACPI: parse DSDT/);
   await said(/PS2 keyboard initialized/);
   await said(/No bootable device\./);
+  const screen = vm.screenshot();
+  expect(screen.text).toMatch(/^SeaBIOS \(version [^)]+\)\n[^]*\nNo bootable device\.$/);
+  expect([screen.picture.width, screen.picture.height]).toEqual([720, 400]);
   expect((await vm.stop()).kind).toBe('stopped');
 }, 90_000);

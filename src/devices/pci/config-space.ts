@@ -11,6 +11,9 @@ export const PCI_COMMAND = 0x04;
 const COMMAND_PORTS = 1;
 const COMMAND_MEMORY = 2;
 const BAR_FIRST = 0x10;
+const ROM_BAR = 0x30;
+const ROM_ENABLE = 1;
+const ROM_SMALLEST = 2048;
 const NO_CHANGES: readonly BusChange[] = [];
 
 /** One register: reset value, the bits a guest may write, and those it clears by writing one. Size in bytes. */
@@ -36,10 +39,17 @@ export interface ConfigSpaceDefinition {
   readonly name: string;
   readonly registers: readonly ConfigRegister[];
   readonly bars?: readonly BarDefinition[];
+  /** Option ROM behind the expansion ROM base address (section 6.2.5.2). */
+  readonly rom?: RegisterBlock;
 }
 
-interface Bar extends BarDefinition {
+interface Bar {
+  readonly space: BarSpace;
+  readonly wide: boolean;
+  readonly block: RegisterBlock;
   readonly offset: number;
+  /** Bit in the register itself that must be set, besides the command register's. */
+  readonly enable: number;
   mapped: number | undefined;
 }
 
@@ -59,7 +69,8 @@ export class PciConfigSpace implements Stateful {
     for (const register of definition.registers) {
       this.#define(register.offset, register.size, register.reset, register.writable ?? 0, register.clearable ?? 0);
     }
-    this.#bars = (definition.bars ?? []).map((bar) => this.#defineBar(definition.name, bar));
+    const bars = (definition.bars ?? []).map((bar) => this.#defineBar(definition.name, bar));
+    this.#bars = definition.rom === undefined ? bars : [...bars, this.#defineRom(definition.name, definition.rom)];
     // Space bits of the command register are there when a BAR of that space is (section 6.2.2).
     for (const bar of this.#bars) {
       this.#writable[PCI_COMMAND] = this.#writable[PCI_COMMAND]! | (bar.space === 'port' ? COMMAND_PORTS : COMMAND_MEMORY);
@@ -77,16 +88,19 @@ export class PciConfigSpace implements Stateful {
 
   #defineBar(name: string, bar: BarDefinition): Bar {
     const { length } = bar.block;
-    const smallest = bar.space === 'port' ? 4 : 16;
-    if (length < smallest || length > 0x80000000 || !Number.isInteger(Math.log2(length))) {
-      throw new Error(`${name}: BAR ${bar.index} covers ${length} bytes, wanted a power of two from ${smallest}`);
-    }
+    checkLength(`${name}: BAR ${bar.index}`, length, bar.space === 'port' ? 4 : 16);
     const wide = bar.wide === true && bar.space === 'memory';
     const flags = bar.space === 'port' ? 1 : (wide ? 4 : 0) | (bar.prefetchable ? 8 : 0);
     const offset = BAR_FIRST + 4 * bar.index;
     this.#define(offset, 4, flags, -length, 0);
     if (wide) this.#define(offset + 4, 4, 0, -1, 0);
-    return { ...bar, wide, offset, mapped: undefined };
+    return { space: bar.space, block: bar.block, wide, offset, enable: 0, mapped: undefined };
+  }
+
+  #defineRom(name: string, block: RegisterBlock): Bar {
+    checkLength(`${name}: option ROM`, block.length, ROM_SMALLEST);
+    this.#define(ROM_BAR, 4, 0, -block.length | ROM_ENABLE, 0);
+    return { space: 'memory', block, wide: false, offset: ROM_BAR, enable: ROM_ENABLE, mapped: undefined };
   }
 
   read(offset: number, size: AccessSize): number {
@@ -103,7 +117,7 @@ export class PciConfigSpace implements Stateful {
       const kept = this.#values[at]! & ~(byte & this.#clearable[at]!);
       this.#values[at] = (kept & ~writable) | (byte & writable);
     }
-    const touchesDecoding = offset < PCI_COMMAND + 2 || (offset < BAR_FIRST + 24 && offset + size > BAR_FIRST);
+    const touchesDecoding = offset < PCI_COMMAND + 2 || (offset < ROM_BAR + 4 && offset + size > BAR_FIRST);
     return touchesDecoding ? this.#remap() : NO_CHANGES;
   }
 
@@ -135,7 +149,9 @@ export class PciConfigSpace implements Stateful {
   #decoded(bar: Bar): number | undefined {
     const command = this.#values[PCI_COMMAND]!;
     if (!(command & (bar.space === 'port' ? COMMAND_PORTS : COMMAND_MEMORY))) return undefined;
-    const low = this.read(bar.offset, 4) & (bar.space === 'port' ? ~3 : ~15);
+    const register = this.read(bar.offset, 4);
+    if ((register & bar.enable) !== bar.enable) return undefined;
+    const low = register & (bar.space === 'port' ? ~3 : ~15);
     const base = (low >>> 0) + (bar.wide ? this.read(bar.offset + 4, 4) * 2 ** 32 : 0);
     const end = base + bar.block.length;
     const limit = bar.space === 'port' ? 0x10000 : bar.wide ? 2 ** 52 : 2 ** 32;
@@ -157,4 +173,8 @@ export class PciConfigSpace implements Stateful {
     this.#values.set(values);
     return this.#remap();
   }
+}
+
+function checkLength(what: string, length: number, smallest: number): void {
+  if (length < smallest || length > 0x80000000 || !Number.isInteger(Math.log2(length))) throw new Error(`${what} covers ${length} bytes, wanted a power of two from ${smallest}`);
 }

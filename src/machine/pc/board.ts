@@ -5,6 +5,7 @@ import type { PortAccess } from '../../buses/system-bus.ts';
 import type { Vcpu } from '../../cpu/vcpu.ts';
 import { PowerManagement, SLEEP_TYPE_S5, SMI_ACPI_DISABLE, SMI_ACPI_ENABLE } from '../../devices/acpi/power-management.ts';
 import { RESET_CONTROL_HARD_RESET, ResetControl } from '../../devices/acpi/reset-control.ts';
+import type { Display } from '../../devices/display/vga.ts';
 import { DebugPort } from '../../devices/firmware/debug-port.ts';
 import { FwCfg } from '../../devices/firmware/fw-cfg.ts';
 import { A20Gate } from '../../devices/legacy/a20-gate.ts';
@@ -38,6 +39,7 @@ import type { FirmwareFiles } from '../boot-source.ts';
 import type { Drive } from '../drives.ts';
 import type { EngineFactory } from '../engine-factory.ts';
 import { setUpCmos } from './cmos.ts';
+import { VIDEO_MEMORY, addDisplay, addDisplayFunction } from './display.ts';
 import { firmwareConfiguration } from './firmware-configuration.ts';
 import { loadSection, saveSection } from '../sections.ts';
 import { traceInterrupts } from '../trace.ts';
@@ -79,6 +81,10 @@ export interface Board {
   readonly timers: TimerQueue;
   readonly com1: Serial16550;
   powerButton(): void;
+  /** Set 2 scan codes, each key's code whole. */
+  keyboard(scancodes: Uint8Array): void;
+  /** Undefined on a machine without one. */
+  readonly display: Display | undefined;
   /** For a kernel booted directly: writes the ACPI tables and returns the physical address of the RSDP. */
   placeTables(): number;
   reset(): void;
@@ -92,8 +98,10 @@ export interface Board {
 export function buildPcBoard(options: BoardOptions): Board {
   const { clock, events, log } = options;
   const { firmware } = options;
-  const memory = new LinearMemory(options.memoryBytes, firmware?.firmware.length ?? 0);
+  const memory = new LinearMemory(options.memoryBytes, firmware === undefined ? 0 : firmware.firmware.length + VIDEO_MEMORY);
   const bus = new PcBus(log);
+  // A kernel that is booted directly would find a display that no firmware has set up.
+  const display = firmware?.vgaBios === undefined ? undefined : addDisplay(memory, bus, clock);
   const timers = new TimerQueue();
   // One clock for all: the time stamp counter runs at 1 GHz from it, so that the guest's calibrations agree.
   const hostTsc = (): bigint => BigInt(Math.floor(clock.now()));
@@ -152,6 +160,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   const power = new PowerManagement({ sci: irq.level(9), powerOff: () => events.powerOff() });
   const resetControl = new ResetControl(() => events.reset());
   const pci = new PciBus((change) => {
+    if (display?.moved(change)) return;
     const map = change.space === 'port' ? bus.ports : bus.mmio;
     if (change.kind === 'unmap') map.unmap(change.block);
     else map.map(change.base, change.block);
@@ -164,6 +173,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   const firmwareParts = firmware === undefined ? undefined : addFirmware(firmware, acpi, memory, bus, log);
   // A kernel that is booted directly has RAM everywhere.
   addChipset(pci, PM_BASE, (pam) => firmwareParts?.shadow.apply(pam));
+  if (display !== undefined) addDisplayFunction(display, pci, firmware!.vgaBios!);
   const pciPorts = new PciConfigPorts(pci, resetControl);
   bus.ports.map(PM_BASE, power.eventBlock);
   bus.ports.map(PM_BASE + 4, power.controlBlock);
@@ -179,8 +189,11 @@ export function buildPcBoard(options: BoardOptions): Board {
   const tests = options.testDevice === true ? [addTestDevice(bus, pic, ioApic)] : [];
 
   // RAM before the processor, whose state makes it forget decoded code; controllers before what drives their lines.
-  const parts: readonly Stateful[] = [memory, vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts, ...(firmwareParts?.devices ?? []), ...tests];
-  const resettable = [vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts, ...(firmwareParts?.devices ?? []), ...tests];
+  const optional = [...(firmwareParts?.devices ?? []), ...(display === undefined ? [] : [display.vga]), ...tests];
+  const resettable: readonly (Stateful & { reset(): void })[] = [
+    vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts, ...optional,
+  ];
+  const parts: readonly Stateful[] = [memory, ...resettable];
   // A kernel that is booted without firmware finds what firmware would have set up: address line 20 is open, and the
   // 8259 reaches the processor.
   const asFirmware = (): void => {
@@ -193,6 +206,8 @@ export function buildPcBoard(options: BoardOptions): Board {
   return {
     memory, vcpu, timers, com1,
     powerButton: () => power.press(),
+    keyboard: (scancodes) => i8042.keyboard(scancodes),
+    display: display?.vga,
     placeTables: () => {
       const tables = buildAcpiTables(acpi);
       memory.write(tables.address, tables.bytes);

@@ -1,0 +1,50 @@
+import type { AccessSize } from '../../base/addresses.ts';
+import { readBytewise } from '../../devices/byte-registers.ts';
+import { Vga, vgaFunction } from '../../devices/display/vga.ts';
+import type { BusChange } from '../../devices/pci/bus-change.ts';
+import type { PciBus } from '../../devices/pci/pci-bus.ts';
+import type { PcBus } from '../../buses/system-bus.ts';
+import type { MonotonicClock } from '../../host/clock.ts';
+import type { LinearMemory } from '../../memory/linear-memory.ts';
+import type { RegisterBlock } from '../../wiring/register-block.ts';
+
+/** Video memory: what QEMU's standard display has by default. */
+export const VIDEO_MEMORY = 16 << 20;
+const SLOT = 2;
+const ROM_SMALLEST = 2048;
+
+export interface DisplayParts {
+  readonly vga: Vga;
+  /** Takes a change of the PCI bus upon itself when it moves the frame buffer, which is mapped as memory. */
+  moved(change: BusChange): boolean;
+}
+
+/** The display, its video memory out of the room that `memory` has for storage. `addDisplayFunction` is due once the bus exists. */
+export function addDisplay(memory: LinearMemory, bus: PcBus, clock: MonotonicClock): DisplayParts {
+  const storage = memory.allocate(VIDEO_MEMORY);
+  const vga = new Vga(storage.data, clock);
+  bus.ports.map(0x3b0, vga.ports);
+  bus.ports.map(0x1ce, vga.dispiPorts);
+  bus.mmio.map(0xa0000, vga.window);
+  return {
+    vga,
+    moved: (change) => {
+      if (change.block !== vga.frameBuffer) return false;
+      memory.setWindows(vga, change.kind === 'map' ? [{ first: change.base, bytes: VIDEO_MEMORY, kind: 'ram', host: storage.host }] : []);
+      return true;
+    },
+  };
+}
+
+export function addDisplayFunction(display: DisplayParts, pci: PciBus, rom: Uint8Array): void {
+  pci.add(SLOT, 0, vgaFunction(display.vga, romBlock(rom)));
+}
+
+function romBlock(image: Uint8Array): RegisterBlock {
+  return {
+    name: 'vga-rom',
+    length: 2 ** Math.ceil(Math.log2(Math.max(image.length, ROM_SMALLEST))),
+    read: (offset: number, size: AccessSize) => readBytewise(offset, size, (at) => image[at] ?? 0xff),
+    write: () => {},
+  };
+}
