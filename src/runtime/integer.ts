@@ -78,3 +78,26 @@ export function crc32Step(cpu: usize, crc: i32, value: i64, bytes: i32): i32 {
   }
   return c;
 }
+
+/** PDEP: the value's low bits to the places where the mask has ones. */
+export function depositBits(cpu: usize, value: i64, mask: i64): i64 {
+  let result: u64 = 0;
+  for (let left = <u64>mask, bits = <u64>value; left != 0 && bits != 0; bits >>= 1) {
+    const lowest = left & (0 - left);
+    if ((bits & 1) != 0) result |= lowest;
+    left ^= lowest;
+  }
+  return result;
+}
+
+/** PEXT: bits from the places where the mask has ones, brought together at the low end. */
+export function extractBits(cpu: usize, value: i64, mask: i64): i64 {
+  let result: u64 = 0;
+  let place: u64 = 1;
+  for (let left = <u64>mask; left != 0; place <<= 1) {
+    const lowest = left & (0 - left);
+    if ((<u64>value & lowest) != 0) result |= place;
+    left ^= lowest;
+  }
+  return result;
+}

@@ -38,9 +38,8 @@ export class Random {
   }
 }
 
-/** Bytes of an instruction of this row: register forms, or memory at [rbx] inside the window. */
-export function encodeRow(row: OpcodeRow, random: Random, mode: 32 | 64): Uint8Array {
-  const out: number[] = [];
+/** Prefixes and opcode; the operand size. */
+function pushPrefixes(out: number[], row: OpcodeRow, random: Random, mode: 32 | 64, memory: boolean): number {
   const prefix66 = row.prefix === '66';
   let size = 32;
   if (!prefix66 && row.prefix === 'any' && random.below(3) === 0) {
@@ -53,7 +52,6 @@ export function encodeRow(row: OpcodeRow, random: Random, mode: 32 | 64): Uint8A
   if (row.prefix === 'f3') out.push(0xf3);
   let rex = 0;
   if (mode === 64 && random.below(2) === 0) rex = 0x40 | random.below(16);
-  const memory = row.hasModrm && row.modes === 3 ? random.below(2) === 0 : row.modes === 1;
   if (row.rexW === '1') rex |= 0x48;
   else if (row.rexW === '0') rex &= ~8;
   // The memory base stays RBX.
@@ -63,6 +61,28 @@ export function encodeRow(row: OpcodeRow, random: Random, mode: 32 | 64): Uint8A
   if (row.map > 0) out.push(0x0f);
   if (row.map > 1) out.push(row.map === 2 ? 0x38 : 0x3a);
   out.push(row.opcode + (row.opcodeRegister ? random.below(8) : 0));
+  return size;
+}
+
+/** VEX and opcode; the operand size. The memory base stays RBX. */
+function pushVex(out: number[], row: OpcodeRow, random: Random, mode: 32 | 64, memory: boolean): number {
+  const long = mode === 64;
+  const registers = (long && random.below(2) === 0 ? 0 : 0x80) | (memory || !long || random.below(2) === 0 ? 0x60 : random.below(4) << 5);
+  const w = row.rexW === 'any' ? random.below(2) : Number(row.rexW);
+  // Outside 64-bit code the top bit of vvvv does not count in the three-byte form.
+  const vvvv = row.operands.some((operand) => /^[BH][a-z]/.test(operand)) ? random.below(16) : 15;
+  const last = (vvvv << 3) | ((row.vexL === 'any' ? random.below(2) : Number(row.vexL)) << 2) | ['none', '66', 'f3', 'f2'].indexOf(row.prefix);
+  if (row.map === 1 && w === 0 && (registers & 0x60) === 0x60 && (long || vvvv >= 8) && random.below(2) === 0) out.push(0xc5, (registers & 0x80) | last);
+  else out.push(0xc4, registers | row.map, (w << 7) | last);
+  out.push(row.opcode);
+  return long && w === 1 ? 64 : 32;
+}
+
+/** Bytes of an instruction of this row: register forms, or memory at [rbx] inside the window. */
+export function encodeRow(row: OpcodeRow, random: Random, mode: 32 | 64): Uint8Array {
+  const out: number[] = [];
+  const memory = row.hasModrm && row.modes === 3 ? random.below(2) === 0 : row.modes === 1;
+  const size = row.vex ? pushVex(out, row, random, mode, memory) : pushPrefixes(out, row, random, mode, memory);
   if (row.hasModrm) {
     const reg = row.digit >= 0 ? row.digit : random.below(8);
     if (!memory) out.push(0xc0 | (reg << 3) | (row.rm >= 0 ? row.rm : random.below(8)));
@@ -75,7 +95,7 @@ export function encodeRow(row: OpcodeRow, random: Random, mode: 32 | 64): Uint8A
   };
   for (const operand of row.operands) {
     if (row.name === 'enter') out.push(...(operand === 'Iw' ? [random.below(16), 0] : [random.below(3)]));
-    else if (operand === 'Ib' || operand === 'Ibs') immediate(1);
+    else if (operand === 'Ib' || operand === 'Ibs' || /^L[dq]/.test(operand)) immediate(1);
     else if (operand === 'Iw') immediate(2);
     else if (operand === 'Iz') immediate(size === 16 ? 2 : 4);
     else if (operand === 'Iv') immediate(size / 8);

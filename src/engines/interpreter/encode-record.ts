@@ -6,14 +6,15 @@ import {
 } from '../../isa/x86/decode/record.ts';
 import { CONST_4G, GPR, IP_BASE, SEGMENTS, SEGMENT_BYTES, VECTOR, VECTOR_BYTES, X87, ZERO } from '../../isa/x86/state/layout.ts';
 import type { OpcodeRow } from '../../isa/x86/opcodes/row.ts';
+import type { RegisterSlot } from '../../isa/x86/semantics/context.ts';
 
 /** How a register field becomes a state offset: by the operand's letter. */
 function registerOffset(letter: string, byte: boolean, number: number, rex: boolean): number {
   switch (letter) {
-    case 'E': case 'G': case 'R': case 'Z': case 'M':
+    case 'E': case 'G': case 'R': case 'Z': case 'M': case 'B':
       // Without REX, byte registers 4 to 7 are AH, CH, DH, BH.
       return byte && !rex && number >= 4 && number < 8 ? GPR + (number - 4) * 8 + 1 : GPR + number * 8;
-    case 'V': case 'W': case 'U':
+    case 'V': case 'W': case 'U': case 'H':
       return VECTOR + number * VECTOR_BYTES;
     case 'P': case 'Q': case 'N':
       return X87 + (number & 7) * 16;
@@ -27,6 +28,7 @@ interface RowFields {
   readonly regByte: boolean;
   readonly rm: string;
   readonly rmByte: boolean;
+  readonly vvvv: string;
   readonly branch: boolean;
   readonly second: boolean;
   /** Number of the segment register that a fixed operand names. */
@@ -42,8 +44,9 @@ function fieldsOf(row: OpcodeRow): RowFields {
     const find = (letters: string): string => row.operands.find((operand) => letters.includes(operand[0]!) && operand.length > 1 && operand === operand.replace(/^[A-Z]{2,}$/, '')) ?? '';
     const reg = find(row.opcodeRegister ? 'Z' : 'GVPSCD');
     const rm = find('EWQRUNM');
+    const vvvv = find('BH');
     fields = {
-      reg: reg[0] ?? 'x', regByte: reg[1] === 'b', rm: rm[0] ?? 'x', rmByte: rm[1] === 'b',
+      reg: reg[0] ?? 'x', regByte: reg[1] === 'b', rm: rm[0] ?? 'x', rmByte: rm[1] === 'b', vvvv: vvvv[0] ?? 'x',
       branch: row.operands.some((operand) => operand[0] === 'J'),
       second: row.name === 'enter' || row.operands.includes('Ap'),
       fixedSegment: row.operands.length === 1 ? segmentNames.indexOf(row.operands[0]!) : -1,
@@ -53,13 +56,14 @@ function fieldsOf(row: OpcodeRow): RowFields {
   return fields;
 }
 
-/** State offsets (or numbers) of the registers that an instruction's ModRM.reg, or opcode, and ModRM.rm name. */
-export function registerPlaces(instruction: Instruction): { readonly reg: number; readonly rm: number } {
+/** State offsets (or numbers) of the registers that an instruction's ModRM.reg, or opcode, ModRM.rm and VEX.vvvv name. */
+export function registerPlaces(instruction: Instruction): Readonly<Record<RegisterSlot, number>> {
   const { row } = instruction;
   const fields = fieldsOf(row);
   return {
     reg: fields.fixedSegment >= 0 ? fields.fixedSegment : registerOffset(fields.reg, fields.regByte, row.opcodeRegister ? instruction.opcodeRegister : instruction.reg, instruction.rex),
     rm: registerOffset(fields.rm, fields.rmByte, instruction.rm, instruction.rex),
+    vvvv: registerOffset(fields.vvvv, false, instruction.vvvv, true),
   };
 }
 
@@ -68,11 +72,11 @@ export function encodeRecord(view: DataView, record: number, instruction: Instru
   const row = instruction.row;
   const fields = fieldsOf(row);
   view.setUint16(record + REC_HANDLER, handler, true);
-  view.setUint16(record + REC_REG3, 0, true);
   view.setUint16(record + REC_PAGE_OFFSET, pageOffset, true);
   view.setUint8(record + REC_LENGTH, instruction.length);
   view.setUint8(record + REC_COUNT, count);
-  const { reg, rm } = registerPlaces(instruction);
+  const { reg, rm, vvvv } = registerPlaces(instruction);
+  view.setUint16(record + REC_REG3, vvvv, true);
   view.setUint16(record + REC_REG, reg, true);
   view.setUint16(record + REC_RM, rm, true);
 

@@ -16,6 +16,7 @@ export function shapesOf(row: OpcodeRow): { shape: Shape; rep: number }[] {
     if (row.validity === (long ? 'not64' : 'only64')) continue;
     for (const size of [16, 32, 64] as const) {
       if (size === 64 && !long) continue;
+      if (row.vex && size === 16) continue;
       if (long && row.size64 === 'f64' && size !== 64) continue;
       if (long && row.size64 === 'd64' && size === 32) continue;
       for (const memory of [false, true]) {

@@ -21,7 +21,7 @@ export type Ending = 'jump' | 'branch' | 'indirect' | 'left';
 export class TranslatorContext extends Context {
   readonly #builder: TranslatorBuilder;
   readonly #instruction: Instruction;
-  readonly #places: { readonly reg: number; readonly rm: number };
+  readonly #places: Readonly<Record<RegisterSlot, number>>;
   readonly #pageOffset: number;
   readonly #assumptions: Assumptions;
   /** How the instruction ends; the condition or target is in its variable then. */
@@ -41,8 +41,7 @@ export class TranslatorContext extends Context {
   }
 
   #place(slot: RegisterSlot): number {
-    if (slot === 'vvvv') throw new Error('no third register operand is known');
-    return slot === 'reg' ? this.#places.reg : this.#places.rm;
+    return this.#places[slot];
   }
   protected loadRegister(slot: RegisterSlot, suffix: '8u' | '16u' | '32' | '64' | 'v128', offset: number): Value {
     return this.b.loadState(suffix, this.#place(slot) + offset);

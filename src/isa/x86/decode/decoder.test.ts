@@ -170,6 +170,38 @@ describe('choosing rows', () => {
   });
 });
 
+describe('VEX', () => {
+  it('has no prefixes of the old kinds before it', () => {
+    expect(brief('c4 e2 70 f2 c2')).toBe('andn 32');
+    for (const prefix of ['66', 'f2', 'f3', 'f0', '48']) expect(brief(`${prefix} c4 e2 70 f2 c2`), prefix).toBe('undefined');
+    expect(brief('64 67 c4 e2 70 f2 02')).toBe('andn 32');
+    expect(brief('48 64 c4 e2 70 f2 02')).toBe('andn 32');
+  });
+
+  it('names three registers, inverted', () => {
+    expect(decode('c4 42 b0 f2 c2')).toMatchObject({ reg: 8, rm: 10, vvvv: 9, operandSize: 64, length: 5 });
+    expect(decode('c4 c2 30 f2 c2', 32)).toMatchObject({ status: 'ok', reg: 0, rm: 2, vvvv: 1, operandSize: 32 });
+    expect(decode('c4 e2 f0 f2 c2', 16)).toMatchObject({ status: 'ok', operandSize: 32 });
+  });
+
+  it('wants 1111b in vvvv where that names nothing, and the right length', () => {
+    expect(brief('c4 e3 7b f0 c2 05')).toBe('rorx 32');
+    expect(brief('c4 e3 73 f0 c2 05')).toBe('undefined');
+    expect(brief('c4 e2 74 f2 c2')).toBe('undefined');
+  });
+
+  it('is LES and LDS with memory outside 64-bit code', () => {
+    expect(brief('c4 00', 16)).toBe('les 16');
+    expect(brief('c5 10', 32)).toBe('lds 32');
+    expect(brief('c4')).toBe('truncated');
+    expect(brief('c4 e2 70 f2')).toBe('truncated');
+  });
+
+  it('knows maps 1 to 3', () => {
+    for (const map of ['e0', 'e4', 'ff']) expect(brief(`c4 ${map} 78 10 c0`)).toBe('undefined');
+  });
+});
+
 describe('length', () => {
   it('says when bytes are missing', () => {
     for (const hex of ['66', '0f', '0f 38', '8b', '8b 05 00 00 00', '8b 04', 'b8 00 00 00', 'c8 00 00']) expect(brief(hex)).toBe('truncated');

@@ -24,10 +24,13 @@ interface RowPlan {
   /** Masks that take REX.R and REX.B away where the field names a segment, MMX or x87 register (SDM 2A, 2.2.1.2). */
   readonly regMask: number;
   readonly rmMask: number;
+  /** VEX.vvvv names an operand; else it must be 1111b. */
+  readonly usesVvvv: boolean;
 }
 
 function immediateKind(row: OpcodeRow): ImmediateKind {
   if (row.name === 'enter') return 'enter';
+  if (row.operands.some((operand) => /^L[dq]/.test(operand))) return 'u8';
   for (const operand of row.operands) {
     switch (operand) {
       case 'Ib': return 'u8';
@@ -44,8 +47,10 @@ function immediateKind(row: OpcodeRow): ImmediateKind {
   return 'none';
 }
 
+/** VEX rows have maps of their own behind the others. */
+const VEX_MAPS = 1024;
 /** Rows by map * 256 + opcode, the most specific first. */
-const rowsOfOpcode: RowPlan[][] = Array.from({ length: 1024 }, () => []);
+const rowsOfOpcode: RowPlan[][] = Array.from({ length: 2 * VEX_MAPS }, () => []);
 opcodeRows.forEach((row, index) => {
   const uses = (letters: string): boolean => row.operands.some((operand) => letters.includes(operand[0]!) && /^[A-Z][a-z]+$/.test(operand));
   const plan: RowPlan = {
@@ -55,8 +60,9 @@ opcodeRows.forEach((row, index) => {
     implicitMemory: uses('XY') || row.name === 'xlat',
     regMask: uses('SP') ? 7 : 15,
     rmMask: uses('QN') || row.operands.includes('STi') ? 7 : 15,
+    usesVvvv: uses('BH'),
   };
-  for (let i = 0; i < (row.opcodeRegister ? 8 : 1); i++) rowsOfOpcode[row.map * 256 + row.opcode + i]!.push(plan);
+  for (let i = 0; i < (row.opcodeRegister ? 8 : 1); i++) rowsOfOpcode[(row.vex ? VEX_MAPS : 0) + row.map * 256 + row.opcode + i]!.push(plan);
 });
 for (const plans of rowsOfOpcode) plans.sort((a, b) => specificity(b.row) - specificity(a.row));
 
@@ -65,7 +71,7 @@ const prefixClasses: readonly PrefixClass[] = ['none', '66', 'f3', 'f2'];
 /** What follows one opcode under one choosing prefix. */
 interface Choice {
   readonly hasModrm: boolean;
-  /** By ModRM (see `modrmPlace`), or without ModRM by REX.B; then the same again for REX.W. undefined: #UD. */
+  /** By ModRM (see `modrmPlace`), or without ModRM by REX.B; then the same again for REX.W, and all of it for VEX.L. undefined: #UD. */
   readonly plans: readonly (RowPlan | undefined)[];
 }
 
@@ -101,7 +107,7 @@ const index16 = [6, 7, 6, 7, NO_REGISTER, NO_REGISTER, NO_REGISTER, NO_REGISTER]
 export class Decoder {
   readonly #features: ReadonlySet<string> | undefined;
   /** By (64-bit code, map, opcode, prefix class); made when first asked for. null: no row at all. */
-  readonly #choices: (Choice | null | undefined)[] = new Array<undefined>(2 * 1024 * 4).fill(undefined);
+  readonly #choices: (Choice | null | undefined)[] = new Array<undefined>(2 * 2 * VEX_MAPS * 4).fill(undefined);
 
   /** Rows whose feature is not in the set decode as if they were not there; without a set all rows count. */
   constructor(features?: ReadonlySet<string>) {
@@ -142,7 +148,39 @@ export class Decoder {
       else if (!long) segment = (opcode >> 3) & 3; // in 64-bit code ES, CS, SS, DS overrides do nothing, not even undo FS or GS
     }
     let place = opcode;
-    if (opcode === 0x0f) {
+    let prefixClass = rep !== 0 ? (rep === 0xf3 ? 2 : 3) : operandPrefix ? 1 : 0;
+    let vvvv = 0;
+    let vexL = false;
+    if (opcode === 0xc4 || opcode === 0xc5) {
+      // Outside 64-bit code a memory operand makes it LES or LDS.
+      if (at >= limit) return short;
+      let payload = bytes[offset + at]!;
+      if (long || payload >= 0xc0) {
+        if (prefixClass !== 0 || operandPrefix || lock || rex !== 0) return 'undefined';
+        at++;
+        rex = (payload & 0x80) === 0 ? 4 : 0;
+        let map = 1;
+        if (opcode === 0xc4) {
+          rex |= (~payload >> 5) & 3;
+          map = payload & 31;
+          if (map < 1 || map > 3) return 'undefined';
+          if (at >= limit) return short;
+          payload = bytes[offset + at++]!;
+          rex |= (payload & 0x80) >> 4;
+        }
+        vvvv = (~payload >> 3) & 15;
+        vexL = (payload & 4) !== 0;
+        prefixClass = payload & 3;
+        if (!long) {
+          // B and the top bit of vvvv count in 64-bit code only.
+          rex &= 8;
+          vvvv &= 7;
+        }
+        if (at >= limit) return short;
+        opcode = bytes[offset + at++]!;
+        place = VEX_MAPS + map * 256 + opcode;
+      }
+    } else if (opcode === 0x0f) {
       if (at >= limit) return short;
       opcode = bytes[offset + at++]!;
       place = 256 + opcode;
@@ -153,8 +191,8 @@ export class Decoder {
         place += opcode;
       }
     }
-    const prefixClass = rep !== 0 ? (rep === 0xf3 ? 2 : 3) : operandPrefix ? 1 : 0;
-    const key = ((long ? 1024 : 0) + place) * 4 + prefixClass;
+    const vex = place >= VEX_MAPS;
+    const key = ((long ? 2 * VEX_MAPS : 0) + place) * 4 + prefixClass;
     let choice = this.#choices[key];
     if (choice === undefined) choice = this.#choices[key] = this.#makeChoice(long, place, prefixClasses[prefixClass]!);
     if (choice === null) return 'undefined';
@@ -164,17 +202,19 @@ export class Decoder {
     if (choice.hasModrm) {
       if (at >= limit) return short;
       modrm = bytes[offset + at++]!;
-      plan = choice.plans[(modrm < 0xc0 ? modrm >> 3 & 7 : modrm - 0xb8) + (rexW ? MODRM_PLACES : 0)];
-    } else plan = choice.plans[(rex & 1) + (rexW ? 2 : 0)];
+      plan = choice.plans[(modrm < 0xc0 ? modrm >> 3 & 7 : modrm - 0xb8) + (rexW ? MODRM_PLACES : 0) + (vexL ? 2 * MODRM_PLACES : 0)];
+    } else plan = choice.plans[(rex & 1) + (rexW ? 2 : 0) + (vexL ? 4 : 0)];
     if (plan === undefined) return 'undefined';
     const row = plan.row;
     // Every row that may be locked has ModRM.
     if (lock && !(row.lockable && modrm < 0xc0)) return 'undefined';
+    if (vex && vvvv !== 0 && !plan.usesVvvv) return 'undefined';
 
     out.row = row;
     out.rowIndex = plan.index;
     out.codeSize = codeSize;
     out.rex = rex !== 0;
+    out.vvvv = vvvv;
     out.lock = lock;
     out.rep = row.repeatable ? rep : 0;
     // As a mandatory prefix 66 does not change the size, and REX.W beats it.
@@ -185,7 +225,7 @@ export class Decoder {
       else out.operandSize = row.size64 === 'd64' ? 64 : 32;
       out.addressSize = addressPrefix ? 32 : 64;
     } else {
-      out.operandSize = (codeSize === 32) !== small ? 32 : 16;
+      out.operandSize = vex || (codeSize === 32) !== small ? 32 : 16;
       out.addressSize = (codeSize === 32) !== addressPrefix ? 32 : 16;
     }
     out.opcodeRegister = (opcode & 7) | ((rex & 1) << 3);
@@ -228,11 +268,13 @@ export class Decoder {
     if (rows.length === 0) return null;
     const hasModrm = rows[0]!.row.hasModrm;
     const places = hasModrm ? MODRM_PLACES : 2;
-    const plans = Array.from({ length: places * 2 }, (_, i) => {
-      const rexW = i >= places ? '1' : '0';
+    const plans = Array.from({ length: places * (rows[0]!.row.vex ? 4 : 2) }, (_, i) => {
+      const rexW = Math.floor(i / places) % 2 === 1 ? '1' : '0';
+      const vexL = i >= places * 2 ? '1' : '0';
       const at = i % places;
       return rows.find(({ row }) => {
         if (row.rexW !== 'any' && row.rexW !== rexW) return false;
+        if (row.vexL !== 'any' && row.vexL !== vexL) return false;
         // NOP and PAUSE with REX.B are XCHG with R8.
         if (!hasModrm) return !(row.map === 0 && row.opcode === 0x90 && !row.opcodeRegister && at === 1);
         const isMemory = at < 8;

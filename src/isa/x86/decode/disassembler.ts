@@ -21,7 +21,7 @@ export function disassemble(bytes: Uint8Array, address: bigint, codeSize: 16 | 3
   const i = instruction;
   // The accumulator exchanged with itself, to fill up space.
   const filler = i.row.encoding === '90' && i.operandSize !== (codeSize === 64 ? 32 : codeSize) && i.operandSize !== 64;
-  const notations = filler ? ['rAX', 'rAX'] : i.row.name === 'xlat' ? ['B'] : i.row.operands;
+  const notations = filler ? ['rAX', 'rAX'] : i.row.name === 'xlat' ? ['XLAT'] : i.row.operands;
   const operands = notations.filter((notation) => notation !== 'Ib' || !immediateInName(i)).map((notation) => operandText(i, notation, address));
   const name = filler ? 'xchg' : printedName(i);
   let text = [...prefixWords(i, bytes), name].join(' ');
@@ -58,7 +58,8 @@ function memoryBytes(i: Instruction, size: string): number {
     case '': return 0;
     case 'ss': return 4;
     case 'sd': return 8;
-    case 'x': return 16;
+    case 'x': case 'dq': return 16;
+    case 'qq': return 32;
     case 't': return 10;
     case 'db': return 1;
     case 'dw': return 2;
@@ -79,6 +80,7 @@ function operandText(i: Instruction, notation: string, address: bigint): string 
     case 'ES': case 'CS': case 'SS': case 'DS': case 'FS': case 'GS': return notation.toLowerCase();
     case 'ST0': return 'st';
     case 'xmm0': return notation;
+    case 'XLAT': return `BYTE PTR ${segmentNames[i.segment]}:[${registerName(3, i.addressSize)}]`;
     case 'STi': return `st(${i.rm})`;
     case 'Ap': return `0x${hex(i.immediate2)}:0x${hex(i.immediate >>> 0)}`;
     default:
@@ -87,7 +89,9 @@ function operandText(i: Instruction, notation: string, address: bigint): string 
     case 'I': return immediateText(i, size);
     case 'J': return `0x${hex(branchTarget(i, address))}`;
     case 'O': return `${segmentNames[i.segment]}:0x${hex(unsigned64(i))}`;
-    case 'B': return `BYTE PTR ${segmentNames[i.segment]}:[${registerName(3, i.addressSize)}]`; // XLAT
+    case 'B': return registerName(i.vvvv, widthOf(i, size));
+    case 'H': return vectorName(i.vvvv, size);
+    case 'L': return vectorName((i.immediate >> 4) & (i.codeSize === 64 ? 15 : 7), size);
     case 'X': return `${stringSize(i, size)}${segmentNames[i.segment]}:[${registerName(6, i.addressSize)}]`;
     case 'Y': return `${stringSize(i, size)}es:[${registerName(7, i.addressSize)}]`;
     case 'G': return size === 'b' ? byteRegister(i.reg, i.rex) : registerName(i.reg, widthOf(i, size));
@@ -95,18 +99,23 @@ function operandText(i: Instruction, notation: string, address: bigint): string 
     case 'S': return segmentNames[i.reg] ?? '?';
     case 'C': return `cr${i.reg}`;
     case 'D': return `dr${i.reg}`;
-    case 'V': return `xmm${i.reg}`;
+    case 'V': return vectorName(i.reg, size);
     case 'P': return `mm${i.reg}`;
     case 'E': case 'M': case 'W': case 'Q':
       if (i.isMemory) return memoryText(i, selectorStore(i) ? 2 : memoryBytes(i, size));
-      if (letter === 'W') return `xmm${i.rm}`;
+      if (letter === 'W') return vectorName(i.rm, size);
       if (letter === 'Q') return `mm${i.rm}`;
       return size === 'b' ? byteRegister(i.rm, i.rex) : registerName(i.rm, widthOf(i, size));
-    case 'U': return `xmm${i.rm}`;
+    case 'U': return vectorName(i.rm, size);
     case 'N': return `mm${i.rm}`;
     case 'R': return registerName(i.rm, widthOf(i, size));
     default: return notation;
   }
+}
+
+/** By the operand's size letters. */
+function vectorName(n: number, size: string): string {
+  return `${size === 'qq' ? 'ymm' : 'xmm'}${n}`;
 }
 
 /** These write two bytes to memory whatever the operand size (SDM 2, SLDT, STR, SMSW, MOV). */

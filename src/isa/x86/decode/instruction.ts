@@ -23,6 +23,8 @@ export interface Instruction {
   mod: number;
   reg: number;
   rm: number;
+  /** Register in VEX.vvvv; 0 without VEX. */
+  vvvv: number;
   /** Register in the opcode's low bits, with REX.B. */
   opcodeRegister: number;
   /** The instruction has a memory operand given by ModRM, by moffs or by its nature. */
@@ -43,7 +45,7 @@ export interface Instruction {
 
 export function createInstruction(): Instruction {
   return {
-    row: opcodeRows[0]!, rowIndex: 0, length: 0, codeSize: 64, operandSize: 32, addressSize: 64, rex: false, lock: false, rep: 0, mod: 0, reg: 0, rm: 0, opcodeRegister: 0,
+    row: opcodeRows[0]!, rowIndex: 0, length: 0, codeSize: 64, operandSize: 32, addressSize: 64, rex: false, lock: false, rep: 0, mod: 0, reg: 0, rm: 0, vvvv: 0, opcodeRegister: 0,
     isMemory: false, segment: 3, segmentOverride: false, base: NO_REGISTER, index: NO_REGISTER, scale: 0, displacement: 0, immediate: 0, immediateHigh: 0, immediate2: 0,
   };
 }

@@ -18,7 +18,7 @@ export function byteRegister(n: number, rex: boolean): string {
   return !rex && n >= 4 ? high8[n - 4]! : low8[n]!;
 }
 
-const sizes: Readonly<Record<number, string>> = { 0: '', 1: 'BYTE', 2: 'WORD', 4: 'DWORD', 6: 'FWORD', 8: 'QWORD', 10: 'TBYTE', 16: 'XMMWORD' };
+const sizes: Readonly<Record<number, string>> = { 0: '', 1: 'BYTE', 2: 'WORD', 4: 'DWORD', 6: 'FWORD', 8: 'QWORD', 10: 'TBYTE', 16: 'XMMWORD', 32: 'YMMWORD' };
 
 export function sizeName(bytes: number): string {
   const name = sizes[bytes] ?? '';

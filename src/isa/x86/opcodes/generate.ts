@@ -42,21 +42,24 @@ export function encodeRow(row: OpcodeRow, codeSize: 16 | 32 | 64, random: Random
   const addressPrefix = oneIn(12);
   if (addressPrefix) bytes.push(0x67);
   if (oneIn(12)) bytes.push(segmentPrefixes[pick(6)]!);
-  if (row.lockable && isMemory && oneIn(6)) bytes.push(0xf0);
-  if (row.repeatable && oneIn(2)) bytes.push(0xf2 + pick(2));
-  const small = row.prefix === '66' || (row.prefix !== 'none' && oneIn(5));
-  if (small) bytes.push(0x66);
-  if (row.prefix === 'f2') bytes.push(0xf2);
-  if (row.prefix === 'f3') bytes.push(0xf3);
-
-  let rex = long && (row.rexW === '1' || oneIn(2)) ? 0x40 | pick(16) : 0;
-  if (row.rexW === '1') rex |= 8;
-  if (row.rexW === '0') rex &= ~8;
-  if (rex !== 0) bytes.push(rex);
-
-  if (row.map !== 0) bytes.push(0x0f);
-  if (row.map > 1) bytes.push(row.map === 2 ? 0x38 : 0x3a);
-  bytes.push(row.opcode + (row.opcodeRegister ? pick(8) : 0));
+  let rex = 0;
+  let small = false;
+  if (row.vex) pushVex(bytes, row, long, random);
+  else {
+    if (row.lockable && isMemory && oneIn(6)) bytes.push(0xf0);
+    if (row.repeatable && oneIn(2)) bytes.push(0xf2 + pick(2));
+    small = row.prefix === '66' || (row.prefix !== 'none' && oneIn(5));
+    if (small) bytes.push(0x66);
+    if (row.prefix === 'f2') bytes.push(0xf2);
+    if (row.prefix === 'f3') bytes.push(0xf3);
+    rex = long && (row.rexW === '1' || oneIn(2)) ? 0x40 | pick(16) : 0;
+    if (row.rexW === '1') rex |= 8;
+    if (row.rexW === '0') rex &= ~8;
+    if (rex !== 0) bytes.push(rex);
+    if (row.map !== 0) bytes.push(0x0f);
+    if (row.map > 1) bytes.push(row.map === 2 ? 0x38 : 0x3a);
+    bytes.push(row.opcode + (row.opcodeRegister ? pick(8) : 0));
+  }
 
   const addressSize = long ? (addressPrefix ? 32 : 64) : (codeSize === 32) !== addressPrefix ? 32 : 16;
   if (row.hasModrm) {
@@ -69,6 +72,21 @@ export function encodeRow(row: OpcodeRow, codeSize: 16 | 32 | 64, random: Random
     : (codeSize === 32) !== (small && row.prefix !== '66') ? 32 : 16;
   for (let n = immediateBytes(row, operandSize, addressSize); n > 0; n--) bytes.push(random() & 0xff);
   return bytes;
+}
+
+const prefixNumbers: Readonly<Record<string, number>> = { none: 0, 66: 1, f3: 2, f2: 3 };
+
+/** VEX prefix and opcode; the two-byte form where it can say the same. */
+function pushVex(bytes: number[], row: OpcodeRow, long: boolean, random: Random): void {
+  // Inverted, as they are written; outside 64-bit code R and X are what tells VEX from LES and LDS.
+  const registers = long ? (random() % 8) << 5 ^ 0xe0 : 0xe0;
+  const w = row.rexW === 'any' ? (random() % 2) << 7 : row.rexW === '1' ? 0x80 : 0;
+  const vvvv = row.operands.some((operand) => /^[BH][a-z]/.test(operand)) ? (random() % (long ? 16 : 8)) << 3 ^ 0x78 : 0x78;
+  const l = row.vexL === 'any' ? (random() % 2) << 2 : row.vexL === '1' ? 4 : 0;
+  const last = vvvv | l | prefixNumbers[row.prefix]!;
+  if (row.map === 1 && w === 0 && (registers & 0x60) === 0x60 && random() % 2 === 0) bytes.push(0xc5, (registers & 0x80) | last);
+  else bytes.push(0xc4, registers | row.map, w | last);
+  bytes.push(row.opcode);
 }
 
 function pushMemory(bytes: number[], reg: number, addressSize: number, random: Random): void {
@@ -94,7 +112,7 @@ export function immediateBytes(row: OpcodeRow, operandSize: number, addressSize:
   let bytes = 0;
   for (const operand of row.operands) {
     switch (operand) {
-      case 'Ib': case 'Ibs': case 'Jb': bytes += 1; break;
+      case 'Ib': case 'Ibs': case 'Jb': case 'Ldq': case 'Lqq': bytes += 1; break;
       case 'Iw': bytes += 2; break;
       case 'Iz': case 'Jz': bytes += operandSize === 16 ? 2 : 4; break;
       case 'Iv': bytes += operandSize / 8; break;

@@ -4,11 +4,13 @@
  * Encoding: first NP (none of 66, F2, F3 may be there), NFx (66 may, F2 and F3 may not) or a mandatory prefix (66, F2,
  * F3); REX.W / REX.W0 where the row depends on it; opcode bytes; then /r, /0../7 (with `m` or `r` behind it when
  * only the memory or only the register form counts), +r (register in the opcode's low bits), or a fixed ModRM
- * byte behind the opcode as in `0F 01 C8`, `D8 C0+i`. Rows with VEX (`VEX.128.0F38.W0 F7 /r`) may join later.
+ * byte behind the opcode as in `0F 01 C8`, `D8 C0+i`. VEX rows: `VEX.128.66.0F38.W0 F7 /r`, with 128, 256 or LIG, then NP,
+ * 66, F3 or F2, the map, and W0, W1 or WIG.
  *
  * Operands: appendix A's, one letter for the place and the rest for the size, and names of fixed registers. Besides:
  * Z register in the opcode, STi stack register in ModRM.rm, Ibs immediate byte sign-extended, Edb and Edw
  * 32-bit register but 8 or 16 bits of memory, Mt 80 bits, Md to Mx with the access's size, xmm0 the implicit one.
+ * Of VEX rows: B and H registers in vvvv, L one in the immediate's upper half, sizes dq 16 and qq 32 bytes.
  */
 export interface OpcodeRow {
   readonly encoding: string;
@@ -51,6 +53,9 @@ export interface OpcodeRow {
   /** ModRM.rm that the row is for (fixed ModRM byte), or -1. */
   readonly rm: number;
   readonly opcodeRegister: boolean;
+  readonly vex: boolean;
+  /** VEX.L that the row is for. */
+  readonly vexL: 'any' | '0' | '1';
 }
 
 /** `encoding | name operands | options`: options are words: lock rep d64 f64 i64 o64 f=FEATURE u=FLAGS s=SEMANTICS x=INCOMPARABLE. */
@@ -71,9 +76,19 @@ export function parseRow(line: string): OpcodeRow {
   let hasModrm = false;
   let opcodeRegister = false;
   let stackRegister = false;
+  const vex = encodingText.startsWith('VEX.');
+  let vexL: OpcodeRow['vexL'] = 'any';
+  let map: OpcodeRow['map'] = 0;
   const tokens = encodingText.split(/\s+/);
   tokens.forEach((token, index) => {
-    if (token === 'NP') prefix = 'none';
+    if (vex && index === 0) {
+      const fields = /^VEX\.(128|256|LIG)\.(NP|66|F3|F2)\.(0F|0F38|0F3A)\.(W0|W1|WIG)$/.exec(token);
+      if (fields === null) throw new Error(`opcode row "${line}": what is ${token}?`);
+      vexL = fields[1] === '128' ? '0' : fields[1] === '256' ? '1' : 'any';
+      prefix = fields[2] === 'NP' ? 'none' : fields[2]!.toLowerCase() as '66' | 'f2' | 'f3';
+      map = fields[3] === '0F' ? 1 : fields[3] === '0F38' ? 2 : 3;
+      rexW = fields[4] === 'WIG' ? 'any' : fields[4] === 'W1' ? '1' : '0';
+    } else if (token === 'NP') prefix = 'none';
     else if (token === 'NFx') prefix = 'size';
     else if (index === 0 && tokens.length > 1 && (token === '66' || token === 'F2' || token === 'F3')) prefix = token.toLowerCase() as '66' | 'f2' | 'f3';
     else if (token === 'REX.W') rexW = '1';
@@ -89,7 +104,6 @@ export function parseRow(line: string): OpcodeRow {
       stackRegister ||= token.endsWith('+i');
     } else throw new Error(`opcode row "${line}": what is ${token}?`);
   });
-  let map: OpcodeRow['map'] = 0;
   if (bytes[0] === 0x0f && bytes.length > 1) {
     bytes.shift();
     map = 1;
@@ -132,6 +146,8 @@ export function parseRow(line: string): OpcodeRow {
     ignoresMod: operands.some((operand) => operand === 'Cd' || operand === 'Dd'),
     rm,
     opcodeRegister,
+    vex,
+    vexL,
   };
 }
 

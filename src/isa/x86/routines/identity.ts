@@ -10,6 +10,9 @@ export const identityRoutines = {
   randomBits: { params: [], result: 'i64', kind: 'state' },
   divideUnsigned64: { params: ['i64'], result: 'i32', kind: 'leaves' },
   divideSigned64: { params: ['i64'], result: 'i32', kind: 'leaves' },
+  /** value, mask: PDEP, PEXT. */
+  depositBits: { params: ['i64', 'i64'], result: 'i64', kind: 'pure' },
+  extractBits: { params: ['i64', 'i64'], result: 'i64', kind: 'pure' },
   /** crc, value, bytes. */
   crc32Step: { params: ['i32', 'i64', 'i32'], result: 'i32', kind: 'pure' },
 } as const satisfies RoutineTable;
