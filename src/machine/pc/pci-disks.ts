@@ -3,6 +3,7 @@ import { UserError } from '../../base/errors.ts';
 import { pciInterrupt } from '../../devices/pci/chipset.ts';
 import type { PciEndpoint, PciWiring } from '../../devices/pci/endpoint.ts';
 import type { PciBus } from '../../devices/pci/pci-bus.ts';
+import { NvmeController } from '../../devices/storage/nvme/nvme-controller.ts';
 import { VirtioBlock } from '../../devices/virtio/virtio-block.ts';
 import { VirtioPci } from '../../devices/virtio/virtio-pci.ts';
 import type { Log } from '../../host/log.ts';
@@ -33,8 +34,9 @@ function makeController(disk: PciDisk, serial: string, wiring: PciWiring & { rea
   switch (disk.interface) {
     case 'virtio':
       return new VirtioPci(new VirtioBlock({ name: 'virtio-blk', serial, block: disk.block }), wiring);
-    case 'ahci':
     case 'nvme':
+      return new NvmeController({ serial, block: disk.block }, wiring);
+    case 'ahci':
       throw new UserError(`disk interface ${disk.interface} is not part of this version yet`);
     default:
       return assertNever(disk.interface);
