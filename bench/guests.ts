@@ -10,7 +10,7 @@ import { bootRows, measureBoot } from './guests/boot.ts';
 import { SOURCES, buildInitramfs, commandOf, compile } from './guests/build.ts';
 import { ENGINES, unavailable, version } from './guests/engines.ts';
 import type { Engine } from './guests/engines.ts';
-import { checksumFailures, disturbed, measure, medians, rowsOf } from './guests/measure.ts';
+import { checksumFailures, clockDoubts, disturbed, measure, medians, rowsOf } from './guests/measure.ts';
 import type { Measured, Sessions } from './guests/measure.ts';
 import { runNative } from './guests/native.ts';
 import type { NativeRun } from './guests/native.ts';
@@ -126,7 +126,7 @@ async function runWidth(width: Width, choice: Choice): Promise<WidthResult> {
       const memory = medians(sessions, (result: Measured) => [result.memory?.beyondRamBytes ?? null]);
       const resident = medians(sessions, (result: Measured) => [result.memory?.residentBytes ?? null]);
       console.log(renderMemory(engines, memory, resident));
-      failures.push(...checksumFailures(sessions, names, native), ...sessionFailures(sessions));
+      failures.push(...checksumFailures(sessions, names, native), ...clockDoubts(sessions), ...sessionFailures(sessions));
       json = { ...json, means: ratioMeans(engines, rows), meansByProcessorTime: ratioMeans(engines, cpuRows), rows, cpuRows, memoryBeyondRam: memory, sessions: Object.fromEntries(sessions) };
     }
     if (choice.boot) {

@@ -69,3 +69,15 @@ export function disturbed(sessions: Sessions): readonly string[] {
     return low === 0 ? [] : [`${engine} had less than 85 % of a processor in ${low} of ${shares.length} measurements`];
   });
 }
+
+/**
+ * Runs whose programs together took another time by the guest's clock than by the host's: a guest that misses ticks
+ * looks fast. Single programs differ more, as lines on the console come late.
+ */
+export function clockDoubts(sessions: Sessions): readonly string[] {
+  return [...sessions].flatMap(([engine, results]) => results.flatMap(({ programs }) => {
+    const guest = programs.reduce((sum, { guestSeconds }) => sum + guestSeconds, 0);
+    const host = programs.reduce((sum, { hostSeconds }) => sum + hostSeconds, 0);
+    return Math.abs(guest - host) <= 0.5 + 0.05 * host ? [] : [`${engine}: the guest's clock says ${guest.toFixed(1)} s for its programs, the host's ${host.toFixed(1)} s`];
+  }));
+}

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { compile } from '../../bench/guests/build.ts';
 import type { Engine, EngineCommand } from '../../bench/guests/engines.ts';
-import { checksumFailures, medians, rowsOf } from '../../bench/guests/measure.ts';
+import { checksumFailures, clockDoubts, medians, rowsOf } from '../../bench/guests/measure.ts';
 import type { Measured } from '../../bench/guests/measure.ts';
 import { fnv1a, runNative } from '../../bench/guests/native.ts';
 import { generatedText } from '../../bench/guests/packages.ts';
@@ -68,6 +68,12 @@ describe('figures', () => {
   it('that the host does not give are left out', () => {
     expect(medians(sessions, (result) => [result.userlandSeconds])).toEqual({});
     expect(rowsOf(sessions, ['a'], 'cpuSeconds')).toEqual([{ name: 'a', seconds: {} }]);
+  });
+  it('count only when the clocks of guest and host agree', () => {
+    expect(clockDoubts(sessions)).toEqual([]);
+    const [run] = measured([['a', 10, 'x'], ['b', 20, 'x']]);
+    const withHost = (...seconds: number[]): Measured => ({ ...run!, programs: run!.programs.map((program, i) => ({ ...program, hostSeconds: seconds[i]! })) });
+    expect(clockDoubts(new Map([['translator', [withHost(9, 22.5), withHost(10, 24)]]]))).toEqual(["translator: the guest's clock says 30.0 s for its programs, the host's 34.0 s"]);
   });
   it('count only with the same checksum everywhere', () => {
     expect(checksumFailures(sessions, ['a', 'b'], new Map())).toEqual(['b: checksums differ: y on translator, z on qemu']);
