@@ -43,7 +43,7 @@ import { VIDEO_MEMORY, addDisplay, addDisplayFunction } from './display.ts';
 import { firmwareConfiguration } from './firmware-configuration.ts';
 import { loadSection, saveSection } from '../sections.ts';
 import { traceInterrupts } from '../trace.ts';
-import { addPciDisk } from './pci-disks.ts';
+import { addPciDisks } from './pci-disks.ts';
 
 const PM_BASE = 0x600;
 const PORT92_A20 = 2;
@@ -180,11 +180,10 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0xb2, power.smiCommand);
   bus.ports.map(0xcf8, pciPorts);
 
-  const pciBoard = { pci, memory, messages: apicBus, interrupt: (number: number) => irq.level(number), log };
-  options.drives.forEach((drive, number) => {
-    if (drive.kind === 'disk' && drive.interface !== 'ide') addPciDisk(pciBoard, { ...drive, interface: drive.interface }, number);
-    else throw new UserError(`${drive.kind === 'disk' ? `disk interface ${drive.interface}` : drive.kind} is not part of this version yet`);
-  });
+  for (const drive of options.drives) {
+    if (drive.kind !== 'disk' || drive.interface === 'ide') throw new UserError(`${drive.kind === 'disk' ? `disk interface ${drive.interface}` : drive.kind} is not part of this version yet`);
+  }
+  addPciDisks({ pci, memory, messages: apicBus, interrupt: (number) => irq.level(number), log }, options.drives);
   if (options.debugExitPort !== undefined) addDebugExit(bus, options.debugExitPort, events);
   const tests = options.testDevice === true ? [addTestDevice(bus, pic, ioApic)] : [];
 

@@ -1,15 +1,16 @@
-import { assertNever } from '../../base/assert-never.ts';
 import { UserError } from '../../base/errors.ts';
 import { pciInterrupt } from '../../devices/pci/chipset.ts';
-import type { PciEndpoint, PciWiring } from '../../devices/pci/endpoint.ts';
-import type { PciBus } from '../../devices/pci/pci-bus.ts';
+import type { PciWiring } from '../../devices/pci/endpoint.ts';
+import type { PciBus, PciFunction } from '../../devices/pci/pci-bus.ts';
+import { AHCI_PORTS, AhciController } from '../../devices/storage/ahci/ahci-controller.ts';
 import { NvmeController } from '../../devices/storage/nvme/nvme-controller.ts';
 import { VirtioBlock } from '../../devices/virtio/virtio-block.ts';
 import { VirtioPci } from '../../devices/virtio/virtio-pci.ts';
+import type { BlockPort } from '../../host/blocks.ts';
 import type { Log } from '../../host/log.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { LevelLine, MsiSink } from '../../wiring/interrupt-line.ts';
-import type { DiskInterface, Drive } from '../drives.ts';
+import type { Drive } from '../drives.ts';
 
 export interface PciBoard {
   readonly pci: PciBus;
@@ -19,26 +20,24 @@ export interface PciBoard {
   readonly log: Log;
 }
 
-type Disk = Drive & { readonly kind: 'disk' };
-export type PciDisk = Disk & { readonly interface: Exclude<DiskInterface, 'ide'> };
+type DeviceWiring = PciWiring & { readonly memory: GuestMemory; readonly log: Log };
 
-/** Puts a disk with a controller of its own into the next free slot. `number` tells the machine's disks apart. */
-export function addPciDisk(board: PciBoard, disk: PciDisk, number: number): void {
-  const slot = board.pci.freeSlot();
-  if (slot === undefined) throw new UserError('the PCI bus is full; give fewer disks');
-  const wiring = { intx: board.interrupt(pciInterrupt(slot, 1)), messages: board.messages, memory: board.memory, log: board.log };
-  board.pci.add(slot, 0, makeController(disk, `polyvisor-${number}`, wiring));
+/** Puts disks with PCI controllers into free slots, in order. Virtio and NVMe disks have a controller each, AHCI disks share. */
+export function addPciDisks(board: PciBoard, drives: readonly Drive[]): void {
+  const ahci: { serial: string; block: BlockPort }[] = [];
+  drives.forEach((drive, number) => {
+    if (drive.kind !== 'disk') return;
+    const { block } = drive;
+    const serial = `polyvisor-${number}`;
+    if (drive.interface === 'virtio') addDevice(board, (wiring) => new VirtioPci(new VirtioBlock({ name: 'virtio-blk', serial, block }), wiring));
+    else if (drive.interface === 'nvme') addDevice(board, (wiring) => new NvmeController({ serial, block }, wiring));
+    else if (drive.interface === 'ahci') ahci.push({ serial, block });
+  });
+  for (let first = 0; first < ahci.length; first += AHCI_PORTS) addDevice(board, (wiring) => new AhciController(ahci.slice(first, first + AHCI_PORTS), wiring));
 }
 
-function makeController(disk: PciDisk, serial: string, wiring: PciWiring & { readonly memory: GuestMemory; readonly log: Log }): PciEndpoint {
-  switch (disk.interface) {
-    case 'virtio':
-      return new VirtioPci(new VirtioBlock({ name: 'virtio-blk', serial, block: disk.block }), wiring);
-    case 'nvme':
-      return new NvmeController({ serial, block: disk.block }, wiring);
-    case 'ahci':
-      throw new UserError(`disk interface ${disk.interface} is not part of this version yet`);
-    default:
-      return assertNever(disk.interface);
-  }
+function addDevice(board: PciBoard, make: (wiring: DeviceWiring) => PciFunction): void {
+  const slot = board.pci.freeSlot();
+  if (slot === undefined) throw new UserError('the PCI bus is full; give fewer disks');
+  board.pci.add(slot, 0, make({ intx: board.interrupt(pciInterrupt(slot, 1)), messages: board.messages, memory: board.memory, log: board.log }));
 }
