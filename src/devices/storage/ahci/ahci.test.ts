@@ -302,7 +302,7 @@ describe('AHCI', () => {
       }
     }
     await settled();
-    expect(t.disk.log.length).toBeGreaterThan(150);
+    expect(t.disk.log.length).toBeGreaterThan(100);
     expect(await t.ask({ command: 0xe7 })).toEqual([GOOD, 0]);
   });
 });
