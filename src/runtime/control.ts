@@ -2,16 +2,16 @@
 
 import {
   CONST_4G, CPL, CR0, CR2, CR3, CR4, DR, DR6, DR7, EFER, EFLAGS, EVENTS, FAULT_ADDRESS, FLAGS_RESULT, GPR, IDTR_LIMIT, GDTR_LIMIT, LEAVE_HALT, LEAVE_NEXT, MSR_MISC_ENABLE,
-  MSR_MTRR_DEF_TYPE, MSR_PAT, MXCSR, PHYSICAL_MASK, RAX, RCX, RDX, RIP, SEG_CS, SEG_LDTR, SEG_TR, SHADOW, TSC_OFFSET, MSR_TSC_AUX, VECTOR_DB, X87_CONTROL, X87_TAGS, XCR0,
+  MSR_MTRR_DEF_TYPE, MSR_PAT, MXCSR, PHYSICAL_MASK, PKRU, RAX, RCX, RDX, RIP, SEG_CS, SEG_LDTR, SEG_TR, SHADOW, TSC_OFFSET, MSR_TSC_AUX, VECTOR_DB, X87_CONTROL, X87_TAGS, XCR0,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection, raiseUndefined } from "./faults.ts";
 import { FLAG_AC, FLAG_IF, FLAG_IOPL } from "./flags.ts";
 import { hostTsc, random32, readTaskPriority, writeTaskPriority } from "./host.ts";
-import { isLong, isProtected, isReal, setSegment, updateMode } from "./segments.ts";
+import { isLong, isReal, setSegment, updateMode } from "./segments.ts";
 import { updateBreakpoints } from "./breakpoints.ts";
 import { SIGNATURE } from "./cpuid.ts";
 import { loadPdptes } from "./page-walk.ts";
-import { flushPage, flushTlb, flushTlbNonGlobal, updateTlbBase } from "./paging.ts";
+import { flushAccessRights, flushPage, flushTlb, flushTlbNonGlobal, isCanonical, updateTlbBase } from "./paging.ts";
 import { updateSegmentCache } from "./memory.ts";
 import { ATTR_L, segment } from "./segments.ts";
 import { SEG_ATTRIBUTES } from "../isa/x86/state/layout.ts";
@@ -21,8 +21,21 @@ const CR0_PG: u64 = 0x80000000;
 const CR0_NW: u64 = 0x20000000;
 const CR0_CD: u64 = 0x40000000;
 const CR4_PAE: u64 = 0x20;
-/** VME, PVI, TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT, UMIP, FSGSBASE, SMEP, SMAP: what CPUID announces. */
-const CR4_VALID: u64 = 0x7fc | 0x800 | 0x10000 | 0x100000 | 0x200000;
+const CR4_PSE: u64 = 0x10;
+const CR4_PGE: u64 = 0x80;
+const CR4_UMIP: u64 = 0x800;
+const CR4_FSGSBASE: u64 = 0x10000;
+const CR4_PCIDE: u64 = 0x20000;
+const CR4_SMEP: u64 = 0x100000;
+const CR4_SMAP: u64 = 0x200000;
+const CR4_PKE: u64 = 0x400000;
+/** What CPUID announces: these, and TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT. */
+const CR4_VALID: u64 = 0x7fc | CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE;
+/** Bits whose change loads the PDPTE registers anew (SDM 3A, 4.4.1). */
+const CR0_PDPTE: u64 = CR0_PG | CR0_CD | CR0_NW;
+const CR4_PDPTE: u64 = CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP;
+/** MOV to CR3 while CR4.PCIDE is set: translations of the PCID stay (SDM 3A, 4.10.4.1). */
+const CR3_NO_FLUSH: u64 = 0x8000000000000000;
 const EFER_LME: u64 = 0x100;
 const EFER_LMA: u64 = 0x400;
 
@@ -47,15 +60,7 @@ export function writeControl(cpu: usize, index: i32, value: i64): i32 {
     return 0;
   }
   if (index == 3) {
-    if (isLong(cpu) && (<u64>value >> 52) != 0) return raiseGeneralProtection(cpu, 0);
-    const old = load<u64>(cpu, CR3);
-    store<u64>(cpu, value, CR3);
-    flushTlbNonGlobal(cpu);
-    if (usesPdptes(cpu) && loadPdptes(cpu) != 0) {
-      store<u64>(cpu, old, CR3);
-      return 1;
-    }
-    return LEAVE_NEXT;
+    return writeCr3(cpu, value);
   }
   if (index == 4) return writeCr4(cpu, value);
   if (index == 8) {
@@ -68,8 +73,55 @@ export function writeControl(cpu: usize, index: i32, value: i64): i32 {
 }
 
 /** PAE paging outside long mode keeps its top level in registers. */
-function usesPdptes(cpu: usize): bool {
+export function usesPdptes(cpu: usize): bool {
   return (load<u64>(cpu, CR0) & CR0_PG) != 0 && (load<u64>(cpu, CR4) & CR4_PAE) != 0 && (load<u64>(cpu, EFER) & EFER_LMA) == 0;
+}
+
+function writeCr3(cpu: usize, value: u64): i32 {
+  const keeps = (load<u64>(cpu, CR4) & CR4_PCIDE) != 0 && (value & CR3_NO_FLUSH) != 0;
+  if ((load<u64>(cpu, CR4) & CR4_PCIDE) != 0) value &= ~CR3_NO_FLUSH;
+  // Bit 20 is missing from the mask while A20 is off.
+  if ((value & ~(load<u64>(cpu, PHYSICAL_MASK) | 0x1fffff)) != 0) return raiseGeneralProtection(cpu, 0);
+  const old = load<u64>(cpu, CR3);
+  store<u64>(cpu, value, CR3);
+  if (usesPdptes(cpu) && loadPdptes(cpu) != 0) {
+    store<u64>(cpu, old, CR3);
+    return 1;
+  }
+  // The TLB does not tell PCIDs apart: only what stays in one address space can be kept.
+  if (!keeps || value != old) flushTlbNonGlobal(cpu);
+  return LEAVE_NEXT;
+}
+
+/** INVPCID, at CPL 0 (SDM 2A, INVPCID). */
+export function invalidatePcid(cpu: usize, type: i64, low: i64, linear: i64): i32 {
+  const single = <u64>type < 2;
+  if (<u64>type > 3 || (<u64>low >> 12) != 0) return raiseGeneralProtection(cpu, 0);
+  if (single && low != 0 && (load<u64>(cpu, CR4) & CR4_PCIDE) == 0) return raiseGeneralProtection(cpu, 0);
+  if (type == 0 && !isCanonical(linear)) return raiseGeneralProtection(cpu, 0);
+  if (type == 2) flushTlb(cpu);
+  else if (type == 0) flushPage(cpu, linear);
+  else flushTlbNonGlobal(cpu);
+  return LEAVE_NEXT;
+}
+
+/** RDPKRU, WRPKRU (SDM 2B): #UD unless CR4.PKE is set; ECX must be 0. */
+export function readProtectionKeys(cpu: usize): i32 {
+  if ((load<u64>(cpu, CR4) & CR4_PKE) == 0) return raiseUndefined(cpu);
+  if (load<u32>(cpu, RCX) != 0) return raiseGeneralProtection(cpu, 0);
+  store<u64>(cpu, load<u32>(cpu, PKRU), RAX);
+  store<u64>(cpu, 0, RDX);
+  return 0;
+}
+
+export function writeProtectionKeys(cpu: usize): i32 {
+  if ((load<u64>(cpu, CR4) & CR4_PKE) == 0) return raiseUndefined(cpu);
+  if ((load<u32>(cpu, RCX) | load<u32>(cpu, RDX)) != 0) return raiseGeneralProtection(cpu, 0);
+  const value = load<u32>(cpu, RAX);
+  if (value == load<u32>(cpu, PKRU)) return 0;
+  store<u32>(cpu, value, PKRU);
+  flushAccessRights(cpu);
+  return 0;
 }
 
 function writeCr0(cpu: usize, value: u64): i32 {
@@ -78,17 +130,25 @@ function writeCr0(cpu: usize, value: u64): i32 {
   if ((value & CR0_NW) != 0 && (value & CR0_CD) == 0) return raiseGeneralProtection(cpu, 0);
   const old = load<u64>(cpu, CR0);
   let efer = load<u64>(cpu, EFER);
+  // ET is always set; reserved bits read as written zero.
+  value = (value & 0xe005003f) | 0x10;
   if ((value & CR0_PG) != 0 && (old & CR0_PG) == 0 && (efer & EFER_LME) != 0) {
     if ((load<u64>(cpu, CR4) & CR4_PAE) == 0) return raiseGeneralProtection(cpu, 0);
     if ((load<u32>(segment(cpu, SEG_CS), SEG_ATTRIBUTES) & ATTR_L) != 0) return raiseGeneralProtection(cpu, 0);
+    // A 16-bit task state segment does not exist in long mode (SDM 3A, 10.8.5).
+    if ((load<u32>(segment(cpu, SEG_TR), SEG_ATTRIBUTES) & 8) == 0) return raiseGeneralProtection(cpu, 0);
     efer |= EFER_LMA;
   } else if ((value & CR0_PG) == 0 && (old & CR0_PG) != 0) {
     if (isLong(cpu) && (load<u32>(segment(cpu, SEG_CS), SEG_ATTRIBUTES) & ATTR_L) != 0) return raiseGeneralProtection(cpu, 0);
+    if ((load<u64>(cpu, CR4) & CR4_PCIDE) != 0) return raiseGeneralProtection(cpu, 0);
     efer &= ~EFER_LMA;
   }
+  store<u64>(cpu, value, CR0);
+  if (((old ^ value) & CR0_PDPTE) != 0 && (efer & EFER_LMA) == 0 && usesPdptes(cpu) && loadPdptes(cpu) != 0) {
+    store<u64>(cpu, old, CR0);
+    return 1;
+  }
   store<u64>(cpu, efer, EFER);
-  // ET is always set; reserved bits read as written zero.
-  store<u64>(cpu, (value & 0xe005003f) | 0x10, CR0);
   updateMode(cpu);
   if (((old ^ value) & (CR0_PG | CR0_PE | 0x10000 | 0x40000)) != 0) flushTlb(cpu);
   updateTlbBase(cpu);
@@ -101,8 +161,14 @@ export function setCr0(cpu: usize, value: i64): i32 {
 
 function writeCr4(cpu: usize, value: u64): i32 {
   if ((value & ~CR4_VALID) != 0) return raiseGeneralProtection(cpu, 0);
+  const old = load<u64>(cpu, CR4);
   if (isLong(cpu) && (value & CR4_PAE) == 0) return raiseGeneralProtection(cpu, 0);
+  if ((value & ~old & CR4_PCIDE) != 0 && (!isLong(cpu) || (load<u64>(cpu, CR3) & 0xfff) != 0)) return raiseGeneralProtection(cpu, 0);
   store<u64>(cpu, value, CR4);
+  if (((old ^ value) & CR4_PDPTE) != 0 && usesPdptes(cpu) && loadPdptes(cpu) != 0) {
+    store<u64>(cpu, old, CR4);
+    return 1;
+  }
   flushTlb(cpu);
   updateTlbBase(cpu);
   return LEAVE_NEXT;
@@ -175,7 +241,7 @@ export function halt(cpu: usize): i32 {
 
 /** STAC, CLAC: the flag decides which TLB set the kernel uses. */
 export function setAlignmentFlag(cpu: usize, value: i32): i32 {
-  if (load<u32>(cpu, CPL) != 0 || !isProtected(cpu)) return raiseUndefined(cpu);
+  if (load<u32>(cpu, CPL) != 0) return raiseUndefined(cpu);
   const flags = load<u32>(cpu, EFLAGS);
   store<u32>(cpu, value != 0 ? flags | FLAG_AC : flags & ~FLAG_AC, EFLAGS);
   updateTlbBase(cpu);

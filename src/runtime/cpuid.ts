@@ -1,7 +1,7 @@
 // CPUID (Intel SDM 2A, CPUID): a processor of the x86-64-v2 class. Announces what the engines implement, nothing else:
 // isa/x86/features.ts lists the same for the decoder, and a test compares the two.
 
-import { CPUID_HIDDEN, CPU_COUNT, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_BIOS_SIGN_ID, PHYSICAL_MASK, RAX, RBX, RCX, RDX, SCRATCH, VCPU_INDEX } from "../isa/x86/state/layout.ts";
+import { CPUID_HIDDEN, CPU_COUNT, CR4, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_BIOS_SIGN_ID, PHYSICAL_MASK, RAX, RBX, RCX, RDX, SCRATCH, VCPU_INDEX } from "../isa/x86/state/layout.ts";
 import { apicMsrRead } from "./host.ts";
 
 /** Family 6, model 44 (2Ch), stepping 2; resetVcpu leaves it in EDX as well. */
@@ -20,6 +20,7 @@ const ECX1_SSSE3: u32 = 1 << 9;
 const ECX1_CX16: u32 = 1 << 13;
 const ECX1_SSE41: u32 = 1 << 19;
 const ECX1_SSE42: u32 = 1 << 20;
+const ECX1_PCID: u32 = 1 << 17;
 const ECX1_X2APIC: u32 = 1 << 21;
 const ECX1_MOVBE: u32 = 1 << 22;
 const ECX1_POPCNT: u32 = 1 << 23;
@@ -37,10 +38,18 @@ const EBX7_BMI1: u32 = 1 << 3;
 const EBX7_SMEP: u32 = 1 << 7;
 const EBX7_BMI2: u32 = 1 << 8;
 const EBX7_ERMS: u32 = 1 << 9;
+const EBX7_INVPCID: u32 = 1 << 10;
 const EBX7_RDSEED: u32 = 1 << 18;
 const EBX7_ADX: u32 = 1 << 19;
 const EBX7_SMAP: u32 = 1 << 20;
+const EBX7_CLFLUSHOPT: u32 = 1 << 23;
+const EBX7_CLWB: u32 = 1 << 24;
 const EBX7_SHA: u32 = 1 << 29;
+const ECX7_UMIP: u32 = 1 << 2;
+const ECX7_PKU: u32 = 1 << 3;
+/** CR4.PKE, as the operating system has set it. */
+const ECX7_OSPKE: u32 = 1 << 4;
+const CR4_PKE: u64 = 0x400000;
 const ECX7_RDPID: u32 = 1 << 22;
 const EDX7_FSRM: u32 = 1 << 4;
 const EDX7_SPEC_CTRL: u32 = 1 << 26;
@@ -58,9 +67,10 @@ const EAX6_ARAT: u32 = 1 << 2;
 const EDX87_INVARIANT_TSC: u32 = 1 << 8;
 
 const FEATURES_1_ECX: u32 = ECX1_SSE3 | ECX1_SSSE3 | ECX1_CX16 | ECX1_SSE41 | ECX1_SSE42 | ECX1_X2APIC | ECX1_MOVBE | ECX1_POPCNT | ECX1_TSC_DEADLINE | ECX1_HYPERVISOR
-  | ECX1_PCLMULQDQ | ECX1_AES | ECX1_RDRAND;
-const FEATURES_7_EBX: u32 = EBX7_FSGSBASE | EBX7_TSC_ADJUST | EBX7_SMEP | EBX7_ERMS | EBX7_RDSEED | EBX7_ADX | EBX7_SHA | EBX7_BMI1 | EBX7_BMI2;
-const FEATURES_7_ECX: u32 = ECX7_RDPID;
+  | ECX1_PCID | ECX1_PCLMULQDQ | ECX1_AES | ECX1_RDRAND;
+const FEATURES_7_EBX: u32 = EBX7_FSGSBASE | EBX7_TSC_ADJUST | EBX7_SMEP | EBX7_ERMS | EBX7_RDSEED | EBX7_ADX | EBX7_SHA | EBX7_BMI1 | EBX7_BMI2
+  | EBX7_INVPCID | EBX7_SMAP | EBX7_CLFLUSHOPT | EBX7_CLWB;
+const FEATURES_7_ECX: u32 = ECX7_UMIP | ECX7_PKU | ECX7_RDPID;
 const FEATURES_7_EDX: u32 = EDX7_FSRM | EDX7_SPEC_CTRL | EDX7_STIBP | EDX7_ARCH_CAPABILITIES | EDX7_SSBD;
 const FEATURES_81_ECX: u32 = ECX81_LAHF | ECX81_LZCNT;
 const FEATURES_81_EDX: u32 = EDX81_SYSCALL | EDX81_NX | EDX81_1G | EDX81_RDTSCP | EDX81_LM;
@@ -100,6 +110,10 @@ function idBits(cpu: usize): u32 {
 /** Is IA32_APIC_BASE's enable bit set? CPUID shows no APIC while it is clear (SDM 3A, 10.4.3). */
 function apicEnabled(cpu: usize): bool {
   return apicMsrRead(0x1b) == 0 || (load<u32>(cpu, SCRATCH) & 0x800) != 0;
+}
+
+function osPke(cpu: usize): u32 {
+  return (load<u64>(cpu, CR4) & CR4_PKE) != 0 ? ECX7_OSPKE : 0;
 }
 
 function featureLeaf(cpu: usize): void {
@@ -147,7 +161,7 @@ export function cpuid(cpu: usize): void {
     case 6: give(cpu, offered(cpu, EAX6_ARAT, HIDDEN_6_EAX), 0, 0, 0); return;
     case 7:
       if (index != 0) give(cpu, 0, 0, 0, 0);
-      else give(cpu, 0, offered(cpu, FEATURES_7_EBX, HIDDEN_7_EBX), offered(cpu, FEATURES_7_ECX, HIDDEN_7_ECX), offered(cpu, FEATURES_7_EDX, HIDDEN_7_EDX));
+      else give(cpu, 0, offered(cpu, FEATURES_7_EBX, HIDDEN_7_EBX), offered(cpu, FEATURES_7_ECX, HIDDEN_7_ECX) | osPke(cpu), offered(cpu, FEATURES_7_EDX, HIDDEN_7_EDX));
       return;
     case 0xb: topologyLeaf(cpu, index); return;
     case 0x15: give(cpu, 1, 1, TSC_HZ, 0); return; // TSC = crystal * 1 / 1

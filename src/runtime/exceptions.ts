@@ -7,7 +7,7 @@ import {
 } from "../isa/x86/state/layout.ts";
 import { raiseFault } from "./faults.ts";
 import { FLAG_AC, FLAG_IF, FLAG_IOPL, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM, readFlags } from "./flags.ts";
-import { loadSystem, probeLinear, storeLinear, storeSystem } from "./memory.ts";
+import { loadSystem, probeLinear, storeLinear, storeSupervisor } from "./memory.ts";
 import {
   ATTR_DB, ATTR_L, ATTR_P, ATTR_S, ATTR_UNUSABLE, descriptorAttributes, descriptorBase, descriptorDpl, descriptorLimit, isLong, isReal, isV86,
   markAccessed, readDescriptor, segment, setFromDescriptor, setSegment, updateMode,
@@ -158,7 +158,7 @@ function noteDebug(cpu: usize, bits: u64): void {
 
 function pushAt(cpu: usize, linear: u64, value: u64, user: bool): void {
   if (user) storeLinear(cpu, linear, 8, value);
-  else storeSystem(cpu, linear, 8, value);
+  else storeSupervisor(cpu, linear, 8, value);
 }
 
 /** SS:ESP for a privilege level from a 32- or 16-bit TSS. */
@@ -295,7 +295,7 @@ function deliverProtected(cpu: usize, vector: u32, source: i32, hasError: bool, 
 
 function put(cpu: usize, linear: u64, bytes: u32, value: u32, user: bool): void {
   if (user) storeLinear(cpu, linear, bytes, value);
-  else storeSystem(cpu, linear, bytes, value);
+  else storeSupervisor(cpu, linear, bytes, value);
 }
 
 function deliver(cpu: usize, vector: u32, source: i32, hasError: bool, error: u32): i32 {

@@ -12,7 +12,7 @@ import { raiseFault } from "./faults.ts";
 import { hostLoad, hostStore } from "./host-elements.ts";
 import { readMmio, writeMmio } from "./host.ts";
 import { ACCESS_READ, ACCESS_WRITE } from "./page-walk.ts";
-import { currentSet, foundHost, foundKind, foundPhysical, translateIn } from "./paging.ts";
+import { currentSet, supervisorSet, foundHost, foundKind, foundPhysical, translateIn } from "./paging.ts";
 import { afterWrite } from "./physical.ts";
 
 const CR0_AM: u64 = 0x40000;
@@ -210,17 +210,17 @@ export function storeLinear(cpu: usize, linear: u64, bytes: u32, value: u64): vo
 
 // As supervisor whatever the privilege: descriptor tables and task state (SDM 3A, 4.6.1, implicit accesses).
 // @ts-ignore: decorator
-@inline function systemHit(cpu: usize, linear: u64, bytes: u32, tag: usize): usize {
-  const entry: usize = cpu + TLB + TLB_SET_KERNEL * TLB_SET_BYTES + (<u32>(linear >> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
+@inline function systemHit(cpu: usize, set: u32, linear: u64, bytes: u32, tag: usize): usize {
+  const entry: usize = cpu + TLB + set * TLB_SET_BYTES + (<u32>(linear >> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
   return load<u64>(entry + tag) == ((linear + bytes - 1) & ~0xfff) ? <usize>(<u32>linear + load<u32>(entry, TLB_ADDEND)) : 0;
 }
 /** 1, 2, 4 or 8 bytes. */
 export function loadSystem(cpu: usize, linear: u64, bytes: u32): u64 {
-  const host = systemHit(cpu, linear, bytes, TLB_READ);
+  const host = systemHit(cpu, TLB_SET_KERNEL, linear, bytes, TLB_READ);
   return host != 0 ? hostLoad(host, bytes) : readSlow(cpu, linear, bytes, ACCESS_READ, TLB_SET_KERNEL);
 }
 export function storeSystem(cpu: usize, linear: u64, bytes: u32, value: u64): void {
-  const host = systemHit(cpu, linear, bytes, TLB_WRITE);
+  const host = systemHit(cpu, TLB_SET_KERNEL, linear, bytes, TLB_WRITE);
   if (host != 0) hostStore(host, value, bytes);
   else writeSlow(cpu, linear, bytes, value, TLB_SET_KERNEL);
 }
@@ -232,6 +232,14 @@ export function storeSystem8(cpu: usize, linear: u64, value: u32): void { storeS
 export function storeSystem16(cpu: usize, linear: u64, value: u32): void { storeSystem(cpu, linear, 2, value); }
 export function storeSystem32(cpu: usize, linear: u64, value: u32): void { storeSystem(cpu, linear, 4, value); }
 export function storeSystem64(cpu: usize, linear: u64, value: u64): void { storeSystem(cpu, linear, 8, value); }
+
+/** A supervisor's store that is no implicit access, whatever the privilege still is: frames of events and call gates. */
+export function storeSupervisor(cpu: usize, linear: u64, bytes: u32, value: u64): void {
+  const set = supervisorSet(cpu);
+  const host = systemHit(cpu, set, linear, bytes, TLB_WRITE);
+  if (host != 0) hostStore(host, value, bytes);
+  else writeSlow(cpu, linear, bytes, value, set);
+}
 
 function probe(cpu: usize, linear: u64, bytes: u32, access: i32, set: u32): i32 {
   let left: i64 = bytes;
@@ -248,7 +256,7 @@ function probe(cpu: usize, linear: u64, bytes: u32, access: i32, set: u32): i32 
  * LEAVE_FAULT with the fault pending. Sets accessed and dirty flags as the access would.
  */
 export function probeLinear(cpu: usize, linear: i64, bytes: i32, write: i32, user: i32): i32 {
-  const set: u32 = user != 0 ? TLB_SET_USER : load<u32>(cpu, CPL) == 3 ? TLB_SET_KERNEL : currentSet(cpu);
+  const set: u32 = user != 0 ? TLB_SET_USER : supervisorSet(cpu);
   return probe(cpu, linear, bytes, write != 0 ? ACCESS_WRITE : ACCESS_READ, set);
 }
 

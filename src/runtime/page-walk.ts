@@ -1,7 +1,7 @@
 // Page walks of every paging mode (Intel SDM 3A, chapter 4).
 
 import {
-  CR0, CR3, CR4, EFER, PDPTES, PDPTES_LOADED, PHYSICAL_MASK, TLB_SET_KERNEL, TLB_SET_KERNEL_AC, TLB_SET_USER,
+  CR0, CR3, CR4, EFER, PKRU, PDPTES, PDPTES_LOADED, PHYSICAL_MASK, TLB_SET_KERNEL, TLB_SET_KERNEL_AC, TLB_SET_USER,
 } from "../isa/x86/state/layout.ts";
 import { raiseGeneralProtection, raisePageFault } from "./faults.ts";
 import { loadPhysical32, loadPhysical64, markEntry } from "./physical.ts";
@@ -17,6 +17,7 @@ const CR4_PAE: u64 = 0x20;
 const CR4_PGE: u64 = 0x80;
 const CR4_SMEP: u64 = 0x100000;
 const CR4_SMAP: u64 = 0x200000;
+const CR4_PKE: u64 = 0x400000;
 const EFER_LMA: u64 = 0x400;
 const EFER_NXE: u64 = 0x800;
 
@@ -36,12 +37,16 @@ const ERROR_WRITE: u32 = 2;
 const ERROR_USER: u32 = 4;
 const ERROR_RESERVED: u32 = 8;
 const ERROR_FETCH: u32 = 16;
+const ERROR_KEY: u32 = 32;
 
 export const NO_TRANSLATION: u64 = u64.MAX_VALUE;
 
 // What the last successful walk found besides the address: rights by all levels, flags of the entry that maps the page.
 let walkRights: u64 = 0;
 let walkNoExecute: bool = false;
+/** Protection key of the page, NO_KEY where none counts. */
+const NO_KEY: u32 = 16;
+let walkKey: u32 = NO_KEY;
 export let walkDirty: bool = false;
 export let walkGlobal: bool = false;
 /** log2 of the page's size. */
@@ -160,6 +165,7 @@ function descend(cpu: usize, linear: u64, write: bool, mark: bool): u64 {
       walkDirty = (entry & D) != 0;
       walkGlobal = (entry & G) != 0 && (cr4 & CR4_PGE) != 0;
       walkPageBits = large ? shift : 12;
+      walkKey = long && (cr4 & CR4_PKE) != 0 && (walkRights & US) != 0 ? <u32>(entry >> 59) & 15 : NO_KEY;
       return (frame | (linear & ((<u64>1 << walkPageBits) - 1))) & mask;
     }
     table = frame;
@@ -169,14 +175,23 @@ function descend(cpu: usize, linear: u64, write: bool, mark: bool): u64 {
   return NO_TRANSLATION; // not reached: level 1 maps a page
 }
 
+/** Does the protection key forbid data accesses, or (`write`) writes? (SDM 3A, 4.6.2) */
+function keyForbids(cpu: usize, set: u32, write: bool): bool {
+  if (walkKey == NO_KEY) return false;
+  const rights = load<u32>(cpu, PKRU) >> (walkKey << 1);
+  if ((rights & 1) != 0) return true;
+  return write && (rights & 2) != 0 && (set == TLB_SET_USER || (load<u64>(cpu, CR0) & CR0_WP) != 0);
+}
+
 /** May the page that was walked to last be read under the rights of a TLB set? (SDM 3A, 4.6.1) */
 export function mayRead(cpu: usize, set: u32): bool {
   const userPage = (walkRights & US) != 0;
+  if (keyForbids(cpu, set, false)) return false;
   if (set == TLB_SET_USER) return userPage;
   return !userPage || set == TLB_SET_KERNEL_AC || (load<u64>(cpu, CR4) & CR4_SMAP) == 0;
 }
 export function mayWrite(cpu: usize, set: u32): bool {
-  if (!mayRead(cpu, set)) return false;
+  if (!mayRead(cpu, set) || keyForbids(cpu, set, true)) return false;
   return (walkRights & RW) != 0 || (set != TLB_SET_USER && (load<u64>(cpu, CR0) & CR0_WP) == 0);
 }
 export function mayFetch(cpu: usize, set: u32): bool {
@@ -197,6 +212,7 @@ export function walk(cpu: usize, linear: u64, access: i32, set: u32): u64 {
     walkNoExecute = walkGlobal = false;
     walkDirty = true;
     walkPageBits = 12;
+    walkKey = NO_KEY;
     // With CR0.PG clear neither SMEP nor SMAP apply; mayRead and mayFetch look at the user bit.
     if (set != TLB_SET_USER) walkRights = RW;
     return linear & 0xffffffff & load<u64>(cpu, PHYSICAL_MASK);
@@ -210,6 +226,7 @@ export function walk(cpu: usize, linear: u64, access: i32, set: u32): u64 {
     const allowed = write ? mayWrite(cpu, set) : access == ACCESS_FETCH ? mayFetch(cpu, set) : mayRead(cpu, set);
     if (!allowed) {
       walkError = ERROR_PRESENT;
+      if (access != ACCESS_FETCH && keyForbids(cpu, set, write)) walkError |= ERROR_KEY;
       physical = NO_TRANSLATION;
       break;
     }

@@ -2,7 +2,7 @@
 
 import {
   BREAKPOINTS_ARMED, CODE_PAGES, CODE_PAGES_BYTES, COUNT_TLB_MISSES, CPL, CR0, CR4, EFER, EFLAGS, JUMP_BASE, JUMP_CACHE, JUMP_CACHE_SETS, JUMP_CACHE_SET_BYTES,
-  LOCAL_KERNEL_CODE, PDPTES_LOADED, RBP, RECORD, RSP, TLB, TLB_ADDEND, TLB_BASE, TLB_EMPTY, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_FETCH, TLB_INVALID,
+  LOCAL_KERNEL_CODE, RBP, RECORD, RSP, TLB, TLB_ADDEND, TLB_BASE, TLB_EMPTY, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_FETCH, TLB_INVALID,
   TLB_PAGE_GLOBAL, TLB_PAGE_LARGE, TLB_PAGE_MASK, TLB_PAGE_WRITABLE, TLB_RAM_PAGE, TLB_READ, TLB_SETS, TLB_SET_BYTES, TLB_SET_KERNEL, TLB_SET_KERNEL_AC,
   TLB_SET_USER, TLB_WRITE, VECTOR_GP, VECTOR_SS,
 } from "../isa/x86/state/layout.ts";
@@ -34,7 +34,12 @@ export function isCanonical(linear: u64): bool {
 /** TLB set with the rights of explicit accesses at the current privilege. */
 // @ts-ignore: decorator
 @inline export function currentSet(cpu: usize): u32 {
-  if (load<u32>(cpu, CPL) == 3) return TLB_SET_USER;
+  return load<u32>(cpu, CPL) == 3 ? TLB_SET_USER : supervisorSet(cpu);
+}
+
+/** TLB set of supervisor accesses that are no implicit ones: where EFLAGS.AC lifts SMAP (SDM 3A, 4.6.1). */
+// @ts-ignore: decorator
+@inline export function supervisorSet(cpu: usize): u32 {
   return (load<u32>(cpu, EFLAGS) & FLAG_AC) != 0 && (load<u64>(cpu, CR4) & CR4_SMAP) != 0 ? TLB_SET_KERNEL_AC : TLB_SET_KERNEL;
 }
 
@@ -154,9 +159,13 @@ export function flushTlb(cpu: usize): void {
   memory.fill(cpu + TLB, 0xff, TLB_SETS * TLB_SET_BYTES);
   largeFirst = u64.MAX_VALUE;
   largeLast = 0;
-  store<u32>(cpu, 0, PDPTES_LOADED);
   flushJumpCaches(cpu);
   updateTlbBase(cpu);
+}
+
+/** PKRU has changed: every page's rights may have. What code is where has not. */
+export function flushAccessRights(cpu: usize): void {
+  memory.fill(cpu + TLB, 0xff, TLB_SETS * TLB_SET_BYTES);
 }
 
 /** Forgets what a load of CR3 makes invalid: pages that are not global (SDM 3A, 4.10.4.1). */
@@ -165,7 +174,6 @@ export function flushTlbNonGlobal(cpu: usize): void {
   for (let entry: usize = cpu + TLB; entry < end; entry += TLB_ENTRY_BYTES) {
     if ((load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_GLOBAL) == 0) invalidate(entry);
   }
-  store<u32>(cpu, 0, PDPTES_LOADED);
   // The kernel's own blocks stay when all of them lie in global pages.
   if (load<u32>(cpu, LOCAL_KERNEL_CODE) != 0) flushJumpCaches(cpu);
   else memory.fill(cpu + JUMP_CACHE + JUMP_CACHE_SET_BYTES, 0xff, JUMP_CACHE_SET_BYTES);

@@ -8,14 +8,14 @@ import {
 import { newStackPointer, newStackSelector, stackFromTss } from "./exceptions.ts";
 import { raiseFault, raiseGeneralProtection, raiseUndefined } from "./faults.ts";
 import { FLAG_AC, FLAG_ID, FLAG_IF, FLAG_IOPL, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VIF, FLAG_VIP, FLAG_VM, FLAG_DF, STATUS_FLAGS, readFlags, writeFlags } from "./flags.ts";
-import { loadLinear, loadSystem, probeLinear, storeLinear, storeSystem } from "./memory.ts";
+import { loadLinear, loadSystem, probeLinear, storeLinear, storeSupervisor } from "./memory.ts";
 import { nextIp } from "./position.ts";
 import {
   ATTR_DB, ATTR_L, ATTR_P, ATTR_S, ATTR_UNUSABLE, descriptorAttributes, descriptorBase, descriptorDpl, descriptorHigh, descriptorLimit, descriptorLow, descriptorUpper, isCode64,
   isLong, isProtected, isReal, isV86, loadSegmentReal, markAccessed, readDescriptor, readUpper, segment, setFromDescriptor, setSegment, updateMode,
 } from "./segments.ts";
 import { taskReturn, taskSwitch } from "./tasks.ts";
-import { flushTlb, updateTlbBase } from "./paging.ts";
+import { updateTlbBase } from "./paging.ts";
 
 const EFER_SCE: u64 = 1;
 
@@ -169,10 +169,10 @@ function systemTransfer(cpu: usize, selector: u32, call: bool, size: i32): i32 {
     const frame = rsp - 32;
     if (!isCanonical(rsp)) return raiseFault(cpu, VECTOR_SS, 1, 0);
     if (probeLinear(cpu, frame, 32, 1, 0) != 0) return 1;
-    storeSystem(cpu, frame, 8, returnIp);
-    storeSystem(cpu, frame + 8, 8, returnCs);
-    storeSystem(cpu, frame + 16, 8, oldSp);
-    storeSystem(cpu, frame + 24, 8, oldSs);
+    storeSupervisor(cpu, frame, 8, returnIp);
+    storeSupervisor(cpu, frame + 8, 8, returnCs);
+    storeSupervisor(cpu, frame + 16, 8, oldSp);
+    storeSupervisor(cpu, frame + 24, 8, oldSs);
     store<u64>(cpu, frame, RSP);
     setSegment(cpu, SEG_SS, codeDpl, 0, 0, ATTR_UNUSABLE | (codeDpl << 5));
   } else {
@@ -192,12 +192,12 @@ function systemTransfer(cpu: usize, selector: u32, call: bool, size: i32): i32 {
     for (let i: u32 = 0; i < parameters; i++) {
       const value = loadLinear(cpu, stackLinear(cpu, i * word), word);
       if (faulted(cpu)) return 1;
-      storeSystem(cpu, at + (2 + i) * word, word, value);
+      storeSupervisor(cpu, at + (2 + i) * word, word, value);
     }
-    storeSystem(cpu, at, word, returnIp);
-    storeSystem(cpu, at + word, word, returnCs);
-    storeSystem(cpu, at + (2 + parameters) * word, word, oldSp);
-    storeSystem(cpu, at + (3 + parameters) * word, word, oldSs);
+    storeSupervisor(cpu, at, word, returnIp);
+    storeSupervisor(cpu, at + word, word, returnCs);
+    storeSupervisor(cpu, at + (2 + parameters) * word, word, oldSp);
+    storeSupervisor(cpu, at + (3 + parameters) * word, word, oldSs);
     setFromDescriptor(cpu, SEG_SS, ss);
     store<u32>(cpu, (<u32>oldSp & ~mask) | top, RSP);
   }
@@ -510,10 +510,7 @@ export function popFlags(cpu: usize, value: i32, size: i32): i32 {
   writeFlags(cpu, <u32>value, writableFlags(cpu, size));
   const after = load<u32>(cpu, EFLAGS) & ~FLAG_RF;
   store<u32>(cpu, after, EFLAGS);
-  if (((before ^ after) & FLAG_AC) != 0) {
-    flushTlb(cpu);
-    updateTlbBase(cpu);
-  }
+  if (((before ^ after) & FLAG_AC) != 0) updateTlbBase(cpu);
   return 0;
 }
 

@@ -44,7 +44,7 @@ describe('CPUID', () => {
     sse3: [1, 'ecx', 0], pclmulqdq: [1, 'ecx', 1], monitor: [1, 'ecx', 3], ssse3: [1, 'ecx', 9], cx16: [1, 'ecx', 13], 'sse4.1': [1, 'ecx', 19], 'sse4.2': [1, 'ecx', 20],
     movbe: [1, 'ecx', 22], popcnt: [1, 'ecx', 23], aes: [1, 'ecx', 25], xsave: [1, 'ecx', 26], rdrand: [1, 'ecx', 30], mmx: [1, 'edx', 23], fxsr: [1, 'edx', 24],
     sse: [1, 'edx', 25], sse2: [1, 'edx', 26], fsgsbase: [7, 'ebx', 0], bmi1: [7, 'ebx', 3], bmi2: [7, 'ebx', 8], invpcid: [7, 'ebx', 10], rdseed: [7, 'ebx', 18], adx: [7, 'ebx', 19],
-    smap: [7, 'ebx', 20], clflushopt: [7, 'ebx', 23], clwb: [7, 'ebx', 24], sha: [7, 'ebx', 29], rdpid: [7, 'ecx', 22], lzcnt: [0x80000001, 'ecx', 5],
+    smap: [7, 'ebx', 20], clflushopt: [7, 'ebx', 23], clwb: [7, 'ebx', 24], sha: [7, 'ebx', 29], rdpid: [7, 'ecx', 22], pku: [7, 'ecx', 3], lzcnt: [0x80000001, 'ecx', 5],
     rdtscp: [0x80000001, 'edx', 27], wbnoinvd: [0x80000008, 'ebx', 9],
   };
   test('every implemented feature has a bit here', () => {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { HIGH_RAM, RuntimeFixture } from '../support/runtime.ts';
-import { CR0, CR4, EFER, PHYSICAL_MASK } from '../../src/isa/x86/state/layout.ts';
+import { CR0, CR4, EFER, PHYSICAL_MASK, PKRU } from '../../src/isa/x86/state/layout.ts';
 
 const P = 1n;
 const W = 2n;
@@ -17,6 +17,7 @@ const PSE = 0x10n;
 const PAE = 0x20n;
 const SMEP = 0x100000n;
 const SMAP = 0x200000n;
+const PKE = 0x400000n;
 const LMA = 0x500n;
 const NXE = 0x800n;
 const AC = 0x40000;
@@ -266,6 +267,41 @@ describe('4-level paging', () => {
     expect(m.access('read', linear)).toBe('ok');
     m.call('loadSystem', linear, 4);
     expect(m.takeFault()).toMatchObject({ vector: 14, error: 1 });
+  });
+  // Key 5 is bits 10 (access disabled) and 11 (write disabled) of PKRU.
+  test.each([
+    ['nothing', 0, 3, true, 'ok ok ok'],
+    ['another key', 0xfffff3ff, 3, true, 'ok ok ok'],
+    ['writes of user code', 0x800, 3, true, 'ok #PF(39) ok'],
+    ['writes of the kernel under WP', 0x800, 0, true, 'ok #PF(35) ok'],
+    ['no write of the kernel without WP', 0x800, 0, false, 'ok ok ok'],
+    ['all data of user code', 0x400, 3, true, '#PF(37) #PF(39) ok'],
+    ['all data of the kernel, without WP too', 0x400, 0, false, '#PF(33) #PF(35) ok'],
+  ] as const)('a protection key forbids %s', (_, pkru, cpl, wp, expected) => {
+    m.poke64(table + 8, 0x20000n | all | (5n << 59n));
+    m.setU32(PKRU, pkru);
+    m.mode({ cr0: wp ? PE | WP | PG : PE | PG, cpl });
+    expect([m.access('read', linear), m.access('write', linear), m.access('fetch', linear)].join(' ')).toBe('ok ok ok');
+    m.mode({ cr4: PAE | PKE });
+    expect([m.access('read', linear), m.access('write', linear), m.access('fetch', linear)].join(' ')).toBe(expected);
+    // Supervisor pages have no key.
+    m.poke64(table + 8, 0x20000n | P | W | (5n << 59n));
+    m.mode({ cpl: 0 });
+    expect([m.access('read', linear), m.access('write', linear)].join(' ')).toBe('ok ok');
+  });
+  test('a change of PKRU counts at once', () => {
+    m.poke64(table + 8, 0x20000n | all | (5n << 59n));
+    m.mode({ cr4: PAE | PKE, cpl: 3 });
+    expect(m.access('write', linear)).toBe('ok');
+    m.setU64(0, 0x400n);
+    m.setU64(8, 0n);
+    m.setU64(16, 0n);
+    expect(m.call('writeProtectionKeys')).toBe(0);
+    expect(m.access('write', linear)).toBe('#PF(39)');
+    m.setU64(8, 1n);
+    expect([m.call('writeProtectionKeys'), m.takeFault()]).toMatchObject([1, { vector: 13, error: 0 }]);
+    m.mode({ cr4: PAE });
+    expect([m.call('readProtectionKeys'), m.takeFault()]).toMatchObject([1, { vector: 6 }]);
   });
   test('implicit accesses of user code are the supervisor\'s', () => {
     m.poke64(table + 8, 0x20000n | P | W);

@@ -40,7 +40,7 @@ async function runImage(test: SuiteTest, directory: string, environment: string)
   machine.on('console', (bytes) => (text += Buffer.from(bytes).toString('latin1')));
   const end = await machine.start();
   const lines = text.split('\n').map((line) => line.trim());
-  const of = (word: string): string[] => lines.filter((line) => line.startsWith(`${word}:`));
+  const of = (word: string): string[] => lines.filter((line) => line === word || line.startsWith(`${word}:`));
   return {
     passed: of('PASS').length,
     failed: of('FAIL').map((line) => line.slice(5).trim()),

@@ -5,6 +5,7 @@
 export const implementedFeatures: ReadonlySet<string> = new Set([
   'mmx', 'fxsr', 'sse', 'sse2', 'sse3', 'ssse3', 'sse4.1', 'sse4.2', 'cx16', 'popcnt', 'movbe', 'rdtscp',
   'lzcnt', 'adx', 'rdrand', 'rdseed', 'rdpid', 'fsgsbase', 'aes', 'pclmulqdq', 'sha', 'bmi1', 'bmi2',
+  'smap', 'invpcid', 'pku', 'clflushopt', 'clwb',
 ]);
 
 /**

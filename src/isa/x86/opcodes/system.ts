@@ -18,6 +18,8 @@ export const systemRows = parseTable(`
 0F 01 C9 | mwait | f=monitor x=virtual
 NP 0F 01 CA | clac | f=smap
 NP 0F 01 CB | stac | f=smap
+NP 0F 01 EE | rdpkru | f=pku x=identity
+NP 0F 01 EF | wrpkru | f=pku x=identity
 NP 0F 01 D0 | xgetbv | f=xsave x=identity
 NP 0F 01 D1 | xsetbv | f=xsave
 0F 01 F8 | swapgs | o64

@@ -41,10 +41,14 @@ export const systemRoutines = {
   setCr0: { params: ['i64'], result: 'i32', kind: 'leaves' },
   readDebug: { params: ['i32'], result: 'i64', kind: 'faults' },
   writeDebug: { params: ['i32', 'i64'], result: 'i32', kind: 'leaves' },
+  /** type, low and high half of the descriptor. */
+  invalidatePcid: { params: ['i64', 'i64', 'i64'], result: 'i32', kind: 'leaves' },
   invalidatePage: { params: ['i64'], result: 'i32', kind: 'leaves' },
   clearInterrupts: { params: [], result: 'i32', kind: 'leaves' },
   setInterrupts: { params: [], result: 'i32', kind: 'leaves' },
   halt: { params: [], result: 'i32', kind: 'leaves' },
+  readProtectionKeys: { params: [], result: 'i32', kind: 'leaves' },
+  writeProtectionKeys: { params: [], result: 'i32', kind: 'leaves' },
   setAlignmentFlag: { params: ['i32'], result: 'i32', kind: 'leaves' },
   /** port, bytes. */
   portIn: { params: ['i32', 'i32'], result: 'i32', kind: 'faults' },

@@ -1,6 +1,8 @@
 import type { Value } from '../../../ir/ir.ts';
-import { CR0, CR4, MODE, MODE_REAL, MODE_V86, MSR_TSC_AUX, RSP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SEG_SELECTOR, VECTOR_GP, VECTOR_UD } from '../state/layout.ts';
+import { CPL, CR0, CR4, MODE, MODE_REAL, MODE_V86, MSR_TSC_AUX, RSP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SEG_SELECTOR, VECTOR_GP, VECTOR_UD } from '../state/layout.ts';
 import type { Context, SemanticsTable } from './context.ts';
+
+const CR4_UMIP = 0x800;
 
 // System instructions: descriptor tables, control registers, machine-specific registers, fast system calls, FPU control.
 
@@ -52,9 +54,16 @@ function popSegment(x: Context): void {
   b.if(b.eq(index, b.i32(2)), () => x.leaveNext());
 }
 
+/** CR4.UMIP: #GP(0) unless CPL is 0 (SDM 3A, 2.5). */
+function requireDescriptorRights(x: Context): void {
+  const { b } = x;
+  b.if(b.loadState('32', CPL), () => b.if(b.andConst(b.loadState('32', CR4), CR4_UMIP), () => x.fault(VECTOR_GP, 0)));
+}
+
 function tableRegister(name: 'loadTable' | 'storeTable', which: number) {
   return (x: Context): void => {
     if (name === 'loadTable') x.requirePrivileged();
+    else requireDescriptorRights(x);
     const bytes = x.long ? 10 : 6;
     x.call(name, [x.address(name === 'loadTable' ? 'read' : 'write', bytes), x.b.i32(which), x.b.i32(x.long ? 64 : x.size)]);
   };
@@ -68,6 +77,14 @@ function controlFrom(x: Context): void {
 function controlTo(x: Context): void {
   x.requirePrivileged();
   x.call('writeControl', [x.registerNumber('reg'), x.b.extendU(readWide(x, 1))]);
+}
+
+function invalidatePcid(x: Context): void {
+  const { b } = x;
+  x.requirePrivileged();
+  const address = x.address('read', 16);
+  const type = x.long ? x.read(0, 64) : b.extendU(x.read(0, 32));
+  x.call('invalidatePcid', [type, x.load(address, 64), x.load(b.addConst(address, 8), 64)]);
 }
 
 function debugFrom(x: Context): void {
@@ -91,6 +108,7 @@ function writeWide(x: Context, i: number, value: Value): void {
 
 function storeMachineStatus(x: Context): void {
   const { b } = x;
+  requireDescriptorRights(x);
   if (x.isMemory(0)) x.write(0, b.loadState('16u', CR0), 16);
   else if (x.size === 64) x.write(0, b.loadState('64', CR0), 64);
   else x.write(0, x.size === 16 ? b.loadState('16u', CR0) : b.loadState('32', CR0), x.size);
@@ -144,6 +162,7 @@ function adjustRequestedPrivilege(x: Context): void {
 function storeSystemSelector(index: number) {
   return (x: Context): void => {
     requireProtected(x);
+    requireDescriptorRights(x);
     storeSelector(x, x.b.loadState('32', SEGMENTS + index * SEGMENT_BYTES + SEG_SELECTOR));
   };
 }
@@ -209,6 +228,7 @@ export const system: SemanticsTable = {
     const offset = x.effectiveAddress();
     x.call('invalidatePage', [x.b.extendU(x.segmentLinear(offset))]);
   },
+  invpcid: invalidatePcid,
   wbinvd: (x) => x.requirePrivileged(),
   // Caches are not modelled: the address is checked as a byte read.
   clflush: (x) => void x.load(x.address('read', 1), 8),
@@ -237,6 +257,8 @@ export const system: SemanticsTable = {
   swapgs: (x) => void x.call('swapGs', []),
   stac: (x) => void x.call('setAlignmentFlag', [x.b.i32(1)]),
   clac: (x) => void x.call('setAlignmentFlag', [x.b.i32(0)]),
+  rdpkru: (x) => void x.call('readProtectionKeys', []),
+  wrpkru: (x) => void x.call('writeProtectionKeys', []),
   rdfsbase: segmentBase(SEG_FS, false),
   rdgsbase: segmentBase(SEG_GS, false),
   wrfsbase: segmentBase(SEG_FS, true),

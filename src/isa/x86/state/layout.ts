@@ -277,6 +277,8 @@ export const CPUID_HIDDEN = 2048; // 64 bytes
 export const CPU_COUNT = 2112;
 /** The four PDPTE registers of PAE paging (Intel SDM 3A, 4.4.1), u64 each. */
 export const PDPTES = 2120;
+/** 1 when they were loaded (u32); 0 for a state put together from outside. */
+export const PDPTES_LOADED = 2152;
 
 // Flags in TLB_RAM_PAGE above the page number.
 export const TLB_PAGE_MASK = 0xfffff;
@@ -291,8 +293,6 @@ export const TLB_EMPTY = 0x20000;
 /** One bit per (linear page number mod 4096): code was fetched there since the jump caches were last emptied. */
 export const CODE_PAGES = 0x24000;
 export const CODE_PAGES_BYTES = 512;
-/** 1 while PDPTES hold what CR3 pointed to when it was loaded (u32); derived, so not part of the saved state. */
-export const PDPTES_LOADED = 0x24200;
 /** Non-zero: the kernel's jump cache has blocks of pages that are not global (u32). */
 export const LOCAL_KERNEL_CODE = 0x24204;
 
