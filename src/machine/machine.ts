@@ -139,6 +139,7 @@ export class Machine {
       return await this.#loop();
     } finally {
       this.#clock.stop();
+      this.#board.halt();
       this.#state = 'ended';
     }
   }

@@ -13,6 +13,11 @@ export interface PciFunction extends Stateful {
   reset(): readonly BusChange[];
   /** As `load`, and returns the changes that bring the outer bus in line with the loaded state. */
   loadMapped(state: Plain, version: number): readonly BusChange[];
+  /**
+   * The machine has ended, and the host's disks are about to be closed: what is under way stays under way, so that a
+   * state saved from now on has it done anew.
+   */
+  halt?(): void;
 }
 
 const SLOTS = 32;
@@ -61,6 +66,10 @@ export class PciBus implements Stateful {
 
   reset(): void {
     for (const device of this.#functions.values()) this.#applyAll(device.reset());
+  }
+
+  halt(): void {
+    for (const device of this.#functions.values()) device.halt?.();
   }
 
   #applyAll(changes: readonly BusChange[]): void {

@@ -17,6 +17,7 @@ export class DiskRequests {
   readonly #block: BlockPort;
   readonly #running = new Set<Promise<Outcome>>();
   readonly #waiting: (() => void)[] = [];
+  readonly #spare: Uint8Array[] = [];
   #busy = 0;
   #epoch = 0;
   /** Requests of before the last reset; what comes after it begins when they are over, as writes may still be on their way. */
@@ -35,19 +36,27 @@ export class DiskRequests {
 
   /** From the disk to all of the list. */
   read(offset: number, target: ScatterList): Promise<Outcome> {
-    return this.#transfer(offset, target.bytes, async (at, length, alive) => {
-      const buffer = new Uint8Array(length);
+    return this.#transfer(offset, target.bytes, (at, length, alive) => this.#buffered(length, async (buffer) => {
       await this.#block.read(offset + at, buffer);
       if (alive()) target.write(at, buffer);
-    });
+    }));
   }
 
   write(offset: number, source: ScatterList): Promise<Outcome> {
-    return this.#transfer(offset, source.bytes, async (at, length) => {
-      const buffer = new Uint8Array(length);
+    return this.#transfer(offset, source.bytes, (at, length) => this.#buffered(length, async (buffer) => {
       source.read(at, buffer);
       await this.#block.write(offset + at, buffer);
-    });
+    }));
+  }
+
+  /** Lends a buffer: new ones cost the host a page fault for every 4 KiB. */
+  async #buffered(length: number, use: (buffer: Uint8Array) => Promise<void>): Promise<void> {
+    const whole = this.#spare.pop() ?? new Uint8Array(CHUNK);
+    try {
+      await use(whole.subarray(0, length));
+    } finally {
+      this.#spare.push(whole);
+    }
   }
 
   zero(offset: number, bytes: number): Promise<Outcome> {

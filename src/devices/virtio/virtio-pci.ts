@@ -149,6 +149,10 @@ export class VirtioPci extends PciEndpoint {
     return { offset: at, size: length };
   }
 
+  halt(): void {
+    this.#core.device.stop();
+  }
+
   protected override resetDevice(): void {
     this.#core.reset();
     this.#common.reset();

@@ -88,6 +88,8 @@ export interface Board {
   /** For a kernel booted directly: writes the ACPI tables and returns the physical address of the RSDP. */
   placeTables(): number;
   reset(): void;
+  /** The machine has ended: nothing that devices have under way with the host is answered any more. */
+  halt(): void;
   recentPorts(): PortAccess[];
   save(): Readonly<Record<string, Plain>>;
   /** Legal between slices; a StateError half-way leaves the board in no usable state. */
@@ -217,6 +219,7 @@ export function buildPcBoard(options: BoardOptions): Board {
       for (const part of resettable) part.reset();
       if (firmware === undefined) asFirmware();
     },
+    halt: () => pci.halt(),
     recentPorts: () => bus.recentPorts(),
     save: () => Object.fromEntries(parts.map(saveSection)),
     load: (state) => {

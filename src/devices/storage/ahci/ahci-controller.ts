@@ -94,6 +94,10 @@ export class AhciController extends PciEndpoint {
     for (const port of this.#ports) port.work();
   }
 
+  halt(): void {
+    for (const port of this.#ports) port.halt();
+  }
+
   protected override resetDevice(): void {
     this.#control = 0;
     this.#interrupts = 0;

@@ -114,10 +114,15 @@ export class AhciPort {
     this.#greet();
   }
 
-  /** Forgets all commands. */
-  #drop(): void {
+  /** Nothing at work is answered any more. */
+  halt(): void {
     this.#epoch++;
     this.#disk.abandon();
+  }
+
+  /** Forgets all commands. */
+  #drop(): void {
+    this.halt();
     this.#active = this.#issue = this.#queued = 0;
     this.#current = -1;
     this.#halted = false;

@@ -272,7 +272,11 @@ describe('AHCI', () => {
       const u = make(new MemoryDisk(4096 * 512), memory);
       u.bus.load(state, 1);
       expect(u.bus.save()).toEqual(state);
+      t.bus.halt();
+      t.disk.fail = true;
+      t.disk.release();
       await settled();
+      expect(t.bus.save()).toEqual(state);
       expect([u.read(CI), u.read(SACT), u.line.high]).toEqual([0, 0, true]);
       expect(u.bytes(DATA, 1024)).toEqual(t.disk.contents.slice(11 * 512, 13 * 512));
     }

@@ -251,6 +251,11 @@ export class NvmeController extends PciEndpoint {
 
   // Life.
 
+  halt(): void {
+    this.#epoch++;
+    this.#namespace.abandon();
+  }
+
   protected override resetDevice(): void {
     this.#disable();
     this.#configuration = this.#attributes = this.#adminSubmission = this.#adminCompletion = 0;

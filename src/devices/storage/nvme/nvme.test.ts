@@ -272,7 +272,11 @@ describe('NVMe', () => {
     const u = make(new MemoryDisk(4096 * 512), memory);
     u.bus.load(state, 1);
     expect(u.bus.save()).toEqual(state);
+    t.bus.halt();
+    t.disk.fail = true;
+    t.disk.release();
     await settled();
+    expect(t.bus.save()).toEqual(state);
     expect(u.take(1)).toMatchObject([{ id, status: 0 }]);
     expect(u.bytes(DATA, 512)).toEqual(t.disk.contents.slice(9 * 512, 10 * 512));
   });
