@@ -18,8 +18,9 @@ export class PcBus implements SystemBus {
   readonly ports = new BlockMap();
   readonly mmio = new BlockMap();
   readonly #log: Log;
-  readonly #recent: PortAccess[] = [];
-  #next = 0;
+  /** Written over again and again: port accesses come by the million. */
+  readonly #recent = Array.from({ length: REMEMBERED }, () => ({ port: 0, size: 1 as AccessSize, value: 0, write: false }));
+  #count = 0;
 
   constructor(log: Log) {
     this.#log = log;
@@ -46,12 +47,16 @@ export class PcBus implements SystemBus {
 
   /** The last accesses, oldest first. */
   recentPorts(): PortAccess[] {
-    return [...this.#recent.slice(this.#next), ...this.#recent.slice(0, this.#next)];
+    const kept = Math.min(this.#count, REMEMBERED);
+    return Array.from({ length: kept }, (_, i) => ({ ...this.#recent[(this.#count - kept + i) % REMEMBERED]! }));
   }
 
   #remember(port: number, size: AccessSize, value: number, write: boolean): void {
     if (this.#log.tracing('port')) this.#log.trace('port', `${write ? 'write' : 'read'} ${size} at ${port.toString(16)}: ${value.toString(16)}`);
-    this.#recent[this.#next] = { port, size, value, write };
-    this.#next = (this.#next + 1) % REMEMBERED;
+    const entry = this.#recent[this.#count++ % REMEMBERED]!;
+    entry.port = port;
+    entry.size = size;
+    entry.value = value;
+    entry.write = write;
   }
 }

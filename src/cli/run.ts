@@ -33,6 +33,9 @@ export interface RunOptions {
   readonly timeout?: string;
   readonly debugExitPort?: string;
   readonly disk?: readonly string[];
+  readonly cdrom?: string;
+  readonly boot?: string;
+  readonly bootMenu?: boolean;
   readonly trace?: string;
   readonly report?: string;
 }
@@ -88,6 +91,9 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: parsePort(options.debugExitPort) }),
     ...(options.timeout === undefined ? {} : { timeout: checkTimeout(toNumber(options.timeout), options.timeout) }),
     ...(options.disk === undefined ? {} : { disks: options.disk.map(parseDisk) }),
+    ...(options.cdrom === undefined ? {} : { cdrom: options.cdrom }),
+    ...(options.boot === undefined ? {} : { bootOrder: options.boot }),
+    bootMenu: options.bootMenu === true,
     memory: parseMemorySize(options.memory),
     cpus: checkCpus(toNumber(options.cpus), options.cpus),
     engine: checkEngine(options.engine),

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { UserError } from '../base/errors.ts';
-import type { BootFiles, KernelFiles } from '../machine/boot-source.ts';
+import { parseBootOrder } from '../machine/boot-source.ts';
+import type { BootFiles, FirmwareFiles, KernelFiles } from '../machine/boot-source.ts';
 import { checkFirmware } from '../machine/configuration.ts';
 import { catalogue } from './guests/catalogue.ts';
 import { fetchSeabios } from './guests/firmware.ts';
@@ -18,6 +19,10 @@ export interface BootRequest {
   readonly append?: string;
   /** Instead of a guest or kernel: `seabios` (fetched as guests are), a file's path, or its contents. */
   readonly firmware?: string | Uint8Array;
+  /** With firmware: where it looks for something to boot, letters out of `c` (hard disk), `d` (CD-ROM), `a` (floppy disk). Default: `cad`. */
+  readonly bootOrder?: string;
+  /** With firmware: ask for a key that leads to a menu. */
+  readonly bootMenu?: boolean;
 }
 
 const DEFAULT_GUEST = 'linux';
@@ -30,9 +35,11 @@ export async function readBootFiles(request: BootRequest, progress: (line: strin
   const { guest, kernel, firmware } = request;
   if (firmware !== undefined) {
     if (guest ?? kernel ?? request.initrd ?? request.append) throw new UserError('firmware and a guest or kernel are given; give one of the two (firmware boots from disks)');
-    return { ...(await readFirmware(firmware, progress)), append: '', guest: null };
+    const order = request.bootOrder === undefined ? {} : { bootOrder: parseBootOrder(request.bootOrder) };
+    return { ...(await readFirmware(firmware, progress)), ...order, bootMenu: request.bootMenu ?? false, append: '', guest: null };
   }
   if (guest !== undefined && kernel !== undefined) throw new UserError(`a guest's name (${guest}) and a kernel are given; give one of the two`);
+  if (request.bootOrder !== undefined || request.bootMenu === true) throw new UserError('a kernel that is booted directly needs no boot order; give --firmware seabios, or leave it out');
   if (kernel !== undefined) return { ...readAll(kernel, request.initrd), append: request.append ?? DEFAULT_APPEND, guest: null };
   const name = guest ?? DEFAULT_GUEST;
   const entry = catalogue.find((candidate) => candidate.name === name);
@@ -42,7 +49,7 @@ export async function readBootFiles(request: BootRequest, progress: (line: strin
   return { ...readAll(files.kernel, request.initrd ?? files.initrd), append, guest: name };
 }
 
-async function readFirmware(firmware: string | Uint8Array, progress: (line: string) => void): Promise<BootFiles> {
+async function readFirmware(firmware: string | Uint8Array, progress: (line: string) => void): Promise<FirmwareFiles> {
   const seabios = await fetchSeabios(progress);
   if (firmware === 'seabios') return seabios;
   // The display has the same option ROM whatever the firmware is.

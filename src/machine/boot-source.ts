@@ -1,3 +1,5 @@
+import { UserError } from '../base/errors.ts';
+
 /** What the guest boots: a kernel directly, or firmware that finds something to boot. */
 export type BootFiles = KernelFiles | FirmwareFiles;
 
@@ -9,9 +11,23 @@ export interface KernelFiles {
   readonly initrdName?: string;
 }
 
+/** Where firmware looks for something to boot, in order: `c` hard disk, `d` CD-ROM, `a` floppy disk. */
+export type BootOrder = readonly ('a' | 'c' | 'd')[];
+export const DEFAULT_BOOT_ORDER: BootOrder = ['c', 'a', 'd'];
+
+/** `cad`, `d`. Throws UserError. */
+export function parseBootOrder(text: string): BootOrder {
+  if (!/^[acd]{1,3}$/.test(text) || new Set(text).size !== text.length) throw new UserError(`boot order "${text}" is not understood; give letters out of c (hard disk), d (CD-ROM) and a (floppy disk), each at most once`);
+  return [...text] as BootOrder[number][];
+}
+
 export interface FirmwareFiles {
   /** Image of the flash ROM that ends at 4 GiB. */
   readonly firmware: Uint8Array;
   /** Option ROM of the display. */
   readonly vgaBios?: Uint8Array;
+  /** By default DEFAULT_BOOT_ORDER. */
+  readonly bootOrder?: BootOrder;
+  /** The firmware asks where to boot from when a key is pressed. */
+  readonly bootMenu?: boolean;
 }

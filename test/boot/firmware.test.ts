@@ -1,34 +1,9 @@
-import { expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
-import type { VirtualMachineOptions } from '../../src/index.ts';
+import { BootMedia } from '../support/boot-media.ts';
+import { missingGrub, shows, withLog } from '../support/firmware.ts';
 
 // Debian's stock SeaBIOS. It comes through apt on the first run, as the guests do.
-
-/** A machine whose firmware's log can be waited for. */
-async function withLog(options: VirtualMachineOptions): Promise<{ vm: VirtualMachine; said: (pattern: RegExp) => Promise<void> }> {
-  let text = '';
-  let look = (): void => {};
-  const vm = await VirtualMachine.create({
-    firmware: 'seabios', timeout: 60, ...options,
-    log: {
-      warn: () => {},
-      tracing: (kind) => kind === 'firmware',
-      trace: (kind, message) => {
-        if (kind !== 'firmware') return;
-        text += `${message}\n`;
-        look();
-      },
-    },
-  });
-  const said = (pattern: RegExp): Promise<void> => new Promise((resolve, reject) => {
-    look = () => {
-      if (pattern.test(text)) resolve();
-    };
-    look();
-    void vm.finished.then((end) => reject(new Error(`the machine ended (${end.kind}) before the firmware said ${pattern}:\n${text}`)));
-  });
-  return { vm, said };
-}
 
 test('SeaBIOS finds the machine, and nothing to boot', async () => {
   const { vm, said } = await withLog({});
@@ -42,3 +17,19 @@ test('SeaBIOS finds the machine, and nothing to boot', async () => {
   expect([screen.picture.width, screen.picture.height]).toEqual([720, 400]);
   expect((await vm.stop()).kind).toBe('stopped');
 }, 90_000);
+
+describe.skipIf(missingGrub !== '')(`GRUB from a CD-ROM${missingGrub}`, () => {
+  const media = new BootMedia();
+  afterAll(() => media.remove());
+
+  test('shows its menu, and takes keys', async () => {
+    const cdrom = media.grubCd('set timeout=-1\nmenuentry "first entry" { outb 0xf4 1 }\nmenuentry "second entry" { outb 0xf4 2 }\n');
+    const vm = await VirtualMachine.create({ firmware: 'seabios', cdrom, debugExitPort: 0xf4, timeout: 120 });
+    void vm.start();
+    await shows(vm, /GNU GRUB[^]*│\*first entry +│\n │ second entry/);
+    vm.sendKeys(['ArrowDown']);
+    await shows(vm, /│\*second entry/);
+    vm.sendKeys('\n');
+    expect(await vm.finished).toEqual({ kind: 'debug-exit', value: 2 });
+  }, 150_000);
+});

@@ -35,10 +35,12 @@ import { PmTimer } from '../../timers/pm-timer.ts';
 import { Rtc } from '../../timers/rtc.ts';
 import { TimerQueue } from '../../timers/timer-queue.ts';
 import type { LevelLine } from '../../wiring/interrupt-line.ts';
+import { DEFAULT_BOOT_ORDER } from '../boot-source.ts';
 import type { FirmwareFiles } from '../boot-source.ts';
 import type { Drive } from '../drives.ts';
 import type { EngineFactory } from '../engine-factory.ts';
 import { setUpCmos } from './cmos.ts';
+import { addIde, ideMedia } from './ide-drives.ts';
 import { VIDEO_MEMORY, addDisplay, addDisplayFunction } from './display.ts';
 import { firmwareConfiguration } from './firmware-configuration.ts';
 import { loadSection, saveSection } from '../sections.ts';
@@ -134,7 +136,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0x61, pit.port61);
   bus.ports.map(0x70, rtc);
   bus.ports.map(PM_BASE + 8, pmTimer);
-  setUpCmos(rtc, { memory, cpus: 1 });
+  setUpCmos(rtc, { memory, cpus: 1, bootOrder: firmware?.bootOrder ?? DEFAULT_BOOT_ORDER });
 
   // Processor.
   const random = new Uint8Array(4);
@@ -182,15 +184,15 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0xb2, power.smiCommand);
   bus.ports.map(0xcf8, pciPorts);
 
-  for (const drive of options.drives) {
-    if (drive.kind !== 'disk' || drive.interface === 'ide') throw new UserError(`${drive.kind === 'disk' ? `disk interface ${drive.interface}` : drive.kind} is not part of this version yet`);
-  }
+  if (options.drives.some((drive) => drive.kind === 'floppy')) throw new UserError('floppy is not part of this version yet');
   addPciDisks({ pci, memory, messages: apicBus, interrupt: (number) => irq.level(number), log }, options.drives);
+  const media = ideMedia(options.drives);
+  const ide = media === undefined ? [] : [addIde(media, bus, pci, memory, [irq.level(14), irq.level(15)])];
   if (options.debugExitPort !== undefined) addDebugExit(bus, options.debugExitPort, events);
   const tests = options.testDevice === true ? [addTestDevice(bus, pic, ioApic)] : [];
 
   // RAM before the processor, whose state makes it forget decoded code; controllers before what drives their lines.
-  const optional = [...(firmwareParts?.devices ?? []), ...(display === undefined ? [] : [display.vga]), ...tests];
+  const optional = [...(firmwareParts?.devices ?? []), ...(display === undefined ? [] : [display.vga]), ...ide, ...tests];
   const resettable: readonly (Stateful & { reset(): void })[] = [
     vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts, ...optional,
   ];
@@ -234,7 +236,7 @@ function addFirmware(files: FirmwareFiles, acpi: AcpiOptions, memory: LinearMemo
   rom.data.set(files.firmware);
   const shadow = new ShadowMemory(memory, rom);
   bus.mmio.map(0xc0000, shadow);
-  const fwCfg = new FwCfg(memory, firmwareConfiguration({ memory, cpus: acpi.cpus, acpi: buildRelocatableAcpiTables(acpi) }));
+  const fwCfg = new FwCfg(memory, firmwareConfiguration({ memory, cpus: acpi.cpus, acpi: buildRelocatableAcpiTables(acpi), bootMenu: files.bootMenu ?? false }));
   const debugPort = new DebugPort((line) => log.trace('firmware', line));
   bus.ports.map(0x510, fwCfg);
   bus.ports.map(0x402, debugPort);

@@ -1,13 +1,16 @@
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { Rtc } from '../../timers/rtc.ts';
+import type { BootOrder } from '../boot-source.ts';
 
 export interface CmosContents {
   readonly memory: GuestMemory;
   readonly cpus: number;
+  readonly bootOrder: BootOrder;
 }
 
 const KIB = 1024;
 const GRAIN = 64 * KIB;
+const BOOT_DEVICES = { a: 1, c: 2, d: 3 } as const;
 
 /** What set-up leaves in CMOS RAM for firmware and old kernels: the AT's bytes, and those of the Bochs and QEMU PC. */
 export function setUpCmos(rtc: Rtc, contents: CmosContents): void {
@@ -22,4 +25,7 @@ export function setUpCmos(rtc: Rtc, contents: CmosContents): void {
   set(0x34, 2, Math.max(0, Math.floor((lowBytes - 0x1000000) / GRAIN))); // 64 KiB above 16 MiB
   set(0x5b, 3, Math.floor((bytes - lowBytes) / GRAIN)); // 64 KiB above 4 GiB
   set(0x5f, 1, contents.cpus - 1);
+  const [first, second, third] = contents.bootOrder.map((letter) => BOOT_DEVICES[letter]);
+  set(0x3d, 1, (first ?? 0) | ((second ?? 0) << 4));
+  set(0x38, 1, (third ?? 0) << 4);
 }

@@ -7,11 +7,13 @@ export interface FirmwareMachine {
   readonly memory: GuestMemory;
   readonly cpus: number;
   readonly acpi: RelocatableAcpiTables;
+  readonly bootMenu: boolean;
 }
 
 // Items by number (QEMU's docs/specs/fw_cfg).
 const RAM_SIZE = 0x03;
 const CPUS = 0x05;
+const BOOT_MENU = 0x0e;
 const MAX_CPUS = 0x0f;
 /** x86: the interval timer is wired to I/O APIC input 2. */
 const IRQ0_OVERRIDE = 0x8002;
@@ -26,6 +28,7 @@ export function firmwareConfiguration(machine: FirmwareMachine): FwCfgContents {
     items: new Map([
       [RAM_SIZE, littleEndian(memory.bytes, 8)],
       [CPUS, littleEndian(cpus, 2)],
+      [BOOT_MENU, littleEndian(machine.bootMenu ? 1 : 0, 2)],
       [MAX_CPUS, littleEndian(cpus, 2)],
       [IRQ0_OVERRIDE, Uint8Array.of(1)],
     ]),
