@@ -7,13 +7,13 @@ import {
 } from "../isa/x86/state/layout.ts";
 import { raiseFault } from "./faults.ts";
 import { FLAG_AC, FLAG_IF, FLAG_IOPL, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM, readFlags } from "./flags.ts";
-import { loadSystem, probeLinear, storeLinear, storeSupervisor } from "./memory.ts";
+import { checkSegment, loadSystem, probeLinear, storeLinear, storeSupervisor } from "./memory.ts";
 import {
   ATTR_DB, ATTR_L, ATTR_P, ATTR_S, ATTR_UNUSABLE, descriptorAttributes, descriptorBase, descriptorDpl, descriptorLimit, isLong, isReal, isV86,
   markAccessed, readDescriptor, segment, setFromDescriptor, setSegment, updateMode,
 } from "./segments.ts";
 import { nextIp } from "./position.ts";
-import { taskSwitch } from "./tasks.ts";
+import { TASK_CALL, taskSwitch } from "./tasks.ts";
 import { updateTlbBase } from "./paging.ts";
 
 /** Where a delivery comes from: decides about privilege checks, EXT and the pushed RF. */
@@ -40,6 +40,7 @@ function deliverReal(cpu: usize, vector: u32): i32 {
   const base = load<u64>(segment(cpu, SEG_SS), SEG_BASE);
   const sp = load<u32>(cpu, RSP);
   const cs = segment(cpu, SEG_CS);
+  for (let down: u32 = 2; down <= 6; down += 2) if (checkSegment(cpu, SEG_SS, (sp - down) & mask, 2, 1) != 0) return 1;
   storeLinear(cpu, base + ((sp - 2) & mask), 2, readFlags(cpu) & 0xffff);
   if (faulted(cpu)) return 1;
   storeLinear(cpu, base + ((sp - 4) & mask), 2, load<u32>(cs, SEG_SELECTOR));
@@ -56,7 +57,7 @@ function deliverReal(cpu: usize, vector: u32): i32 {
 }
 
 /** Stack pointer for a privilege level or an interrupt stack, from the 64-bit TSS. */
-function stackFromTss64(cpu: usize, offset: u32): u64 {
+export function stackFromTss64(cpu: usize, offset: u32): u64 {
   const tr = segment(cpu, SEG_TR);
   if (offset + 7 > load<u32>(tr, SEG_LIMIT)) {
     raiseFault(cpu, VECTOR_TS, 1, load<u32>(tr, SEG_SELECTOR) & 0xfffc);
@@ -67,6 +68,19 @@ function stackFromTss64(cpu: usize, offset: u32): u64 {
 
 function isCanonical(value: u64): bool {
   return <u64>((<i64>value << 16) >> 16) == value;
+}
+
+/** Adds EXT to the selector error code of the fault that is pending; 1. */
+function noteExternal(cpu: usize, ext: u32): i32 {
+  if (load<u32>(cpu, FAULT_VECTOR) != VECTOR_PF) store<u32>(cpu, load<u32>(cpu, FAULT_ERROR) | ext, FAULT_ERROR);
+  return 1;
+}
+
+/** Do `bytes` bytes at an offset lie inside a data segment? */
+export function hasRoom(attributes: u32, limit: u32, offset: u32, bytes: u32): bool {
+  const last = <u64>offset + bytes - 1;
+  if ((attributes & 4) != 0) return offset > limit && last <= ((attributes & ATTR_DB) != 0 ? <u64>0xffffffff : 0xffff);
+  return last <= <u64>limit || limit == 0xffffffff;
 }
 
 function deliverLong(cpu: usize, vector: u32, source: i32, hasError: bool, error: u32): i32 {
@@ -86,10 +100,7 @@ function deliverLong(cpu: usize, vector: u32, source: i32, hasError: bool, error
   const selector = <u32>(low >> 16) & 0xffff;
   const offset = (low & 0xffff) | ((low >> 32) & 0xffff0000) | (high << 32);
   if ((selector & 0xfffc) == 0) return raiseFault(cpu, VECTOR_GP, 1, ext);
-  if (readDescriptor(cpu, selector, VECTOR_GP) != 0) {
-    if (load<u32>(cpu, FAULT_VECTOR) == VECTOR_GP) store<u32>(cpu, load<u32>(cpu, FAULT_ERROR) | ext, FAULT_ERROR);
-    return 1;
-  }
+  if (readDescriptor(cpu, selector, VECTOR_GP) != 0) return noteExternal(cpu, ext);
   const attributes = descriptorAttributes();
   const dpl = descriptorDpl();
   const error1 = (selector & 0xfffc) | ext;
@@ -104,7 +115,7 @@ function deliverLong(cpu: usize, vector: u32, source: i32, hasError: bool, error
   if (ist != 0) rsp = stackFromTss64(cpu, 28 + ist * 8);
   else if (change) rsp = stackFromTss64(cpu, 4 + newCpl * 8);
   else rsp = load<u64>(cpu, RSP);
-  if (faulted(cpu)) return 1;
+  if (faulted(cpu)) return noteExternal(cpu, ext);
   if (!isCanonical(rsp)) return raiseFault(cpu, VECTOR_SS, 1, ext);
   rsp &= ~15;
   const bytes: u64 = hasError ? 48 : 40;
@@ -191,7 +202,7 @@ function deliverProtected(cpu: usize, vector: u32, source: i32, hasError: bool, 
   if ((<u32>(gate >> 47) & 1) == 0) return raiseFault(cpu, VECTOR_NP, 1, gateError);
   const selector = <u32>(gate >> 16) & 0xffff;
   if (type == 5) {
-    if (taskSwitch(cpu, selector, 1, source == SOURCE_SOFTWARE ? 0 : 1) != 0) return 1;
+    if (taskSwitch(cpu, selector, TASK_CALL, source == SOURCE_SOFTWARE ? 0 : 1) != 0) return 1;
     if (hasError) {
       const mask = load<u32>(cpu, STACK_MASK);
       const wide = (load<u32>(segment(cpu, SEG_TR), SEG_ATTRIBUTES) & 8) != 0;
@@ -207,10 +218,7 @@ function deliverProtected(cpu: usize, vector: u32, source: i32, hasError: bool, 
   const trap = (type & 1) != 0;
   const offset = wide ? <u32>(gate & 0xffff) | <u32>((gate >> 32) & 0xffff0000) : <u32>(gate & 0xffff);
   if ((selector & 0xfffc) == 0) return raiseFault(cpu, VECTOR_GP, 1, ext);
-  if (readDescriptor(cpu, selector, VECTOR_GP) != 0) {
-    if (load<u32>(cpu, FAULT_VECTOR) == VECTOR_GP) store<u32>(cpu, load<u32>(cpu, FAULT_ERROR) | ext, FAULT_ERROR);
-    return 1;
-  }
+  if (readDescriptor(cpu, selector, VECTOR_GP) != 0) return noteExternal(cpu, ext);
   const csAttributes = descriptorAttributes();
   const csBase = descriptorBase();
   const csLimit = descriptorLimit();
@@ -238,11 +246,11 @@ function deliverProtected(cpu: usize, vector: u32, source: i32, hasError: bool, 
   let sp = oldSp;
   let ssSelector: u32 = 0;
   if (change) {
-    if (stackFromTss(cpu, newCpl) != 0) return 1;
+    if (stackFromTss(cpu, newCpl) != 0) return noteExternal(cpu, ext);
     ssSelector = tssSs;
     const ssError = (ssSelector & 0xfffc) | ext;
     if ((ssSelector & 0xfffc) == 0) return raiseFault(cpu, VECTOR_TS, 1, ext);
-    if (readDescriptor(cpu, ssSelector, VECTOR_TS) != 0) return 1;
+    if (readDescriptor(cpu, ssSelector, VECTOR_TS) != 0) return noteExternal(cpu, ext);
     const ssAttributes = descriptorAttributes();
     if ((ssSelector & 3) != newCpl || descriptorDpl() != newCpl || (ssAttributes & ATTR_S) == 0 || (ssAttributes & 0xa) != 2) return raiseFault(cpu, VECTOR_TS, 1, ssError);
     if ((ssAttributes & ATTR_P) == 0) return raiseFault(cpu, VECTOR_SS, 1, ssError);
@@ -257,9 +265,10 @@ function deliverProtected(cpu: usize, vector: u32, source: i32, hasError: bool, 
   if (hasError) words++;
   const top = (sp - words * word) & mask;
   const user = newCpl == 3;
+  const ss = segment(cpu, SEG_SS);
+  const room = change ? hasRoom(descriptorAttributes(), descriptorLimit(), top, words * word) : hasRoom(load<u32>(ss, SEG_ATTRIBUTES), load<u32>(ss, SEG_LIMIT), top, words * word);
+  if (!room) return raiseFault(cpu, VECTOR_SS, 1, (ssSelector & 0xfffc) | ext);
   if (probeLinear(cpu, <u64>(<u32>base + top), words * word, 1, <i32>user) != 0) return 1;
-  // The limit of an expand-up stack segment; expand-down ones end at the top of the stack by their nature.
-  if (change && (descriptorAttributes() & 4) == 0 && top + words * word - 1 > descriptorLimit()) return raiseFault(cpu, VECTOR_SS, 1, (ssSelector & 0xfffc) | ext);
 
   let p = <u64>(<u32>base + top);
   if (hasError) { put(cpu, p, word, error, user); p += word; }

@@ -1,9 +1,9 @@
 // Segment registers, descriptors, descriptor-table registers (Intel SDM 3A, chapters 3 and 5).
 
 import {
-  CPL, CR0, EFER, EFLAGS, EVENTS, FAULT_PENDING, GDTR_BASE, GDTR_LIMIT, IDTR_BASE, IDTR_LIMIT, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE64, MODE_CODE_MASK, MODE_LONG,
+  CPL, CR0, EFER, EFLAGS, EVENTS, FAULT_PENDING, FAULT_VECTOR, GDTR_BASE, GDTR_LIMIT, IDTR_BASE, IDTR_LIMIT, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE64, MODE_CODE_MASK, MODE_LONG,
   MODE_REAL, MODE_V86, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LDTR, SEG_LIMIT, SEG_SELECTOR, SEG_SS, SEG_TR, SHADOW,
-  VECTOR_GP, VECTOR_NP, VECTOR_SS,
+  VECTOR_GP, VECTOR_NP, VECTOR_PF, VECTOR_SS,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection } from "./faults.ts";
 import { FLAG_VM } from "./flags.ts";
@@ -257,11 +257,11 @@ export function storeTable(cpu: usize, linear: i64, which: i32, size: i32): i32 
   return load<u32>(cpu, FAULT_PENDING) != 0 ? 1 : 0;
 }
 
-/** Access check of LAR, LSL, VERR, VERW; true with the descriptor read. Faults of the table read are not reported. */
+/** Access check of LAR, LSL, VERR, VERW; true with the descriptor read. A page fault of the table read stays pending. */
 function inspect(cpu: usize, selector: u32): bool {
   if ((selector & 0xfffc) == 0) return false;
   if (readDescriptor(cpu, selector, VECTOR_GP) != 0) {
-    store<u32>(cpu, 0, FAULT_PENDING);
+    if (load<u32>(cpu, FAULT_VECTOR) != VECTOR_PF) store<u32>(cpu, 0, FAULT_PENDING);
     return false;
   }
   const attributes = descriptorAttributes();

@@ -1,7 +1,7 @@
 // Hardware task switches (Intel SDM 3A, chapter 8).
 
 import {
-  CPL, CR0, CR3, EFLAGS, FAULT_PENDING, GPR, RIP, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LDTR, SEG_LIMIT, SEG_SELECTOR, SEG_SS, SEG_TR, VECTOR_GP, VECTOR_NP, VECTOR_TS,
+  CPL, CR0, CR3, EFLAGS, FAULT_PENDING, GPR, PENDING_DEBUG, RIP, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LDTR, SEG_LIMIT, SEG_SELECTOR, SEG_SS, SEG_TR, STEP, STEP_DOES_NOT, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection } from "./faults.ts";
 import { FLAG_NT, FLAG_VM, readFlags, writeFlags } from "./flags.ts";
@@ -10,12 +10,22 @@ import {
   ATTR_P, ATTR_S, ATTR_UNUSABLE, descriptorAddress, descriptorAttributes, descriptorBase, descriptorDpl, descriptorHigh, descriptorLimit, loadSegmentReal, markAccessed,
   readDescriptor, segment, setFromDescriptor, setSegment, updateMode,
 } from "./segments.ts";
-import { flushTlb, updateTlbBase } from "./paging.ts";
+import { usesPdptes } from "./control.ts";
+import { loadPdptes } from "./page-walk.ts";
+import { flushTlbNonGlobal, updateTlbBase } from "./paging.ts";
 
 // @ts-ignore: decorator
 @inline function faulted(cpu: usize): bool {
   return load<u32>(cpu, FAULT_PENDING) != 0;
 }
+
+/** What switches: JMP; CALL, an exception or interrupt, which nest; IRET. */
+export const TASK_JUMP: i32 = 0;
+export const TASK_CALL: i32 = 1;
+export const TASK_RETURN: i32 = 2;
+/** A fault is pending that belongs to the new task. */
+export const TASK_FAULTED: i32 = 2;
+const DR6_TASK: u32 = 0x8000;
 
 function setBusy(cpu: usize, selector: u32, busy: bool): i32 {
   if (readDescriptor(cpu, selector, VECTOR_TS) != 0) return 1;
@@ -28,21 +38,21 @@ function setBusy(cpu: usize, selector: u32, busy: bool): i32 {
 export function taskReturn(cpu: usize): i32 {
   const link = <u32>loadSystem(cpu, load<u64>(segment(cpu, SEG_TR), SEG_BASE), 2);
   if (faulted(cpu)) return 1;
-  return taskSwitch(cpu, link, 2, 0);
+  return taskSwitch(cpu, link, TASK_RETURN, 0);
 }
 
 /**
- * Switches to the task whose TSS the selector names. `reason`: 0 JMP, 1 CALL, exception or interrupt (nested), 2 IRET.
- * `external`: EXT bit for error codes. RIP holds the return address of the old task. 0 or LEAVE_FAULT.
+ * Switches to the task whose TSS the selector names. `external`: EXT bit for error codes. RIP holds the return address of
+ * the old task. 0; LEAVE_FAULT where nothing has changed; TASK_FAULTED where the fault is the new task's.
  */
 export function taskSwitch(cpu: usize, selector: u32, reason: i32, external: i32): i32 {
   const error = (selector & 0xfffc) | external;
-  const missing = reason == 2 ? VECTOR_TS : VECTOR_GP;
+  const missing = reason == TASK_RETURN ? VECTOR_TS : VECTOR_GP;
   if ((selector & 4) != 0 || (selector & 0xfffc) == 0) return raiseFault(cpu, missing, 1, error);
   if (readDescriptor(cpu, selector, missing) != 0) return 1;
   const attributes = descriptorAttributes();
   const type = attributes & 0x1f;
-  const expected = reason == 2 ? type == 3 || type == 11 : type == 1 || type == 9;
+  const expected = reason == TASK_RETURN ? type == 3 || type == 11 : type == 1 || type == 9;
   if (!expected) return raiseFault(cpu, missing, 1, error);
   if ((attributes & ATTR_P) == 0) return raiseFault(cpu, VECTOR_NP, 1, error);
   const wide = (type & 8) != 0;
@@ -57,7 +67,7 @@ export function taskSwitch(cpu: usize, selector: u32, reason: i32, external: i32
   const oldSelector = load<u32>(tr, SEG_SELECTOR);
   const oldWide = (load<u32>(tr, SEG_ATTRIBUTES) & 8) != 0;
   let flags = readFlags(cpu);
-  if (reason == 2) flags &= ~FLAG_NT;
+  if (reason == TASK_RETURN) flags &= ~FLAG_NT;
   const word: u32 = oldWide ? 4 : 2;
   let at = oldBase + (oldWide ? 32 : 14);
   storeSystem(cpu, at, word, load<u64>(cpu, RIP));
@@ -71,6 +81,7 @@ export function taskSwitch(cpu: usize, selector: u32, reason: i32, external: i32
 
   // The incoming state, all read before anything is changed.
   const newCr3 = wide ? loadSystem(cpu, base + 28, 4) : 0;
+  const trap = wide ? <u32>loadSystem(cpu, base + 100, 2) : 0;
   const size: u32 = wide ? 4 : 2;
   let from = base + (wide ? 32 : 14);
   const ip = loadSystem(cpu, from, size);
@@ -80,9 +91,9 @@ export function taskSwitch(cpu: usize, selector: u32, reason: i32, external: i32
   const ldt = <u32>loadSystem(cpu, selectorsAt + (wide ? 24 : 8), 2);
   if (faulted(cpu)) return 1;
 
-  if (reason != 1 && setBusy(cpu, oldSelector, false) != 0) return 1;
-  if (reason == 1) storeSystem(cpu, base, 2, oldSelector);
-  if (reason != 2 && setBusy(cpu, selector, true) != 0) return 1;
+  if (reason != TASK_CALL && setBusy(cpu, oldSelector, false) != 0) return 1;
+  if (reason == TASK_CALL) storeSystem(cpu, base, 2, oldSelector);
+  if (reason != TASK_RETURN && setBusy(cpu, selector, true) != 0) return 1;
   if (faulted(cpu)) return 1;
   for (let i: u32 = 0; i < 8; i++) {
     const value = loadSystem(cpu, from + i * size, size);
@@ -98,12 +109,20 @@ export function taskSwitch(cpu: usize, selector: u32, reason: i32, external: i32
   store<u64>(cpu, load<u64>(cpu, CR0) | 8, CR0); // TS
   if (wide && (load<u64>(cpu, CR0) & 0x80000000) != 0) {
     store<u64>(cpu, newCr3, CR3);
-    flushTlb(cpu);
+    flushTlbNonGlobal(cpu);
   }
   store<u64>(cpu, wide ? ip : ip & 0xffff, RIP);
-  writeFlags(cpu, reason == 1 ? newFlags | FLAG_NT : newFlags, wide ? 0x3fffff : 0xffff);
+  writeFlags(cpu, reason == TASK_CALL ? newFlags | FLAG_NT : newFlags, wide ? 0x3fffff : 0xffff);
 
-  // From here on faults belong to the new task.
+  // The old task's single step is over; the new one's T flag traps before its first instruction (SDM 3B, 18.3.1.5).
+  store<u32>(cpu, STEP_DOES_NOT, STEP);
+  if (wide && (trap & 1) != 0) store<u32>(cpu, load<u32>(cpu, PENDING_DEBUG) | DR6_TASK, PENDING_DEBUG);
+  return enterTask(cpu, ldt, es, cs, ss, ds, fs, gs, external) != 0 ? TASK_FAULTED : 0;
+}
+
+/** Loads the segments of the task switched to: faults are the new task's. */
+function enterTask(cpu: usize, ldt: u32, es: u32, cs: u32, ss: u32, ds: u32, fs: u32, gs: u32, external: i32): i32 {
+  if (usesPdptes(cpu) && loadPdptes(cpu) != 0) return 1;
   if ((ldt & 0xfffc) == 0) setSegment(cpu, SEG_LDTR, ldt, 0, 0, ATTR_UNUSABLE);
   else {
     if ((ldt & 4) != 0) return raiseFault(cpu, VECTOR_TS, 1, (ldt & 0xfffc) | external);
@@ -122,7 +141,7 @@ export function taskSwitch(cpu: usize, selector: u32, reason: i32, external: i32
     loadSegmentReal(cpu, 5, gs);
     updateMode(cpu);
     updateTlbBase(cpu);
-    return 0;
+    return load<u64>(cpu, RIP) > 0xffff ? raiseGeneralProtection(cpu, 0) : 0;
   }
   const cpl = cs & 3;
   if ((cs & 0xfffc) == 0) return raiseFault(cpu, VECTOR_TS, 1, external);
@@ -138,6 +157,7 @@ export function taskSwitch(cpu: usize, selector: u32, reason: i32, external: i32
   if (readDescriptor(cpu, ss, VECTOR_TS) != 0) return 1;
   const stack = descriptorAttributes();
   if ((ss & 0xfffc) == 0 || (ss & 3) != cpl || descriptorDpl() != cpl || (stack & ATTR_S) == 0 || (stack & 0xa) != 2) return raiseFault(cpu, VECTOR_TS, 1, (ss & 0xfffc) | external);
+  if ((stack & ATTR_P) == 0) return raiseFault(cpu, VECTOR_SS, 1, (ss & 0xfffc) | external);
   if (markAccessed(cpu) != 0) return 1;
   setFromDescriptor(cpu, SEG_SS, ss);
   if (loadTaskData(cpu, 0, es, external) != 0 || loadTaskData(cpu, 3, ds, external) != 0) return 1;

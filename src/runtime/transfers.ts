@@ -5,16 +5,16 @@ import {
   MSR_SYSENTER_ESP, NMI_BLOCKED, R11, RCX, RDX, RIP, RSP, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, STACK_MASK, STEP, STEP_AS_TF_IS,
   VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS,
 } from "../isa/x86/state/layout.ts";
-import { newStackPointer, newStackSelector, stackFromTss } from "./exceptions.ts";
+import { deliverFault, hasRoom, newStackPointer, newStackSelector, stackFromTss, stackFromTss64 } from "./exceptions.ts";
 import { raiseFault, raiseGeneralProtection, raiseUndefined } from "./faults.ts";
 import { FLAG_AC, FLAG_ID, FLAG_IF, FLAG_IOPL, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VIF, FLAG_VIP, FLAG_VM, FLAG_DF, STATUS_FLAGS, readFlags, writeFlags } from "./flags.ts";
-import { loadLinear, loadSystem, probeLinear, storeLinear, storeSupervisor } from "./memory.ts";
+import { checkSegment, loadLinear, probeLinear, storeLinear, storeSupervisor } from "./memory.ts";
 import { nextIp } from "./position.ts";
 import {
   ATTR_DB, ATTR_L, ATTR_P, ATTR_S, ATTR_UNUSABLE, descriptorAttributes, descriptorBase, descriptorDpl, descriptorHigh, descriptorLimit, descriptorLow, descriptorUpper, isCode64,
   isLong, isProtected, isReal, isV86, loadSegmentReal, markAccessed, readDescriptor, readUpper, segment, setFromDescriptor, setSegment, updateMode,
 } from "./segments.ts";
-import { taskReturn, taskSwitch } from "./tasks.ts";
+import { TASK_CALL, TASK_FAULTED, TASK_JUMP, taskReturn, taskSwitch } from "./tasks.ts";
 import { updateTlbBase } from "./paging.ts";
 
 const EFER_SCE: u64 = 1;
@@ -28,11 +28,28 @@ function isCanonical(value: u64): bool {
   return <u64>((<i64>value << 16) >> 16) == value;
 }
 
-/** Linear address of `offset` bytes above the stack pointer. */
-function stackLinear(cpu: usize, offset: i32): u64 {
+/**
+ * Linear address of `offset` bytes above the stack pointer, its segment limit checked for an access of `bytes`: #SS(0) may be
+ * pending afterwards, which the access that follows leaves so.
+ */
+function stackLinear(cpu: usize, offset: i32, bytes: i32, write: i32): u64 {
   if (isCode64(cpu)) return load<u64>(cpu, RSP) + offset;
   const pointer = (load<u32>(cpu, RSP) + offset) & load<u32>(cpu, STACK_MASK);
+  checkSegment(cpu, SEG_SS, pointer, bytes, write);
   return <u64>(<u32>load<u64>(segment(cpu, SEG_SS), SEG_BASE) + pointer);
+}
+
+/** A word `offset` bytes above the stack pointer; 0 with a fault pending. */
+function peek(cpu: usize, offset: i32, bytes: i32): u64 {
+  const linear = stackLinear(cpu, offset, bytes, 0);
+  return faulted(cpu) ? 0 : loadLinear(cpu, linear, bytes);
+}
+
+/** Checks that `bytes` bytes at `offset` from the stack pointer can be written; their linear address. */
+function reserve(cpu: usize, offset: i32, bytes: i32): u64 {
+  const linear = stackLinear(cpu, offset, bytes, 1);
+  if (!faulted(cpu)) probeLinear(cpu, linear, bytes, 1, <i32>(load<u32>(cpu, CPL) == 3));
+  return linear;
 }
 
 export function moveStack(cpu: usize, delta: i32): void {
@@ -74,8 +91,12 @@ function checkDirectCode(cpu: usize, selector: u32): i32 {
   return 0;
 }
 
+/** The limit of CS stays as it is in real-address and virtual-8086 mode. */
+function checkRealTarget(cpu: usize, offset: u64): i32 {
+  return offset > <u64>load<u32>(segment(cpu, SEG_CS), SEG_LIMIT) ? raiseGeneralProtection(cpu, 0) : 0;
+}
+
 function realTransfer(cpu: usize, selector: u32, offset: u64): i32 {
-  if (offset > 0xffff && offset > <u64>load<u32>(segment(cpu, SEG_CS), SEG_LIMIT)) return raiseGeneralProtection(cpu, 0);
   loadSegmentReal(cpu, SEG_CS, selector);
   store<u64>(cpu, offset, RIP);
   updateMode(cpu);
@@ -85,7 +106,7 @@ function realTransfer(cpu: usize, selector: u32, offset: u64): i32 {
 export function farJump(cpu: usize, selectorArgument: i32, offsetArgument: i64, size: i32): i32 {
   const selector = <u32>selectorArgument & 0xffff;
   let offset = cutOffset(offsetArgument, size);
-  if (!isProtected(cpu)) return realTransfer(cpu, selector, offset);
+  if (!isProtected(cpu)) return checkRealTarget(cpu, offset) != 0 ? 1 : realTransfer(cpu, selector, offset);
   if ((selector & 0xfffc) == 0) return raiseGeneralProtection(cpu, 0);
   if (readDescriptor(cpu, selector, VECTOR_GP) != 0) return 1;
   const attributes = descriptorAttributes();
@@ -101,6 +122,11 @@ export function farJump(cpu: usize, selectorArgument: i32, offsetArgument: i64, 
   return systemTransfer(cpu, selector, false, size);
 }
 
+/** A fault behind the switch is the new task's: it is delivered with the new task's RIP. */
+function settleTask(cpu: usize, result: i32): i32 {
+  return result == 0 ? LEAVE_RESUME : result == TASK_FAULTED ? deliverFault(cpu) : result;
+}
+
 /** JMP or CALL to a gate or a task state segment; the descriptor is read. */
 function systemTransfer(cpu: usize, selector: u32, call: bool, size: i32): i32 {
   const type = descriptorAttributes() & 15;
@@ -113,8 +139,7 @@ function systemTransfer(cpu: usize, selector: u32, call: bool, size: i32): i32 {
   if (type == 1 || type == 9 || type == 5) {
     const target = type == 5 ? descriptorLow >> 16 : selector;
     store<u64>(cpu, nextIp(cpu), RIP);
-    if (taskSwitch(cpu, target, call ? 1 : 0, 0) != 0) return 1;
-    return LEAVE_RESUME;
+    return settleTask(cpu, taskSwitch(cpu, target, call ? TASK_CALL : TASK_JUMP, 0));
   }
   // Call gate.
   const wide = type == 12;
@@ -149,10 +174,12 @@ function systemTransfer(cpu: usize, selector: u32, call: bool, size: i32): i32 {
   const csLimit = descriptorLimit();
   const csAttributes = descriptorAttributes() | 1;
   if (conforming || codeDpl == cpl) {
-    const at = stackLinear(cpu, -2 * word);
-    if (probeLinear(cpu, at, 2 * word, 1, <i32>(cpl == 3)) != 0) return 1;
-    storeLinear(cpu, at, word, returnIp);
-    storeLinear(cpu, at + word, word, returnCs);
+    const high = reserve(cpu, -word, word);
+    if (faulted(cpu)) return 1;
+    const low = reserve(cpu, -2 * word, word);
+    if (faulted(cpu)) return 1;
+    storeLinear(cpu, high, word, returnCs);
+    storeLinear(cpu, low, word, returnIp);
     moveStack(cpu, -2 * word);
     setSegment(cpu, SEG_CS, (target & 0xfffc) | cpl, csBase, csLimit, csAttributes);
     store<u64>(cpu, offset, RIP);
@@ -163,8 +190,7 @@ function systemTransfer(cpu: usize, selector: u32, call: bool, size: i32): i32 {
   const oldSp = load<u64>(cpu, RSP);
   const oldSs = load<u32>(segment(cpu, SEG_SS), SEG_SELECTOR);
   if (long) {
-    const tr = segment(cpu, 7);
-    const rsp = loadSystem(cpu, load<u64>(tr, SEG_BASE) + 4 + codeDpl * 8, 8);
+    const rsp = stackFromTss64(cpu, 4 + codeDpl * 8);
     if (faulted(cpu)) return 1;
     const frame = rsp - 32;
     if (!isCanonical(rsp)) return raiseFault(cpu, VECTOR_SS, 1, 0);
@@ -187,10 +213,11 @@ function systemTransfer(cpu: usize, selector: u32, call: bool, size: i32): i32 {
     const words: i32 = 4 + <i32>parameters;
     const top = (newStackPointer() - words * word) & mask;
     const at = <u64>(descriptorBase() + top);
+    if (!hasRoom(ssAttributes, descriptorLimit(), top, words * word)) return raiseFault(cpu, VECTOR_SS, 1, ss & 0xfffc);
     if (probeLinear(cpu, at, words * word, 1, <i32>(codeDpl == 3)) != 0) return 1;
     if (markAccessed(cpu) != 0) return 1;
     for (let i: u32 = 0; i < parameters; i++) {
-      const value = loadLinear(cpu, stackLinear(cpu, i * word), word);
+      const value = peek(cpu, i * word, word);
       if (faulted(cpu)) return 1;
       storeSupervisor(cpu, at + (2 + i) * word, word, value);
     }
@@ -224,9 +251,11 @@ export function farCall(cpu: usize, selectorArgument: i32, offsetArgument: i64, 
     if (checkTarget(cpu, offset) != 0) return 1;
     if (markAccessed(cpu) != 0) return 1;
   }
-  const high = stackLinear(cpu, -word);
-  const low = stackLinear(cpu, -2 * word);
-  if (probeLinear(cpu, high, word, 1, <i32>(cpl == 3)) != 0 || probeLinear(cpu, low, word, 1, <i32>(cpl == 3)) != 0) return 1;
+  else if (checkRealTarget(cpu, offset) != 0) return 1;
+  const high = reserve(cpu, -word, word);
+  if (faulted(cpu)) return 1;
+  const low = reserve(cpu, -2 * word, word);
+  if (faulted(cpu)) return 1;
   storeLinear(cpu, high, word, load<u32>(segment(cpu, SEG_CS), SEG_SELECTOR));
   storeLinear(cpu, low, word, nextIp(cpu));
   moveStack(cpu, -2 * word);
@@ -287,11 +316,12 @@ function setStackPointer(cpu: usize, value: u64, code64: bool): void {
 
 export function farReturn(cpu: usize, size: i32, pop: i32): i32 {
   const word: i32 = size / 8;
-  const ip = loadLinear(cpu, stackLinear(cpu, 0), word);
+  const ip = peek(cpu, 0, word);
   if (faulted(cpu)) return 1;
-  const selector = <u32>loadLinear(cpu, stackLinear(cpu, word), word) & 0xffff;
+  const selector = <u32>peek(cpu, word, word) & 0xffff;
   if (faulted(cpu)) return 1;
   if (!isProtected(cpu)) {
+    if (checkRealTarget(cpu, ip) != 0) return 1;
     moveStack(cpu, 2 * word + pop);
     return realTransfer(cpu, selector, ip);
   }
@@ -305,9 +335,9 @@ export function farReturn(cpu: usize, size: i32, pop: i32): i32 {
     return LEAVE_RESUME;
   }
   const toCode64 = isLong(cpu) && (descriptorAttributes() & ATTR_L) != 0;
-  const newSp = loadLinear(cpu, stackLinear(cpu, 2 * word + pop), word);
+  const newSp = peek(cpu, 2 * word + pop, word);
   if (faulted(cpu)) return 1;
-  const newSs = <u32>loadLinear(cpu, stackLinear(cpu, 3 * word + pop), word) & 0xffff;
+  const newSs = <u32>peek(cpu, 3 * word + pop, word) & 0xffff;
   if (faulted(cpu)) return 1;
   if (checkReturnStack(cpu, newSs, rpl, toCode64) != 0) return 1;
   if (enterStack(cpu, newSs, rpl) != 0) return 1;
@@ -332,25 +362,26 @@ export function writableFlags(cpu: usize, size: i32): u32 {
 export function interruptReturn(cpu: usize, size: i32): i32 {
   const word: i32 = size / 8;
   store<u32>(cpu, 1, EVENTS);
+  if (isV86(cpu) && (load<u32>(cpu, EFLAGS) & FLAG_IOPL) != FLAG_IOPL) return raiseGeneralProtection(cpu, 0);
+  // NMIs are let through even when the return faults (SDM 3A, 6.7.1).
+  store<u32>(cpu, 0, NMI_BLOCKED);
   if (isProtected(cpu) && (load<u32>(cpu, EFLAGS) & FLAG_NT) != 0) {
     if (isLong(cpu)) return raiseGeneralProtection(cpu, 0);
     store<u64>(cpu, nextIp(cpu), RIP);
-    if (taskReturn(cpu) != 0) return 1;
-    return LEAVE_RESUME;
+    return settleTask(cpu, taskReturn(cpu));
   }
-  if (isV86(cpu) && (load<u32>(cpu, EFLAGS) & FLAG_IOPL) != FLAG_IOPL) return raiseGeneralProtection(cpu, 0);
-  const ip = loadLinear(cpu, stackLinear(cpu, 0), word);
+  const ip = peek(cpu, 0, word);
   if (faulted(cpu)) return 1;
-  const selector = <u32>loadLinear(cpu, stackLinear(cpu, word), word) & 0xffff;
+  const selector = <u32>peek(cpu, word, word) & 0xffff;
   if (faulted(cpu)) return 1;
-  const flags = <u32>loadLinear(cpu, stackLinear(cpu, 2 * word), word);
+  const flags = <u32>peek(cpu, 2 * word, word);
   if (faulted(cpu)) return 1;
   if (!isProtected(cpu)) {
+    if (checkRealTarget(cpu, ip) != 0) return 1;
     moveStack(cpu, 3 * word);
     let mask = writableFlags(cpu, size) | (size != 16 ? FLAG_RF : 0);
     if (isReal(cpu)) mask |= FLAG_IOPL | FLAG_IF;
     writeFlags(cpu, flags, mask);
-    store<u32>(cpu, 0, NMI_BLOCKED);
     return realTransfer(cpu, selector, ip);
   }
   const cpl = load<u32>(cpu, CPL);
@@ -367,13 +398,12 @@ export function interruptReturn(cpu: usize, size: i32): i32 {
     moveStack(cpu, 3 * word);
     writeFlags(cpu, flags, mask);
     enterCode(cpu, selector, ip);
-    store<u32>(cpu, 0, NMI_BLOCKED);
     return LEAVE_RESUME;
   }
   const toCode64 = isLong(cpu) && (descriptorAttributes() & ATTR_L) != 0;
-  const newSp = loadLinear(cpu, stackLinear(cpu, 3 * word), word);
+  const newSp = peek(cpu, 3 * word, word);
   if (faulted(cpu)) return 1;
-  const newSs = <u32>loadLinear(cpu, stackLinear(cpu, 4 * word), word) & 0xffff;
+  const newSs = <u32>peek(cpu, 4 * word, word) & 0xffff;
   if (faulted(cpu)) return 1;
   if (checkReturnStack(cpu, newSs, rpl, toCode64) != 0) return 1;
   if (enterStack(cpu, newSs, rpl) != 0) return 1;
@@ -382,17 +412,17 @@ export function interruptReturn(cpu: usize, size: i32): i32 {
   enterCode(cpu, selector, ip);
   setStackPointer(cpu, newSp, toCode64 || (fromCode64 && isLong(cpu) && size == 64));
   if (rpl > cpl) dropPrivilegedSegments(cpu, rpl);
-  store<u32>(cpu, 0, NMI_BLOCKED);
   return LEAVE_RESUME;
 }
 
 function returnToV86(cpu: usize, ip: u32, cs: u32, flags: u32): i32 {
-  const esp = <u32>loadLinear(cpu, stackLinear(cpu, 12), 4);
-  const ss = <u32>loadLinear(cpu, stackLinear(cpu, 16), 4);
-  const es = <u32>loadLinear(cpu, stackLinear(cpu, 20), 4);
-  const ds = <u32>loadLinear(cpu, stackLinear(cpu, 24), 4);
-  const fs = <u32>loadLinear(cpu, stackLinear(cpu, 28), 4);
-  const gs = <u32>loadLinear(cpu, stackLinear(cpu, 32), 4);
+  // Where one word cannot be read the fault stays pending, whatever the others are.
+  const esp = <u32>peek(cpu, 12, 4);
+  const ss = <u32>peek(cpu, 16, 4);
+  const es = <u32>peek(cpu, 20, 4);
+  const ds = <u32>peek(cpu, 24, 4);
+  const fs = <u32>peek(cpu, 28, 4);
+  const gs = <u32>peek(cpu, 32, 4);
   if (faulted(cpu)) return 1;
   if (ip > 0xffff) return raiseGeneralProtection(cpu, 0);
   writeFlags(cpu, flags, 0x3fffff);
@@ -408,7 +438,6 @@ function returnToV86(cpu: usize, ip: u32, cs: u32, flags: u32): i32 {
   store<u64>(cpu, esp, RSP);
   store<u64>(cpu, ip, RIP);
   updateTlbBase(cpu);
-  store<u32>(cpu, 0, NMI_BLOCKED);
   return LEAVE_RESUME;
 }
 
@@ -523,26 +552,29 @@ export function flagsNeedAttention(cpu: usize): i32 {
 
 export function enterFrame(cpu: usize, bytes: i32, level: i32, width: i32): i32 {
   const word: i32 = width / 8;
-  const user: i32 = load<u32>(cpu, CPL) == 3 ? 1 : 0;
   const code64 = isCode64(cpu);
   const total = (level > 0 ? level + 1 : 1) * word;
   const mask: u64 = code64 ? u64.MAX_VALUE : load<u32>(cpu, STACK_MASK);
   // Every stack access is checked before the first store, the final stack pointer's included (SDM 2A, ENTER).
-  if (probeLinear(cpu, stackLinear(cpu, -word), word, 1, user) != 0 || probeLinear(cpu, stackLinear(cpu, -total), word, 1, user) != 0) return 1;
-  if (probeLinear(cpu, stackLinear(cpu, -total - bytes), 1, 1, user) != 0) return 1;
+  reserve(cpu, -word, word);
+  if (faulted(cpu)) return 1;
+  reserve(cpu, -total, word);
+  if (faulted(cpu)) return 1;
+  reserve(cpu, -total - bytes, 1);
+  if (faulted(cpu)) return 1;
   const frame = (load<u64>(cpu, RSP) - word) & mask;
   const rbp = load<u64>(cpu, GPR + 40);
   const ssBase: u64 = code64 ? 0 : load<u64>(segment(cpu, SEG_SS), SEG_BASE);
-  storeLinear(cpu, stackLinear(cpu, -word), word, rbp);
+  storeLinear(cpu, stackLinear(cpu, -word, word, 1), word, rbp);
   if (faulted(cpu)) return 1;
   for (let i = 1; i < level; i++) {
     const link = loadLinear(cpu, ssBase + ((rbp - i * word) & mask), word);
     if (faulted(cpu)) return 1;
-    storeLinear(cpu, stackLinear(cpu, -(i + 1) * word), word, link);
+    storeLinear(cpu, stackLinear(cpu, -(i + 1) * word, word, 1), word, link);
     if (faulted(cpu)) return 1;
   }
   if (level > 0) {
-    storeLinear(cpu, stackLinear(cpu, -total), word, frame);
+    storeLinear(cpu, stackLinear(cpu, -total, word, 1), word, frame);
     if (faulted(cpu)) return 1;
   }
   moveStack(cpu, -total - bytes);

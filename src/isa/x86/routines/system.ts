@@ -12,9 +12,9 @@ export const systemRoutines = {
   loadTable: { params: ['i64', 'i32', 'i32'], result: 'i32', kind: 'leaves' },
   storeTable: { params: ['i64', 'i32', 'i32'], result: 'i32', kind: 'leaves' },
   /** Value with bit 63 set when the selector may be looked at. */
-  loadAccessRights: { params: ['i32'], result: 'i64', kind: 'state' },
-  loadSegmentLimit: { params: ['i32'], result: 'i64', kind: 'state' },
-  verifySegment: { params: ['i32', 'i32'], result: 'i32', kind: 'state' },
+  loadAccessRights: { params: ['i32'], result: 'i64', kind: 'faults' },
+  loadSegmentLimit: { params: ['i32'], result: 'i64', kind: 'faults' },
+  verifySegment: { params: ['i32', 'i32'], result: 'i32', kind: 'faults' },
   /** selector, offset, operand size. */
   farJump: { params: ['i32', 'i64', 'i32'], result: 'i32', kind: 'leaves' },
   farCall: { params: ['i32', 'i64', 'i32'], result: 'i32', kind: 'leaves' },
