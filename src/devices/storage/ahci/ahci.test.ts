@@ -207,7 +207,6 @@ describe('AHCI', () => {
       (t) => t.write(PORT, 2 * MIB),
       (t) => t.memory.writeU32(LIST + 8, 0xffffff80),
       (t) => t.memory.writeU32(LIST + 12, 0xffffffff),
-      (t) => t.memory.writeU32(TABLES + 0x80, 2 * MIB),
       (t) => t.memory.write(TABLES, Uint8Array.of(0x46)),
     ];
     for (const spoil of nowhere) {
@@ -220,6 +219,13 @@ describe('AHCI', () => {
       await settled();
       expect([t.read(IS) & 0x20000000, t.disk.log]).toEqual([0x20000000, []]);
     }
+  });
+
+  it('looks at no memory that a command does not use', async () => {
+    const t = ready();
+    expect(await t.ask({ command: 0xe7, data: [[2 * MIB, 0x400000]] })).toEqual([GOOD, 0]);
+    expect(await t.ask({ command: 0x25, count: 1, data: [[DATA, 512], [2 * MIB, 512]] })).toEqual([GOOD, 512]);
+    expect(await t.ask({ command: 0x25, count: 2, data: [[DATA, 512], [2 * MIB, 512]] })).toEqual([ABORTED, 0]);
   });
 
   it('is reset by software, by frames and as a whole', async () => {

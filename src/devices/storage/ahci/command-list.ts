@@ -1,6 +1,7 @@
 import type { GuestMemory } from '../../../memory/guest-memory.ts';
 import { ScatterList } from '../../../memory/scatter-list.ts';
 import type { Segment } from '../../../memory/scatter-list.ts';
+import type { DataMemory } from '../ata/ata-disk.ts';
 import { COMMAND_FIS_BYTES } from './fis.ts';
 
 // Command list and command tables (Serial ATA AHCI 1.3.1, section 4.2).
@@ -10,16 +11,15 @@ const HEADER_BYTES = 32;
 const REGION_BYTES = 16;
 const REGIONS = 0x80;
 const TRANSFERRED = 4;
-/** The longest transfer, 65536 sectors: regions behind it are not looked at. */
-const MOST_BYTES = 65536 * 512;
 
-/** A command as a slot describes it, its data checked to lie in RAM. */
+/** A command as a slot describes it. */
 export interface SlotCommand {
   readonly fis: Uint8Array;
-  readonly data: ScatterList;
+  /** Memory for so many bytes; undefined when there is less, or it does not lie in RAM. Regions behind it do not matter. */
+  readonly data: DataMemory;
 }
 
-/** Undefined when the slot's table or data do not lie in memory. */
+/** Undefined when the slot's table does not lie in memory. */
 export function readSlot(memory: GuestMemory, list: number, slot: number): SlotCommand | undefined {
   const header = list + slot * HEADER_BYTES;
   if (!memory.contains(header, HEADER_BYTES)) return undefined;
@@ -29,21 +29,20 @@ export function readSlot(memory: GuestMemory, list: number, slot: number): SlotC
   if (!memory.contains(at, REGIONS + regions * REGION_BYTES)) return undefined;
   const fis = new Uint8Array(COMMAND_FIS_BYTES);
   memory.read(at, fis);
-  const data = readRegions(memory, at + REGIONS, regions);
-  return data === undefined ? undefined : { fis, data };
+  return { fis, data: (bytes) => readRegions(memory, at + REGIONS, regions, bytes) };
 }
 
-function readRegions(memory: GuestMemory, table: number, count: number): ScatterList | undefined {
+function readRegions(memory: GuestMemory, table: number, count: number, wanted: number): ScatterList | undefined {
   const segments: Segment[] = [];
   let bytes = 0;
-  for (let i = 0; i < count && bytes < MOST_BYTES; i++) {
+  for (let i = 0; i < count && bytes < wanted; i++) {
     const at = table + i * REGION_BYTES;
     const address = ((memory.readU32(at) & ~1) >>> 0) + memory.readU32(at + 4) * 2 ** 32;
-    const length = (memory.readU32(at + 12) & 0x3fffff) + 1;
+    const length = Math.min((memory.readU32(at + 12) & 0x3fffff) + 1, wanted - bytes);
     segments.push({ address, length });
     bytes += length;
   }
-  return ScatterList.check(memory, segments);
+  return bytes === wanted ? ScatterList.check(memory, segments) : undefined;
 }
 
 /** Tells how many bytes a command that was not queued has transferred. */

@@ -28,6 +28,9 @@ export interface TaskFile {
   readonly device: number;
 }
 
+/** The memory for a command's data, of a length that only the command knows; undefined where it is too short or not there. */
+export type DataMemory = (bytes: number) => ScatterList | undefined;
+
 /** What the registers say afterwards. */
 export interface AtaAnswer {
   readonly status: number;
@@ -110,7 +113,7 @@ export class AtaDisk {
   }
 
   /** Does a command with the memory for its data; undefined when a reset has overtaken it. Never fails otherwise. */
-  async execute(file: TaskFile, data: ScatterList): Promise<AtaAnswer | undefined> {
+  async execute(file: TaskFile, data: DataMemory): Promise<AtaAnswer | undefined> {
     const command = COMMANDS.get(file.command);
     if (command === undefined) return ABORTED;
     switch (command.kind) {
@@ -145,8 +148,9 @@ export class AtaDisk {
     return identifyDisk({ sectors: this.#sectors, serial: this.#serial, model: 'Polyvisor disk', queueDepth: 32, writeCache: this.writeCache });
   }
 
-  #send(bytes: Uint8Array, data: ScatterList): AtaAnswer {
-    return { ...GOOD, bytes: data.write(0, bytes) };
+  #send(bytes: Uint8Array, data: DataMemory): AtaAnswer {
+    const list = data(bytes.length);
+    return list === undefined ? ABORTED : { ...GOOD, bytes: list.write(0, bytes) };
   }
 
   #answer(outcome: Outcome, lba: number): AtaAnswer | undefined {
@@ -154,7 +158,7 @@ export class AtaDisk {
   }
 
   /** Queued commands have their count in the features register, and FUA in the device register's bit 7 (7.22). */
-  async #transfer(command: Command, file: TaskFile, data: ScatterList): Promise<AtaAnswer | undefined> {
+  async #transfer(command: Command, file: TaskFile, data: DataMemory): Promise<AtaAnswer | undefined> {
     const queued = command.protocol === 'queued';
     const count = queued ? file.features : command.wide ? file.count : file.count & 0xff;
     const lba = command.wide ? file.lba : (file.lba % 2 ** 24) + (file.device & 0x0f) * 2 ** 24;
@@ -162,8 +166,8 @@ export class AtaDisk {
     if ((file.device & DEVICE_LBA) === 0) return ABORTED; // no addresses by cylinder, head and sector
     if (!this.#disk.contains(lba * SECTOR, bytes)) return failed(ERROR_NO_SECTOR, lba);
     if (command.kind === 'verify') return GOOD;
-    if (data.bytes < bytes) return ABORTED;
-    const list = data.slice(0, bytes);
+    const list = data(bytes);
+    if (list === undefined) return ABORTED;
     let outcome: Outcome;
     if (command.kind === 'read') outcome = await this.#disk.read(lba * SECTOR, list);
     else if (this.#disk.readOnly) return ABORTED;
@@ -189,10 +193,10 @@ export class AtaDisk {
   }
 
   /** DATA SET MANAGEMENT: ranges to trim are hints. They are checked and change nothing: the port cannot let storage go. */
-  #trim(file: TaskFile, data: ScatterList): AtaAnswer {
+  #trim(file: TaskFile, data: DataMemory): AtaAnswer {
     if ((file.features & 1) === 0 || this.#disk.readOnly) return ABORTED;
     const bytes = new Uint8Array(SECTOR);
-    if (file.count !== 1 || data.read(0, bytes) < SECTOR) return ABORTED;
+    if (file.count !== 1 || (data(SECTOR)?.read(0, bytes) ?? 0) < SECTOR) return ABORTED;
     const view = new DataView(bytes.buffer);
     for (let at = 0; at < SECTOR; at += 8) {
       const first = view.getUint32(at, true) + view.getUint16(at + 4, true) * 2 ** 32;
@@ -202,7 +206,7 @@ export class AtaDisk {
   }
 
   /** READ LOG EXT: only the log that says which queued command has failed (9.16). */
-  #log(file: TaskFile, data: ScatterList): AtaAnswer {
+  #log(file: TaskFile, data: DataMemory): AtaAnswer {
     const { queueError } = this;
     if ((file.lba & 0xff) !== LOG_QUEUE_ERROR || file.count !== 1) return ABORTED;
     const page = new Uint8Array(SECTOR);
