@@ -1,7 +1,7 @@
-// CPUID (Intel SDM 2A, CPUID): a processor of the x86-64-v2 class. Announces what the engines implement, nothing else:
+// CPUID (Intel SDM 2A, CPUID): a processor of the x86-64-v3 class. Announces what the engines implement, nothing else:
 // isa/x86/features.ts lists the same for the decoder, and a test compares the two.
 
-import { CPUID_HIDDEN, CPU_COUNT, CR4, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_BIOS_SIGN_ID, PHYSICAL_MASK, RAX, RBX, RCX, RDX, SCRATCH, VCPU_INDEX } from "../isa/x86/state/layout.ts";
+import { CPUID_HIDDEN, CPU_COUNT, CR4, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_BIOS_SIGN_ID, PHYSICAL_MASK, RAX, RBX, RCX, RDX, SCRATCH, VCPU_INDEX, XCR0 } from "../isa/x86/state/layout.ts";
 import { apicMsrRead } from "./host.ts";
 
 /** Family 6, model 44 (2Ch), stepping 2; resetVcpu leaves it in EDX as well. */
@@ -17,6 +17,7 @@ const MAX_EXTENDED: u32 = 0x80000008;
 const ECX1_SSE3: u32 = 1 << 0;
 const ECX1_PCLMULQDQ: u32 = 1 << 1;
 const ECX1_SSSE3: u32 = 1 << 9;
+const ECX1_FMA: u32 = 1 << 12;
 const ECX1_CX16: u32 = 1 << 13;
 const ECX1_SSE41: u32 = 1 << 19;
 const ECX1_SSE42: u32 = 1 << 20;
@@ -26,6 +27,11 @@ const ECX1_MOVBE: u32 = 1 << 22;
 const ECX1_POPCNT: u32 = 1 << 23;
 const ECX1_TSC_DEADLINE: u32 = 1 << 24;
 const ECX1_AES: u32 = 1 << 25;
+const ECX1_XSAVE: u32 = 1 << 26;
+/** Follows CR4.OSXSAVE. */
+const ECX1_OSXSAVE: u32 = 1 << 27;
+const ECX1_AVX: u32 = 1 << 28;
+const ECX1_F16C: u32 = 1 << 29;
 const ECX1_RDRAND: u32 = 1 << 30;
 const ECX1_HYPERVISOR: u32 = 1 << 31;
 /** FPU DE PSE TSC MSR PAE CX8 APIC SEP MTRR PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2. */
@@ -35,6 +41,7 @@ const EDX1_HTT: u32 = 1 << 28;
 const EBX7_FSGSBASE: u32 = 1 << 0;
 const EBX7_TSC_ADJUST: u32 = 1 << 1;
 const EBX7_BMI1: u32 = 1 << 3;
+const EBX7_AVX2: u32 = 1 << 5;
 const EBX7_SMEP: u32 = 1 << 7;
 const EBX7_BMI2: u32 = 1 << 8;
 const EBX7_ERMS: u32 = 1 << 9;
@@ -67,8 +74,8 @@ const EAX6_ARAT: u32 = 1 << 2;
 const EDX87_INVARIANT_TSC: u32 = 1 << 8;
 
 const FEATURES_1_ECX: u32 = ECX1_SSE3 | ECX1_SSSE3 | ECX1_CX16 | ECX1_SSE41 | ECX1_SSE42 | ECX1_X2APIC | ECX1_MOVBE | ECX1_POPCNT | ECX1_TSC_DEADLINE | ECX1_HYPERVISOR
-  | ECX1_PCID | ECX1_PCLMULQDQ | ECX1_AES | ECX1_RDRAND;
-const FEATURES_7_EBX: u32 = EBX7_FSGSBASE | EBX7_TSC_ADJUST | EBX7_SMEP | EBX7_ERMS | EBX7_RDSEED | EBX7_ADX | EBX7_SHA | EBX7_BMI1 | EBX7_BMI2
+  | ECX1_PCID | ECX1_PCLMULQDQ | ECX1_AES | ECX1_XSAVE | ECX1_AVX | ECX1_FMA | ECX1_F16C | ECX1_RDRAND;
+const FEATURES_7_EBX: u32 = EBX7_FSGSBASE | EBX7_TSC_ADJUST | EBX7_SMEP | EBX7_ERMS | EBX7_RDSEED | EBX7_ADX | EBX7_SHA | EBX7_BMI1 | EBX7_AVX2 | EBX7_BMI2
   | EBX7_INVPCID | EBX7_SMAP | EBX7_CLFLUSHOPT | EBX7_CLWB;
 const FEATURES_7_ECX: u32 = ECX7_UMIP | ECX7_PKU | ECX7_RDPID;
 const FEATURES_7_EDX: u32 = EDX7_FSRM | EDX7_SPEC_CTRL | EDX7_STIBP | EDX7_ARCH_CAPABILITIES | EDX7_SSBD;
@@ -121,8 +128,10 @@ function featureLeaf(cpu: usize): void {
   let edx = offered(cpu, FEATURES_1_EDX, HIDDEN_1_EDX);
   if (count > 1) edx |= EDX1_HTT;
   if (!apicEnabled(cpu)) edx &= ~EDX1_APIC;
+  let ecx = offered(cpu, FEATURES_1_ECX, HIDDEN_1_ECX);
+  if ((ecx & ECX1_XSAVE) != 0 && (load<u64>(cpu, CR4) & 0x40000) != 0) ecx |= ECX1_OSXSAVE;
   // EBX: CLFLUSH of 64 bytes, processors of the package, APIC id.
-  give(cpu, SIGNATURE, (8 << 8) | (count << 16) | (load<u32>(cpu, VCPU_INDEX) << 24), offered(cpu, FEATURES_1_ECX, HIDDEN_1_ECX), edx);
+  give(cpu, SIGNATURE, (8 << 8) | (count << 16) | (load<u32>(cpu, VCPU_INDEX) << 24), ecx, edx);
   // Executing this leaf loads the microcode's revision (SDM 3A, 9.11.7.1).
   store<u64>(cpu, MICROCODE_REVISION << 32, MSR_BIOS_SIGN_ID);
 }
@@ -138,6 +147,28 @@ function cacheLeaf(cpu: usize, index: u32): void {
     case 3: give(cpu, cores | ((count - 1) << 14) | 0x163, (15 << 22) | 63, 8191, 0); return; // 8 MiB, shared
     default: give(cpu, 0, 0, 0, 0);
   }
+}
+
+/** What XCR0 may hold: x87, SSE and AVX state and PKRU, as far as they are announced. */
+export function supportedXcr0(cpu: usize): u64 {
+  const ecx = offered(cpu, FEATURES_1_ECX, HIDDEN_1_ECX);
+  if ((ecx & ECX1_XSAVE) == 0) return 0;
+  const keys: u64 = (offered(cpu, FEATURES_7_ECX, HIDDEN_7_ECX) & ECX7_PKU) != 0 ? 0x200 : 0;
+  return keys | ((ecx & ECX1_AVX) == 0 ? 3 : 7);
+}
+
+/** Leaf 13 (SDM 1, 13.2): sizes of the XSAVE area; XSAVEOPT, XSAVEC and XGETBV of register 1; where AVX state and PKRU lie. */
+function extendedStateLeaf(cpu: usize, index: u32): void {
+  const supported = supportedXcr0(cpu);
+  const enabled = load<u64>(cpu, XCR0);
+  if (index == 0 && supported != 0) give(cpu, <u32>supported, standardSize(enabled), standardSize(supported), 0);
+  else if (index == 1 && supported != 0) give(cpu, 7, 576 + ((enabled & 4) != 0 ? 256 : 0) + ((enabled & 0x200) != 0 ? 8 : 0), 0, 0);
+  else if (index == 2 && (supported & 4) != 0) give(cpu, 256, 576, 0, 0);
+  else if (index == 9 && (supported & 0x200) != 0) give(cpu, 8, 832, 0, 0);
+  else give(cpu, 0, 0, 0, 0);
+}
+function standardSize(components: u64): u32 {
+  return (components & 0x200) != 0 ? 840 : (components & 4) != 0 ? 832 : 576;
 }
 
 /** Leaf 11: one thread per core, all cores in one package. */
@@ -164,6 +195,7 @@ export function cpuid(cpu: usize): void {
       else give(cpu, 0, offered(cpu, FEATURES_7_EBX, HIDDEN_7_EBX), offered(cpu, FEATURES_7_ECX, HIDDEN_7_ECX) | osPke(cpu), offered(cpu, FEATURES_7_EDX, HIDDEN_7_EDX));
       return;
     case 0xb: topologyLeaf(cpu, index); return;
+    case 0xd: extendedStateLeaf(cpu, index); return;
     case 0x15: give(cpu, 1, 1, TSC_HZ, 0); return; // TSC = crystal * 1 / 1
     case 0x16: give(cpu, TSC_HZ / 1000000, TSC_HZ / 1000000, 100, 0); return;
     case 0x40000000: give(cpu, MAX_HYPERVISOR, 0x796c6f50, 0x6f736976, 0x20202072); return; // "Polyvisor   "

@@ -66,12 +66,8 @@ function tagOf(cpu: usize, physical: u32): u32 {
   return (mantissa >> 63) != 0 ? 0 : 2;
 }
 
-/** FXSAVE: 512 bytes at a 16-byte boundary; `wide` 1 with REX.W (SDM 1, 10.5.1). */
-export function saveFx(cpu: usize, linear: i64, wide: i32): i32 {
-  const at = <u64>linear;
-  if ((at & 15) != 0) return raiseGeneralProtection(cpu, 0);
-  const user: i32 = load<u32>(cpu, CPL) == 3 ? 1 : 0;
-  if (probeLinear(cpu, linear, 512, 1, user) != 0) return 1;
+// Parts of the FXSAVE image, which is XSAVE's legacy region too (SDM 1, 10.5.1 and 13.4.1). The area has been probed.
+export function saveX87(cpu: usize, at: u64, wide: i32): void {
   storeLinear(cpu, at, 2, load<u16>(cpu, X87_CONTROL));
   storeLinear(cpu, at + 2, 2, load<u16>(cpu, X87_STATUS));
   storeLinear(cpu, at + 4, 2, abridgedTags(cpu));
@@ -85,30 +81,15 @@ export function saveFx(cpu: usize, linear: i64, wide: i32): i32 {
     storeLinear(cpu, at + 16, 4, load<u32>(cpu, X87_DP));
     storeLinear(cpu, at + 20, 4, load<u16>(cpu, X87_DP_SELECTOR));
   }
-  storeLinear(cpu, at + 24, 4, load<u32>(cpu, MXCSR));
-  storeLinear(cpu, at + 28, 4, MXCSR_MASK);
   const top = (<u32>load<u16>(cpu, X87_STATUS) >> 11) & 7;
   for (let i: u32 = 0; i < 8; i++) {
     const register = cpu + ((top + i) & 7) * 16;
     storeLinear(cpu, at + 32 + i * 16, 8, load<u64>(register, X87));
     storeLinear(cpu, at + 40 + i * 16, 8, load<u16>(register, X87 + 8));
   }
-  const count: u32 = (load<u32>(cpu, MODE) & MODE_CODE_MASK) == MODE_CODE64 ? 16 : 8;
-  for (let i: u32 = 0; i < count; i++) {
-    const register = cpu + i * VECTOR_BYTES;
-    storeLinear(cpu, at + 160 + i * 16, 8, load<u64>(register, VECTOR));
-    storeLinear(cpu, at + 168 + i * 16, 8, load<u64>(register, VECTOR + 8));
-  }
-  return load<u32>(cpu, FAULT_PENDING) != 0 ? 1 : 0;
 }
 
-export function restoreFx(cpu: usize, linear: i64, wide: i32): i32 {
-  const at = <u64>linear;
-  if ((at & 15) != 0) return raiseGeneralProtection(cpu, 0);
-  const user: i32 = load<u32>(cpu, CPL) == 3 ? 1 : 0;
-  if (probeLinear(cpu, linear, 512, 0, user) != 0) return 1;
-  const mxcsr = <u32>loadLinear(cpu, at + 24, 4);
-  if ((mxcsr & ~MXCSR_MASK) != 0) return raiseGeneralProtection(cpu, 0);
+export function restoreX87(cpu: usize, at: u64, wide: i32): void {
   const status = <u32>loadLinear(cpu, at + 2, 2);
   const abridged = <u32>loadLinear(cpu, at + 4, 1);
   store<u16>(cpu, <u16>((loadLinear(cpu, at, 2) & 0x1f7f) | 0x40), X87_CONTROL);
@@ -124,7 +105,6 @@ export function restoreFx(cpu: usize, linear: i64, wide: i32): i32 {
     store<u64>(cpu, loadLinear(cpu, at + 16, 4), X87_DP);
     store<u16>(cpu, <u16>loadLinear(cpu, at + 20, 2), X87_DP_SELECTOR);
   }
-  store<u32>(cpu, mxcsr, MXCSR);
   const top = (status >> 11) & 7;
   let tags: u32 = 0;
   for (let i: u32 = 0; i < 8; i++) {
@@ -135,11 +115,55 @@ export function restoreFx(cpu: usize, linear: i64, wide: i32): i32 {
   }
   for (let i: u32 = 0; i < 8; i++) tags |= ((abridged >> i) & 1) != 0 ? tagOf(cpu, i) << (i * 2) : 3 << (i * 2);
   store<u16>(cpu, <u16>tags, X87_TAGS);
-  const count: u32 = (load<u32>(cpu, MODE) & MODE_CODE_MASK) == MODE_CODE64 ? 16 : 8;
+}
+
+export function saveMxcsr(cpu: usize, at: u64): void {
+  storeLinear(cpu, at + 24, 4, load<u32>(cpu, MXCSR));
+  storeLinear(cpu, at + 28, 4, MXCSR_MASK);
+}
+
+// @ts-ignore: decorator
+@inline function vectors(cpu: usize): u32 {
+  return (load<u32>(cpu, MODE) & MODE_CODE_MASK) == MODE_CODE64 ? 16 : 8;
+}
+export function saveXmm(cpu: usize, at: u64): void {
+  const count = vectors(cpu);
+  for (let i: u32 = 0; i < count; i++) {
+    const register = cpu + i * VECTOR_BYTES;
+    storeLinear(cpu, at + 160 + i * 16, 8, load<u64>(register, VECTOR));
+    storeLinear(cpu, at + 168 + i * 16, 8, load<u64>(register, VECTOR + 8));
+  }
+}
+export function restoreXmm(cpu: usize, at: u64): void {
+  const count = vectors(cpu);
   for (let i: u32 = 0; i < count; i++) {
     const register = cpu + i * VECTOR_BYTES;
     store<u64>(register, loadLinear(cpu, at + 160 + i * 16, 8), VECTOR);
     store<u64>(register, loadLinear(cpu, at + 168 + i * 16, 8), VECTOR + 8);
   }
+}
+
+/** FXSAVE: 512 bytes at a 16-byte boundary; `wide` 1 with REX.W (SDM 1, 10.5.1). */
+export function saveFx(cpu: usize, linear: i64, wide: i32): i32 {
+  const at = <u64>linear;
+  if ((at & 15) != 0) return raiseGeneralProtection(cpu, 0);
+  const user: i32 = load<u32>(cpu, CPL) == 3 ? 1 : 0;
+  if (probeLinear(cpu, linear, 512, 1, user) != 0) return 1;
+  saveX87(cpu, at, wide);
+  saveMxcsr(cpu, at);
+  saveXmm(cpu, at);
+  return load<u32>(cpu, FAULT_PENDING) != 0 ? 1 : 0;
+}
+
+export function restoreFx(cpu: usize, linear: i64, wide: i32): i32 {
+  const at = <u64>linear;
+  if ((at & 15) != 0) return raiseGeneralProtection(cpu, 0);
+  const user: i32 = load<u32>(cpu, CPL) == 3 ? 1 : 0;
+  if (probeLinear(cpu, linear, 512, 0, user) != 0) return 1;
+  const mxcsr = <u32>loadLinear(cpu, at + 24, 4);
+  if ((mxcsr & ~MXCSR_MASK) != 0) return raiseGeneralProtection(cpu, 0);
+  restoreX87(cpu, at, wide);
+  store<u32>(cpu, mxcsr, MXCSR);
+  restoreXmm(cpu, at);
   return load<u32>(cpu, FAULT_PENDING) != 0 ? 1 : 0;
 }

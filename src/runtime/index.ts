@@ -30,3 +30,6 @@ export * from "./x87-images";
 export * from "./string-compare";
 export * from "./aes";
 export * from "./sha";
+export * from "./xsave";
+export * from "./fma";
+export * from "./vector-memory";

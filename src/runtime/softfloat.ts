@@ -62,6 +62,7 @@ export function clearRaised(): void {
   flags = 0;
   roundedUp = false;
 }
+export function roundsDown(): bool { return rounding == ROUND_DOWN; }
 export function setRounding(mode: u32): void { rounding = mode; }
 /** Where nothing is delivered, nothing is inexact. */
 export function forgetRounding(): void {
@@ -164,6 +165,10 @@ export function unpackSingleA(bits: u32): void {
 export function unpackSingleB(bits: u32): void {
   unpack(bits >> 31, (bits >> 23) & 0xff, <u64>bits << 41, 0xff, 127);
   takeB();
+}
+export function unpackHalfA(bits: u32): void {
+  unpack(bits >> 15, (bits >> 10) & 0x1f, <u64>bits << 54, 0x1f, 15);
+  takeA();
 }
 export function unpackDoubleA(bits: u64): void {
   unpack(<u32>(bits >> 63), <u32>(bits >> 52) & 0x7ff, bits << 12, 0x7ff, 1023);
@@ -273,6 +278,14 @@ export function invalid(): void {
   rClass = QUIET;
   rSign = 1;
   rHigh = DEFAULT_NAN;
+  rLow = 0;
+}
+
+/** A NaN made quiet, not of A or B. */
+export function resultIsNan(sign: u32, significand: u64): void {
+  rClass = QUIET;
+  rSign = sign;
+  rHigh = significand | QUIET_BIT;
   rLow = 0;
 }
 
@@ -573,6 +586,24 @@ function round(precision: i32, minimum: i32, maximum: i32): void {
   }
   outHigh = high;
   outExponent = exponent;
+}
+
+/** Half precision, for which MXCSR.FTZ does not count. */
+export function packHalf(): u64 {
+  const sign = <u64>rSign << 15;
+  if (rClass == ZERO) return sign;
+  if (rClass >= QUIET) return sign | 0x7c00 | ((rHigh << 1) >> 54);
+  if (rClass != INFINITE) {
+    const flush = flushTiny;
+    flushTiny = false;
+    round(11, -14, 15);
+    flushTiny = flush;
+    if (!outInfinite) {
+      const biased: u64 = (outHigh & TOP_BIT) != 0 ? <u64>(outExponent + 15) & 0x1f : 0;
+      return sign | (biased << 10) | ((outHigh >> 53) & 0x3ff);
+    }
+  }
+  return sign | 0x7c00;
 }
 
 export function packSingle(): u32 {

@@ -19,6 +19,14 @@ const CR4_OSXMMEXCPT: u64 = 0x400;
 let daz: bool = false;
 /** Flags raised by the lanes so far. */
 let laneFlags: u32 = 0;
+/** The next routine does the first half of an instruction: what it raises waits for the second. */
+let isFirstHalf: bool = false;
+let firstFlags: u32 = 0;
+
+/** Before the two calls that make a 256-bit operation: exceptions are those of all lanes (SDM 1, 11.5.3). */
+export function sseFirstHalf(cpu: usize): void {
+  isFirstHalf = true;
+}
 
 export function sseBegin(cpu: usize): void {
   const mxcsr = load<u32>(cpu, MXCSR);
@@ -26,8 +34,11 @@ export function sseBegin(cpu: usize): void {
   daz = (mxcsr & DAZ) != 0;
   // Flush to zero counts only while underflow is masked (SDM 1, 10.2.3.3).
   begin((mxcsr >> 13) & 3, ~masked & (OE | UE), (mxcsr & FTZ) != 0 && (masked & UE) != 0, false);
-  laneFlags = 0;
+  laneFlags = firstFlags;
+  firstFlags = 0;
 }
+
+export function treatsDenormalsAsZero(): bool { return daz; }
 
 export function sseNextLane(): void {
   laneFlags |= flags;
@@ -37,6 +48,11 @@ export function sseNextLane(): void {
 /** Commits the flags of all lanes; false with a fault pending when one is unmasked. */
 export function sseEnd(cpu: usize): bool {
   let raised = laneFlags | flags;
+  if (isFirstHalf) {
+    isFirstHalf = false;
+    firstFlags = raised;
+    return true;
+  }
   if (raised == 0) return true;
   const mxcsr = load<u32>(cpu, MXCSR);
   const open = ~(mxcsr >> 7) & 0x3f;
@@ -48,17 +64,16 @@ export function sseEnd(cpu: usize): bool {
   return false;
 }
 
-/** Predicates 0 to 7; A and B are set. */
+/** Relations that make a predicate true, 4 bits each: less, equal, greater, unordered (SDM 2A, CMPPD, table 3-1). */
+const RELATIONS: u64 = 0xf4650b9a7ced8312;
+
+/** Predicates 0 to 31, the upper half like the lower with signalling turned around; A and B are set. */
 function holds(predicate: i32): bool {
-  // LT, LE and their negations signal quiet NaNs (SDM 2A, CMPPD, table 3-1).
-  const kind = predicate & 3;
-  const order = compare(kind == 1 || kind == 2);
-  let result: bool;
-  if (kind == 0) result = order == COMPARE_EQUAL;
-  else if (kind == 1) result = order == COMPARE_LESS;
-  else if (kind == 2) result = order == COMPARE_LESS || order == COMPARE_EQUAL;
-  else result = order == COMPARE_UNORDERED;
-  return result != (predicate >= 4);
+  // Those with an order in them signal quiet NaNs.
+  const ordered = ((predicate + 1) & 2) != 0;
+  const order = compare(ordered != predicate >= 16);
+  const relation = order == COMPARE_LESS ? 0 : order == COMPARE_EQUAL ? 1 : order == COMPARE_GREATER ? 2 : 3;
+  return ((RELATIONS >> (((predicate & 15) << 2) + relation)) & 1) != 0;
 }
 
 /** MIN, MAX of A and B: B when equal or unordered; any NaN is invalid (SDM 2B, MINPD). True when the result is A. */

@@ -10,7 +10,7 @@ const engine = createEngine();
 function run(opcode: number, bits: readonly number[]): { bits: Uint32Array; mxcsr: number } {
   const xmm = new Uint8Array(256);
   xmm.set(new Uint8Array(Uint32Array.from(bits).buffer), 16);
-  const before = { gpr: new BigUint64Array(16), flags: 0x202, mxcsr: 0x1f80, xmm, x87: new Uint8Array(81), window: new Uint8Array(WINDOW_BYTES), exception: '' as const };
+  const before = { gpr: new BigUint64Array(16), flags: 0x202, mxcsr: 0x1f80, xmm, high: new Uint8Array(256), x87: new Uint8Array(81), window: new Uint8Array(WINDOW_BYTES), exception: '' as const };
   const after = engine.run({ code: Uint8Array.of(0x0f, opcode, 0xc1), mode: 64, before });
   expect(after.exception).toBe('');
   return { bits: new Uint32Array(after.xmm.slice(0, 16).buffer), mxcsr: after.mxcsr };

@@ -20,6 +20,8 @@ export function differences(row: OpcodeRow, entry: Case, expected: MachineState,
   for (let i = 0; i < 16; i++) {
     const hex = (state: MachineState): string => Buffer.from(state.xmm.subarray(i * 16, i * 16 + 16)).toString('hex');
     if (hex(expected) !== hex(actual)) out.push(`xmm${i} ${hex(expected)} expected, got ${hex(actual)}`);
+    const high = (state: MachineState): string => Buffer.from(state.high.subarray(i * 16, i * 16 + 16)).toString('hex');
+    if (high(expected) !== high(actual)) out.push(`ymm${i} above ${high(expected)} expected, got ${high(actual)}`);
   }
   // From memory, CVTPI2PS marks the x87 registers valid by Intel's manual (2A), which rules here; AMD's processors do not.
   const compared = row.name === 'cvtpi2ps' ? 80 : 81;

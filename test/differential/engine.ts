@@ -1,7 +1,7 @@
 import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts';
 import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
-import { MXCSR, VECTOR, VECTOR_BYTES, X87, X87_CONTROL, X87_TAGS } from '../../src/isa/x86/state/layout.ts';
+import { MXCSR, VECTOR, VECTOR_BYTES, X87, X87_CONTROL, X87_TAGS, XCR0 } from '../../src/isa/x86/state/layout.ts';
 import { VCPU_BASE } from '../../src/memory/layout.ts';
 import { WINDOW, WINDOW_BYTES } from './native.ts';
 import type { Case, MachineState } from './native.ts';
@@ -14,7 +14,7 @@ const TABLES = 0x602000;
 const exceptionOfVector: Readonly<Record<number, MachineState['exception']>> = { 0: 'DE', 1: 'DB', 3: 'DB', 4: 'GP', 5: 'GP', 6: 'UD', 12: 'GP', 13: 'GP', 14: 'GP', 17: 'AC' };
 
 /** Runs cases on the interpreter: flat segments, the same addresses mapped as in the native program. */
-export function createEngine({ cr4 = 0x620n }: { readonly cr4?: bigint } = {}): { run(entry: Case): MachineState } {
+export function createEngine({ cr4 = 0x40620n }: { readonly cr4?: bigint } = {}): { run(entry: Case): MachineState; memory: LinearMemory } {
   const memory = new LinearMemory(64 << 20);
   const nothing = { readPort: () => 0xff, writePort: () => {}, readMmio: () => 0xffffffff, writeMmio: () => {} };
   const interrupts = {
@@ -68,6 +68,8 @@ export function createEngine({ cr4 = 0x620n }: { readonly cr4?: bigint } = {}): 
     });
     for (let i = 8; i < 16; i++) view.setBigUint64(VCPU_BASE + i * 8, before.gpr[i]!, true);
     for (let i = 0; i < 16; i++) new Uint8Array(memory.wasm.buffer).set(before.xmm.subarray(i * 16, i * 16 + 16), VCPU_BASE + VECTOR + i * VECTOR_BYTES);
+    for (let i = 0; i < 16; i++) new Uint8Array(memory.wasm.buffer).set(before.high.subarray(i * 16, i * 16 + 16), VCPU_BASE + VECTOR + i * VECTOR_BYTES + 16);
+    view.setBigUint64(VCPU_BASE + XCR0, 7n, true);
     view.setUint32(VCPU_BASE + MXCSR, before.mxcsr, true);
     view.setUint16(VCPU_BASE + X87_CONTROL, 0x37f, true);
     view.setUint16(VCPU_BASE + X87_TAGS, 0xffff, true);
@@ -88,12 +90,14 @@ export function createEngine({ cr4 = 0x620n }: { readonly cr4?: bigint } = {}): 
     }
     const xmm = new Uint8Array(256);
     for (let i = 0; i < 16; i++) xmm.set(new Uint8Array(memory.wasm.buffer, VCPU_BASE + VECTOR + i * VECTOR_BYTES, 16), i * 16);
+    const high = new Uint8Array(256);
+    for (let i = 0; i < 16; i++) high.set(new Uint8Array(memory.wasm.buffer, VCPU_BASE + VECTOR + i * VECTOR_BYTES + 16, 16), i * 16);
     const x87 = new Uint8Array(81);
     for (let i = 0; i < 8; i++) {
       x87.set(new Uint8Array(memory.wasm.buffer, VCPU_BASE + X87 + i * 16, 10), i * 10);
       if (((view.getUint16(VCPU_BASE + X87_TAGS, true) >> (2 * i)) & 3) !== 3) x87[80]! |= 1 << i;
     }
-    return { x87, gpr, flags, mxcsr: view.getUint32(VCPU_BASE + MXCSR, true), xmm, window, exception };
+    return { x87, gpr, flags, mxcsr: view.getUint32(VCPU_BASE + MXCSR, true), xmm, high, window, exception };
   };
-  return { run };
+  return { run, memory };
 }

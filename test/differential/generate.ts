@@ -86,6 +86,7 @@ export function encodeRow(row: OpcodeRow, random: Random, mode: 32 | 64): Uint8A
   if (row.hasModrm) {
     const reg = row.digit >= 0 ? row.digit : random.below(8);
     if (!memory) out.push(0xc0 | (reg << 3) | (row.rm >= 0 ? row.rm : random.below(8)));
+    else if (/gather/.test(row.name)) out.push((reg << 3) | 4, (random.below(4) << 6) | (random.below(8) << 3) | 3);
     else if (random.below(2) === 0) out.push((reg << 3) | 3);
     else out.push(0x40 | (reg << 3) | 3, (random.below(8) * 16 - 64) & 0xff);
   }
@@ -114,11 +115,11 @@ export function isComparable(row: OpcodeRow): boolean {
   const excluded = new Set([
     'callf', 'jmpf', 'call', 'jmp', 'ret', 'retf', 'iret', 'int', 'int1', 'int3', 'into', 'syscall', 'sysret', 'sysenter', 'sysexit', 'hlt', 'in', 'out', 'ins', 'insb', 'outs', 'outsb',
     'cli', 'sti', 'cpuid', 'rdtsc', 'rdtscp', 'rdmsr', 'wrmsr', 'rdpmc', 'invd', 'wbinvd', 'clts', 'lgdt', 'lidt', 'sgdt', 'sidt', 'lldt', 'ltr', 'sldt', 'str', 'lmsw', 'smsw', 'invlpg',
-    'swapgs', 'rsm', 'les', 'lds', 'lss', 'lfs', 'lgs', 'lar', 'lsl', 'verr', 'verw', 'arpl', 'popf', 'fxsave', 'fxrstor', 'ldmxcsr', 'stmxcsr',
-    'rdrand', 'rdseed', 'rdpid', 'fldcw', 'fnstcw', 'fnstsw', 'fninit', 'fnclex', 'emms', 'fwait', 'bound', 'clac', 'stac', 'salc', 'xlat',
+    'swapgs', 'rsm', 'les', 'lds', 'lss', 'lfs', 'lgs', 'lar', 'lsl', 'verr', 'verw', 'arpl', 'popf', 'fxsave', 'fxrstor', 'ldmxcsr', 'stmxcsr', 'vldmxcsr',
+    'rdrand', 'rdseed', 'rdpid', 'xsave', 'xsaveopt', 'xsavec', 'xrstor', 'xgetbv', 'xsetbv', 'fldcw', 'fnstcw', 'fnstsw', 'fninit', 'fnclex', 'emms', 'fwait', 'bound', 'clac', 'stac', 'salc', 'xlat',
     'rdfsbase', 'rdgsbase', 'wrfsbase', 'wrgsbase',
     'nop', // 0F 0D with a register is a NOP on Intel's processors, #UD on AMD's
-    'rcpps', 'rcpss', 'rsqrtps', 'rsqrtss', // approximations: each processor has its own
+    'rcpps', 'rcpss', 'rsqrtps', 'rsqrtss', 'vrcpps', 'vrcpss', 'vrsqrtps', 'vrsqrtss', // approximations: each processor has its own
   ]);
   // Not announced: #UD here, while the host may know them. Not implemented: listed in isa/x86/features.ts.
   if (excluded.has(row.name) || row.semantics === 'ud2' || unimplementedSemantics.has(row.semantics)) return false;
@@ -150,7 +151,7 @@ export function generateCase(row: OpcodeRow, random: Random, mode: 32 | 64): Cas
     gpr[7] = BigInt(WINDOW - 32 + random.below(64));
     gpr[1] = BigInt(random.below(5));
   }
-  if (/^maskmov/.test(row.name)) gpr[7] = BigInt(WINDOW - 32 + random.below(64));
+  if (/^v?maskmov(q|dqu)/.test(row.name)) gpr[7] = BigInt(WINDOW - 32 + random.below(64));
   // Bit offsets must stay in the window.
   if (/^bt/.test(row.name)) for (const i of [0, 1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]) gpr[i] = BigInt(random.below(512));
   const bytes = (count: number): Uint8Array => {
@@ -159,15 +160,18 @@ export function generateCase(row: OpcodeRow, random: Random, mode: 32 | 64): Cas
     for (let i = 0; i < count; i += 8) view.setBigUint64(i, random.edge(), true);
     return out;
   };
-  if (/^pcmp.str/.test(row.name)) {
+  if (/^v?pcmp.str/.test(row.name)) {
     // Lengths inside the registers, of either sign.
     for (const i of [0, 2]) if (random.below(4) !== 0) gpr[i] = BigInt.asUintN(mode, BigInt(random.below(40) - 20));
   }
   const xmm = vectors(random);
+  const high = vectors(random);
   // Few letters, so that strings and their parts are found, and end.
-  if (/^pcmp.str/.test(row.name) && random.below(4) !== 0) for (let i = 0; i < 256; i++) xmm[i] = random.pick([0, 0x41, 0x42, 0x42, 0x41, 0xff, 0x41, 0x43]) * (random.below(16) === 0 ? 0 : 1);
+  if (/^v?pcmp.str/.test(row.name) && random.below(4) !== 0) for (let i = 0; i < 256; i++) xmm[i] = random.pick([0, 0x41, 0x42, 0x42, 0x41, 0xff, 0x41, 0x43]) * (random.below(16) === 0 ? 0 : 1);
+  // Indices that stay in the window, of either width.
+  if (/gather/.test(row.name)) for (const half of [xmm, high]) for (let i = 0; i < 256; i += 4) new DataView(half.buffer).setInt32(i, i % 8 === 4 && /gatherq/.test(row.name) ? half[i - 1]! >> 7 ? -1 : 0 : random.below(17) - 8, true);
   const x87 = new Uint8Array(81);
   if (isMmx(row)) for (let i = 0; i < 8; i++) x87.set(bytes(8), i * 10);
   const flags = 0x202 | (random.next() & 0x8d5) | (random.below(4) === 0 ? 0x400 : 0);
-  return { code: encodeRow(row, random, mode), mode, before: { gpr, flags, mxcsr: random.below(2) === 0 ? 0x1fa2 : 0x1f80 | (random.next() & 0xe07f), xmm, x87, window: bytes(WINDOW_BYTES), exception: '' } };
+  return { code: encodeRow(row, random, mode), mode, before: { gpr, flags, mxcsr: random.below(2) === 0 ? 0x1fa2 : 0x1f80 | (random.next() & 0xe07f), xmm, high, x87, window: bytes(WINDOW_BYTES), exception: '' } };
 }

@@ -18,7 +18,11 @@ struct state {
   uint64_t flags;
   uint32_t signal;
   uint32_t mxcsr;
-  uint8_t fx[512]; // FXSAVE64 image
+  uint8_t unused[48];
+  // XSAVE64 image: legacy region, header, upper halves of the YMM registers
+  uint8_t fx[512];
+  uint64_t header[8];
+  uint8_t high[256];
   uint8_t window[256];
 };
 struct request {
@@ -28,8 +32,8 @@ struct request {
   struct state state;
 };
 struct area {
-  struct state state; // at AREA: gpr 0..127, flags 128, fx 144 (16-byte aligned)
-  uint64_t host_rsp;  // at AREA + 1024 - see the assembly
+  struct state state; // at AREA: gpr 0..127, flags 128, fx 192 (64-byte aligned)
+  uint64_t host_rsp;  // at AREA + 2048 - see the assembly
 };
 
 static void on_signal(int number, siginfo_t *info, void *context) {
@@ -44,7 +48,7 @@ static void on_signal(int number, siginfo_t *info, void *context) {
   s->signal = number;
   extern char recover[];
   u->uc_mcontext.gregs[REG_RIP] = (greg_t)recover;
-  u->uc_mcontext.gregs[REG_RSP] = *(greg_t *)(AREA + 1024);
+  u->uc_mcontext.gregs[REG_RSP] = *(greg_t *)(AREA + 2048);
   u->uc_mcontext.gregs[REG_EFL] = 0x202;
   // Back to 64-bit code whatever the instruction ran in.
   u->uc_mcontext.gregs[REG_CSGSFS] = (u->uc_mcontext.gregs[REG_CSGSFS] & ~0xffffl) | 0x33;
@@ -55,28 +59,28 @@ __asm__(
     ".text\n.globl run_case, recover, leave64\n"
     "run_case:\n"
     "push %rbx\npush %rbp\npush %r12\npush %r13\npush %r14\npush %r15\n"
-    "mov %rsp, 0x3000400\n"
-    "fxrstor64 0x3000090\n"
-    "mov %edi, 0x3000408\n"
+    "mov %rsp, 0x3000800\n"
+    "mov $7, %eax\nxor %edx, %edx\nxrstor64 0x30000c0\n"
+    "mov %edi, 0x3000808\n"
     "cmp $32, %rsi\n"
     "je 1f\n"
-    "movw $0x33, 0x300040c\n"
+    "movw $0x33, 0x300080c\n"
     "jmp 2f\n"
-    "1: movw $0x23, 0x300040c\n"
+    "1: movw $0x23, 0x300080c\n"
     "2:\n"
     "pushq 0x3000080\npopfq\n"
     "mov 0x3000000, %rax\nmov 0x3000008, %rcx\nmov 0x3000010, %rdx\nmov 0x3000018, %rbx\n"
     "mov 0x3000028, %rbp\nmov 0x3000030, %rsi\nmov 0x3000038, %rdi\nmov 0x3000040, %r8\nmov 0x3000048, %r9\n"
     "mov 0x3000050, %r10\nmov 0x3000058, %r11\nmov 0x3000060, %r12\nmov 0x3000068, %r13\nmov 0x3000070, %r14\nmov 0x3000078, %r15\n"
     "mov 0x3000020, %rsp\n"
-    "ljmp *0x3000408\n" // m16:32: the form with a 64-bit offset is not in AMD processors
+    "ljmp *0x3000808\n" // m16:32: the form with a 64-bit offset is not in AMD processors
     "leave64:\n"
     "mov %rax, 0x3000000\nmov %rcx, 0x3000008\nmov %rdx, 0x3000010\nmov %rbx, 0x3000018\nmov %rsp, 0x3000020\n"
     "mov %rbp, 0x3000028\nmov %rsi, 0x3000030\nmov %rdi, 0x3000038\nmov %r8, 0x3000040\nmov %r9, 0x3000048\n"
     "mov %r10, 0x3000050\nmov %r11, 0x3000058\nmov %r12, 0x3000060\nmov %r13, 0x3000068\nmov %r14, 0x3000070\nmov %r15, 0x3000078\n"
-    "mov 0x3000400, %rsp\n"
+    "mov 0x3000800, %rsp\n"
     "pushfq\npopq 0x3000080\n"
-    "fxsave64 0x3000090\n"
+    "mov $7, %eax\nxor %edx, %edx\nxsave64 0x30000c0\n"
     "recover:\n"
     "cld\n"
     "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbp\npop %rbx\nret\n");
@@ -104,6 +108,8 @@ int main(void) {
   extern char leave64[];
   // 32-bit code needs usable data segments; 64-bit code does not look at them.
   __asm__ volatile("mov $0x2b, %%eax\nmov %%eax, %%ds\nmov %%eax, %%es" ::: "eax");
+  uint32_t enabled, above;
+  __asm__("xgetbv" : "=a"(enabled), "=d"(above) : "c"(0));
   struct request r;
   struct state *s = (struct state *)AREA;
   while (read_all(&r, sizeof r)) {
@@ -111,6 +117,8 @@ int main(void) {
     *s = r.state;
     s->signal = 0;
     memcpy(s->fx + 24, &r.state.mxcsr, 4);
+    memset(s->header, 0, sizeof s->header);
+    s->header[0] = enabled & 7;
     uint8_t *code = (uint8_t *)CODE;
     memset(code, 0xcc, 64);
     memcpy(code, r.code, r.length);

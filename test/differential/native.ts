@@ -7,7 +7,11 @@ import { fileURLToPath } from 'node:url';
 /** Where the data that an instruction may touch lies, the same for both executors. */
 export const WINDOW = 0x1000800;
 export const WINDOW_BYTES = 256;
-const STATE_BYTES = 912;
+const STATE_BYTES = 1280;
+/** Offsets in it. */
+const FX = 192;
+const HIGH = 768;
+const WINDOW_AT = 1024;
 const REQUEST_BYTES = 24 + STATE_BYTES;
 
 /** Processor state around one instruction. The window's first byte is at WINDOW - 128. */
@@ -16,6 +20,8 @@ export interface MachineState {
   flags: number;
   mxcsr: number;
   readonly xmm: Uint8Array; // 16 * 16
+  /** Upper halves of the YMM registers. */
+  readonly high: Uint8Array; // 16 * 16
   /** Eight x87 registers of 10 bytes each, MMX registers in their low 8; then the valid ones as a bit mask. */
   readonly x87: Uint8Array; // 81
   readonly window: Uint8Array; // WINDOW_BYTES
@@ -75,11 +81,12 @@ function encode(entry: Case, out: Uint8Array): void {
   entry.before.gpr.forEach((value, i) => view.setBigUint64(state + i * 8, value, true));
   view.setBigUint64(state + 128, BigInt(entry.before.flags), true);
   view.setUint32(state + 140, entry.before.mxcsr, true);
-  view.setUint16(state + 144, 0x37f, true);
-  out[state + 144 + 4] = entry.before.x87[80]!;
-  for (let i = 0; i < 8; i++) out.set(entry.before.x87.subarray(i * 10, i * 10 + 10), state + 144 + 32 + i * 16);
-  out.set(entry.before.xmm, state + 144 + 160);
-  out.set(entry.before.window, state + 656);
+  view.setUint16(state + FX, 0x37f, true);
+  out[state + FX + 4] = entry.before.x87[80]!;
+  for (let i = 0; i < 8; i++) out.set(entry.before.x87.subarray(i * 10, i * 10 + 10), state + FX + 32 + i * 16);
+  out.set(entry.before.xmm, state + FX + 160);
+  out.set(entry.before.high, state + HIGH);
+  out.set(entry.before.window, state + WINDOW_AT);
 }
 
 function decode(bytes: Uint8Array): MachineState {
@@ -87,15 +94,16 @@ function decode(bytes: Uint8Array): MachineState {
   const exception = exceptionOfSignal[view.getUint32(136, true)];
   if (exception === undefined) throw new Error(`native program reports signal ${view.getUint32(136, true)}`);
   const x87 = new Uint8Array(81);
-  for (let i = 0; i < 8; i++) x87.set(bytes.subarray(144 + 32 + i * 16, 144 + 42 + i * 16), i * 10);
-  x87[80] = bytes[144 + 4]!;
+  for (let i = 0; i < 8; i++) x87.set(bytes.subarray(FX + 32 + i * 16, FX + 42 + i * 16), i * 10);
+  x87[80] = bytes[FX + 4]!;
   return {
     x87,
     gpr: BigUint64Array.from({ length: 16 }, (_, i) => view.getBigUint64(i * 8, true)),
     flags: Number(view.getBigUint64(128, true)),
     mxcsr: view.getUint32(140, true),
-    xmm: bytes.slice(144 + 160, 144 + 160 + 256),
-    window: bytes.slice(656, 656 + WINDOW_BYTES),
+    xmm: bytes.slice(FX + 160, FX + 160 + 256),
+    high: bytes.slice(HIGH, HIGH + 256),
+    window: bytes.slice(WINDOW_AT, WINDOW_AT + WINDOW_BYTES),
     exception,
   };
 }

@@ -14,7 +14,7 @@ function run(code: readonly number[], vectors: readonly Uint8Array[] = [], rax =
   const gpr = new BigUint64Array(16);
   gpr[0] = rax;
   gpr[4] = BigInt(WINDOW);
-  const before = { gpr, flags: 0x202 | 0x8d5, mxcsr: 0x1f80, xmm, x87: new Uint8Array(81), window: new Uint8Array(WINDOW_BYTES), exception: '' as const };
+  const before = { gpr, flags: 0x202 | 0x8d5, mxcsr: 0x1f80, xmm, high: new Uint8Array(256), x87: new Uint8Array(81), window: new Uint8Array(WINDOW_BYTES), exception: '' as const };
   const after = engine.run({ code: Uint8Array.from(code), mode: 64, before });
   return { xmm: after.xmm.slice(0, 16), gpr: after.gpr[0]!, flags: after.flags & 0x8d5, exception: after.exception };
 }
@@ -116,8 +116,8 @@ test('RDRAND and RDSEED report success, all other flags clear', () => {
 test('RDPID gives IA32_TSC_AUX; the FS and GS base instructions need CR4.FSGSBASE', () => {
   expect(run([0xf3, 0x0f, 0xc7, 0xf8], [], ~0n & (2n ** 64n - 1n)).gpr).toBe(0n);
   expect(run([0xf3, 0x0f, 0xae, 0xc0]).exception).toBe('UD');
-  const open = createEngine({ cr4: 0x10620n });
-  const before = { gpr: new BigUint64Array(16), flags: 0x202, mxcsr: 0x1f80, xmm: new Uint8Array(256), x87: new Uint8Array(81), window: new Uint8Array(WINDOW_BYTES), exception: '' as const };
+  const open = createEngine({ cr4: 0x50620n });
+  const before = { gpr: new BigUint64Array(16), flags: 0x202, mxcsr: 0x1f80, xmm: new Uint8Array(256), high: new Uint8Array(256), x87: new Uint8Array(81), window: new Uint8Array(WINDOW_BYTES), exception: '' as const };
   const write = (value: bigint, code: readonly number[]) => open.run({ code: Uint8Array.from(code), mode: 64, before: { ...before, gpr: BigUint64Array.from({ length: 16 }, (_, i) => (i === 0 ? value : BigInt(WINDOW))) } });
   // wrgsbase rax; rdgsbase rcx; wrfsbase eax; rdfsbase rdx
   const after = write(0x7fff_1234_5678n, [0xf3, 0x48, 0x0f, 0xae, 0xd8, 0xf3, 0x48, 0x0f, 0xae, 0xc9, 0xf3, 0x0f, 0xae, 0xd0, 0xf3, 0x48, 0x0f, 0xae, 0xc2]);

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { implementedFeatures } from '../../src/isa/x86/features.ts';
 import {
-  CPL, CPUID_HIDDEN, CPU_COUNT, CR0, EFER, LEAVE_NEXT, MODE, MODE_CODE32, MODE_CODE64, MODE_LONG, RAX, RBX, RCX, RDX, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, TSC_OFFSET, VCPU_INDEX,
+  CPL, CPUID_HIDDEN, CPU_COUNT, CR0, CR4, EFER, LEAVE_NEXT, MODE, MODE_CODE32, MODE_CODE64, MODE_LONG, RAX, RBX, RCX, RDX, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, TSC_OFFSET, VCPU_INDEX, XCR0,
 } from '../../src/isa/x86/state/layout.ts';
 import { RuntimeFixture } from '../support/runtime.ts';
 
@@ -40,9 +40,10 @@ describe('CPUID', () => {
   });
 
   /** Features with instructions of their own: leaf, register, bit. */
-  const announced: Readonly<Record<string, readonly [number, keyof Leaf, number]>> = {
+  const announced: Readonly<Record<string, readonly [number, keyof Leaf, number, number?]>> = {
+    xsaveopt: [0xd, 'eax', 0, 1], xsavec: [0xd, 'eax', 1, 1],
     sse3: [1, 'ecx', 0], pclmulqdq: [1, 'ecx', 1], monitor: [1, 'ecx', 3], ssse3: [1, 'ecx', 9], cx16: [1, 'ecx', 13], 'sse4.1': [1, 'ecx', 19], 'sse4.2': [1, 'ecx', 20],
-    movbe: [1, 'ecx', 22], popcnt: [1, 'ecx', 23], aes: [1, 'ecx', 25], xsave: [1, 'ecx', 26], rdrand: [1, 'ecx', 30], mmx: [1, 'edx', 23], fxsr: [1, 'edx', 24],
+    movbe: [1, 'ecx', 22], popcnt: [1, 'ecx', 23], aes: [1, 'ecx', 25], xsave: [1, 'ecx', 26], avx: [1, 'ecx', 28], fma: [1, 'ecx', 12], f16c: [1, 'ecx', 29], avx2: [7, 'ebx', 5], rdrand: [1, 'ecx', 30], mmx: [1, 'edx', 23], fxsr: [1, 'edx', 24],
     sse: [1, 'edx', 25], sse2: [1, 'edx', 26], fsgsbase: [7, 'ebx', 0], bmi1: [7, 'ebx', 3], bmi2: [7, 'ebx', 8], invpcid: [7, 'ebx', 10], rdseed: [7, 'ebx', 18], adx: [7, 'ebx', 19],
     smap: [7, 'ebx', 20], clflushopt: [7, 'ebx', 23], clwb: [7, 'ebx', 24], sha: [7, 'ebx', 29], rdpid: [7, 'ecx', 22], pku: [7, 'ecx', 3], lzcnt: [0x80000001, 'ecx', 5],
     rdtscp: [0x80000001, 'edx', 27], wbnoinvd: [0x80000008, 'ebx', 9],
@@ -50,8 +51,8 @@ describe('CPUID', () => {
   test('every implemented feature has a bit here', () => {
     expect([...implementedFeatures].filter((name) => announced[name] === undefined)).toEqual([]);
   });
-  test.each(Object.entries(announced))('%s is announced exactly when it is implemented', (name, [leaf, register, bit]) => {
-    expect(((cpuid(leaf)[register] >>> bit) & 1) !== 0).toBe(implementedFeatures.has(name));
+  test.each(Object.entries(announced))('%s is announced exactly when it is implemented', (name, [leaf, register, bit, index]) => {
+    expect(((cpuid(leaf, index)[register] >>> bit) & 1) !== 0).toBe(implementedFeatures.has(name));
   });
   test('SYSCALL is there in 64-bit mode only', () => {
     expect((cpuid(0x80000001).edx >> 11) & 1).toBe(1);
@@ -96,6 +97,25 @@ describe('CPUID', () => {
     expect(sizes).toEqual([32 << 10, 32 << 10, 256 << 10, 8 << 20]);
     expect(cpuid(4, 4).eax).toBe(0);
   });
+  test('leaf 13 follows XCR0, and disappears with XSAVE', () => {
+    m.setU64(XCR0, 1n);
+    expect([cpuid(0xd), cpuid(0xd, 1), cpuid(0xd, 2), cpuid(0xd, 9), cpuid(0xd, 3)].map((leaf) => Object.values(leaf)))
+      .toEqual([[0x207, 576, 840, 0], [7, 576, 0, 0], [256, 576, 0, 0], [8, 832, 0, 0], [0, 0, 0, 0]]);
+    m.setU64(XCR0, 7n);
+    expect([cpuid(0xd).ebx, cpuid(0xd, 1).ebx]).toEqual([832, 832]);
+    m.setU64(XCR0, 0x207n);
+    expect([cpuid(0xd).ebx, cpuid(0xd, 1).ebx]).toEqual([840, 840]);
+    m.setU32(CPUID_HIDDEN, 1 << 28);
+    m.setU32(CPUID_HIDDEN + 12, 1 << 3);
+    expect([cpuid(0xd).eax, cpuid(0xd).ecx, cpuid(0xd, 2).eax, cpuid(0xd, 9).eax]).toEqual([3, 576, 0, 0]);
+    m.setU32(CPUID_HIDDEN, 1 << 26);
+    expect(Object.values(cpuid(0xd))).toEqual([0, 0, 0, 0]);
+  });
+  test('OSXSAVE follows CR4', () => {
+    expect((cpuid(1).ecx >> 27) & 1).toBe(0);
+    m.setU64(CR4, 0x40000n);
+    expect((cpuid(1).ecx >> 27) & 1).toBe(1);
+  });
   test('a disabled APIC is not announced', () => {
     m.apic.set(0x1b, 0xfee00900n);
     expect((cpuid(1).edx >> 9) & 1).toBe(1);
@@ -106,7 +126,6 @@ describe('CPUID', () => {
     expect(cpuid(0x17)).toEqual(cpuid(0x16));
     expect(cpuid(0x80000009)).toEqual(cpuid(0x16));
     expect(cpuid(0xffffffff)).toEqual(cpuid(0x16));
-    expect(cpuid(0xd)).toEqual({ eax: 0, ebx: 0, ecx: 0, edx: 0 });
   });
 });
 

@@ -1,11 +1,12 @@
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
+import { avxRoutines } from '../../isa/x86/routines/avx.ts';
 import { memoryRoutines } from '../../isa/x86/routines/memory.ts';
 import { sseRoutines } from '../../isa/x86/routines/sse.ts';
 import { x87Routines } from '../../isa/x86/routines/x87.ts';
 
 /** Routines that neither look at general registers and status flags nor change them. */
 const apart = new Set<string>([
-  ...Object.keys(memoryRoutines), ...Object.keys(sseRoutines), ...Object.keys(x87Routines),
+  ...Object.keys(memoryRoutines), ...Object.keys(sseRoutines), ...Object.keys(x87Routines), ...Object.keys(avxRoutines),
   'raiseFault', 'settleFlags', 'readSelector', 'loadAccessRights', 'loadSegmentLimit', 'verifySegment', 'moveToSegment', 'loadSegmentChecked', 'lldt', 'ltr',
   'loadTable', 'storeTable', 'swapGs', 'readControl', 'readDebug', 'invalidatePage', 'invalidatePcid', 'clearInterrupts', 'setInterrupts', 'randomBits', 'crc32Step',
 ]);
@@ -18,5 +19,5 @@ export function touchesRegisters(name: string): boolean {
 
 /** Routines that may write memory, the running code included. */
 export function mayWriteMemory(name: string): boolean {
-  return touchesRegisters(name) || /^(x87Store|x87Save|saveFx|storeTable)/.test(name);
+  return touchesRegisters(name) || /^(x87Store|x87Save|saveFx|storeTable|storeMasked)/.test(name);
 }

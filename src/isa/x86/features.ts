@@ -6,6 +6,7 @@ export const implementedFeatures: ReadonlySet<string> = new Set([
   'mmx', 'fxsr', 'sse', 'sse2', 'sse3', 'ssse3', 'sse4.1', 'sse4.2', 'cx16', 'popcnt', 'movbe', 'rdtscp',
   'lzcnt', 'adx', 'rdrand', 'rdseed', 'rdpid', 'fsgsbase', 'aes', 'pclmulqdq', 'sha', 'bmi1', 'bmi2',
   'smap', 'invpcid', 'pku', 'clflushopt', 'clwb',
+  'xsave', 'xsaveopt', 'xsavec', 'avx', 'avx2', 'fma', 'f16c',
 ]);
 
 /**

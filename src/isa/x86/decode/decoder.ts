@@ -26,6 +26,8 @@ interface RowPlan {
   readonly rmMask: number;
   /** VEX.vvvv names an operand; else it must be 1111b. */
   readonly usesVvvv: boolean;
+  /** The index is a vector register (VSIB, SDM 2A, 2.3.12). */
+  readonly vsib: boolean;
 }
 
 function immediateKind(row: OpcodeRow): ImmediateKind {
@@ -61,6 +63,7 @@ opcodeRows.forEach((row, index) => {
     regMask: uses('SP') ? 7 : 15,
     rmMask: uses('QN') || row.operands.includes('STi') ? 7 : 15,
     usesVvvv: uses('BH'),
+    vsib: row.operands.some((operand) => operand === 'Mdv' || operand === 'Mqv'),
   };
   for (let i = 0; i < (row.opcodeRegister ? 8 : 1); i++) rowsOfOpcode[(row.vex ? VEX_MAPS : 0) + row.map * 256 + row.opcode + i]!.push(plan);
 });
@@ -246,6 +249,13 @@ export class Decoder {
       if (modrm < 0xc0 && !row.ignoresMod) {
         const used = this.#memory(bytes, offset + at, limit - at, modrm, rex, out);
         if (used < 0) return short;
+        if (plan.vsib) {
+          if ((modrm & 7) !== 4 || out.addressSize === 16) return 'undefined';
+          const sib = bytes[offset + at]!;
+          out.immediate = (sib >> 3 & 7) | ((rex & 2) << 2) | (sib >> 6 << 4);
+          out.index = NO_REGISTER;
+          out.scale = 0;
+        }
         at += used;
       }
     } else {

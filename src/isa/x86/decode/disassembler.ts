@@ -56,8 +56,8 @@ function widthOf(i: Instruction, size: string): number {
 function memoryBytes(i: Instruction, size: string): number {
   switch (size) {
     case '': return 0;
-    case 'ss': return 4;
-    case 'sd': return 8;
+    case 'ss': case 'ssdq': case 'dv': return 4;
+    case 'sd': case 'sddq': case 'qv': return 8;
     case 'x': case 'dq': return 16;
     case 'qq': return 32;
     case 't': return 10;

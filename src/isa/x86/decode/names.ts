@@ -40,8 +40,11 @@ const plain: Readonly<Record<string, string>> = {
   movsb: 'movs', cmpsb: 'cmps', stosb: 'stos', lodsb: 'lods', scasb: 'scas', insb: 'ins', outsb: 'outs', callf: 'call', jmpf: 'jmp',
 };
 /** Predicates of CMPPS and its like that have names of their own (SDM 2A, table 3-2). */
-const predicates = ['eq', 'lt', 'le', 'unord', 'neq', 'nlt', 'nle', 'ord'];
-const halves: Readonly<Record<number, string>> = { 0x00: 'pclmullqlqdq', 0x01: 'pclmulhqlqdq', 0x10: 'pclmullqhqdq', 0x11: 'pclmulhqhqdq' };
+const predicates = [
+  'eq', 'lt', 'le', 'unord', 'neq', 'nlt', 'nle', 'ord', 'eq_uq', 'nge', 'ngt', 'false', 'neq_oq', 'ge', 'gt', 'true',
+  'eq_os', 'lt_oq', 'le_oq', 'unord_s', 'neq_us', 'nlt_uq', 'nle_uq', 'ord_s', 'eq_us', 'nge_uq', 'ngt_uq', 'false_os', 'neq_os', 'ge_oq', 'gt_oq', 'true_us',
+];
+const halves: Readonly<Record<number, string>> = { 0x02: 'pclmullqhqdq', 0x03: 'pclmulhqhqdq', 0x00: 'pclmullqlqdq', 0x01: 'pclmulhqlqdq', 0x10: 'pclmullqhqdq', 0x11: 'pclmulhqhqdq' };
 
 function suffixOf(size: number): string {
   return size === 16 ? 'w' : size === 32 ? 'd' : 'q';
@@ -49,8 +52,8 @@ function suffixOf(size: number): string {
 
 /** The immediate is part of the printed name. */
 export function immediateInName(i: Instruction): boolean {
-  if (/^cmp[ps][sd]$/.test(i.row.name) && i.row.feature !== '') return i.immediate < predicates.length;
-  return i.row.name === 'pclmulqdq' && halves[i.immediate] !== undefined;
+  if (/^v?cmp[ps][sd]$/.test(i.row.name) && i.row.feature !== '') return i.immediate < (i.row.vex ? 32 : 8);
+  return /^v?pclmulqdq$/.test(i.row.name) && halves[i.immediate] !== undefined;
 }
 
 /** The mnemonic as it is printed: sizes that the operands do not show are in the name. */
@@ -61,13 +64,16 @@ export function printedName(i: Instruction): string {
   const sized = bySize[row.name];
   if (sized !== undefined) return sized[operandSize === 16 ? 0 : operandSize === 32 ? 1 : 2];
   if (name === 'jcxz') return i.addressSize === 16 ? 'jcxz' : i.addressSize === 32 ? 'jecxz' : 'jrcxz';
-  if (immediateInName(i)) return name === 'pclmulqdq' ? halves[i.immediate]! : `cmp${predicates[i.immediate]!}${name.slice(3)}`;
+  if (immediateInName(i)) {
+    const vex = row.vex ? 'v' : '';
+    return name.endsWith('pclmulqdq') ? `${vex}${halves[i.immediate]!}` : `${vex}cmp${predicates[i.immediate]!}${name.slice(-2)}`;
+  }
   if (saves.has(name) && operandSize === 64) return `${name}64`;
   if (fastReturns.has(name) && codeSize === 64) return `${name}${operandSize === 64 ? 'q' : 'd'}`;
   if (tables.has(name) && codeSize !== 64) return `${name}${suffixOf(operandSize)}`;
   if (operandSize === 64 && codeSize === 64) {
-    if ((name === 'movd' || name === 'pextrd' || name === 'pinsrd') && operands.includes('Ey')) return `${name.slice(0, -1)}q`;
-    if (name === 'pcmpestri' || name === 'pcmpestrm') return `${name}q`;
+    if ((name === 'movd' || name === 'vmovd' || name === 'pextrd' || name === 'pinsrd') && operands.includes('Ey')) return `${name.slice(0, -1)}q`;
+    if (/^v?pcmpestr[im]$/.test(name)) return `${name}q`;
     if (name === 'mov' && operands[1] === 'Iv') return 'movabs';
   }
   if (i.addressSize === 64 && operands.some((operand) => operand.startsWith('O'))) return 'movabs';

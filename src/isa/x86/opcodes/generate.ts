@@ -39,7 +39,9 @@ export function encodeRow(row: OpcodeRow, codeSize: 16 | 32 | 64, random: Random
   const bytes: number[] = [];
   const isMemory = !row.ignoresMod && row.hasModrm && (row.modes === 1 || (row.modes === 3 && pick(2) === 1));
 
-  const addressPrefix = oneIn(12);
+  const vsib = row.operands.some((operand) => operand === 'Mdv' || operand === 'Mqv');
+  // A vector of indices needs addresses of 32 or 64 bits.
+  const addressPrefix = vsib && !long ? codeSize === 16 : oneIn(12);
   if (addressPrefix) bytes.push(0x67);
   if (oneIn(12)) bytes.push(segmentPrefixes[pick(6)]!);
   let rex = 0;
@@ -65,7 +67,7 @@ export function encodeRow(row: OpcodeRow, codeSize: 16 | 32 | 64, random: Random
   if (row.hasModrm) {
     const reg = row.digit >= 0 ? row.digit : row.operands.includes('Sw') ? pick(6) : pick(8);
     if (!isMemory) bytes.push(0xc0 | (reg << 3) | (row.rm >= 0 ? row.rm : pick(8)));
-    else pushMemory(bytes, reg, addressSize, random);
+    else pushMemory(bytes, reg, addressSize, vsib, random);
   }
   const operandSize = long
     ? row.size64 === 'f64' || (rex & 8) !== 0 ? 64 : small && row.prefix !== '66' ? 16 : row.size64 === 'd64' ? 64 : 32
@@ -89,9 +91,9 @@ function pushVex(bytes: number[], row: OpcodeRow, long: boolean, random: Random)
   bytes.push(row.opcode);
 }
 
-function pushMemory(bytes: number[], reg: number, addressSize: number, random: Random): void {
+function pushMemory(bytes: number[], reg: number, addressSize: number, vsib: boolean, random: Random): void {
   const mod = random() % 3;
-  const rm = random() & 7;
+  const rm = vsib ? 4 : random() & 7;
   bytes.push((mod << 6) | (reg << 3) | rm);
   let displacement = mod === 1 ? 1 : mod === 2 ? (addressSize === 16 ? 2 : 4) : 0;
   if (addressSize === 16) {

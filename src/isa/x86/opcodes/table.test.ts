@@ -21,6 +21,7 @@ function seeded(seed: number): () => number {
 
 function overlap(a: OpcodeRow, b: OpcodeRow): boolean {
   const span = (row: OpcodeRow): number => row.opcode + (row.opcodeRegister ? 7 : 0);
+  if (a.vex !== b.vex || (a.vexL !== 'any' && b.vexL !== 'any' && a.vexL !== b.vexL)) return false;
   if (a.map !== b.map || a.opcode > span(b) || b.opcode > span(a)) return false;
   if (a.digit >= 0 && b.digit >= 0 && a.digit !== b.digit) return false;
   if (a.rm >= 0 && b.rm >= 0 && a.rm !== b.rm) return false;
@@ -46,7 +47,7 @@ describe('opcode rows', () => {
     const byOpcode = new Map<number, boolean>();
     for (const row of opcodeRows) {
       for (let i = 0; i < (row.opcodeRegister ? 8 : 1); i++) {
-        const key = row.map * 256 + row.opcode + i;
+        const key = (row.vex ? 1024 : 0) + row.map * 256 + row.opcode + i;
         // MOVSXD and ARPL and the like differ by mode, but not in having ModRM.
         expect(byOpcode.get(key) ?? row.hasModrm, row.encoding).toBe(row.hasModrm);
         byOpcode.set(key, row.hasModrm);

@@ -1,3 +1,4 @@
+import { avxRows } from './avx.ts';
 import { bmiRows } from './bmi.ts';
 import { integerRows } from './integer.ts';
 import type { OpcodeRow } from './row.ts';
@@ -6,4 +7,4 @@ import { systemRows } from './system.ts';
 import { x87Rows } from './x87.ts';
 
 /** Every row; its place here is the row's number in decoded instructions and in the interpreter's handler table. */
-export const opcodeRows: readonly OpcodeRow[] = [...integerRows, ...systemRows, ...x87Rows, ...sseRows, ...bmiRows];
+export const opcodeRows: readonly OpcodeRow[] = [...integerRows, ...systemRows, ...x87Rows, ...sseRows, ...bmiRows, ...avxRows];

@@ -1,4 +1,5 @@
 import type { Callee } from '../../../ir/builder.ts';
+import { avxRoutines } from './avx.ts';
 import { cryptoRoutines } from './crypto.ts';
 import { memoryRoutines } from './memory.ts';
 import { identityRoutines } from './identity.ts';
@@ -21,7 +22,7 @@ export interface RoutineEntry {
 
 /** Every routine that generated code may call, in a fixed order: the index is the IR's call immediate. */
 export const routines: readonly RoutineEntry[] = Object.entries<Routine>({
-  ...faultRoutines, ...memoryRoutines, ...stringRoutines, ...identityRoutines, ...systemRoutines, ...x87Routines, ...sseRoutines, ...stringCompareRoutines, ...cryptoRoutines,
+  ...faultRoutines, ...memoryRoutines, ...stringRoutines, ...identityRoutines, ...systemRoutines, ...x87Routines, ...sseRoutines, ...stringCompareRoutines, ...cryptoRoutines, ...avxRoutines,
 }).map(([name, routine], index) => ({ name, routine, callee: { index, params: routine.params, result: routine.result } }));
 
 const indexByName = new Map(routines.map((entry) => [entry.name, entry.callee.index]));

@@ -10,8 +10,12 @@ export const FLOAT_MIN = 5;
 export const FLOAT_MAX = 6;
 /** Packed only: even lanes subtract, odd lanes add (ADDSUBPS, ADDSUBPD). */
 export const FLOAT_ADDSUB = 7;
-/** FLOAT_COMPARE + predicate 0 to 7 (EQ LT LE UNORD NEQ NLT NLE ORD): all ones or all zeros. */
+/** FLOAT_COMPARE + predicate 0 to 31 (SDM 2A, CMPPD, table 3-1): all ones or all zeros. */
 export const FLOAT_COMPARE = 8;
+
+/** Kinds of `xsave` besides the plain one, 0. */
+export const XSAVE_OPTIMIZED = 1;
+export const XSAVE_COMPACT = 2;
 
 /** x87 arithmetic: the digit of D8 /digit. SUB is destination - source, SUBR source - destination. */
 export const X87_ADD = 0;

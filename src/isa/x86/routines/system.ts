@@ -50,6 +50,11 @@ export const systemRoutines = {
   readProtectionKeys: { params: [], result: 'i32', kind: 'leaves' },
   writeProtectionKeys: { params: [], result: 'i32', kind: 'leaves' },
   setAlignmentFlag: { params: ['i32'], result: 'i32', kind: 'leaves' },
+  /** linear address, 1 with REX.W, XSAVE_ kind: src/runtime/xsave.ts. */
+  xsave: { params: ['i64', 'i32', 'i32'], result: 'i32', kind: 'leaves' },
+  xrstor: { params: ['i64', 'i32'], result: 'i32', kind: 'leaves' },
+  readExtendedControl: { params: [], result: 'i32', kind: 'leaves' },
+  writeExtendedControl: { params: [], result: 'i32', kind: 'leaves' },
   /** port, bytes. */
   portIn: { params: ['i32', 'i32'], result: 'i32', kind: 'faults' },
   portOut: { params: ['i32', 'i32', 'i32'], result: 'none', kind: 'faults' },

@@ -12,6 +12,10 @@ export const x87Routines = {
   saveFx: { params: ['i64', 'i32'], result: 'i32', kind: 'leaves' },
   restoreFx: { params: ['i64', 'i32'], result: 'i32', kind: 'leaves' },
 
+  // src/runtime/xsave.ts.
+  xsaveAvailable: { params: [], result: 'i32', kind: 'leaves' },
+  avxAvailable: { params: [], result: 'i32', kind: 'leaves' },
+
   // src/runtime/x87*.ts. All of them check for #NM and pending exceptions (#MF) themselves, note FIP and FCS, and
   // leave exceptions of their own for the next waiting instruction. Memory operands are loaded by the caller and
   // passed as bits; stores take the linear address, segment-checked by the caller. Operation numbers:

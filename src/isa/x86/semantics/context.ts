@@ -1,7 +1,7 @@
 import type { Builder, Callee } from '../../../ir/builder.ts';
 import type { Value } from '../../../ir/ir.ts';
 import type { Routine } from '../routines/routine.ts';
-import { BUDGET, CPL, GPR, LEAVE_FAULT, LEAVE_NEXT, RSP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FAST_READ, SEG_FAST_WRITE, SEG_SS, STACK_MASK, VECTOR_BYTES, VECTOR_GP } from '../state/layout.ts';
+import { BUDGET, CPL, GPR, LEAVE_FAULT, LEAVE_NEXT, RSP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FAST_READ, SEG_FAST_WRITE, SEG_SS, STACK_MASK, VECTOR, VECTOR_BYTES, VECTOR_GP } from '../state/layout.ts';
 import { Flags } from './flags.ts';
 import type { Width } from './flags.ts';
 
@@ -87,8 +87,8 @@ export abstract class Context {
     switch (notation.slice(1)) {
       case 'b': case 'bs': return 8;
       case 'w': return 16;
-      case 'd': case 'ss': return 32;
-      case 'q': case 'sd': return 64;
+      case 'd': case 'ss': case 'ssdq': return 32;
+      case 'q': case 'sd': case 'sddq': return 64;
       case 'v': return this.size;
       case 'z': return this.size === 16 ? 16 : 32;
       case 'y': return this.size === 64 ? 64 : 32;
@@ -158,6 +158,63 @@ export abstract class Context {
     if (aligned) this.requireAlignment(address, 16);
     this.b.op('memory.storev128', [address, value]);
   }
+  // VEX-encoded instructions: their vector operands are dq (XMM) or qq (YMM), which a context takes as halves of 128 bits.
+  /** The instruction is VEX-encoded and has vector operands: nothing is kept above what it writes. */
+  get vex(): boolean {
+    return this.shape.operands.some((operand) => /(dq|qq)$/.test(operand));
+  }
+  /** Halves of 128 bits in the result. */
+  get halves(): 1 | 2 {
+    return this.shape.operands[0]?.endsWith('qq') === true ? 2 : 1;
+  }
+  /** Number of the last operand that is a source in register or memory. */
+  get lastSource(): number {
+    const { operands } = this.shape;
+    return operands.length - (/^(I|L|xmm0)/.test(operands.at(-1)!) ? 2 : 1);
+  }
+  /** Vector operand i in its one or two halves. `aligned`: memory off the operand's natural boundary is #GP(0). */
+  readHalves(i: number, aligned: boolean = !this.vex): Value[] {
+    const bytes = this.#notation(i).endsWith('qq') ? 32 : 16;
+    const places = bytes === 32 ? [0, 16] : [0];
+    if (!this.isMemory(i)) return places.map((place) => this.#loadVector(i, place));
+    if (bytes === 16) return [this.readVector(i, aligned)];
+    const address = this.address('read', bytes);
+    if (aligned) this.requireAlignment(address, bytes);
+    return places.map((place) => this.b.op('memory.loadv128', [place === 0 ? address : this.b.addConst(address, place)]));
+  }
+  /** The register of an L operand is in the immediate, bits 7:4; outside 64-bit code bit 7 does not count. */
+  #loadVector(i: number, place: number): Value {
+    if (this.#notation(i)[0] !== 'L') return this.loadRegister(this.#slot(i), 'v128', place);
+    const { b } = this;
+    const number = b.andConst(b.shrUConst(this.immediate(8), 4), this.long ? 15 : 7);
+    return b.op('state.loadv128.at', [b.shlConst(number, Math.log2(VECTOR_BYTES))], VECTOR + place);
+  }
+  /** The same of an operand of 128 bits. */
+  readWhole(i: number): Value {
+    return this.readHalves(i)[0]!;
+  }
+  /** Writes vector operand i; in a VEX form the rest of a register becomes zero. */
+  writeHalves(i: number, halves: readonly Value[], aligned: boolean = !this.vex): void {
+    const { b } = this;
+    const low = halves[0]!;
+    if (!this.isMemory(i)) {
+      this.writeVector(i, low, false);
+      if (this.vex) this.storeRegister(this.#slot(i), 'v128', 16, halves[1] ?? b.v128(new Uint8Array(16)));
+      return;
+    }
+    if (halves.length === 1) return this.writeVector(i, low, aligned);
+    const address = this.address('write', 32);
+    if (aligned) this.requireAlignment(address, 32);
+    else {
+      // Two stores: where they may meet two pages, the second must not fault once the first is done.
+      const crossing = b.gtU(b.andConst(b.wrap(address), 0xfff), b.i32(0xfe0));
+      b.if(crossing, () => this.call('probeLinear', [address, b.i32(32), b.i32(1), b.eq(b.loadState('32', CPL), b.i32(3))]));
+    }
+    this.#kept.set('write16', { value: address, scope: b.scope });
+    this.writeVector(i, low, false);
+    b.op('memory.storev128', [b.addConst(address, 16), halves[1]!]);
+  }
+
   /** Low 32 or 64 bits of vector operand i (register lane 0, or memory of that size); MMX registers: 64. */
   readLow(i: number, width: 32 | 64): Value {
     if (this.isMemory(i)) return this.load(this.address('read', width / 8), width);

@@ -2,7 +2,8 @@ import type { Value } from '../../../ir/ir.ts';
 import { FLOAT_ADD, FLOAT_COMPARE, FLOAT_DIV, FLOAT_MAX, FLOAT_MIN, FLOAT_MUL, FLOAT_SQRT, FLOAT_SUB } from '../routines/float-operations.ts';
 import { MXCSR } from '../state/layout.ts';
 import type { Context, Semantics, SemanticsTable } from './context.ts';
-import { requireSse } from './vector.ts';
+import { readNarrow } from './vector-sse4.ts';
+import { binaryFloat, requireSse, scalarSources, shuffle, sourceHalves, writeScalar } from './vector.ts';
 
 // SSE and SSE2 floating point, exact to the bit, MXCSR included (DESIGN D6). Add, subtract, multiply, divide run inline
 // while MXCSR cannot change and the result is an ordinary number; everything else is the business of the exact
@@ -49,18 +50,17 @@ function scalar(name: OperationName, type: Float): Semantics {
   return (x) => {
     const { b } = x;
     requireSse(x);
-    const c = x.readLow(1, bits[type]);
-    const a = x.readLow(0, bits[type]);
+    const { a, c } = scalarSources(x, bits[type]);
     const operation = b.i32(operationNumbers[name]);
     if (name === 'min' || name === 'max' || name === 'sqrt') {
-      x.writeLow(0, exact(x, type, operation, a, c), bits[type]);
+      writeScalar(x, exact(x, type, operation, a, c), bits[type]);
       return;
     }
     const result = b.variable(type === 'f32' ? 'i32' : 'i64');
     const inline = asBits(x, type, b.op(`${type}.${name}`, [asFloat(x, type, a), asFloat(x, type, c)]));
     b.set(result, inline);
     b.if(b.eqz(b.and(mayInline(x), isNormal(x, type, inline))), () => b.set(result, exact(x, type, operation, a, c)));
-    x.writeLow(0, b.get(result), bits[type]);
+    writeScalar(x, b.get(result), bits[type]);
   };
 }
 
@@ -84,37 +84,37 @@ function exactPacked(x: Context, type: Float, operation: Value, a: Value, c: Val
 }
 
 function packed(name: OperationName, type: Float): Semantics {
+  if (name === 'min' || name === 'max' || name === 'sqrt') return binaryFloat((x, a, c) => exactPacked(x, type, x.b.i32(operationNumbers[name]), a, c));
   return (x) => {
     const { b } = x;
     requireSse(x);
-    const c = x.readVector(1, true);
-    const a = x.readVector(0, true);
+    const sources = sourceHalves(x);
     const operation = b.i32(operationNumbers[name]);
-    if (name === 'min' || name === 'max' || name === 'sqrt') {
-      x.writeVector(0, exactPacked(x, type, operation, a, c), true);
-      return;
-    }
-    const result = b.variable('v128');
-    const inline = b.op(`${type === 'f32' ? 'f32x4' : 'f64x2'}.${name}`, [a, c]);
-    b.set(result, inline);
-    b.if(b.eqz(b.and(mayInline(x), allNormal(x, type, inline))), () => b.set(result, exactPacked(x, type, operation, a, c)));
-    x.writeVector(0, b.get(result), true);
+    const inline = sources.map(({ a, c }) => b.op(`${type === 'f32' ? 'f32x4' : 'f64x2'}.${name}`, [a, c]));
+    const results = inline.map((value) => {
+      const result = b.variable('v128');
+      b.set(result, value);
+      return result;
+    });
+    const simple = inline.map((value) => allNormal(x, type, value)).reduce((all, one) => b.and(all, one), mayInline(x));
+    b.if(b.eqz(simple), () => {
+      if (sources.length === 2) x.call('sseFirstHalf', []);
+      sources.forEach(({ a, c }, half) => b.set(results[half]!, exactPacked(x, type, operation, a, c)));
+    });
+    x.writeHalves(0, results.map((result) => b.get(result)));
   };
 }
 
-/** Predicates 0 to 7: EQ LT LE UNORD NEQ NLT NLE ORD. */
-function compare(type: Float, isScalar: boolean): Semantics {
+/** SSE has the predicates 0 to 7: EQ LT LE UNORD NEQ NLT NLE ORD; AVX 32 of them (SDM 2A, CMPPD, table 3-1). */
+function predicate(x: Context): Value {
+  return x.b.addConst(x.b.andConst(x.immediate(8), x.vex ? 31 : 7), FLOAT_COMPARE);
+}
+const comparePacked = (type: Float): Semantics => binaryFloat((x, a, c) => exactPacked(x, type, predicate(x), a, c));
+function compareScalar(type: Float): Semantics {
   return (x) => {
-    const { b } = x;
     requireSse(x);
-    const operation = b.addConst(b.andConst(x.immediate(8), 7), FLOAT_COMPARE);
-    if (isScalar) {
-      const c = x.readLow(1, bits[type]);
-      x.writeLow(0, exact(x, type, operation, x.readLow(0, bits[type]), c), bits[type]);
-      return;
-    }
-    const c = x.readVector(1, true);
-    x.writeVector(0, exactPacked(x, type, operation, x.readVector(0, true), c), true);
+    const { a, c } = scalarSources(x, bits[type]);
+    writeScalar(x, exact(x, type, predicate(x), a, c), bits[type]);
   };
 }
 
@@ -139,21 +139,44 @@ function fromInteger(type: Float): Semantics {
   return (x) => {
     const { b } = x;
     requireSse(x);
-    const source = x.read(1);
+    const operand = x.lastSource;
+    const source = x.read(operand);
     // A 32-bit integer is a double exactly.
-    const result = type === 'f64' && x.width(1) !== 64
+    const result = type === 'f64' && x.width(operand) !== 64
       ? asBits(x, 'f64', b.op('f64.convert_i32_s', [source]))
       : x.call(type === 'f32' ? 'sseI64ToF32' : 'sseI64ToF64', [b.extendS(source)]);
-    x.writeLow(0, result, bits[type]);
+    writeScalar(x, result, bits[type]);
   };
 }
 
-/** Packed conversion of a whole register. */
-function convert(routine: string, ...constants: readonly number[]): Semantics {
+/** Packed conversion of elements to others of their size. */
+const convert = (routine: string, ...constants: readonly number[]): Semantics => binaryFloat((x, _, c) => x.call(routine, [c, ...constants.map((value) => x.b.i32(value))]));
+
+/** To elements of half the size: the lower half of the result, of two sources both halves. */
+function narrow(routine: string, ...constants: readonly number[]): Semantics {
   return (x) => {
     requireSse(x);
-    x.writeVector(0, x.call(routine, [x.readVector(1, true), ...constants.map((value) => x.b.i32(value))]), true);
+    const sources = x.readHalves(1);
+    if (sources.length === 2) x.call('sseFirstHalf', []);
+    const [low, high] = sources.map((value) => x.call(routine, [value, ...constants.map((constant) => x.b.i32(constant))]));
+    x.writeHalves(0, [high === undefined ? low! : shuffle([0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23])(x, low!, high)]);
   };
+}
+
+/** To elements of twice the size. */
+function widen(convertLow: (x: Context, source: Value) => Value): Semantics {
+  return (x) => {
+    requireSse(x);
+    const sources = readNarrow(x, 64);
+    if (sources.length === 2) x.call('sseFirstHalf', []);
+    x.writeHalves(0, sources.map((value) => convertLow(x, value)));
+  };
+}
+
+/** Integers to doubles: exact, so nothing is raised. */
+function widenExactly(x: Context): void {
+  requireSse(x);
+  x.writeHalves(0, readNarrow(x, 64).map((source) => x.b.op('f64x2.convert_low_i32x4_s', [source])));
 }
 
 const operations = Object.keys(operationNumbers) as OperationName[];
@@ -164,10 +187,10 @@ export const floating: SemanticsTable = {
   ucomisd: compareFlags('f64', 0),
   comiss: compareFlags('f32', 1),
   comisd: compareFlags('f64', 1),
-  cmpps: compare('f32', false),
-  cmppd: compare('f64', false),
-  cmpss: compare('f32', true),
-  cmpsdx: compare('f64', true),
+  cmpps: comparePacked('f32'),
+  cmppd: comparePacked('f64'),
+  cmpss: compareScalar('f32'),
+  cmpsdx: compareScalar('f64'),
   cvttss2si: toInteger('f32', 1),
   cvttsd2si: toInteger('f64', 1),
   cvtss2si: toInteger('f32', 0),
@@ -176,24 +199,18 @@ export const floating: SemanticsTable = {
   cvtsi2sd: fromInteger('f64'),
   cvtss2sd: (x) => {
     requireSse(x);
-    x.writeLow(0, x.call('sseF32ToF64', [x.readLow(1, 32)]), 64);
+    writeScalar(x, x.call('sseF32ToF64', [x.readLow(x.lastSource, 32)]), 64);
   },
   cvtsd2ss: (x) => {
     requireSse(x);
-    x.writeLow(0, x.call('sseF64ToF32', [x.readLow(1, 64)]), 32);
+    writeScalar(x, x.call('sseF64ToF32', [x.readLow(x.lastSource, 64)]), 32);
   },
-  cvtps2pd: (x) => {
-    requireSse(x);
-    x.writeVector(0, x.call('sseF32x2ToF64x2', [x.readLow(1, 64)]), true);
-  },
-  cvtpd2ps: convert('sseF64x2ToF32x2'),
+  cvtps2pd: widen((x, source) => x.call('sseF32x2ToF64x2', [x.b.op('i64x2.extract_lane', [source], 0)])),
+  cvtpd2ps: narrow('sseF64x2ToF32x2'),
   cvtdq2ps: convert('sseI32x4ToF32x4'),
-  cvtdq2pd: (x) => {
-    requireSse(x);
-    x.writeVector(0, x.b.op('f64x2.convert_low_i32x4_s', [x.b.op('i64x2.splat', [x.readLow(1, 64)])]), true);
-  },
+  cvtdq2pd: widenExactly,
   cvtps2dq: convert('sseF32x4ToI32x4', 0),
   cvttps2dq: convert('sseF32x4ToI32x4', 1),
-  cvtpd2dq: convert('sseF64x2ToI32x2', 0),
-  cvttpd2dq: convert('sseF64x2ToI32x2', 1),
+  cvtpd2dq: narrow('sseF64x2ToI32x2', 0),
+  cvttpd2dq: narrow('sseF64x2ToI32x2', 1),
 };

@@ -1,5 +1,6 @@
 import type { Value } from '../../../ir/ir.ts';
 import { CPL, CR0, CR4, MODE, MODE_REAL, MODE_V86, MSR_TSC_AUX, RSP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SEG_SELECTOR, VECTOR_GP, VECTOR_UD } from '../state/layout.ts';
+import { XSAVE_COMPACT, XSAVE_OPTIMIZED } from '../routines/float-operations.ts';
 import type { Context, SemanticsTable } from './context.ts';
 
 const CR4_UMIP = 0x800;
@@ -197,6 +198,15 @@ function random(x: Context): void {
   x.flags.setAll(x.b.i32(1));
 }
 
+/** Availability first, as no address counts where there is no instruction. */
+function extendedState(transfer: (x: Context, address: Value, wide: Value) => void, access: 'read' | 'write'): (x: Context) => void {
+  return (x) => {
+    x.call('xsaveAvailable', []);
+    transfer(x, x.address(access, 576), x.b.i32(x.size === 64 ? 1 : 0));
+  };
+}
+const saveExtended = (kind: number) => extendedState((x, address, wide) => void x.call('xsave', [address, wide, x.b.i32(kind)]), 'write');
+
 function crc32(x: Context): void {
   const { b } = x;
   const source = x.read(1);
@@ -254,6 +264,12 @@ export const system: SemanticsTable = {
   sysret: (x) => x.callAndLeave('systemReturn', [x.b.i32(x.size)]),
   sysenter: (x) => x.callAndLeave('systemEnter', []),
   sysexit: (x) => x.callAndLeave('systemExit', [x.b.i32(x.size)]),
+  xsave: saveExtended(0),
+  xsaveopt: saveExtended(XSAVE_OPTIMIZED),
+  xsavec: saveExtended(XSAVE_COMPACT),
+  xrstor: extendedState((x, address, wide) => void x.call('xrstor', [address, wide]), 'read'),
+  xgetbv: (x) => void x.call('readExtendedControl', []),
+  xsetbv: (x) => void x.call('writeExtendedControl', []),
   swapgs: (x) => void x.call('swapGs', []),
   stac: (x) => void x.call('setAlignmentFlag', [x.b.i32(1)]),
   clac: (x) => void x.call('setAlignmentFlag', [x.b.i32(0)]),

@@ -1,4 +1,5 @@
 import { arithmetic } from './arithmetic.ts';
+import { avx } from './avx.ts';
 import { bmi } from './bmi.ts';
 import type { SemanticsTable } from './context.ts';
 import { control } from './control.ts';
@@ -14,4 +15,4 @@ import { vector } from './vector.ts';
 import { x87 } from './x87.ts';
 
 /** What each instruction does, by the semantics id of its opcode rows. */
-export const semantics: SemanticsTable = { ...arithmetic, ...shifts, ...moves, ...control, ...system, ...vector, ...floating, ...x87, ...vectorSsse3, ...vectorSse4, ...vectorMmx, ...crypto, ...bmi };
+export const semantics: SemanticsTable = { ...arithmetic, ...shifts, ...moves, ...control, ...system, ...vector, ...floating, ...x87, ...vectorSsse3, ...vectorSse4, ...vectorMmx, ...crypto, ...bmi, ...avx };

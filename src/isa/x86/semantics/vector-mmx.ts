@@ -1,6 +1,6 @@
 import type { Value } from '../../../ir/ir.ts';
 import type { Context, Semantics, SemanticsTable } from './context.ts';
-import { readMmx, requireMmx, requireSse, writeMmx, zeroExtended } from './vector.ts';
+import { readMmx, requireMmx, requireSse, writeMmx, writeScalar, zeroExtended } from './vector.ts';
 
 // Between MMX and SSE registers, masked stores, and the approximations RCPxS and RSQRTxS.
 
@@ -81,14 +81,14 @@ function approximate(root: boolean): (x: Context, value: Value) => Value {
 function approximatePacked(root: boolean): Semantics {
   return (x) => {
     requireSse(x);
-    x.writeVector(0, approximate(root)(x, x.readVector(1, true)), true);
+    x.writeHalves(0, x.readHalves(1).map((value) => approximate(root)(x, value)));
   };
 }
 function approximateScalar(root: boolean): Semantics {
   return (x) => {
     requireSse(x);
-    const result = approximate(root)(x, x.b.op('i32x4.splat', [x.readLow(1, 32)]));
-    x.writeLow(0, x.b.op('i32x4.extract_lane', [result], 0), 32);
+    const result = approximate(root)(x, x.b.op('i32x4.splat', [x.readLow(x.lastSource, 32)]));
+    writeScalar(x, x.b.op('i32x4.extract_lane', [result], 0), 32);
   };
 }
 

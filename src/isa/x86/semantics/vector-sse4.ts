@@ -2,22 +2,22 @@ import type { Value } from '../../../ir/ir.ts';
 import { VECTOR } from '../state/layout.ts';
 import type { Context, Semantics, SemanticsTable } from './context.ts';
 import { indexFrom } from './vector-ssse3.ts';
-import { IOTA, binary, lanes, requireSse, shuffle } from './vector.ts';
-import type { Lanes } from './vector.ts';
+import { IOTA, binary, binaryFloat, lanes, requireSse, shuffle, writeScalar } from './vector.ts';
+import type { Lanes, Pair } from './vector.ts';
 
 // SSE4.1 and SSE4.2 (SDM 1, 12.10 and 12.11). CRC32 is with the general registers, in system.ts.
 
 const zeroVector = (x: Context): Value => x.b.v128(new Uint8Array(16));
 
 /** Even 32-bit lanes, signed, multiplied to 64 bits. */
-const multiplyEvenSigned: Lanes = (x, a, c) => {
+const multiplyEvenSigned: Pair = (x, a, c) => {
   const { b } = x;
   const low = (v: Value): Value => b.op('i64x2.shr_s', [b.op('i64x2.shl', [v, b.i32(32)]), b.i32(32)]);
   return b.op('i64x2.mul', [low(a), low(c)]);
 };
 
 /** Smallest unsigned word and its place; each word and its number make one key, so the first of equals wins. */
-const minimumPosition: Lanes = (x, _, c) => {
+const minimumPosition: Pair = (x, _, c) => {
   const { b } = x;
   let least: Value | undefined;
   for (let i = 0; i < 8; i++) {
@@ -38,23 +38,38 @@ const laneOperations: Readonly<Record<string, Lanes>> = {
 /** PMOVSX and PMOVZX from elements of `from` bytes to `to` bytes: memory of exactly the elements, no alignment. */
 function extend(from: 1 | 2 | 4, to: 2 | 4 | 8, sign: 's' | 'u'): Semantics {
   const laneOf = { 1: 'i8x16', 2: 'i16x8', 4: 'i32x4', 8: 'i64x2' } as const;
+  const extended = (x: Context, v: Value): Value => {
+    for (let size = from as 1 | 2 | 4; size < to; size = (size * 2) as 2 | 4) v = x.b.op(`${laneOf[(size * 2) as 2 | 4 | 8]}.extend_low_${laneOf[size]}_${sign}`, [v]);
+    return v;
+  };
   return (x) => {
-    const { b } = x;
     requireSse(x);
-    const ratio = to / from;
-    let v = ratio === 2 ? b.op('i64x2.splat', [x.readLow(1, 64)]) : b.op('i32x4.splat', [ratio === 4 ? x.readLow(1, 32) : x.read(1, 16)]);
-    for (let size = from as 1 | 2 | 4; size < to; size = (size * 2) as 2 | 4) v = b.op(`${laneOf[(size * 2) as 2 | 4 | 8]}.extend_low_${laneOf[size]}_${sign}`, [v]);
-    x.writeVector(0, v, true);
+    x.writeHalves(0, readNarrow(x, 128 * from / to as 16 | 32 | 64).map((v) => extended(x, v)));
   };
 }
 
-/** Chooses by the top bit of each lane of XMM0. */
+/** A source of `bits` bits for each half of the result, at the bottom of a vector. */
+export function readNarrow(x: Context, bits: 16 | 32 | 64): Value[] {
+  const { b } = x;
+  const all = bits * x.halves;
+  if (all === 128) {
+    const whole = x.readWhole(1);
+    return [whole, shuffle(IOTA.map((i) => 8 + (i & 7)))(x, whole, whole)];
+  }
+  const first = all === 64 ? b.op('i64x2.splat', [x.readLow(1, 64)]) : b.op('i32x4.splat', [all === 32 ? x.readLow(1, 32) : x.read(1, 16)]);
+  return x.halves === 1 ? [first] : [first, b.op('i64x2.shr_u', [first, b.i32(bits)])];
+}
+
+/** Chooses by the top bit of each lane of XMM0, in a VEX form of the fourth operand. */
 function blendVariable(lane: string, bits: number): Lanes {
-  return (x, a, c) => x.b.op('v128.bitselect', [c, a, x.b.op(`${lane}.shr_s`, [x.b.loadState('v128', VECTOR), x.b.i32(bits - 1)])]);
+  return (x, a, c, half) => {
+    const mask = x.vex ? x.readHalves(3)[half]! : x.b.loadState('v128', VECTOR);
+    return x.b.op('v128.bitselect', [c, a, x.b.op(`${lane}.shr_s`, [mask, x.b.i32(bits - 1)])]);
+  };
 }
 
 /** All ones in lane i where bit i of `bits` (i32) is set. */
-function laneMask(x: Context, size: 2 | 4 | 8, bits: Value): Value {
+export function laneMask(x: Context, size: 2 | 4 | 8, bits: Value): Value {
   const { b } = x;
   const lane = { 2: 'i16x8', 4: 'i32x4', 8: 'i64x2' }[size];
   const one = b.v128(IOTA.map((i) => (i % size === 0 ? 1 << (i / size) : 0)));
@@ -62,13 +77,14 @@ function laneMask(x: Context, size: 2 | 4 | 8, bits: Value): Value {
   return b.op(`${lane}.eq`, [chosen, one]);
 }
 function blendImmediate(size: 2 | 4 | 8): Lanes {
-  return (x, a, c) => x.b.op('v128.bitselect', [c, a, laneMask(x, size, x.immediate(8))]);
+  // PBLENDW uses the same eight bits for both halves, the others go on in the immediate.
+  return (x, a, c, half) => x.b.op('v128.bitselect', [c, a, laneMask(x, size, x.b.shrUConst(x.immediate(8), size === 2 ? 0 : half * (16 / size)))]);
 }
 
 /** Sums of absolute differences of four neighbouring bytes, at eight places of the first operand. */
-const multipleSums: Lanes = (x, a, c) => {
+const multipleSums: Lanes = (x, a, c, half) => {
   const { b } = x;
-  const immediate = x.immediate(8);
+  const immediate = b.shrUConst(x.immediate(8), 3 * half);
   const first = b.andConst(immediate, 4);
   const second = b.shlConst(b.andConst(immediate, 3), 2);
   let sum = zeroVector(x);
@@ -81,21 +97,26 @@ const multipleSums: Lanes = (x, a, c) => {
   return sum;
 };
 
-/** ZF: no common bit; CF: no bit of the second operand outside the first. The other flags become 0. */
-function testBits(x: Context): void {
-  const { b } = x;
-  requireSse(x);
-  const c = x.readVector(1, true);
-  const a = x.readVector(0, true);
-  const none = (v: Value): Value => b.eqz(b.op('v128.any_true', [v]));
-  x.flags.setAll(b.or(b.shlConst(none(b.op('v128.and', [a, c])), 6), none(b.op('v128.andnot', [c, a]))));
+/** By all bits, or by the lanes' top ones. ZF: no common bit; CF: no bit of the second operand outside the first. The other flags become 0. */
+function testBits(lanes?: 'i32x4' | 'i64x2'): Semantics {
+  return (x) => {
+    const { b } = x;
+    requireSse(x);
+    const second = x.readHalves(1);
+    const first = x.readHalves(0);
+    const none = (combine: (a: Value, c: Value) => Value): Value => {
+      const found = first.map((a, half) => b.op(lanes === undefined ? 'v128.any_true' : `${lanes}.bitmask`, [combine(a, second[half]!)]));
+      return b.eqz(found.reduce((a, c) => b.or(a, c)));
+    };
+    x.flags.setAll(b.or(b.shlConst(none((a, c) => b.op('v128.and', [a, c])), 6), none((a, c) => b.op('v128.andnot', [c, a]))));
+  };
 }
 
 /** Element number imm8 (as many low bits as there are elements) at the bottom of a vector. */
 function elementDown(x: Context, size: number): Value {
   const { b } = x;
   const first = b.mul(b.andConst(x.immediate(8), 16 / size - 1), b.i32(size));
-  return b.op('i8x16.swizzle', [x.readVector(1, true), indexFrom(x, first)]);
+  return b.op('i8x16.swizzle', [x.readWhole(1), indexFrom(x, first)]);
 }
 
 /** A register destination gets the element zero-extended. */
@@ -118,15 +139,17 @@ function insertElement(x: Context, size: 1 | 4 | 8, value: Value): void {
   const lane = { 1: 'i8x16', 4: 'i32x4', 8: 'i64x2' }[size];
   const element = b.andConst(x.immediate(8), 16 / size - 1);
   const mask = b.op('i8x16.eq', [b.v128(IOTA.map((i) => Math.floor(i / size))), b.op('i8x16.splat', [element])]);
-  x.writeVector(0, b.op('v128.bitselect', [b.op(`${lane}.splat`, [value]), x.readVector(0, true), mask]), true);
+  x.writeHalves(0, [b.op('v128.bitselect', [b.op(`${lane}.splat`, [value]), x.readWhole(x.vex ? 1 : 0), mask])]);
 }
 function insertByte(x: Context): void {
   requireSse(x);
-  insertElement(x, 1, x.isMemory(1) ? x.read(1, 8) : x.read(1, 32));
+  const source = x.lastSource;
+  insertElement(x, 1, x.isMemory(source) ? x.read(source, 8) : x.read(source, 32));
 }
 function insert(x: Context): void {
   requireSse(x);
-  insertElement(x, x.width(1) === 64 ? 8 : 4, x.read(1));
+  const source = x.lastSource;
+  insertElement(x, x.width(source) === 64 ? 8 : 4, x.read(source));
 }
 
 /** INSERTPS: source lane in bits 7:6 (registers only), destination lane in 5:4, lanes to clear in 3:0. */
@@ -134,18 +157,19 @@ function insertSingle(x: Context): void {
   const { b } = x;
   requireSse(x);
   const immediate = x.immediate(8);
-  const value = x.isMemory(1)
-    ? b.op('i32x4.splat', [x.readLow(1, 32)])
-    : b.op('i8x16.swizzle', [x.readVector(1, false), b.op('i32x4.splat', [b.addConst(b.mul(b.shrUConst(immediate, 6), b.i32(0x04040404)), 0x03020100)])]);
+  const source = x.lastSource;
+  const value = x.isMemory(source)
+    ? b.op('i32x4.splat', [x.readLow(source, 32)])
+    : b.op('i8x16.swizzle', [x.readWhole(source), b.op('i32x4.splat', [b.addConst(b.mul(b.shrUConst(immediate, 6), b.i32(0x04040404)), 0x03020100)])]);
   const place = b.shl(b.i32(1), b.andConst(b.shrUConst(immediate, 4), 3));
-  const inserted = b.op('v128.bitselect', [value, x.readVector(0, true), laneMask(x, 4, place)]);
-  x.writeVector(0, b.op('v128.andnot', [inserted, laneMask(x, 4, b.andConst(immediate, 15))]), true);
+  const inserted = b.op('v128.bitselect', [value, x.readWhole(x.vex ? 1 : 0), laneMask(x, 4, place)]);
+  x.writeHalves(0, [b.op('v128.andnot', [inserted, laneMask(x, 4, b.andConst(immediate, 15))])]);
 }
 
 function roundScalar(width: 32 | 64): Semantics {
   return (x) => {
     requireSse(x);
-    x.writeLow(0, x.call(`sseRoundF${width}`, [x.readLow(1, width), x.immediate(8)]), width);
+    writeScalar(x, x.call(`sseRoundF${width}`, [x.readLow(x.lastSource, width), x.immediate(8)]), width);
   };
 }
 
@@ -175,6 +199,7 @@ function compareStrings(explicit: boolean, form: 'index' | 'mask'): Semantics {
       const spread = shuffle(IOTA.map((i) => i >> 3))(x, splat, splat);
       const bytes = b.op('i8x16.eq', [b.op('v128.and', [spread, byteOne]), byteOne]);
       const expanded = b.select(words, laneMask(x, 2, bits), bytes);
+      if (x.vex) b.storeState('v128', VECTOR + 16, zeroVector(x));
       b.storeState('v128', VECTOR, b.select(top, expanded, b.op('i32x4.replace_lane', [zeroVector(x), bits], 0)));
     }
     x.flags.setAll(b.shrUConst(found, 16));
@@ -186,7 +211,9 @@ const extensions = [['bw', 1, 2], ['bd', 1, 4], ['bq', 1, 8], ['wd', 2, 4], ['wq
 export const vectorSse4: SemanticsTable = {
   ...Object.fromEntries(Object.entries(laneOperations).map(([name, operation]) => [name, binary(operation)])),
   ...Object.fromEntries(extensions.flatMap(([name, from, to]) => [[`pmovsx${name}`, extend(from, to, 's')], [`pmovzx${name}`, extend(from, to, 'u')]])),
-  ptest: testBits,
+  ptest: testBits(),
+  vtestps: testBits('i32x4'),
+  vtestpd: testBits('i64x2'),
   pblendvb: binary(blendVariable('i8x16', 8)),
   blendvps: binary(blendVariable('i32x4', 32)),
   blendvpd: binary(blendVariable('i64x2', 64)),
@@ -203,10 +230,10 @@ export const vectorSse4: SemanticsTable = {
   insertps: insertSingle,
   roundss: roundScalar(32),
   roundsd: roundScalar(64),
-  roundps: binary((x, _, c) => x.call('sseRoundF32x4', [c, x.immediate(8)])),
-  roundpd: binary((x, _, c) => x.call('sseRoundF64x2', [c, x.immediate(8)])),
+  roundps: binaryFloat((x, _, c) => x.call('sseRoundF32x4', [c, x.immediate(8)])),
+  roundpd: binaryFloat((x, _, c) => x.call('sseRoundF64x2', [c, x.immediate(8)])),
   dpps: binary((x, a, c) => x.call('sseDotF32x4', [a, c, x.immediate(8)])),
-  dppd: binary((x, a, c) => x.call('sseDotF64x2', [a, c, x.immediate(8)])),
+  dppd: binaryFloat((x, a, c) => x.call('sseDotF64x2', [a, c, x.immediate(8)])),
   pcmpestri: compareStrings(true, 'index'),
   pcmpestrm: compareStrings(true, 'mask'),
   pcmpistri: compareStrings(false, 'index'),

@@ -1,30 +1,30 @@
 import type { Value } from '../../../ir/ir.ts';
 import { FLOAT_ADD, FLOAT_ADDSUB, FLOAT_SUB } from '../routines/float-operations.ts';
 import type { Context, Semantics, SemanticsTable } from './context.ts';
-import { IOTA, binary, readMmx, requireMmx, requireSse, shuffle, writeMmx } from './vector.ts';
-import type { Lanes } from './vector.ts';
+import { IOTA, binary, binaryFloat, readMmx, requireMmx, requireSse, shuffle, writeMmx } from './vector.ts';
+import type { Pair } from './vector.ts';
 
 // SSE3 and SSSE3 (SDM 1, 12.3 and 12.7). The integer ones exist on MMX registers as well.
 
 /** Elements of `size` bytes at even (or odd) places of both operands, the first operand's in the lower half. */
-function everyOther(size: number, odd: boolean): Lanes {
+function everyOther(size: number, odd: boolean): Pair {
   const pattern = Array.from({ length: 16 }, (_, i) => Math.floor(i / size) * 2 * size + (odd ? size : 0) + (i % size));
   return shuffle(pattern);
 }
 
-function horizontal(size: number, operation: string): Lanes {
+function horizontal(size: number, operation: string): Pair {
   const even = everyOther(size, false);
   const odd = everyOther(size, true);
   return (x, a, c) => x.b.op(operation, [even(x, a, c), odd(x, a, c)]);
 }
 
-const horizontalOperations: Readonly<Record<string, Lanes>> = {
+const horizontalOperations: Readonly<Record<string, Pair>> = {
   phaddw: horizontal(2, 'i16x8.add'), phaddd: horizontal(4, 'i32x4.add'), phaddsw: horizontal(2, 'i16x8.add_sat_s'),
   phsubw: horizontal(2, 'i16x8.sub'), phsubd: horizontal(4, 'i32x4.sub'), phsubsw: horizontal(2, 'i16x8.sub_sat_s'),
 };
 
 /** Negates where the second operand is negative, clears where it is zero. */
-function signOf(lane: string): Lanes {
+function signOf(lane: string): Pair {
   return (x, a, c) => {
     const { b } = x;
     const zero = b.v128(new Uint8Array(16));
@@ -35,7 +35,7 @@ function signOf(lane: string): Lanes {
 }
 
 /** Unsigned bytes by signed bytes; neighbouring products, which fit 16 bits, added with saturation. */
-const multiplyAddBytes: Lanes = (x, a, c) => {
+const multiplyAddBytes: Pair = (x, a, c) => {
   const { b } = x;
   const eight = b.i32(8);
   const lowByte = b.op('i16x8.splat', [b.i32(0xff)]);
@@ -45,28 +45,28 @@ const multiplyAddBytes: Lanes = (x, a, c) => {
 };
 
 /** As wasm's Q15 product, but -1 times -1 wraps to -1 instead of saturating. */
-const multiplyRound: Lanes = (x, a, c) => {
+const multiplyRound: Pair = (x, a, c) => {
   const { b } = x;
   const lowest = b.op('i16x8.splat', [b.i32(0x8000)]);
   const wraps = b.op('v128.and', [b.op('i16x8.eq', [a, lowest]), b.op('i16x8.eq', [c, lowest])]);
   return b.op('v128.xor', [b.op('i16x8.q15mulr_sat_s', [a, c]), wraps]);
 };
 
-const absolute = (lane: string): Lanes => (x, _, c) => x.b.op(`${lane}.abs`, [c]);
+const absolute = (lane: string): Pair => (x, _, c) => x.b.op(`${lane}.abs`, [c]);
 
-const laneOperations: Readonly<Record<string, Lanes>> = {
+const laneOperations: Readonly<Record<string, Pair>> = {
   psignb: signOf('i8x16'), psignw: signOf('i16x8'), psignd: signOf('i32x4'),
   pabsb: absolute('i8x16'), pabsw: absolute('i16x8'), pabsd: absolute('i32x4'),
   pmaddubsw: multiplyAddBytes, pmulhrsw: multiplyRound,
 };
 
 /** Bit 7 of an index byte gives zero; wasm's swizzle does that for every index of 16 and more. */
-function shuffleBytes(indexBits: number): Lanes {
+function shuffleBytes(indexBits: number): Pair {
   return (x, a, c) => x.b.op('i8x16.swizzle', [a, x.b.op('v128.and', [c, x.b.op('i8x16.splat', [x.b.i32(0x80 | indexBits)])])]);
 }
 
 /** MMX form: `operation` on the operands in low halves. */
-function onMmx(operation: Lanes): Semantics {
+function onMmx(operation: Pair): Semantics {
   return (x) => {
     requireMmx(x);
     const source = readMmx(x, 1);
@@ -77,7 +77,7 @@ function onMmx(operation: Lanes): Semantics {
 }
 
 /** Both 64-bit operands in one register: a horizontal operation's result is in its low half. */
-function joined(operation: Lanes): Lanes {
+function joined(operation: Pair): Pair {
   return (x, a, c) => {
     const both = shuffle([0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23])(x, a, c);
     return operation(x, both, both);
@@ -85,23 +85,21 @@ function joined(operation: Lanes): Lanes {
 }
 
 /** The operands behind one another, the second one lowest, shifted right by bytes. */
-function alignRight(x: Context): void {
+const alignRight: Pair = (x, a, c) => {
   const { b } = x;
-  requireSse(x);
-  const source = x.readVector(1, true);
   const raw = x.immediate(8);
   const count = b.select(b.gtU(raw, b.i32(32)), b.i32(32), raw);
-  const low = b.op('i8x16.swizzle', [source, indexFrom(x, count)]);
-  const high = b.op('i8x16.swizzle', [x.readVector(0, true), indexFrom(x, b.addConst(count, -16))]);
-  x.writeVector(0, b.op('v128.or', [low, high]), true);
-}
+  const low = b.op('i8x16.swizzle', [c, indexFrom(x, count)]);
+  const high = b.op('i8x16.swizzle', [a, indexFrom(x, b.addConst(count, -16))]);
+  return b.op('v128.or', [low, high]);
+};
 
 /** Swizzle index that moves byte `first` (i32) to the bottom; what comes from outside 0 to 15 is zero. */
 export function indexFrom(x: Context, first: Value): Value {
   return x.b.op('i8x16.add', [x.b.v128(IOTA), x.b.op('i8x16.splat', [first])]);
 }
 
-const alignRightMmx: Lanes = (x, a, c) => {
+const alignRightMmx: Pair = (x, a, c) => {
   const { b } = x;
   const raw = x.immediate(8);
   const count = b.select(b.gtU(raw, b.i32(16)), b.i32(16), raw);
@@ -110,20 +108,16 @@ const alignRightMmx: Lanes = (x, a, c) => {
 };
 
 /** HADDPx, HSUBPx: neighbours combined, the lower one as the first operand. */
-function horizontalFloat(size: 4 | 8, operation: number): Lanes {
+function horizontalFloat(size: 4 | 8, operation: number): Pair {
   return (x, a, c) => x.call(size === 4 ? 'sseF32x4' : 'sseF64x2', [x.b.i32(operation), everyOther(size, false)(x, a, c), everyOther(size, true)(x, a, c)]);
 }
-function addSubtract(routine: string): Lanes {
+function addSubtract(routine: string): Pair {
   return (x, a, c) => x.call(routine, [x.b.i32(FLOAT_ADDSUB), a, c]);
 }
 
 /** MOVSLDUP, MOVSHDUP: every other single twice. */
-function duplicate(odd: number): Semantics {
-  return (x) => {
-    requireSse(x);
-    const source = x.readVector(1, true);
-    x.writeVector(0, shuffle(IOTA.map((i) => (i & 8) + odd + (i & 3)))(x, source, source), true);
-  };
+function duplicate(odd: number): Pair {
+  return (x, _, c) => shuffle(IOTA.map((i) => (i & 8) + odd + (i & 3)))(x, c, c);
 }
 
 export const vectorSsse3: SemanticsTable = {
@@ -131,18 +125,21 @@ export const vectorSsse3: SemanticsTable = {
   ...Object.fromEntries(Object.entries(horizontalOperations).flatMap(([name, operation]) => [[name, binary(operation)], [`${name}_mmx`, onMmx(joined(operation))]])),
   pshufb: binary(shuffleBytes(15)),
   pshufb_mmx: onMmx(shuffleBytes(7)),
-  palignr: alignRight,
+  palignr: binary(alignRight),
   palignr_mmx: onMmx(alignRightMmx),
-  haddps: binary(horizontalFloat(4, FLOAT_ADD)),
-  haddpd: binary(horizontalFloat(8, FLOAT_ADD)),
-  hsubps: binary(horizontalFloat(4, FLOAT_SUB)),
-  hsubpd: binary(horizontalFloat(8, FLOAT_SUB)),
-  addsubps: binary(addSubtract('sseF32x4')),
-  addsubpd: binary(addSubtract('sseF64x2')),
-  movsldup: duplicate(0),
-  movshdup: duplicate(4),
+  haddps: binaryFloat(horizontalFloat(4, FLOAT_ADD)),
+  haddpd: binaryFloat(horizontalFloat(8, FLOAT_ADD)),
+  hsubps: binaryFloat(horizontalFloat(4, FLOAT_SUB)),
+  hsubpd: binaryFloat(horizontalFloat(8, FLOAT_SUB)),
+  addsubps: binaryFloat(addSubtract('sseF32x4')),
+  addsubpd: binaryFloat(addSubtract('sseF64x2')),
+  movsldup: binary(duplicate(0)),
+  movshdup: binary(duplicate(4)),
   movddup: (x) => {
+    const { b } = x;
     requireSse(x);
-    x.writeVector(0, x.b.op('i64x2.splat', [x.readLow(1, 64)]), true);
+    // 256 bits of memory, but only 64 for one half.
+    const lows = x.halves === 2 ? x.readHalves(1).map((value) => b.op('i64x2.extract_lane', [value], 0)) : [x.readLow(1, 64)];
+    x.writeHalves(0, lows.map((low) => b.op('i64x2.splat', [low])));
   },
 };

@@ -1,15 +1,24 @@
 import type { Value } from '../../../ir/ir.ts';
-import { CR0, CR4, X87_STATUS } from '../state/layout.ts';
+import { CR0, CR4, MODE, MODE_REAL, MODE_V86, X87_STATUS, XCR0 } from '../state/layout.ts';
 import type { Context, Semantics, SemanticsTable } from './context.ts';
 
 // MMX and SSE integer instructions and moves. 128-bit forms map to wasm SIMD; 64-bit MMX forms run the same operation on
 // registers widened to 128 bits.
 
-/** #UD and #NM conditions of SSE instructions, the checks inline, the exception in the routine. */
+/** #UD and #NM conditions of SSE and AVX instructions, the checks inline, the exception in the routine. */
 export function requireSse(x: Context): void {
   const { b } = x;
+  if (x.vex) return requireAvx(x);
   const blocked = b.or(b.andConst(b.loadState('32', CR0), 12), b.eqz(b.andConst(b.loadState('32', CR4), 0x200)));
   b.if(blocked, () => x.call('sseAvailable', []));
+}
+
+/** CR4.OSXSAVE, SSE and AVX state in XCR0, neither real-address nor virtual-8086 mode; CR0.TS. */
+export function requireAvx(x: Context): void {
+  const { b } = x;
+  const clear = (offset: number, bits: number): Value => b.andConst(b.xor(b.loadState('32', offset), b.i32(bits)), bits);
+  const wrong = b.or(b.andConst(b.loadState('32', MODE), MODE_REAL | MODE_V86), b.andConst(b.loadState('32', CR0), 8));
+  b.if(b.or(wrong, b.or(clear(CR4, 0x40000), clear(XCR0, 6))), () => x.call('avxAvailable', []));
 }
 
 /** The same of MMX instructions, which also deliver a pending x87 exception. */
@@ -19,9 +28,15 @@ export function requireMmx(x: Context): void {
   b.if(blocked, () => x.call('mmxAvailable', []));
 }
 
-export type Lanes = (x: Context, a: Value, c: Value) => Value;
-export const lanes = (name: string): Lanes => (x, a, c) => x.b.op(name, [a, c]);
-export const shuffle = (pattern: readonly number[]): Lanes => (x, a, c) => {
+/**
+ * What an instruction does with 128 bits of its first and second source (one alone is both). SSE forms take the
+ * destination as the first; 256-bit forms are it twice, `half` counting.
+ */
+export type Lanes = (x: Context, a: Value, c: Value, half: number) => Value;
+/** The same where the half does not matter. */
+export type Pair = (x: Context, a: Value, c: Value) => Value;
+export const lanes = (name: string): Pair => (x, a, c) => x.b.op(name, [a, c]);
+export const shuffle = (pattern: readonly number[]): Pair => (x, a, c) => {
   const b = x.b;
   b.ir.constants.push(Uint8Array.from(pattern));
   return b.op('i8x16.shuffle', [a, c], b.ir.constants.length - 1);
@@ -89,13 +104,33 @@ const wideOperations: Readonly<Record<string, Lanes>> = {
   unpckhps: shuffle(interleave(4, true)),
 };
 
+/** The sources of each half. */
+export function sourceHalves(x: Context): { a: Value; c: Value }[] {
+  const last = x.lastSource;
+  const second = x.readHalves(last);
+  const first = x.vex ? (last === 2 ? x.readHalves(1) : second) : x.readHalves(0);
+  return second.map((c, half) => ({ a: first[half]!, c }));
+}
+
 export function binary(operation: Lanes): Semantics {
   return (x) => {
     requireSse(x);
-    const source = x.readVector(1, true);
-    x.writeVector(0, operation(x, x.readVector(0, true), source), true);
+    x.writeHalves(0, sourceHalves(x).map(({ a, c }, half) => operation(x, a, c, half)));
   };
 }
+
+/** The same with routines that raise floating-point exceptions: both halves' count before the first one's are raised. */
+export function binaryFloat(operation: Lanes): Semantics {
+  return (x) => {
+    requireSse(x);
+    const sources = sourceHalves(x);
+    if (sources.length === 2) x.call('sseFirstHalf', []);
+    x.writeHalves(0, sources.map(({ a, c }, half) => operation(x, a, c, half)));
+  };
+}
+
+/** The first source of what has one source and an immediate: the destination itself, in a VEX form the operand behind it. */
+const firstSource = (x: Context): number => (x.vex ? 1 : 0);
 
 /** MMX operand as the low half of a vector; the high half repeats it. */
 export function readMmx(x: Context, i: number): Value {
@@ -117,11 +152,11 @@ function binaryMmx(name: string, operation: Lanes): Semantics {
     let result: Value;
     if (name.startsWith('pack')) {
       const joined = shuffle([0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23])(x, destination, source);
-      result = b.op('i64x2.extract_lane', [operation(x, joined, joined)], 0);
+      result = b.op('i64x2.extract_lane', [operation(x, joined, joined, 0)], 0);
     } else if (name.startsWith('punpckh')) {
       // The upper halves' elements are the second half of what the lower form makes.
-      result = b.op('i64x2.extract_lane', [laneOperations[name.replace('punpckh', 'punpckl')]!(x, destination, source)], 1);
-    } else result = b.op('i64x2.extract_lane', [operation(x, destination, source)], 0);
+      result = b.op('i64x2.extract_lane', [laneOperations[name.replace('punpckh', 'punpckl')]!(x, destination, source, 0)], 1);
+    } else result = b.op('i64x2.extract_lane', [operation(x, destination, source, 0)], 0);
     x.call('mmxEnter', []);
     writeMmx(x, 0, result);
   };
@@ -159,8 +194,8 @@ function shiftByRegister(shift: Shift, mmx: boolean): Semantics {
       return;
     }
     requireSse(x);
-    const count = b.op('i64x2.extract_lane', [x.readVector(1, true)], 0);
-    x.writeVector(0, shiftLanes(x, shift, x.readVector(0, true), count), true);
+    const count = b.op('i64x2.extract_lane', [x.readWhole(x.lastSource)], 0);
+    x.writeHalves(0, x.readHalves(firstSource(x)).map((value) => shiftLanes(x, shift, value, count)));
   };
 }
 
@@ -176,7 +211,7 @@ function shiftByImmediate(shift: Shift, mmx: boolean): Semantics {
       return;
     }
     requireSse(x);
-    x.writeVector(0, shiftLanes(x, shift, x.readVector(0, true), count), true);
+    x.writeHalves(0, x.readHalves(firstSource(x)).map((value) => shiftLanes(x, shift, value, count)));
   };
 }
 
@@ -190,7 +225,7 @@ function shiftBytes(left: boolean): Semantics {
     const raw = x.immediate(8);
     const count = b.select(b.gtU(raw, b.i32(16)), b.i32(16), raw);
     const index = b.op(left ? 'i8x16.sub' : 'i8x16.add', [b.v128(IOTA), b.op('i8x16.splat', [count])]);
-    x.writeVector(0, b.op('i8x16.swizzle', [x.readVector(0, true), index]), true);
+    x.writeHalves(0, x.readHalves(firstSource(x)).map((value) => b.op('i8x16.swizzle', [value, index])));
   };
 }
 
@@ -207,9 +242,9 @@ function dwordIndex(x: Context, immediate: Value): Value {
   return index;
 }
 
-function shuffleDwords(x: Context): void {
-  requireSse(x);
-  x.writeVector(0, x.b.op('i8x16.swizzle', [x.readVector(1, true), dwordIndex(x, x.immediate(8))]), true);
+/** Four 32-bit lanes, each from the place that two bits of the immediate name. */
+export function shuffleDwordsBy(x: Context, value: Value, immediate: Value): Value {
+  return x.b.op('i8x16.swizzle', [value, dwordIndex(x, immediate)]);
 }
 
 function shuffleWords(half: 'low' | 'high'): Semantics {
@@ -220,7 +255,7 @@ function shuffleWords(half: 'low' | 'high'): Semantics {
     let index = b.v128(IOTA);
     const base = half === 'low' ? 0x0100 : 0x0908;
     for (let k = 0; k < 4; k++) index = b.op('i16x8.replace_lane', [index, b.addConst(b.mul(selector(x, immediate, k), b.i32(0x0202)), base)], half === 'low' ? k : k + 4);
-    x.writeVector(0, b.op('i8x16.swizzle', [x.readVector(1, true), index]), true);
+    x.writeHalves(0, x.readHalves(1).map((value) => b.op('i8x16.swizzle', [value, index])));
   };
 }
 
@@ -235,35 +270,31 @@ function shuffleWordsMmx(x: Context): void {
   writeMmx(x, 0, r);
 }
 
-function shufflePackedSingle(x: Context): void {
+const shufflePackedSingle: Lanes = (x, a, c) => {
   const { b } = x;
-  requireSse(x);
-  const source = x.readVector(1, true);
   const index = dwordIndex(x, x.immediate(8));
-  const low = b.op('i8x16.swizzle', [x.readVector(0, true), index]);
-  const high = b.op('i8x16.swizzle', [source, index]);
-  x.writeVector(0, shuffle([0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30, 31])(x, low, high), true);
-}
+  const low = b.op('i8x16.swizzle', [a, index]);
+  const high = b.op('i8x16.swizzle', [c, index]);
+  return shuffle([0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30, 31])(x, low, high);
+};
 
-function shufflePackedDouble(x: Context): void {
+/** Two bits of the immediate for each half. */
+const shufflePackedDouble: Lanes = (x, a, c, half) => {
   const { b } = x;
-  requireSse(x);
-  const source = x.readVector(1, true);
-  const destination = x.readVector(0, true);
   const immediate = x.immediate(8);
-  const lane = (v: Value, bit: Value): Value => b.select(bit, b.op('i64x2.extract_lane', [v], 1), b.op('i64x2.extract_lane', [v], 0));
-  const low = lane(destination, b.andConst(immediate, 1));
-  const high = lane(source, b.andConst(b.shrUConst(immediate, 1), 1));
-  x.writeVector(0, b.op('i64x2.replace_lane', [b.op('i64x2.splat', [low]), high], 1), true);
-}
+  const lane = (v: Value, bit: number): Value =>
+    b.select(b.andConst(b.shrUConst(immediate, 2 * half + bit), 1), b.op('i64x2.extract_lane', [v], 1), b.op('i64x2.extract_lane', [v], 0));
+  return b.op('i64x2.replace_lane', [b.op('i64x2.splat', [lane(a, 0)]), lane(c, 1)], 1);
+};
 
 function insertWord(x: Context): void {
   const { b } = x;
   requireSse(x);
   const lane = b.andConst(x.immediate(8), 7);
   const mask = b.op('i16x8.eq', [b.v128([0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0]), b.op('i16x8.splat', [lane])]);
-  const value = b.op('i16x8.splat', [x.isMemory(1) ? x.read(1, 16) : x.read(1, 32)]);
-  x.writeVector(0, b.op('v128.bitselect', [value, x.readVector(0, true), mask]), true);
+  const source = x.lastSource;
+  const value = b.op('i16x8.splat', [x.isMemory(source) ? x.read(source, 16) : x.read(source, 32)]);
+  x.writeHalves(0, [b.op('v128.bitselect', [value, x.readWhole(firstSource(x)), mask])]);
 }
 
 function extractWord(x: Context): void {
@@ -271,14 +302,14 @@ function extractWord(x: Context): void {
   requireSse(x);
   const lane = b.andConst(x.immediate(8), 7);
   const first = b.op('i8x16.splat', [b.shlConst(lane, 1)]);
-  const moved = b.op('i8x16.swizzle', [x.readVector(1, true), b.op('i8x16.add', [b.v128(IOTA), first])]);
+  const moved = b.op('i8x16.swizzle', [x.readWhole(1), b.op('i8x16.add', [b.v128(IOTA), first])]);
   x.write(0, b.op('i16x8.extract_lane_u', [moved], 0), 32);
 }
 
 function moveVector(aligned: boolean): Semantics {
   return (x) => {
     requireSse(x);
-    x.writeVector(0, x.readVector(1, aligned), aligned);
+    x.writeHalves(0, x.readHalves(1, aligned), aligned);
   };
 }
 
@@ -288,22 +319,49 @@ function moveScalar(width: 32 | 64): Semantics {
     const { b } = x;
     requireSse(x);
     const value = x.readLow(1, width);
-    if (x.isMemory(1)) x.writeVector(0, b.op(width === 32 ? 'i32x4.replace_lane' : 'i64x2.replace_lane', [b.v128(new Uint8Array(16)), value], 0), false);
+    if (x.isMemory(1)) x.writeHalves(0, [b.op(width === 32 ? 'i32x4.replace_lane' : 'i64x2.replace_lane', [b.v128(new Uint8Array(16)), value], 0)]);
     else x.writeLow(0, value, width);
   };
+}
+
+/** One 64-bit lane of the result; the other is the destination's, in a VEX form the first source's. */
+function writeLane(x: Context, value: Value, lane: 0 | 1): void {
+  if (x.vex) x.writeHalves(0, [x.b.op('i64x2.replace_lane', [x.readWhole(1), value], lane)]);
+  else x.writeLow(0, value, 64, lane);
+}
+
+/** Low bits of the result; the rest is the destination's, in a VEX form the first source's. */
+export function writeScalar(x: Context, value: Value, width: 32 | 64): void {
+  if (x.vex) x.writeHalves(0, [x.b.op(width === 32 ? 'i32x4.replace_lane' : 'i64x2.replace_lane', [x.readWhole(1), value], 0)]);
+  else x.writeLow(0, value, width);
+}
+
+/** Low bits of both sources. */
+export function scalarSources(x: Context, width: 32 | 64): { a: Value; c: Value } {
+  const c = x.readLow(x.lastSource, width);
+  return { a: x.readLow(firstSource(x), width), c };
 }
 
 /** One 64-bit half of a register to or from memory. */
 function moveHalf(lane: 0 | 1): Semantics {
   return (x) => {
     requireSse(x);
-    if (x.isMemory(0)) x.writeLow(0, x.readLane(1, 64, lane), 64);
-    else x.writeLow(0, x.readLow(1, 64), 64, lane);
+    if (x.isMemory(0)) return x.writeLow(0, x.readLane(1, 64, lane), 64);
+    const value = x.readLow(x.lastSource, 64);
+    writeLane(x, value, lane);
   };
 }
 
 export function zeroExtended(x: Context, value: Value): Value {
   return x.b.op('i64x2.replace_lane', [x.b.v128(new Uint8Array(16)), x.b.extendU(value)], 0);
+}
+
+/** Top bits of the lanes to a general register. */
+function signBits(x: Context, lane: string, count: number): void {
+  const { b } = x;
+  requireSse(x);
+  const [low, high] = x.readHalves(1).map((value) => b.op(`${lane}.bitmask`, [value]));
+  x.write(0, high === undefined ? low! : b.or(low!, b.shlConst(high, count)), 32);
 }
 
 export const vector: SemanticsTable = {
@@ -315,12 +373,12 @@ export const vector: SemanticsTable = {
   ])),
   psrldq: shiftBytes(false),
   pslldq: shiftBytes(true),
-  pshufd: shuffleDwords,
+  pshufd: binary((x, _, c) => shuffleDwordsBy(x, c, x.immediate(8))),
   pshuflw: shuffleWords('low'),
   pshufhw: shuffleWords('high'),
   pshufw: shuffleWordsMmx,
-  shufps: shufflePackedSingle,
-  shufpd: shufflePackedDouble,
+  shufps: binary(shufflePackedSingle),
+  shufpd: binary(shufflePackedDouble),
   pinsrw: insertWord,
   pextrw: extractWord,
   mova: moveVector(true),
@@ -331,15 +389,15 @@ export const vector: SemanticsTable = {
   movhp: moveHalf(1),
   movhlps: (x) => {
     requireSse(x);
-    x.writeLow(0, x.readLane(1, 64, 1), 64);
+    writeLane(x, x.readLane(x.lastSource, 64, 1), 0);
   },
   movlhps: (x) => {
     requireSse(x);
-    x.writeLow(0, x.readLane(1, 64, 0), 64, 1);
+    writeLane(x, x.readLane(x.lastSource, 64, 0), 1);
   },
   movd_load: (x) => {
     requireSse(x);
-    x.writeVector(0, zeroExtended(x, x.read(1)), false);
+    x.writeHalves(0, [zeroExtended(x, x.read(1))]);
   },
   movd_store: (x) => {
     requireSse(x);
@@ -365,17 +423,16 @@ export const vector: SemanticsTable = {
   },
   movq_load: (x) => {
     requireSse(x);
-    x.writeVector(0, zeroExtended(x, x.readLow(1, 64)), false);
+    x.writeHalves(0, [zeroExtended(x, x.readLow(1, 64))]);
   },
   movq_store: (x) => {
     requireSse(x);
     const value = x.readLane(1, 64, 0);
     if (x.isMemory(0)) x.writeLow(0, value, 64);
-    else x.writeVector(0, zeroExtended(x, value), false);
+    else x.writeHalves(0, [zeroExtended(x, value)]);
   },
   pmovmskb: (x) => {
-    requireSse(x);
-    x.write(0, x.b.op('i8x16.bitmask', [x.readVector(1, true)]), 32);
+    signBits(x, 'i8x16', 16);
   },
   pmovmskb_mmx: (x) => {
     requireMmx(x);
@@ -384,11 +441,9 @@ export const vector: SemanticsTable = {
     x.write(0, mask, 32);
   },
   movmskps: (x) => {
-    requireSse(x);
-    x.write(0, x.b.op('i32x4.bitmask', [x.readVector(1, true)]), 32);
+    signBits(x, 'i32x4', 4);
   },
   movmskpd: (x) => {
-    requireSse(x);
-    x.write(0, x.b.op('i64x2.bitmask', [x.readVector(1, true)]), 32);
+    signBits(x, 'i64x2', 2);
   },
 };
