@@ -57,6 +57,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--cdrom <file>', 'a CD-ROM image in an IDE drive')
     .option('--boot <order>', 'with --firmware, where it looks for something to boot: letters out of c (hard disk), d (CD-ROM), a (floppy disk); default cad')
     .option('--boot-menu', 'with --firmware, let it ask for a key that leads to a menu')
+    .option('--rng', 'a virtio entropy device')
     .option('--engine <name>', `what executes the guest: ${ENGINE_NAMES.join(', ')}`, 'auto')
     .option('--serial <where>', 'where the serial console goes: stdio, none or file:PATH (default: stdio, none with --display terminal)')
     .option('--display <where>', 'where the screen of a machine with firmware is shown: none, terminal or png:FILE', 'none')

@@ -26,6 +26,7 @@ export interface RunOptions {
   readonly firmware?: string;
   readonly memory: string;
   readonly cpus: string;
+  readonly rng?: boolean;
   readonly engine: string;
   readonly serial?: string;
   readonly display: string;
@@ -94,6 +95,7 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.cdrom === undefined ? {} : { cdrom: options.cdrom }),
     ...(options.boot === undefined ? {} : { bootOrder: options.boot }),
     bootMenu: options.bootMenu === true,
+    ...(options.rng === undefined ? {} : { rng: options.rng }),
     memory: parseMemorySize(options.memory),
     cpus: checkCpus(toNumber(options.cpus), options.cpus),
     engine: checkEngine(options.engine),

@@ -29,6 +29,10 @@ export interface VirtualMachineOptions extends BootRequest, DrivesRequest {
   readonly engine?: EngineName;
   /** End instead of starting again when the guest resets. */
   readonly noReboot?: boolean;
+  /** A virtio entropy device. */
+  readonly rng?: boolean;
+  /** A virtio console besides the serial port: `VirtualMachine.virtioConsole`. */
+  readonly virtioConsole?: boolean;
   /** I/O port whose writes end the machine with a value. */
   readonly debugExitPort?: number;
   /** A device that public processor tests expect, as QEMU's pc-testdev. */
@@ -68,6 +72,8 @@ interface Settle {
 export class VirtualMachine {
   /** The guest's serial console. */
   readonly console: Console;
+  /** Its virtio console (`hvc0` in Linux), when the machine was made with one. */
+  readonly virtioConsole: Console | undefined;
   /** Settles when the machine has ended, with the reason. Rejects only with what a listener has thrown. */
   readonly finished: Promise<MachineEnd>;
   readonly #settle: Settle;
@@ -112,6 +118,9 @@ export class VirtualMachine {
     this.finished = new Promise((resolve, reject) => (settle = { resolve, reject }));
     this.#settle = settle!;
     this.console = new Console(this.#clock, { send: (bytes) => this.#machine.sendSerial(bytes), unread: () => this.#machine.unreadSerial });
+    this.virtioConsole = configuration.virtioConsole
+      ? new Console(this.#clock, { send: (bytes) => this.#machine.sendVirtioConsole(bytes), unread: () => this.#machine.unreadVirtioConsole })
+      : undefined;
     const { output } = options;
     this.#machine = makeMachine({
       configuration,
@@ -126,6 +135,7 @@ export class VirtualMachine {
         },
         ready: () => output?.ready?.() ?? this.console.ready(),
       },
+      virtioConsole: { write: (bytes) => this.virtioConsole?.received(bytes), ready: () => this.virtioConsole?.ready() },
       clock: this.#clock,
       wallClock: nodeWallClock,
       scheduler: new NodeScheduler(),
@@ -153,12 +163,14 @@ export class VirtualMachine {
       await closeDrives(this.#drives);
       this.#end = end;
       this.console.close();
+      this.virtioConsole?.close();
       this.#announce(end);
       return end;
     } finally {
       clearTimeout(timer);
       this.#endedAt ??= this.#clock.now();
       this.console.close();
+      this.virtioConsole?.close();
       await closeDrives(this.#drives);
     }
   }
@@ -263,6 +275,8 @@ function configure(options: VirtualMachineOptions): MachineConfiguration {
     engine: checkEngine(options.engine ?? 'auto'),
     append: options.append ?? '',
     noReboot: options.noReboot ?? false,
+    rng: options.rng ?? false,
+    virtioConsole: options.virtioConsole ?? false,
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(options.debugExitPort) }),
     ...(options.testDevice === true ? { testDevice: true } : {}),
   };

@@ -15,6 +15,10 @@ export interface MachineConfiguration {
   readonly noReboot: boolean;
   /** I/O port at which a write ends the machine with that value, as QEMU's isa-debug-exit. */
   readonly debugExitPort?: number;
+  /** A virtio entropy device. */
+  readonly rng?: boolean;
+  /** A virtio console besides the serial port. */
+  readonly virtioConsole?: boolean;
   /** A device for processor tests (devices/test-device.ts). */
   readonly testDevice?: boolean;
 }

@@ -55,6 +55,8 @@ export interface MachineOptions {
   readonly createVcpu: EngineFactory;
   /** Gets the serial port's output, between slices only. */
   readonly serial: ByteSink;
+  /** Gets the virtio console's output, if the machine has one, between slices only. */
+  readonly virtioConsole?: ByteSink;
   /** The host's clock; the guest's stands still while the machine does not run. */
   readonly clock: MonotonicClock;
   readonly wallClock: WallClock;
@@ -74,6 +76,7 @@ export class Machine {
   readonly #clock: GuestClock;
   readonly #typist: Typist;
   readonly #output: Uint8Array[] = [];
+  readonly #consoleOutput: Uint8Array[] = [];
   #state: 'new' | 'running' | 'ended' = 'new';
   #end: MachineEnd | undefined;
   #resetAsked = false;
@@ -95,6 +98,8 @@ export class Machine {
       drives: options.drives ?? [],
       firmware: 'firmware' in options.boot ? options.boot : undefined,
       testDevice: options.configuration.testDevice ?? false,
+      rng: options.configuration.rng ?? false,
+      ...(options.configuration.virtioConsole === true ? { virtioConsole: { write: (bytes: Uint8Array) => this.#consoleOutput.push(bytes) } } : {}),
       // Listeners may call back into the machine, so they get the bytes when the guest does not execute.
       serial: { write: (bytes) => this.#output.push(bytes) },
       clock: this.#clock,
@@ -156,7 +161,7 @@ export class Machine {
       }
       this.#deliverOutput();
       if (this.#end !== undefined) return this.#end;
-      const blocked = serial.ready?.();
+      const blocked = serial.ready?.() ?? this.#options.virtioConsole?.ready?.();
       if (blocked !== undefined) await this.#waitFor(blocked);
       else if (halted) await this.#sleep();
       else await scheduler.yield();
@@ -203,6 +208,7 @@ export class Machine {
   #deliverOutput(): void {
     this.#board.com1.flush();
     for (const bytes of this.#output.splice(0)) this.#options.serial.write(bytes);
+    for (const bytes of this.#consoleOutput.splice(0)) this.#options.virtioConsole?.write(bytes);
   }
 
   async #sleep(): Promise<void> {
@@ -277,6 +283,14 @@ export class Machine {
   /** How many of them the guest has not read yet. */
   get unreadSerial(): number {
     return this.#board.com1.unread;
+  }
+  /** Bytes typed on the virtio console, if the machine has one. */
+  sendVirtioConsole(bytes: Uint8Array): void {
+    this.#board.virtioConsole?.receive(bytes);
+    this.#wake();
+  }
+  get unreadVirtioConsole(): number {
+    return this.#board.virtioConsole?.unread ?? 0;
   }
   /** A break on the serial line: Linux takes the next key as a SysRq command. */
   sendBreak(): void {

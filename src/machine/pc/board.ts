@@ -20,6 +20,9 @@ import { ShadowMemory } from '../../devices/pci/shadow-memory.ts';
 import { TestDevice } from '../../devices/test-device.ts';
 import { buildAcpiTables, buildRelocatableAcpiTables } from '../../firmware/acpi-tables.ts';
 import type { AcpiOptions } from '../../firmware/acpi-tables.ts';
+import { VirtioConsole } from '../../devices/virtio/virtio-console.ts';
+import { VirtioEntropy } from '../../devices/virtio/virtio-entropy.ts';
+import { VirtioPci } from '../../devices/virtio/virtio-pci.ts';
 import type { ByteSink } from '../../host/bytes.ts';
 import type { MonotonicClock, WallClock } from '../../host/clock.ts';
 import type { Entropy } from '../../host/entropy.ts';
@@ -45,7 +48,7 @@ import { VIDEO_MEMORY, addDisplay, addDisplayFunction } from './display.ts';
 import { firmwareConfiguration } from './firmware-configuration.ts';
 import { loadSection, saveSection } from '../sections.ts';
 import { traceInterrupts } from '../trace.ts';
-import { addPciDisks } from './pci-disks.ts';
+import { addPciDevice, addPciDisks } from './pci-devices.ts';
 
 const PM_BASE = 0x600;
 const PORT92_A20 = 2;
@@ -68,7 +71,11 @@ export interface BoardOptions {
   /** Missing: a kernel is booted directly. */
   readonly firmware: FirmwareFiles | undefined;
   readonly testDevice?: boolean;
+  /** A virtio entropy device. */
+  readonly rng?: boolean;
   readonly serial: ByteSink;
+  /** A virtio console besides the serial port; missing: none. */
+  readonly virtioConsole?: ByteSink;
   readonly clock: MonotonicClock;
   readonly wallClock: WallClock;
   readonly entropy: Entropy;
@@ -82,6 +89,7 @@ export interface Board {
   readonly vcpu: Vcpu;
   readonly timers: TimerQueue;
   readonly com1: Serial16550;
+  readonly virtioConsole: VirtioConsole | undefined;
   powerButton(): void;
   /** Set 2 scan codes, each key's code whole. */
   keyboard(scancodes: Uint8Array): void;
@@ -185,7 +193,11 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0xcf8, pciPorts);
 
   if (options.drives.some((drive) => drive.kind === 'floppy')) throw new UserError('floppy is not part of this version yet');
-  addPciDisks({ pci, memory, messages: apicBus, interrupt: (number) => irq.level(number), log }, options.drives);
+  const slots = { pci, memory, messages: apicBus, interrupt: (number: number) => irq.level(number), log };
+  addPciDisks(slots, options.drives);
+  if (options.rng === true) addPciDevice(slots, (wiring) => new VirtioPci(new VirtioEntropy(options.entropy), wiring));
+  const virtioConsole = options.virtioConsole === undefined ? undefined : new VirtioConsole(options.virtioConsole);
+  if (virtioConsole !== undefined) addPciDevice(slots, (wiring) => new VirtioPci(virtioConsole, wiring));
   const media = ideMedia(options.drives);
   const ide = media === undefined ? [] : [addIde(media, bus, pci, memory, [irq.level(14), irq.level(15)])];
   if (options.debugExitPort !== undefined) addDebugExit(bus, options.debugExitPort, events);
@@ -207,7 +219,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   if (firmware === undefined) asFirmware();
 
   return {
-    memory, vcpu, timers, com1,
+    memory, vcpu, timers, com1, virtioConsole,
     powerButton: () => power.press(),
     keyboard: (scancodes) => i8042.keyboard(scancodes),
     display: display?.vga,

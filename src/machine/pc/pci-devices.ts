@@ -29,15 +29,16 @@ export function addPciDisks(board: PciBoard, drives: readonly Drive[]): void {
     if (drive.kind !== 'disk') return;
     const { block } = drive;
     const serial = `polyvisor-${number}`;
-    if (drive.interface === 'virtio') addDevice(board, (wiring) => new VirtioPci(new VirtioBlock({ name: 'virtio-blk', serial, block }), wiring));
-    else if (drive.interface === 'nvme') addDevice(board, (wiring) => new NvmeController({ serial, block }, wiring));
+    if (drive.interface === 'virtio') addPciDevice(board, (wiring) => new VirtioPci(new VirtioBlock({ name: 'virtio-blk', serial, block }), wiring));
+    else if (drive.interface === 'nvme') addPciDevice(board, (wiring) => new NvmeController({ serial, block }, wiring));
     else if (drive.interface === 'ahci') ahci.push({ serial, block });
   });
-  for (let first = 0; first < ahci.length; first += AHCI_PORTS) addDevice(board, (wiring) => new AhciController(ahci.slice(first, first + AHCI_PORTS), wiring));
+  for (let first = 0; first < ahci.length; first += AHCI_PORTS) addPciDevice(board, (wiring) => new AhciController(ahci.slice(first, first + AHCI_PORTS), wiring));
 }
 
-function addDevice(board: PciBoard, make: (wiring: DeviceWiring) => PciFunction): void {
+/** Puts a device into the next free slot. */
+export function addPciDevice(board: PciBoard, make: (wiring: DeviceWiring) => PciFunction): void {
   const slot = board.pci.freeSlot();
-  if (slot === undefined) throw new UserError('the PCI bus is full; give fewer disks');
+  if (slot === undefined) throw new UserError('the PCI bus is full; give fewer disks and devices');
   board.pci.add(slot, 0, make({ intx: board.interrupt(pciInterrupt(slot, 1)), messages: board.messages, memory: board.memory, log: board.log }));
 }

@@ -1,0 +1,71 @@
+import { describe, expect, it } from 'vitest';
+import { LinearMemory } from '../../memory/linear-memory.ts';
+import { DriverQueue } from './driver-queue.test-support.ts';
+import { SplitRing } from './split-ring.ts';
+import { VirtioConsole } from './virtio-console.ts';
+import type { VirtioDevice } from './virtio-device.ts';
+import { VirtioEntropy } from './virtio-entropy.ts';
+import { Virtqueue } from './virtqueue.ts';
+
+const DATA = 0x80000;
+
+function attach(device: VirtioDevice) {
+  const memory = new LinearMemory(1 << 20);
+  const drivers = device.queueSizes.map((_, i) => new DriverQueue(memory, 'split', 0x10000 * (i + 1), 8));
+  const queues = drivers.map((driver) => new Virtqueue(new SplitRing(memory, driver.place), { interrupt: () => {}, broken: () => {} }));
+  device.start({ features: 0n, queues, configChanged: () => {} });
+  const bytes = (length: number): number[] => {
+    const target = new Uint8Array(length);
+    memory.read(DATA, target);
+    return [...target];
+  };
+  return { memory, drivers, bytes };
+}
+
+describe('virtio-rng', () => {
+  it('fills buffers, up to a bound', () => {
+    let next = 0;
+    const device = new VirtioEntropy({ fill: (bytes) => bytes.forEach((_, i) => (bytes[i] = ++next)) });
+    const { drivers: [queue], bytes } = attach(device);
+    queue!.add([{ address: DATA, length: 3, write: true }, { address: DATA + 3, length: 2, write: true }]);
+    queue!.add([{ address: DATA + 0x100, length: 0x20000, write: true }]);
+    device.notified();
+    expect(queue!.take().map((used) => used.written)).toEqual([5, 0x10000]);
+    expect(bytes(6)).toEqual([1, 2, 3, 4, 5, 0]);
+    device.stop();
+    queue!.add([{ address: DATA, length: 3, write: true }]);
+    device.notified();
+    expect(queue!.take()).toEqual([]);
+  });
+});
+
+describe('virtio-console', () => {
+  it('writes what the guest sends, whatever its pieces', () => {
+    const written: number[] = [];
+    const device = new VirtioConsole({ write: (bytes) => void written.push(...bytes) });
+    const { drivers: [, transmit], memory } = attach(device);
+    memory.write(DATA, Uint8Array.of(1, 2, 3, 4));
+    transmit!.add([{ address: DATA + 2, length: 2 }, { address: DATA, length: 1 }]);
+    transmit!.add([{ address: DATA + 1, length: 1 }]);
+    device.notified(1);
+    expect(written).toEqual([3, 4, 1, 2]);
+    expect(transmit!.take()).toHaveLength(2);
+  });
+
+  it('keeps what is typed until there is room, over save and load too', () => {
+    const first = new VirtioConsole({ write: () => {} });
+    first.receive(Uint8Array.of(1, 2, 3, 4, 5));
+    const device = new VirtioConsole({ write: () => {} });
+    device.load(first.save());
+    expect([device.unread, device.save()]).toEqual([5, first.save()]);
+    const { drivers: [receive], bytes } = attach(device);
+    receive!.add([{ address: DATA, length: 3, write: true }]);
+    device.notified(0);
+    expect([receive!.take().map((used) => used.written), bytes(3), device.unread]).toEqual([[3], [1, 2, 3], 2]);
+    receive!.add([{ address: DATA, length: 16, write: true }]);
+    device.notified(0);
+    receive!.add([{ address: DATA + 8, length: 16, write: true }]);
+    device.receive(Uint8Array.of(6));
+    expect([receive!.take().map((used) => used.written), bytes(2), device.unread]).toEqual([[2, 1], [4, 5], 0]);
+  });
+});
