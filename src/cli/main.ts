@@ -55,6 +55,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--cpus <n>', 'number of processors', '1')
     .option('--disk <file>', 'a disk: FILE[,if=INTERFACE][,readonly]; may be given several times', (disk: string, before: readonly string[] = []) => [...before, disk])
     .option('--cdrom <file>', 'a CD-ROM image in an IDE drive')
+    .option('--floppy <file>', 'a floppy disk image, of 360 KB to 2.88 MB')
     .option('--boot <order>', 'with --firmware, where it looks for something to boot: letters out of c (hard disk), d (CD-ROM), a (floppy disk); default cad')
     .option('--boot-menu', 'with --firmware, let it ask for a key that leads to a menu')
     .option('--rng', 'a virtio entropy device')

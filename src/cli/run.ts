@@ -35,6 +35,7 @@ export interface RunOptions {
   readonly debugExitPort?: string;
   readonly disk?: readonly string[];
   readonly cdrom?: string;
+  readonly floppy?: string;
   readonly boot?: string;
   readonly bootMenu?: boolean;
   readonly trace?: string;
@@ -92,6 +93,7 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: parsePort(options.debugExitPort) }),
     ...(options.timeout === undefined ? {} : { timeout: checkTimeout(toNumber(options.timeout), options.timeout) }),
     ...(options.disk === undefined ? {} : { disks: options.disk.map(parseDisk) }),
+    ...(options.floppy === undefined ? {} : { floppy: options.floppy }),
     ...(options.cdrom === undefined ? {} : { cdrom: options.cdrom }),
     ...(options.boot === undefined ? {} : { bootOrder: options.boot }),
     bootMenu: options.bootMenu === true,

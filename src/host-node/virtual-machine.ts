@@ -95,7 +95,7 @@ export class VirtualMachine {
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
     const files = await readBootFiles(options, options.onProgress ?? (() => {}));
     // A kernel that is loaded directly needs no firmware that can read the disk: the fastest interface will do.
-    const drives = await openDrives(options, 'virtio');
+    const drives = await openDrives(options, 'firmware' in files ? 'ide' : 'virtio');
     try {
       return new VirtualMachine(options, { ...configuration, append: files.append }, files, drives, timeout);
     } catch (error) {

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
 import { BootMedia } from '../support/boot-media.ts';
-import { missingGrub, shows, withLog } from '../support/firmware.ts';
+import { MEMTEST_CD, missingGrub, missingMemtest, missingSyslinux, shows, withLog } from '../support/firmware.ts';
 
 // Debian's stock SeaBIOS. It comes through apt on the first run, as the guests do.
 
@@ -33,3 +33,41 @@ describe.skipIf(missingGrub !== '')(`GRUB from a CD-ROM${missingGrub}`, () => {
     expect(await vm.finished).toEqual({ kind: 'debug-exit', value: 2 });
   }, 150_000);
 });
+
+describe.skipIf(missingSyslinux !== '')(`SYSLINUX${missingSyslinux}`, () => {
+  const media = new BootMedia();
+  afterAll(() => media.remove());
+  const configuration = 'DEFAULT nothing\nPROMPT 1\nSAY This disk is read\nLABEL nothing\nKERNEL nothing\n';
+
+  test('starts from a floppy disk, reads it and takes what is typed', async () => {
+    const vm = await VirtualMachine.create({ firmware: 'seabios', floppy: media.syslinuxFloppy(configuration), timeout: 120 });
+    void vm.start();
+    await shows(vm, /SYSLINUX [^]*This disk is read\nboot:$/);
+    vm.sendKeys('Some-Thing\n');
+    await shows(vm, /boot: Some-Thing\nLoading Some-Thing\.\.\. failed: No such file or directory/);
+    await vm.stop();
+  }, 150_000);
+
+  test('starts from a hard disk, which the boot menu offers beside the floppy disk', async () => {
+    const vm = await VirtualMachine.create({
+      firmware: 'seabios', bootMenu: true, bootOrder: 'a', disks: [media.syslinuxDisk(configuration)], floppy: media.syslinuxFloppy(configuration), timeout: 120,
+    });
+    void vm.start();
+    await shows(vm, /Press ESC for boot menu/);
+    vm.sendKeys(['Escape']);
+    const entry = /(\d)\. ata0-0: Polyvisor disk ATA-6 Hard-Disk \(32 MiBytes\)/;
+    const menu = await shows(vm, entry);
+    expect(menu).toMatch(/Select boot device:[^]*Floppy/);
+    vm.sendKeys(entry.exec(menu)![1]!);
+    await shows(vm, /Booting from Hard Disk[^]*SYSLINUX [^]*This disk is read\nboot:$/);
+    await vm.stop();
+  }, 150_000);
+});
+
+test.skipIf(missingMemtest !== '')(`memtest86+ starts from its CD-ROM and tests what memory there is${missingMemtest}`, async () => {
+  const vm = await VirtualMachine.create({ firmware: 'seabios', cdrom: MEMTEST_CD, memory: '64M', timeout: 240 });
+  void vm.start();
+  const screen = await shows(vm, /Memtest86\+ v[^]*Test +\d+%[^]*Testing: [^]*Errors: 0/);
+  expect(screen).toMatch(/Memory +: +64MB/);
+  await vm.stop();
+}, 260_000);

@@ -40,5 +40,8 @@ export async function shows(vm: VirtualMachine, pattern: RegExp): Promise<string
   }
 }
 
+export const missingSyslinux = hasProgram('syslinux') && hasProgram('mformat') && existsSync('/usr/lib/syslinux/mbr/mbr.bin') ? '' : ' (SKIPPED: Debian packages syslinux, syslinux-common and mtools are wanted)';
+export const MEMTEST_CD = '/usr/lib/memtest86+/memtest86+x64.iso';
+export const missingMemtest = existsSync(MEMTEST_CD) ? '' : ' (SKIPPED: Debian package memtest86+ is wanted)';
 /** What tests with GRUB media add to their names when its tools are not there. */
 export const missingGrub = hasProgram('grub-mkrescue') && hasProgram('xorriso') && hasProgram('mformat') && existsSync('/usr/lib/grub/i386-pc') ? '' : ' (SKIPPED: Debian packages grub-common, grub-pc-bin, xorriso and mtools are wanted)';

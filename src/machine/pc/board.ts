@@ -45,6 +45,7 @@ import type { EngineFactory } from '../engine-factory.ts';
 import { setUpCmos } from './cmos.ts';
 import { addIde, ideMedia } from './ide-drives.ts';
 import { VIDEO_MEMORY, addDisplay, addDisplayFunction } from './display.ts';
+import { addFloppy, floppyDrive } from './floppy-drive.ts';
 import { firmwareConfiguration } from './firmware-configuration.ts';
 import { loadSection, saveSection } from '../sections.ts';
 import { traceInterrupts } from '../trace.ts';
@@ -144,7 +145,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0x61, pit.port61);
   bus.ports.map(0x70, rtc);
   bus.ports.map(PM_BASE + 8, pmTimer);
-  setUpCmos(rtc, { memory, cpus: 1, bootOrder: firmware?.bootOrder ?? DEFAULT_BOOT_ORDER });
+  setUpCmos(rtc, { memory, cpus: 1, bootOrder: firmware?.bootOrder ?? DEFAULT_BOOT_ORDER, floppy: floppyDrive(options.drives)?.format.drive ?? 0 });
 
   // Processor.
   const random = new Uint8Array(4);
@@ -192,19 +193,20 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0xb2, power.smiCommand);
   bus.ports.map(0xcf8, pciPorts);
 
-  if (options.drives.some((drive) => drive.kind === 'floppy')) throw new UserError('floppy is not part of this version yet');
   const slots = { pci, memory, messages: apicBus, interrupt: (number: number) => irq.level(number), log };
   addPciDisks(slots, options.drives);
   if (options.rng === true) addPciDevice(slots, (wiring) => new VirtioPci(new VirtioEntropy(options.entropy), wiring));
   const virtioConsole = options.virtioConsole === undefined ? undefined : new VirtioConsole(options.virtioConsole);
   if (virtioConsole !== undefined) addPciDevice(slots, (wiring) => new VirtioPci(virtioConsole, wiring));
   const media = ideMedia(options.drives);
+  const floppy = floppyDrive(options.drives);
+  const diskettes = floppy === undefined ? [] : addFloppy(floppy, bus, memory, irq.level(6));
   const ide = media === undefined ? [] : [addIde(media, bus, pci, memory, [irq.level(14), irq.level(15)])];
   if (options.debugExitPort !== undefined) addDebugExit(bus, options.debugExitPort, events);
   const tests = options.testDevice === true ? [addTestDevice(bus, pic, ioApic)] : [];
 
   // RAM before the processor, whose state makes it forget decoded code; controllers before what drives their lines.
-  const optional = [...(firmwareParts?.devices ?? []), ...(display === undefined ? [] : [display.vga]), ...ide, ...tests];
+  const optional = [...(firmwareParts?.devices ?? []), ...(display === undefined ? [] : [display.vga]), ...ide, ...diskettes, ...tests];
   const resettable: readonly (Stateful & { reset(): void })[] = [
     vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts, ...optional,
   ];

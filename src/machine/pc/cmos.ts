@@ -6,6 +6,8 @@ export interface CmosContents {
   readonly memory: GuestMemory;
   readonly cpus: number;
   readonly bootOrder: BootOrder;
+  /** Type of the first floppy drive, 0: none. */
+  readonly floppy: number;
 }
 
 const KIB = 1024;
@@ -19,6 +21,9 @@ export function setUpCmos(rtc: Rtc, contents: CmosContents): void {
   const set = (index: number, count: number, value: number): void => {
     for (let i = 0; i < count; i++) rtc.setByte(index + i, Math.floor(value / 256 ** i) & 0xff);
   };
+  set(0x10, 1, contents.floppy << 4);
+  // Equipment: floating point unit, keyboard, floppy drive.
+  set(0x14, 1, 0x06 | (contents.floppy === 0 ? 0 : 1));
   set(0x15, 2, 640); // KiB of conventional memory
   set(0x17, 2, extended); // KiB above 1 MiB
   set(0x30, 2, extended);

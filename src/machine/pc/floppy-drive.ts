@@ -1,0 +1,38 @@
+import { UserError } from '../../base/errors.ts';
+import type { Stateful } from '../../base/plain.ts';
+import type { PcBus } from '../../buses/system-bus.ts';
+import { Dma8237 } from '../../devices/legacy/dma-8237.ts';
+import { FloppyController } from '../../devices/storage/floppy/floppy-controller.ts';
+import { floppyFormat } from '../../devices/storage/floppy/geometry.ts';
+import type { FloppyFormat } from '../../devices/storage/floppy/geometry.ts';
+import type { BlockPort } from '../../host/blocks.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
+import type { LevelLine } from '../../wiring/interrupt-line.ts';
+import type { Drive } from '../drives.ts';
+
+export interface FloppyDrive {
+  readonly block: BlockPort;
+  readonly format: FloppyFormat;
+}
+
+/** The floppy disk among the drives. Throws UserError. */
+export function floppyDrive(drives: readonly Drive[]): FloppyDrive | undefined {
+  const [drive, another] = drives.filter((candidate) => candidate.kind === 'floppy');
+  if (drive === undefined) return undefined;
+  if (another !== undefined) throw new UserError('two floppy disks are asked for, but there is one drive; give one');
+  const format = floppyFormat(drive.block.bytes);
+  if (format === undefined) throw new UserError(`the floppy disk image has ${drive.block.bytes} bytes; give one of 1474560 (1.44 MB), 2949120, 1228800, 737280 or 368640`);
+  return { block: drive.block, format };
+}
+
+/** The controller with its drive, and the DMA controllers that it needs. */
+export function addFloppy(drive: FloppyDrive, bus: PcBus, memory: GuestMemory, line: LevelLine): readonly (Stateful & { reset(): void })[] {
+  const dma = new Dma8237(memory);
+  bus.ports.map(0x00, dma.low);
+  bus.ports.map(0x80, dma.pages);
+  bus.ports.map(0xc0, dma.high);
+  const floppy = new FloppyController({ block: drive.block, line, dma: dma.channel(2) });
+  bus.ports.map(0x3f0, floppy.registers);
+  bus.ports.map(0x3f7, floppy.changeRegister);
+  return [dma, floppy];
+}
