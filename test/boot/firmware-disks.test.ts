@@ -12,19 +12,20 @@ import { VirtualMachine } from '../../src/index.ts';
  */
 const BOOT_SECTOR = 'fa31c08ed88ec08ed0bc007cfbbe387cb442cd13721ac606407c05b80043cd13720ebe0080baf803ac84c07405eeebf8b001e6f4f48d740010000200008000000100000000000000';
 
-test.each(['virtio', 'nvme', 'ahci'] as const)('SeaBIOS boots from a disk at %s, reads and writes it', async (kind) => {
+// Without an interface it is IDE.
+test.each(['virtio', 'nvme', 'ahci', undefined] as const)('SeaBIOS boots from a disk at %s, reads and writes it', async (kind) => {
   const folder = mkdtempSync(join(tmpdir(), 'polyvisor-boot-'));
   try {
     const file = join(folder, 'disk.img');
     const image = Buffer.alloc(1 << 20);
     image.set(Buffer.from(BOOT_SECTOR, 'hex'));
     image.set([0x55, 0xaa], 510);
-    const text = `a disk at ${kind}`.padEnd(700, '.');
+    const text = `a disk at ${kind ?? 'ide'}`.padEnd(700, '.');
     image.write(text, 512);
     writeFileSync(file, image);
     const warnings: string[] = [];
     const log = { warn: () => {}, tracing: (what: string) => what === 'firmware', trace: (what: string, line: string) => void (what === 'firmware' && /warning|timeout|fail/i.test(line) && warnings.push(line)) };
-    const vm = await VirtualMachine.create({ firmware: 'seabios', memory: '64M', disks: [{ file, interface: kind }], debugExitPort: 0xf4, timeout: 100, log });
+    const vm = await VirtualMachine.create({ firmware: 'seabios', memory: '64M', disks: [kind === undefined ? file : { file, interface: kind }], debugExitPort: 0xf4, timeout: 100, log });
     expect(await vm.start()).toEqual({ kind: 'debug-exit', value: 0 });
     expect(vm.console.text).toBe(text);
     expect(readFileSync(file).subarray(5 * 512, 7 * 512)).toEqual(image.subarray(512, 3 * 512));

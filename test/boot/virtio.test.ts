@@ -1,3 +1,7 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
 
@@ -15,4 +19,27 @@ test("a stock Debian kernel takes random numbers from a virtio device, and runs 
   expect(await second.waitFor(/answer: \d+/, 90_000)).toBe('answer: 42');
   second.write('poweroff\n');
   expect((await vm.finished).kind).toBe('poweroff');
+}, 400_000);
+
+test('a machine has disks of several kinds at once, one of them read-only', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'polyvisor-disks-'));
+  try {
+    const file = (name: string): string => join(folder, name);
+    const contents = randomBytes(3 << 20);
+    writeFileSync(file('a'), contents);
+    for (const name of ['b', 'c']) writeFileSync(file(name), Buffer.alloc(3 << 20));
+    const vm = await VirtualMachine.create({ guest: 'linux', append: 'quiet', disks: [`${file('a')},readonly`, file('b'), `${file('c')},if=nvme`] });
+    void vm.start();
+    await vm.console.waitFor(/# /, 120_000);
+    vm.console.write('cat /sys/block/vda/ro /sys/block/vdb/ro /sys/block/vda/serial; echo\n');
+    expect(await vm.console.waitFor(/1\s+0\s+polyvisor-0/, 90_000)).toBeTruthy();
+    vm.console.write('dd if=/dev/zero of=/dev/vda count=1 || echo "not writ""able"\n');
+    await vm.console.waitFor('not writable', 90_000);
+    vm.console.write('for d in vdb nvme0n1; do dd if=/dev/vda of=/dev/$d bs=64k conv=fsync; blkdiscard -o 1048576 -l 4096 /dev/$d; cmp /dev/vda /dev/$d; done; poweroff\n');
+    expect((await vm.finished).kind).toBe('poweroff');
+    expect(vm.console.text).not.toMatch(/differ|I\/O error|blkdiscard: /);
+    for (const name of ['a', 'b', 'c']) expect(readFileSync(file(name)).equals(contents), name).toBe(true);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }, 400_000);
