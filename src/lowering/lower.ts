@@ -418,7 +418,7 @@ export class Lowering {
       const low = this.#newScratch('i64');
       const high = this.#newScratch('i64');
       this.#target.beforeSlowPath(code);
-      code.get(CPU).get(address).call(this.#target.slowPath('slowLoad64')).set(low);
+      code.get(CPU).get(address).call(this.#target.slowPath('slowLoadLow128')).set(low);
       this.#target.afterSlowPath(code);
       this.#leaveOnFault();
       this.#target.beforeSlowPath(code);

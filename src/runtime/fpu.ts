@@ -5,7 +5,7 @@ import {
   X87_IP_SELECTOR, X87_OPCODE, X87_STATUS, X87_TAGS,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection } from "./faults.ts";
-import { loadLinear, probeLinear, storeLinear } from "./memory.ts";
+import { loadLinear, probeAligned, storeLinear } from "./memory.ts";
 import { x87UpdateSummary } from "./x87-stack.ts";
 import { CPL } from "../isa/x86/state/layout.ts";
 
@@ -64,6 +64,13 @@ function tagOf(cpu: usize, physical: u32): u32 {
   if (exponent == 0x7fff) return 2;
   if (exponent == 0) return mantissa == 0 ? 1 : 2;
   return (mantissa >> 63) != 0 ? 0 : 2;
+}
+
+/** A misaligned image is #AC where alignment is checked, how far is up to the processor, else #GP (SDM 2A, FXSAVE). */
+function isFxAligned(cpu: usize, linear: u64): bool {
+  if ((linear & 15) == 0) return true;
+  if (probeAligned(cpu, linear, 0, 4, false)) raiseGeneralProtection(cpu, 0);
+  return false;
 }
 
 // Parts of the FXSAVE image, which is XSAVE's legacy region too (SDM 1, 10.5.1 and 13.4.1). The area has been probed.
@@ -146,9 +153,7 @@ export function restoreXmm(cpu: usize, at: u64): void {
 /** FXSAVE: 512 bytes at a 16-byte boundary; `wide` 1 with REX.W (SDM 1, 10.5.1). */
 export function saveFx(cpu: usize, linear: i64, wide: i32): i32 {
   const at = <u64>linear;
-  if ((at & 15) != 0) return raiseGeneralProtection(cpu, 0);
-  const user: i32 = load<u32>(cpu, CPL) == 3 ? 1 : 0;
-  if (probeLinear(cpu, linear, 512, 1, user) != 0) return 1;
+  if (!isFxAligned(cpu, at) || !probeAligned(cpu, at, 512, 1, true)) return 1;
   saveX87(cpu, at, wide);
   saveMxcsr(cpu, at);
   saveXmm(cpu, at);
@@ -157,9 +162,7 @@ export function saveFx(cpu: usize, linear: i64, wide: i32): i32 {
 
 export function restoreFx(cpu: usize, linear: i64, wide: i32): i32 {
   const at = <u64>linear;
-  if ((at & 15) != 0) return raiseGeneralProtection(cpu, 0);
-  const user: i32 = load<u32>(cpu, CPL) == 3 ? 1 : 0;
-  if (probeLinear(cpu, linear, 512, 0, user) != 0) return 1;
+  if (!isFxAligned(cpu, at) || !probeAligned(cpu, at, 512, 1, false)) return 1;
   const mxcsr = <u32>loadLinear(cpu, at + 24, 4);
   if ((mxcsr & ~MXCSR_MASK) != 0) return raiseGeneralProtection(cpu, 0);
   restoreX87(cpu, at, wide);

@@ -2,7 +2,7 @@
 // page-crossing accesses, device memory, pages with decoded code.
 
 import {
-  BREAKPOINTS_ARMED, CPL, CR0, EFLAGS, FLAT_SEGMENTS, LEAVE_FAULT, MODE, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, SEGMENTS, SEGMENT_BYTES,
+  BREAKPOINTS_ARMED, CPL, CR0, EFER, EFLAGS, FLAT_SEGMENTS, LEAVE_FAULT, MODE, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, SEGMENTS, SEGMENT_BYTES,
   SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_DS, SEG_FAST_READ, SEG_FAST_WRITE, SEG_LIMIT, SEG_SS, STACK_MASK, TLB, TLB_ADDEND, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_READ,
   TLB_SET_BYTES, TLB_SET_KERNEL, TLB_SET_USER, TLB_WRITE, VECTOR_AC, VECTOR_GP, VECTOR_SS,
 } from "../isa/x86/state/layout.ts";
@@ -12,10 +12,11 @@ import { raiseFault } from "./faults.ts";
 import { hostLoad, hostStore } from "./host-elements.ts";
 import { readMmio, writeMmio } from "./host.ts";
 import { ACCESS_READ, ACCESS_WRITE } from "./page-walk.ts";
-import { currentSet, supervisorSet, foundHost, foundKind, foundPhysical, translateIn } from "./paging.ts";
+import { currentSet, supervisorSet, foundHost, foundKind, foundPhysical, isCanonical, raiseNonCanonical, translateIn } from "./paging.ts";
 import { afterWrite } from "./physical.ts";
 
 const CR0_AM: u64 = 0x40000;
+const EFER_LMA: u64 = 0x400;
 const FLAG_AC: u32 = 0x40000;
 const FLAG_VM: u32 = 0x20000;
 
@@ -67,10 +68,24 @@ function writePart(host: usize, kind: u32, physical: u64, bytes: u32, value: u64
 /** Alignment check of user code (SDM 3A, 6.15, #AC); false with a fault pending. */
 function inspect(cpu: usize, linear: u64, bytes: u32, set: u32): bool {
   if (set == TLB_SET_USER && (<u32>linear & (bytes - 1)) != 0 && (load<u64>(cpu, CR0) & CR0_AM) != 0 && (load<u32>(cpu, EFLAGS) & FLAG_AC) != 0) {
-    raiseFault(cpu, VECTOR_AC, 1, 0);
+    if ((load<u64>(cpu, EFER) & EFER_LMA) != 0 && !isCanonical(linear)) raiseNonCanonical(cpu, linear);
+    else raiseFault(cpu, VECTOR_AC, 1, 0);
     return false;
   }
   return true;
+}
+
+/** Of an access that reaches into the page at `next`, canonical addresses come before page faults; false with a fault pending. */
+function reachesCanonical(cpu: usize, next: u64): bool {
+  if ((load<u64>(cpu, EFER) & EFER_LMA) == 0 || isCanonical(next)) return true;
+  raiseNonCanonical(cpu, next);
+  return false;
+}
+
+/** Whether `bytes` bytes may be accessed at the current privilege, aligned to `alignment` where that is checked; else a fault is pending. */
+export function probeAligned(cpu: usize, linear: u64, bytes: u32, alignment: u32, write: bool): bool {
+  const set = currentSet(cpu);
+  return inspect(cpu, linear, alignment, set) && probe(cpu, linear, bytes, write ? ACCESS_WRITE : ACCESS_READ, set) == 0;
 }
 
 /** Linear address of the next page's first byte; outside 64-bit code addresses wrap at 4 GiB. */
@@ -83,6 +98,7 @@ function nextPage(cpu: usize, linear: u64): u64 {
 function readSlow(cpu: usize, linear: u64, bytes: u32, access: i32, set: u32): u64 {
   if (!inspect(cpu, linear, bytes, set)) return 0;
   const inPage: u32 = 0x1000 - (<u32>linear & 0xfff);
+  if (inPage < bytes && !reachesCanonical(cpu, nextPage(cpu, linear))) return 0;
   if (!translateIn(cpu, linear, access, set)) return 0;
   // What a write to ROM would go to is not what a read sees.
   if (access == ACCESS_WRITE && foundKind != REGION_KIND_RAM && !translateIn(cpu, linear, ACCESS_READ, set)) return 0;
@@ -106,6 +122,7 @@ function readSlow(cpu: usize, linear: u64, bytes: u32, access: i32, set: u32): u
 function writeSlow(cpu: usize, linear: u64, bytes: u32, value: u64, set: u32): void {
   if (!inspect(cpu, linear, bytes, set)) return;
   const inPage: u32 = 0x1000 - (<u32>linear & 0xfff);
+  if (inPage < bytes && !reachesCanonical(cpu, nextPage(cpu, linear))) return;
   if (!translateIn(cpu, linear, ACCESS_WRITE, set)) return;
   if (inPage >= bytes) {
     if (foundKind != REGION_KIND_RAM) writeBus(foundPhysical, bytes, value);
@@ -138,6 +155,9 @@ export function slowLoad8(cpu: usize, linear: i64): i32 { return <i32>readSlow(c
 export function slowLoad16(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 2, ACCESS_READ, currentSet(cpu)); }
 export function slowLoad32(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 4, ACCESS_READ, currentSet(cpu)); }
 export function slowLoad64(cpu: usize, linear: i64): i64 { return readSlow(cpu, wrapped(cpu, linear), 8, ACCESS_READ, currentSet(cpu)); }
+export function slowLoadLow128(cpu: usize, linear: i64): i64 {
+  return inspect(cpu, linear, 16, currentSet(cpu)) ? readSlow(cpu, linear, 8, ACCESS_READ, currentSet(cpu)) : 0;
+}
 export function slowLoadForWrite8(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 1, ACCESS_WRITE, currentSet(cpu)); }
 export function slowLoadForWrite16(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 2, ACCESS_WRITE, currentSet(cpu)); }
 export function slowLoadForWrite32(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 4, ACCESS_WRITE, currentSet(cpu)); }
@@ -148,7 +168,7 @@ export function slowStore32(cpu: usize, linear: i64, value: i32): void { writeSl
 export function slowStore64(cpu: usize, linear: i64, value: i64): void { writeSlow(cpu, linear, 8, value, currentSet(cpu)); }
 export function slowStore128(cpu: usize, linear: i64, low: i64, high: i64): void {
   // Both halves are checked before either is written.
-  if (!inspect(cpu, linear, 8, currentSet(cpu)) || probe(cpu, linear, 16, ACCESS_WRITE, currentSet(cpu)) != 0) return;
+  if (!inspect(cpu, linear, 16, currentSet(cpu)) || probe(cpu, linear, 16, ACCESS_WRITE, currentSet(cpu)) != 0) return;
   writeSlow(cpu, linear, 8, low, currentSet(cpu));
   writeSlow(cpu, wrapped(cpu, <u64>linear + 8), 8, high, currentSet(cpu));
 }

@@ -1,7 +1,7 @@
 // PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM (Intel SDM 2B, 4.1): comparison of two strings of bytes or words.
 
 import { CPL, SCRATCH } from "../isa/x86/state/layout.ts";
-import { probeLinear, storeLinear8 } from "./memory.ts";
+import { probeAligned, storeLinear8 } from "./memory.ts";
 
 /** Element i of the string at `at`, sign-extended when the control says signed. */
 function element(at: usize, i: i32, control: i32): i32 {
@@ -95,10 +95,7 @@ export function compareStringsImplicit(cpu: usize, first: v128, second: v128, co
  */
 export function storeMasked(cpu: usize, linear: i64, value: v128, mask: v128, count: i32): void {
   const bits = i8x16.bitmask(mask) & ((1 << count) - 1);
-  if (bits == 0) return;
-  const first = ctz(bits);
-  const last = 31 - clz(bits);
-  if (probeLinear(cpu, linear + first, last - first + 1, 1, load<u32>(cpu, CPL) == 3 ? 1 : 0) != 0) return;
+  if (!probeAligned(cpu, linear, count, 8, true)) return;
   v128.store(cpu, value, SCRATCH);
-  for (let i = first; i <= last; i++) if ((bits & (1 << i)) != 0) storeLinear8(cpu, <u64>(linear + i), load<u8>(cpu + i, SCRATCH));
+  for (let i = 0; i < count; i++) if ((bits & (1 << i)) != 0) storeLinear8(cpu, <u64>(linear + i), load<u8>(cpu + i, SCRATCH));
 }

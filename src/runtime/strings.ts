@@ -200,6 +200,11 @@ export function stringOperation(cpu: usize, operation: i32, size: i32, addressSi
   const source: u32 = code64 && sourceIndex < SEG_FS ? ZERO : SEGMENTS + sourceIndex * SEGMENT_BYTES;
   if (repeat == ONCE) return one(cpu, operation, size, mask, source, destination);
 
+  // Permission to use the port counts even when nothing is moved.
+  if (operation >= INS) {
+    const code = checkPort(cpu, load<u16>(cpu, RDX), size);
+    if (code != 0) return code;
+  }
   let count = load<u64>(cpu, RCX) & mask;
   if (count == 0) return 0;
   const compares = operation == CMPS || operation == SCAS;

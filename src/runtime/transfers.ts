@@ -8,7 +8,7 @@ import {
 import { deliverFault, hasRoom, newStackPointer, newStackSelector, stackFromTss, stackFromTss64 } from "./exceptions.ts";
 import { raiseFault, raiseGeneralProtection, raiseUndefined } from "./faults.ts";
 import { FLAG_AC, FLAG_ID, FLAG_IF, FLAG_IOPL, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VIF, FLAG_VIP, FLAG_VM, FLAG_DF, STATUS_FLAGS, readFlags, writeFlags } from "./flags.ts";
-import { checkSegment, loadLinear, probeLinear, storeLinear, storeSupervisor } from "./memory.ts";
+import { checkSegment, loadLinear, probeAligned, probeLinear, storeLinear, storeSupervisor } from "./memory.ts";
 import { nextIp } from "./position.ts";
 import {
   ATTR_DB, ATTR_L, ATTR_P, ATTR_S, ATTR_UNUSABLE, descriptorAttributes, descriptorBase, descriptorDpl, descriptorHigh, descriptorLimit, descriptorLow, descriptorUpper, isCode64,
@@ -550,33 +550,33 @@ export function flagsNeedAttention(cpu: usize): i32 {
   return 7;
 }
 
+/** Stores at an offset from the stack pointer, which stays; false with a fault pending. */
+function storeStack(cpu: usize, offset: i32, word: i32, value: u64): bool {
+  const linear = stackLinear(cpu, offset, word, 1);
+  if (!faulted(cpu)) storeLinear(cpu, linear, word, value);
+  return !faulted(cpu);
+}
+
+/** ENTER, in the manual's order (SDM 2A): what was pushed stays when the new frame's end cannot be written. */
 export function enterFrame(cpu: usize, bytes: i32, level: i32, width: i32): i32 {
   const word: i32 = width / 8;
   const code64 = isCode64(cpu);
   const total = (level > 0 ? level + 1 : 1) * word;
   const mask: u64 = code64 ? u64.MAX_VALUE : load<u32>(cpu, STACK_MASK);
-  // Every stack access is checked before the first store, the final stack pointer's included (SDM 2A, ENTER).
-  reserve(cpu, -word, word);
-  if (faulted(cpu)) return 1;
-  reserve(cpu, -total, word);
-  if (faulted(cpu)) return 1;
-  reserve(cpu, -total - bytes, 1);
-  if (faulted(cpu)) return 1;
   const frame = (load<u64>(cpu, RSP) - word) & mask;
   const rbp = load<u64>(cpu, GPR + 40);
   const ssBase: u64 = code64 ? 0 : load<u64>(segment(cpu, SEG_SS), SEG_BASE);
-  storeLinear(cpu, stackLinear(cpu, -word, word, 1), word, rbp);
-  if (faulted(cpu)) return 1;
+  if (!storeStack(cpu, -word, word, rbp)) return 1;
   for (let i = 1; i < level; i++) {
-    const link = loadLinear(cpu, ssBase + ((rbp - i * word) & mask), word);
+    const at = ssBase + ((rbp - i * word) & mask);
+    if (code64 && !isCanonical(at)) return raiseFault(cpu, VECTOR_SS, 1, 0);
+    const link = loadLinear(cpu, at, word);
     if (faulted(cpu)) return 1;
-    storeLinear(cpu, stackLinear(cpu, -(i + 1) * word, word, 1), word, link);
-    if (faulted(cpu)) return 1;
+    if (!storeStack(cpu, -(i + 1) * word, word, link)) return 1;
   }
-  if (level > 0) {
-    storeLinear(cpu, stackLinear(cpu, -total, word, 1), word, frame);
-    if (faulted(cpu)) return 1;
-  }
+  if (level > 0 && !storeStack(cpu, -total, word, frame)) return 1;
+  const end = stackLinear(cpu, -total - bytes, word, 1);
+  if (faulted(cpu) || !probeAligned(cpu, end, word, word, true)) return 1;
   moveStack(cpu, -total - bytes);
   if (word == 8) store<u64>(cpu, frame, GPR + 40);
   else if (word == 4) store<u64>(cpu, frame & 0xffffffff, GPR + 40);

@@ -1,10 +1,10 @@
 // x87 environment and state images: FLDENV, FNSTENV, FRSTOR, FNSAVE (Intel SDM 1, 8.1.10), control word.
 
 import {
-  CPL, CR0, FAULT_PENDING, MODE, MODE_REAL, MODE_V86, VECTOR_NM, X87, X87_CONTROL, X87_DP, X87_DP_SELECTOR, X87_IP, X87_IP_SELECTOR, X87_OPCODE, X87_STATUS, X87_TAGS,
+  CR0, FAULT_PENDING, MODE, MODE_REAL, MODE_V86, VECTOR_NM, X87, X87_CONTROL, X87_DP, X87_DP_SELECTOR, X87_IP, X87_IP_SELECTOR, X87_OPCODE, X87_STATUS, X87_TAGS,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault } from "./faults.ts";
-import { loadLinear, loadLinear16, loadLinear64, probeLinear, storeLinear, storeLinear16, storeLinear64 } from "./memory.ts";
+import { loadLinear, loadLinear16, probeAligned, storeLinear, storeLinear16 } from "./memory.ts";
 import { FAULTED, x87Check, x87Top, x87UpdateSummary } from "./x87-stack.ts";
 
 /** #NM only: the instructions that do not wait. */
@@ -42,8 +42,9 @@ function setTagWord(cpu: usize, word: u32): void {
   store<u16>(cpu, <u16>tags, X87_TAGS);
 }
 
-function probe(cpu: usize, linear: u64, bytes: u32, write: i32): bool {
-  return probeLinear(cpu, linear, bytes, write, load<u32>(cpu, CPL) == 3 ? 1 : 0) == 0;
+/** All or nothing; aligned as one field is (SDM 3A, table 6-7). */
+function probe(cpu: usize, linear: u64, bytes: u32, wide: i32, write: bool): bool {
+  return probeAligned(cpu, linear, bytes, wide != 0 ? 4 : 2, write);
 }
 
 /** Field `index` of an environment image: 4 or 2 bytes; unused upper halves are all ones. */
@@ -105,7 +106,7 @@ function loadEnvironment(cpu: usize, linear: u64, wide: i32): void {
 
 /** FNSTENV: 28 bytes when `wide`, else 14; then masks all exceptions. */
 export function x87SaveEnvironment(cpu: usize, linear: i64, wide: i32): i32 {
-  if (!available(cpu) || !probe(cpu, linear, wide != 0 ? 28 : 14, 1)) return FAULTED;
+  if (!available(cpu) || !probe(cpu, linear, wide != 0 ? 28 : 14, wide, true)) return FAULTED;
   storeEnvironment(cpu, linear, wide);
   if (load<u32>(cpu, FAULT_PENDING) != 0) return FAULTED;
   store<u16>(cpu, load<u16>(cpu, X87_CONTROL) | 0x3f, X87_CONTROL);
@@ -115,7 +116,7 @@ export function x87SaveEnvironment(cpu: usize, linear: i64, wide: i32): i32 {
 
 /** FLDENV. */
 export function x87LoadEnvironment(cpu: usize, linear: i64, wide: i32): i32 {
-  if (x87Check(cpu) != 0 || !probe(cpu, linear, wide != 0 ? 28 : 14, 0)) return FAULTED;
+  if (x87Check(cpu) != 0 || !probe(cpu, linear, wide != 0 ? 28 : 14, wide, false)) return FAULTED;
   loadEnvironment(cpu, linear, wide);
   return load<u32>(cpu, FAULT_PENDING) != 0 ? FAULTED : 0;
 }
@@ -123,14 +124,14 @@ export function x87LoadEnvironment(cpu: usize, linear: i64, wide: i32): i32 {
 /** FNSAVE: environment and registers, 108 or 94 bytes; then as FNINIT. */
 export function x87SaveState(cpu: usize, linear: i64, wide: i32): i32 {
   const head: u32 = wide != 0 ? 28 : 14;
-  if (!available(cpu) || !probe(cpu, linear, head + 80, 1)) return FAULTED;
+  if (!available(cpu) || !probe(cpu, linear, head + 80, wide, true)) return FAULTED;
   storeEnvironment(cpu, linear, wide);
   const top = x87Top(cpu);
   for (let i: u32 = 0; i < 8; i++) {
     const register = cpu + ((top + i) & 7) * 16;
     const at = <u64>linear + head + i * 10;
-    storeLinear64(cpu, at, load<u64>(register, X87));
-    storeLinear16(cpu, at + 8, load<u16>(register, X87 + 8));
+    // In words, which is how far registers are aligned.
+    for (let k: u32 = 0; k < 10; k += 2) storeLinear16(cpu, at + k, load<u16>(register + k, X87));
   }
   if (load<u32>(cpu, FAULT_PENDING) != 0) return FAULTED;
   x87Reset(cpu);
@@ -140,14 +141,13 @@ export function x87SaveState(cpu: usize, linear: i64, wide: i32): i32 {
 /** FRSTOR. */
 export function x87RestoreState(cpu: usize, linear: i64, wide: i32): i32 {
   const head: u32 = wide != 0 ? 28 : 14;
-  if (x87Check(cpu) != 0 || !probe(cpu, linear, head + 80, 0)) return FAULTED;
+  if (x87Check(cpu) != 0 || !probe(cpu, linear, head + 80, wide, false)) return FAULTED;
   loadEnvironment(cpu, linear, wide);
   const top = x87Top(cpu);
   for (let i: u32 = 0; i < 8; i++) {
     const register = cpu + ((top + i) & 7) * 16;
     const at = <u64>linear + head + i * 10;
-    store<u64>(register, loadLinear64(cpu, at), X87);
-    store<u16>(register, <u16>loadLinear16(cpu, at + 8), X87 + 8);
+    for (let k: u32 = 0; k < 10; k += 2) store<u16>(register + k, <u16>loadLinear16(cpu, at + k), X87);
   }
   return load<u32>(cpu, FAULT_PENDING) != 0 ? FAULTED : 0;
 }

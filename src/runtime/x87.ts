@@ -1,10 +1,10 @@
 // x87 arithmetic, comparison, loads, stores and moves (Intel SDM 2A, F...). Every routine checks for #NM and pending
 // exceptions itself and returns 0 or LEAVE_FAULT; exceptions of its own wait for the next waiting instruction.
 
-import { CPL, FAULT_PENDING, X87, X87_CONTROL } from "../isa/x86/state/layout.ts";
+import { FAULT_PENDING, X87, X87_CONTROL } from "../isa/x86/state/layout.ts";
 import { FLOAT_ADD, FLOAT_DIV, FLOAT_MUL, FLOAT_SUB, X87_ADD, X87_COM, X87_COMP, X87_DIV, X87_MUL, X87_SUB, X87_SUBR } from "../isa/x86/routines/float-operations.ts";
 import { writeStatusFlags } from "./flags.ts";
-import { storeLinear, storeLinear16, storeLinear64, probeLinear } from "./memory.ts";
+import { storeLinear, storeLinear16, storeLinear64, probeAligned } from "./memory.ts";
 import {
   COMPARE_UNORDERED, IE, INFINITE, OE, ROUND_ZERO, UE, aClass, aSign, arithmetic, compare, flags, forgetRounding, integerInexact, integerOfA, magnitudeOfA, noB, packDouble, packExtended, packSingle, PE,
   packedExponent, propagateNan, raise, raiseDenormal, resultIsA, setRoundedUp, setRounding, swapOperands, unpackDoubleA, unpackDoubleB, unpackIntegerA, unpackIntegerB,
@@ -215,13 +215,20 @@ export function x87LoadBcd(cpu: usize, low: i64, high: i32): i32 {
 
 // Stores: the value is made first, the exceptions are committed only once memory took it.
 
+/** An exception of memory comes before one of the store that keeps it from happening. */
+function probeStore(cpu: usize, linear: u64, bytes: u32): bool {
+  return probeAligned(cpu, linear, bytes, bytes == 10 ? 8 : bytes, true);
+}
 /** Commits the exceptions of a store; pops. Unmasked IE, OE, UE: nothing is stored. */
 function storeValue(cpu: usize, linear: u64, bytes: u32, value: u64, pop: i32): i32 {
   const blocked = (flags & ~<u32>load<u16>(cpu, X87_CONTROL) & (IE | OE | UE)) != 0;
   if (!blocked) {
     storeLinear(cpu, linear, bytes, value);
     if (load<u32>(cpu, FAULT_PENDING) != 0) return FAULTED;
-  } else forgetRounding();
+  } else {
+    if (!probeStore(cpu, linear, bytes)) return FAULTED;
+    forgetRounding();
+  }
   x87Finish(cpu);
   if (!blocked && pop != 0) x87Pop(cpu);
   return 0;
@@ -235,7 +242,7 @@ function storeEmpty(cpu: usize, linear: u64, bytes: u32, value: u64, pop: i32): 
   if (invalidIsMasked(cpu)) {
     storeLinear(cpu, linear, bytes, value);
     if (load<u32>(cpu, FAULT_PENDING) != 0) return FAULTED;
-  }
+  } else if (!probeStore(cpu, linear, bytes)) return FAULTED;
   if (x87StackFault(cpu, false) && pop != 0) x87Pop(cpu);
   return 0;
 }
@@ -258,14 +265,14 @@ export function x87StoreF64(cpu: usize, linear: i64, pop: i32): i32 {
 }
 /** Ten bytes in one go: false with a fault pending. */
 function storeTen(cpu: usize, linear: u64, low: u64, high: u32): bool {
-  if ((<u32>linear & 0xfff) > 0xff6 && probeLinear(cpu, linear, 10, 1, load<u32>(cpu, CPL) == 3 ? 1 : 0) != 0) return false;
+  if ((<u32>linear & 0xfff) > 0xff6 && !probeStore(cpu, linear, 10)) return false;
   storeLinear64(cpu, linear, low);
   if (load<u32>(cpu, FAULT_PENDING) != 0) return false;
   storeLinear16(cpu, linear + 8, high);
   return load<u32>(cpu, FAULT_PENDING) == 0;
 }
 function storeTenEmpty(cpu: usize, linear: u64): i32 {
-  if (invalidIsMasked(cpu) && !storeTen(cpu, linear, NAN_SIGNIFICAND, NAN_EXPONENT)) return FAULTED;
+  if (!(invalidIsMasked(cpu) ? storeTen(cpu, linear, NAN_SIGNIFICAND, NAN_EXPONENT) : probeStore(cpu, linear, 10))) return FAULTED;
   if (x87StackFault(cpu, false)) x87Pop(cpu);
   return 0;
 }
@@ -310,18 +317,19 @@ export function x87StoreBcd(cpu: usize, linear: i64): i32 {
     high = (aSign << 15) | <u32>(value % 10) | (<u32>(value / 10) << 4);
   }
   const blocked = (flags & IE) != 0 && !invalidIsMasked(cpu);
-  if (!blocked && !storeTen(cpu, linear, low, high)) return FAULTED;
+  if (!(blocked ? probeStore(cpu, linear, 10) : storeTen(cpu, linear, low, high))) return FAULTED;
   x87Finish(cpu);
   if (!blocked) x87Pop(cpu);
   return 0;
 }
 
-/** FST ST(i), FSTP ST(i). */
+/** FST ST(i), FSTP ST(i); `pop` 2: an empty ST0 is popped without an exception, ST(i) unchanged. */
 export function x87StoreRegister(cpu: usize, i: i32, pop: i32): i32 {
   if (!x87Begin(cpu)) return FAULTED;
   if (x87IsEmpty(cpu, 0)) {
-    if (!x87StackFault(cpu, false)) return 0;
-    x87WriteIndefinite(cpu, i);
+    if (pop == 2) x87SetCondition(cpu, STATUS_C1, 0);
+    else if (x87StackFault(cpu, false)) x87WriteIndefinite(cpu, i);
+    else return 0;
   } else {
     const register = x87Register(cpu, 0);
     x87SetCondition(cpu, STATUS_C1, 0);

@@ -28,6 +28,8 @@ export interface OpcodeRow {
   readonly feature: string;
   /** Status flags that the manual leaves undefined, letters of `oszapc`. */
   readonly undefinedFlags: string;
+  /** x87 condition codes in which processors differ, digits of `0123`. */
+  readonly undefinedConditions: string;
   /**
    * Why user code of one processor is no measure for another, '' where it is: 'system' calls the host's kernel, 'segment'
    * depends on its descriptors, 'table' on its tables and control registers, 'clock', 'identity', 'random', 'virtual' on
@@ -58,13 +60,13 @@ export interface OpcodeRow {
   readonly vexL: 'any' | '0' | '1';
 }
 
-/** `encoding | name operands | options`: options are words: lock rep d64 f64 i64 o64 f=FEATURE u=FLAGS s=SEMANTICS x=INCOMPARABLE. */
+/** `encoding | name operands | options`: options are words: lock rep d64 f64 i64 o64 f=FEATURE u=FLAGS s=SEMANTICS k=CONDITIONS x=INCOMPARABLE. */
 export function parseRow(line: string): OpcodeRow {
   const [encodingText, nameText, optionText] = line.split('|').map((part) => part.trim()) as [string, string, string?];
   const [name, operandText] = nameText.split(/\s+/) as [string, string?];
   const operands = operandText === undefined ? [] : operandText.split(',');
   const words = (optionText ?? '').split(/\s+/).filter((word) => word !== '');
-  for (const word of words) if (!/^(lock|rep|d64|f64|i64|o64|[fusx]=.+)$/.test(word)) throw new Error(`opcode row "${line}": what is ${word}?`);
+  for (const word of words) if (!/^(lock|rep|d64|f64|i64|o64|[fuskx]=.+)$/.test(word)) throw new Error(`opcode row "${line}": what is ${word}?`);
   const has = (word: string): boolean => words.includes(word);
   const valued = (key: string): string => words.find((word) => word.startsWith(`${key}=`))?.slice(2) ?? '';
 
@@ -135,6 +137,7 @@ export function parseRow(line: string): OpcodeRow {
     repeatable: has('rep'),
     feature: valued('f'),
     undefinedFlags: valued('u'),
+    undefinedConditions: valued('k'),
     incomparable: valued('x'),
     map,
     opcode,

@@ -102,21 +102,21 @@ DB C0+i | fcmovnb ST0,STi
 DB C8+i | fcmovne ST0,STi
 DB D0+i | fcmovnbe ST0,STi
 DB D8+i | fcmovnu ST0,STi
-DB E8+i | fucomi ST0,STi
-DB F0+i | fcomi ST0,STi
-DF E8+i | fucomip ST0,STi
-DF F0+i | fcomip ST0,STi
+DB E8+i | fucomi ST0,STi | k=1
+DB F0+i | fcomi ST0,STi | k=1
+DF E8+i | fucomip ST0,STi | k=1
+DF F0+i | fcomip ST0,STi | k=1
 DB /0m | fild Md
 DB /1m | fisttp Md | f=sse3
 DB /2m | fist Md
 DB /3m | fistp Md
 DB /5m | fld Mt
 DB /7m | fstp Mt
-DB E0 | fneni | s=fnop
-DB E1 | fndisi | s=fnop
+DB E0 | fneni | s=fneni
+DB E1 | fndisi | s=fneni
 DB E2 | fnclex
 DB E3 | fninit
-DB E4 | fnsetpm | s=fnop
+DB E4 | fnsetpm | s=fneni
 DD /0m | fld Mq
 DD /1m | fisttp Mq | f=sse3
 DD /2m | fst Mq
@@ -138,8 +138,9 @@ DF /5m | fild Mq
 DF /6m | fbstp Mt
 DF /7m | fistp Mq
 DF E0 | fnstsw AX
-# Second encodings that processors carry out though the manual does not list them all.
-D9 D8+i | fstp STi
+# Second encodings that processors carry out though the manual does not list them all. D9 D8+i takes an empty ST0
+# without an exception.
+D9 D8+i | fstp STi | s=fstpnce
 DC D0+i | fcom STi
 DC D8+i | fcomp STi
 DD C8+i | fxch STi

@@ -70,12 +70,22 @@ function tableRegister(name: 'loadTable' | 'storeTable', which: number) {
   };
 }
 
+/** A register that does not exist is #UD even to user code: 1, 5 to 7, 9 and above; of debug registers 8 and above. */
+function requireExisting(x: Context, exists: number): void {
+  const { b } = x;
+  b.if(b.eqz(b.andConst(b.shrU(b.i32(exists), x.registerNumber('reg')), 1)), () => x.fault(VECTOR_UD));
+}
+const CONTROL_REGISTERS = 0x11d;
+const DEBUG_REGISTERS = 0xff;
+
 function controlFrom(x: Context): void {
+  requireExisting(x, CONTROL_REGISTERS);
   x.requirePrivileged();
   writeWide(x, 0, x.call('readControl', [x.registerNumber('reg')]));
 }
 
 function controlTo(x: Context): void {
+  requireExisting(x, CONTROL_REGISTERS);
   x.requirePrivileged();
   x.call('writeControl', [x.registerNumber('reg'), x.b.extendU(readWide(x, 1))]);
 }
@@ -89,11 +99,13 @@ function invalidatePcid(x: Context): void {
 }
 
 function debugFrom(x: Context): void {
+  requireExisting(x, DEBUG_REGISTERS);
   x.requirePrivileged();
   writeWide(x, 0, x.call('readDebug', [x.registerNumber('reg')]));
 }
 
 function debugTo(x: Context): void {
+  requireExisting(x, DEBUG_REGISTERS);
   x.requirePrivileged();
   x.call('writeDebug', [x.registerNumber('reg'), x.b.extendU(readWide(x, 1))]);
 }
@@ -153,9 +165,10 @@ function adjustRequestedPrivilege(x: Context): void {
   const { b } = x;
   requireProtected(x);
   const source = b.andConst(x.read(1), 3);
-  const destination = x.readForWrite(0);
+  const destination = x.read(0);
   const lower = b.ltU(b.andConst(destination, 3), source);
-  x.write(0, b.select(lower, b.or(b.andConst(destination, ~3), source), destination));
+  // Written only when it changes, so that a read-only operand will do otherwise.
+  b.if(lower, () => x.write(0, b.or(b.andConst(destination, ~3), source)));
   x.flags.setZero(lower);
 }
 

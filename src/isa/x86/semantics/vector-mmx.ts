@@ -40,8 +40,10 @@ function toMmx(from: 'f32' | 'f64', truncate: number): Semantics {
     const { b } = x;
     requireBoth(x);
     const mode = b.i32(truncate);
-    const result = from === 'f32' ? x.call('sseF32x2ToI32x2', [x.readLow(1, 64), mode]) : lowHalf(x, x.call('sseF64x2ToI32x2', [x.readVector(1, true), mode]));
+    const source = from === 'f32' ? x.readLow(1, 64) : x.readVector(1, true);
+    // The registers are MMX ones even when #XM follows.
     x.call('mmxEnter', []);
+    const result = from === 'f32' ? x.call('sseF32x2ToI32x2', [source, mode]) : lowHalf(x, x.call('sseF64x2ToI32x2', [source, mode]));
     writeMmx(x, 0, result);
   };
 }
@@ -113,13 +115,15 @@ export const vectorMmx: SemanticsTable = {
   },
   maskmovq: (x) => {
     requireMmx(x);
-    storeMasked(x, readMmx(x, 0), readMmx(x, 1), 8);
+    const [value, mask] = [readMmx(x, 0), readMmx(x, 1)];
     x.call('mmxEnter', []);
+    storeMasked(x, value, mask, 8);
   },
   cvtpi2ps: (x) => {
     requireBoth(x);
-    const result = x.call('sseI32x2ToF32x2', [x.readLow(1, 64)]);
+    const source = x.readLow(1, 64);
     x.call('mmxEnter', []);
+    const result = x.call('sseI32x2ToF32x2', [source]);
     x.writeLow(0, result, 64);
   },
   // Two integers in memory leave the x87 state alone (SDM 2A, CVTPI2PD).

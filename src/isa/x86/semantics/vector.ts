@@ -147,7 +147,8 @@ function binaryMmx(name: string, operation: Lanes): Semantics {
   return (x) => {
     const { b } = x;
     requireMmx(x);
-    const source = readMmx(x, 1);
+    // The lower unpacks read 32 bits of memory (SDM 2B, PUNPCKLBW), the others 64.
+    const source = x.shape.operands[1] === 'Qd' && x.isMemory(1) ? b.op('i32x4.splat', [x.readLow(1, 32)]) : readMmx(x, 1);
     const destination = readMmx(x, 0);
     let result: Value;
     if (name.startsWith('pack')) {

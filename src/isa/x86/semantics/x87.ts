@@ -20,7 +20,13 @@ function memoryWidth(x: Context): 16 | 32 | 64 | 80 {
   return size === 'w' ? 16 : size === 'd' ? 32 : size === 'q' ? 64 : 80;
 }
 
+/** A pending exception is delivered before the memory operand is looked at. */
+function checked(x: Context): void {
+  x.call('x87Check', []);
+}
+
 function signedOperand(x: Context): Value {
+  checked(x);
   const width = memoryWidth(x) as 16 | 32 | 64;
   return x.b.signExtend(x.read(0, width), width);
 }
@@ -30,6 +36,7 @@ function arithmetic(operation: number): Semantics {
   return (x) => {
     const { b } = x;
     if (x.memory) {
+      checked(x);
       if (memoryWidth(x) === 32) x.call('x87ArithmeticF32', [b.i32(operation), x.read(0, 32)]);
       else x.call('x87ArithmeticF64', [b.i32(operation), x.read(0, 64)]);
     } else if (x.shape.operands[0] === 'STi' && x.shape.operands.length === 2) x.call('x87ArithmeticTo', [b.i32(operation), stack(x), b.i32(0)]);
@@ -59,8 +66,12 @@ function operate(operation: number): Semantics {
 
 function loadFloat(x: Context): void {
   const { b } = x;
-  if (!x.memory) x.call('x87LoadRegister', [stack(x)]);
-  else if (memoryWidth(x) === 32) x.call('x87LoadF32', [x.read(0, 32)]);
+  if (!x.memory) {
+    x.call('x87LoadRegister', [stack(x)]);
+    return;
+  }
+  checked(x);
+  if (memoryWidth(x) === 32) x.call('x87LoadF32', [x.read(0, 32)]);
   else if (memoryWidth(x) === 64) x.call('x87LoadF64', [x.read(0, 64)]);
   else {
     const address = x.address('read', 10);
@@ -72,8 +83,12 @@ function loadFloat(x: Context): void {
 function storeFloat(pop: number): Semantics {
   return (x) => {
     const { b } = x;
-    if (!x.memory) x.call('x87StoreRegister', [stack(x), b.i32(pop)]);
-    else if (memoryWidth(x) === 32) x.call('x87StoreF32', [x.address('write', 4), b.i32(pop)]);
+    if (!x.memory) {
+      x.call('x87StoreRegister', [stack(x), b.i32(pop)]);
+      return;
+    }
+    checked(x);
+    if (memoryWidth(x) === 32) x.call('x87StoreF32', [x.address('write', 4), b.i32(pop)]);
     else if (memoryWidth(x) === 64) x.call('x87StoreF64', [x.address('write', 8), b.i32(pop)]);
     else x.call('x87StoreF80', [x.address('write', 10)]);
   };
@@ -82,6 +97,7 @@ function storeFloat(pop: number): Semantics {
 function storeInteger(pop: number, truncate: number): Semantics {
   return (x) => {
     const bytes = memoryWidth(x) / 8;
+    checked(x);
     x.call('x87StoreInteger', [x.address('write', bytes), x.b.i32(bytes), x.b.i32(pop), x.b.i32(truncate)]);
   };
 }
@@ -93,6 +109,8 @@ function loadInteger(x: Context): void {
 function image(routine: string, access: 'read' | 'write', bytes: readonly [number, number]): Semantics {
   return (x) => {
     const wide = x.size !== 16;
+    // FNSTENV and FNSAVE do not wait.
+    x.call(access === 'read' ? 'x87Check' : 'x87Available', []);
     x.call(routine, [x.address(access, bytes[wide ? 1 : 0]), x.b.i32(wide ? 1 : 0)]);
   };
 }
@@ -135,16 +153,21 @@ export const x87: SemanticsTable = {
   fld: loadFloat,
   fst: storeFloat(0),
   fstp: storeFloat(1),
+  fstpnce: (x) => void x.call('x87StoreRegister', [stack(x), x.b.i32(2)]),
   fild: loadInteger,
   fist: storeInteger(0, 0),
   fistp: storeInteger(1, 0),
   fisttp: storeInteger(1, 1),
   fbld: (x) => {
+    checked(x);
     const address = x.address('read', 10);
     const low = x.load(address, 64);
     x.call('x87LoadBcd', [low, x.load(x.b.addConst(address, 8), 16)]);
   },
-  fbstp: (x) => void x.call('x87StoreBcd', [x.address('write', 10)]),
+  fbstp: (x) => {
+    checked(x);
+    x.call('x87StoreBcd', [x.address('write', 10)]);
+  },
   fxch: (x) => void x.call('x87Exchange', [stack(x)]),
   ffree: (x) => void x.call('x87Free', [stack(x), x.b.i32(0)]),
   ffreep: (x) => void x.call('x87Free', [stack(x), x.b.i32(1)]),
@@ -187,7 +210,10 @@ export const x87: SemanticsTable = {
   fwait: (x) => void x.call('x87CheckWait', []),
   fninit: (x) => void x.call('x87Init', []),
   fnclex: (x) => void x.call('x87Clear', []),
-  fldcw: (x) => void x.call('x87SetControl', [x.read(0, 16)]),
+  fldcw: (x) => {
+    checked(x);
+    x.call('x87SetControl', [x.read(0, 16)]);
+  },
   // The next two do not wait: a pending exception is not delivered, only #NM is.
   fnstcw: (x) => {
     x.call('x87Available', []);
@@ -201,8 +227,12 @@ export const x87: SemanticsTable = {
   fnstenv: image('x87SaveEnvironment', 'write', [14, 28]),
   frstor: image('x87RestoreState', 'read', [94, 108]),
   fnsave: image('x87SaveState', 'write', [94, 108]),
+  // Neither waits for a pending exception (SDM 1, 8.3.12): opcodes of the 8087 and 80287 without effect today.
+  fneni: (x) => void x.call('x87Available', []),
+  // TOP becomes 0 as well (SDM 3A, table 12-1).
   emms: (x) => {
     x.call('mmxAvailable', []);
+    x.call('mmxEnter', []);
     x.call('x87EmptyTags', []);
   },
   ldmxcsr: (x) => {
