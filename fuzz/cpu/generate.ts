@@ -154,7 +154,10 @@ function randomState(random: Random, width: 32 | 64): CpuState {
     else if (kind === 2) for (const k of [0, 4]) writeF32(random, view, at + k);
     else if ((i & 31) === 0) writeOperands(random, view, at, 32);
   }
-  if (width === 32) state.bytes.fill(0, VECTORS + 8 * 32, VECTORS + 16 * 32);
+  if (width === 64) {
+    state.setU64(FS_BASE, BigInt(DATA + 0x100));
+    state.setU64(GS_BASE, BigInt(DATA + 0x1100));
+  } else state.bytes.fill(0, VECTORS + 8 * 32, VECTORS + 16 * 32);
   return state;
 }
 
@@ -239,7 +242,7 @@ class Setup {
     this.#pin(register, BigInt(address - this.#segmentBase(segment)));
   }
   #segmentBase(segment: number): number {
-    return this.#width === 32 ? 0 : segment === 4 ? FS_BASE : segment === 5 ? GS_BASE : 0;
+    return this.#width === 32 ? 0 : segment === 4 || segment === 5 ? Number(this.#before.u64(segment === 4 ? FS_BASE : GS_BASE)) : 0;
   }
 
   /** Leads the memory operand somewhere interesting; returns where, when that worked. */

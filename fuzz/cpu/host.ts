@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { opcodeRows } from '../../src/isa/x86/opcodes/table.ts';
 import { STEP_LIMIT } from './executor.ts';
 import type { Case, Reference, Step } from './executor.ts';
@@ -25,8 +26,11 @@ export function hostUnavailable(): string | undefined {
   return spawnSync('cc', ['--version']).status === 0 ? undefined : 'there is no C compiler called cc';
 }
 
+/** The C program lies in the sources; this file may run from dist/. */
+const source = fileURLToPath(import.meta.url).replace(/(?:\/dist)?(\/fuzz\/cpu\/)host\.[jt]s$/, '$1native.c');
+
 /** The host processor in user mode; `image` is what the data pages hold before each case. */
-export function createHost(image: Uint8Array, source: string): Reference {
+export function createHost(image: Uint8Array): Reference {
   const folder = mkdtempSync(join(tmpdir(), 'polyvisor-fuzz-'));
   const program = join(folder, 'native');
   // At an address that no edge value comes near; FS is the case's, so nothing may use thread-local storage.

@@ -1,7 +1,7 @@
 import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts';
 import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import {
-  CR2 as STATE_CR2, GPR as STATE_GPR, HALTED, MXCSR as STATE_MXCSR, RIP as STATE_RIP, SHADOW, STATE_BYTES as VCPU_BYTES, VECTOR, X87 as STATE_X87,
+  CPL, CR2 as STATE_CR2, GPR as STATE_GPR, HALTED, MXCSR as STATE_MXCSR, RIP as STATE_RIP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SHADOW, STATE_BYTES as VCPU_BYTES, VECTOR, X87 as STATE_X87,
   X87_CONTROL as STATE_CONTROL, X87_STATUS as STATE_STATUS, X87_TAGS as STATE_TAGS, XCR0,
 } from '../../src/isa/x86/state/layout.ts';
 import { RAM_BASE, VCPU_BASE } from '../../src/memory/layout.ts';
@@ -112,7 +112,7 @@ export class InterpreterEngine implements Engine {
     this.memory.set(memory);
     this.#cpu.reset();
     const segment = (selector: number, attributes: number) => ({ selector, base: 0n, limit: 0xffffffff, attributes });
-    const unusable = (base: number) => ({ selector: 0, base: BigInt(entry.width === 64 ? base : 0), limit: 0, attributes: 0x10000 });
+    const unusable = (base: number) => ({ selector: 0, base: state.u64(base), limit: 0, attributes: 0x10000 });
     const flat = segment(USER_DS, 0xc0f3);
     this.#view.setBigUint64(VCPU_BASE + XCR0, 7n, true);
     this.#bytes.set(state.bytes.subarray(GPR, GPR + 128), VCPU_BASE + STATE_GPR);
@@ -167,7 +167,7 @@ export class InterpreterEngine implements Engine {
   #run(budget: number): boolean {
     let exit = this.#cpu.run(budget);
     // The instruction was an interrupt of its own, INT3 or INTO: on to its handler's HLT.
-    if (exit === 'budget' && this.#view.getBigUint64(VCPU_BASE + STATE_RIP, true) >= KERNEL) exit = this.#cpu.run(1);
+    if (exit === 'budget' && this.#view.getUint32(VCPU_BASE + CPL, true) === 0) exit = this.#cpu.run(1);
     const raised = exit === 'halt';
     if (!raised && exit !== 'budget') throw new Error(`the interpreter ended with ${exit}`);
     const { view, bytes } = this.state;
@@ -182,6 +182,9 @@ export class InterpreterEngine implements Engine {
     let abridged = 0;
     for (let i = 0; i < 8; i++) if (((tags >> (i * 2)) & 3) !== 3) abridged |= 1 << i;
     view.setUint16(X87_TAGS, abridged, true);
+    for (const [segment, field] of [[SEG_FS, FS_BASE], [SEG_GS, GS_BASE]] as const) {
+      view.setBigUint64(field, this.#view.getBigUint64(VCPU_BASE + SEGMENTS + segment * SEGMENT_BYTES + SEG_BASE, true), true);
+    }
     const registers = this.#cpu.registers();
     this.state.setU64(RIP, registers.rip);
     this.state.setU64(RFLAGS, registers.rflags);

@@ -1,5 +1,4 @@
 // npm run fuzz:cpu: random instruction sequences on an engine and on a reference, state compared after each step.
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { UserError } from '../../src/base/errors.ts';
 import { createHost, hostUnavailable } from './host.ts';
@@ -83,13 +82,7 @@ function createReference(name: string, image: Uint8Array): Reference {
   if (name !== 'host') throw new UserError(`--against ${name} is not known: host`);
   const why = hostUnavailable();
   if (why !== undefined) throw new UserError(`--against host is not possible: ${why}`);
-  return createHost(image, nativeSource());
-}
-
-/** The C program lies in the sources; this file may run from dist/. */
-function nativeSource(): string {
-  const here = fileURLToPath(import.meta.url);
-  return here.replace(/(?:\/dist)?(\/fuzz\/cpu\/)main\.[jt]s$/, '$1native.c');
+  return createHost(image);
 }
 
 try {

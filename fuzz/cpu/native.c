@@ -16,8 +16,6 @@
 #define DATA_BYTES 8192ul
 #define CODE 0x2000000ul // two pages that can be read and executed, then nothing
 #define CODE_BYTES 8192ul
-#define FS_BASE (DATA + 0x100)
-#define GS_BASE (DATA + 0x1100)
 #define MAX_CODE 128
 
 #define FLAG_TF 0x100ul
@@ -37,6 +35,7 @@ struct state {
   uint32_t unused;
   uint8_t x87[8][16]; // physical registers
   uint8_t vector_registers[16][32];
+  uint64_t fs_base, gs_base;
 };
 struct patch {
   uint32_t offset, length;
@@ -145,6 +144,9 @@ static void save(struct ucontext *u) {
     if (wide) memcpy(s->vector_registers[i] + 16, (const uint8_t *)&x->ymmh + i * 16, 16);
     else memset(s->vector_registers[i] + 16, 0, 16);
   }
+  // Not part of a signal's context.
+  call3(__NR_arch_prctl, ARCH_GET_FS, (long)&s->fs_base, 0);
+  call3(__NR_arch_prctl, ARCH_GET_GS, (long)&s->gs_base, 0);
   put_changes();
   steps++;
 }
@@ -196,6 +198,8 @@ static uint64_t load_next(struct ucontext *u) {
     for (unsigned i = 0; i < 16; i++) memcpy((uint8_t *)&x->ymmh + i * 16, s->vector_registers[i] + 16, 16);
     x->xstate_hdr.xfeatures |= 4;
   }
+  call3(__NR_arch_prctl, ARCH_SET_FS, s->fs_base, 0);
+  call3(__NR_arch_prctl, ARCH_SET_GS, s->gs_base, 0);
   step_start = s->rip;
   return s->flags & FLAGS_KEPT;
 }
@@ -267,8 +271,6 @@ void begin(void) {
   input_at = DATA_BYTES + 4096;
   if (call3(__NR_mprotect, DATA + DATA_BYTES, 4096, read) != 0) stop(7);
 
-  call3(__NR_arch_prctl, ARCH_SET_FS, FS_BASE, 0);
-  call3(__NR_arch_prctl, ARCH_SET_GS, GS_BASE, 0);
   __asm__ volatile("mov $0x2b, %%eax\nmov %%eax, %%ds\nmov %%eax, %%es" ::: "eax");
   struct {
     void *pointer;

@@ -20,13 +20,14 @@ export function report(entry: Case, difference: Difference): string {
   const after = fields.filter(({ offset, bytes }) => difference.expected.bytes.compare(difference.actual.bytes, offset, offset + bytes, offset, offset + bytes) !== 0);
   const raises = difference.lines.some((line) => line.startsWith('exception')) ? `\n  raises: '${difference.lines[0]!.includes('expected none') ? 'none' : describeException(difference.expected)}',` : '';
   return `${difference.lines.map((line) => `- ${line}`).join('\n')}
-regression({
+{
+  what: '',
 ${listing.join('\n')}
   width: ${entry.width}, address: 0x${entry.address.toString(16)}, code: [${entry.instructions.map(({ bytes }) => `'${Buffer.from(bytes).toString('hex')}'`).join(', ')}],
   before: {${list(entry.before, before)}},
   memory: {${entry.patches.map(({ offset, bytes }) => ` 0x${(DATA + offset).toString(16)}: '${Buffer.from(bytes).toString('hex')}'`).join()} },
   after: {${list(difference.expected, after)}},${raises}
-});  // after ${difference.step + 1} steps, ${difference.how === 'step' ? 'one by one' : 'in one go'}`;
+},  // after ${difference.step + 1} steps, ${difference.how === 'step' ? 'one by one' : 'in one go'}`;
 }
 
 function list(state: CpuState, names: readonly Field[]): string {

@@ -17,7 +17,10 @@ export const X87_TAGS = 168; // u16
 export const X87 = 176;
 /** Sixteen vector registers, 32 bytes each. */
 export const VECTORS = 304;
-export const STATE_BYTES = 816;
+/** Bases of FS and GS, of 64-bit code: in 32-bit code both are null. */
+export const FS_BASE = 816; // u64
+export const GS_BASE = 824; // u64
+export const STATE_BYTES = 832;
 
 /** Memory of a case: writable pages, a read-only one behind them, nothing around. */
 export const DATA = 0x1000000;
@@ -26,10 +29,6 @@ export const DATA_MAPPED = DATA_BYTES + 4096;
 /** Pages that can be read and executed, full of HLT around a case's code; nothing around. */
 export const CODE = 0x2000000;
 export const CODE_BYTES = 8192;
-/** Bases of FS and GS in 64-bit code; in 32-bit code they are null. */
-export const FS_BASE = DATA + 0x100;
-export const GS_BASE = DATA + 0x1100;
-
 export class CpuState {
   readonly bytes: Buffer;
   readonly view: DataView;
@@ -66,5 +65,7 @@ export const fields: readonly Field[] = [
   { name: 'fsw', offset: X87_STATUS, bytes: 2 },
   { name: 'ftw', offset: X87_TAGS, bytes: 2 },
   ...Array.from({ length: 8 }, (_, i) => ({ name: `r${i}x87`, offset: X87 + i * 16, bytes: 10 })),
+  { name: 'fsbase', offset: FS_BASE, bytes: 8 },
+  { name: 'gsbase', offset: GS_BASE, bytes: 8 },
   ...Array.from({ length: 16 }, (_, i) => ({ name: `ymm${i}`, offset: VECTORS + i * 32, bytes: 32 })),
 ];

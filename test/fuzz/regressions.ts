@@ -1,0 +1,111 @@
+// What `npm run fuzz:cpu` once found, as it prints it: what differs from the host, with the right values in `after`.
+
+export interface Regression {
+  readonly what: string;
+  readonly width: 64 | 32;
+  readonly address: number;
+  /** Instructions in hexadecimal. */
+  readonly code: readonly string[];
+  /** Fields (fuzz/cpu/state.ts) other than zero before; flags, MXCSR and control words have their usual values. */
+  readonly before: Readonly<Record<string, bigint>>;
+  /** Bytes of memory before, by address. */
+  readonly memory?: Readonly<Record<number, string>>;
+  /** Fields, and bytes by address, after the last step. */
+  readonly after: Readonly<Record<string, bigint>>;
+  readonly memoryAfter?: Readonly<Record<number, string>>;
+  /** The exception that the last step raises. */
+  readonly raises?: string;
+}
+
+export const regressions: readonly Regression[] = [
+  {
+    what: 'EMMS empties the registers and makes TOP 0',
+    width: 64, address: 0x200012b, code: ['0f77'], before: { fsw: 0x3500n, ftw: 0xffn }, after: { fsw: 0x500n, ftw: 0n },
+  },
+  {
+    what: 'the second encoding of FSTP ST(i), D9 D8+i, takes an empty ST0 without an exception',
+    width: 64, address: 0x2000129, code: ['d9d9'], before: { fcw: 0xe7an, r1x87: 0x3fff8000000000000000n, ftw: 2n }, after: { fsw: 0x800n, r1x87: 0x3fff8000000000000000n, ftw: 2n },
+  },
+  {
+    what: 'FNENI, FNDISI and FNSETPM do not wait for a pending exception',
+    width: 64, address: 0x200013b, code: ['dbe0', 'dbe1', 'dbe4'], before: { fcw: 0x37en, fsw: 0x8081n }, after: { rip: 0x2000141n, fsw: 0x8081n },
+  },
+  {
+    what: 'a pending x87 exception comes before a page fault of the memory operand',
+    width: 64, address: 0x2000100, code: ['da38'], before: { rax: 0x40n, fcw: 0x37en, fsw: 0x8081n }, after: { rip: 0x2000100n }, raises: '#16',
+  },
+  {
+    what: 'a store that an unmasked exception keeps from happening checks memory first',
+    width: 64, address: 0x2000134, code: ['45db5529'], before: { fcw: 0xa76n }, after: { rip: 0x2000134n, fsw: 0n }, raises: '#14 error 6 at 0x29',
+  },
+  {
+    what: 'and its alignment before that',
+    width: 64, address: 0x200010c, code: ['46df7c765a'], before: { flags: 0x402d7n, fcw: 0xe52n }, after: { fsw: 0n }, raises: '#17',
+  },
+  {
+    what: 'registers are MMX ones even when the conversion to them raises #XM',
+    width: 64, address: 0x2000103, code: ['4d0f2d00'], before: { r8: 0x1000200n, mxcsr: 0n, fsw: 0x5500n }, memory: { 0x1000200: '0000803f01008001' }, after: { rip: 0x2000103n, fsw: 0x4500n, ftw: 0xffn, mxcsr: 0x20n },
+    raises: '#19',
+  },
+  {
+    what: 'the lower unpacks of MMX registers read 32 bits of memory',
+    width: 64, address: 0x2000107, code: ['0f6001'], before: { rcx: 0x1002ffcn }, after: { rip: 0x200010an, ftw: 0xffn },
+  },
+  {
+    what: 'masked stores check all of their bytes, even when none is stored',
+    width: 64, address: 0x2000138, code: ['660ff7cd'], before: {}, after: { rip: 0x2000138n }, raises: '#14 error 6 at 0x0',
+  },
+  {
+    what: 'control registers that do not exist are #UD to user code as well',
+    width: 64, address: 0x2000ffa, code: ['490f20f4'], before: {}, after: { rip: 0x2000ffan }, raises: '#6',
+  },
+  {
+    what: 'debug registers above 7 are #UD to user code as well',
+    width: 64, address: 0x2000110, code: ['460f23e2'], before: {}, after: { rip: 0x2000110n }, raises: '#6',
+  },
+  {
+    what: 'ENTER pushes before it looks at the end of the new frame',
+    width: 64, address: 0x200010a, code: ['c856af02'], before: { rsp: 0x10009e8n, rbp: 0x1000200n }, memory: { 0x10001f8: '8877665544332211' }, after: { rsp: 0x10009e8n },
+    memoryAfter: { 0x10009d0: 'e009000100000000' + '8877665544332211' + '0002000100000000' }, raises: '#14 error 6 at 0xff5a7a',
+  },
+  {
+    what: 'ENTER reads outer frames through SS',
+    width: 64, address: 0x200012d, code: ['c80b4c18'], before: { rsp: 0x1000238n, rbp: 0xadd7ae45eb73b1bdn }, after: { rip: 0x200012dn }, raises: '#12',
+  },
+  {
+    what: 'LEAVE reads through SS',
+    width: 64, address: 0x2000107, code: ['4dc9'], before: { rbp: 0xe51c6a23ec7b56dcn }, after: { rip: 0x2000107n }, raises: '#12',
+  },
+  {
+    what: 'FS and GS are no stack segment, whatever the base register',
+    width: 64, address: 0x2001ff0, code: ['650fae3c24'], before: { rsp: 0x8000000000000000n, gsbase: 0x1001100n }, after: { rip: 0x2001ff0n }, raises: '#13',
+  },
+  {
+    what: 'permission to use a port is checked even when REP has nothing to do',
+    width: 64, address: 0x2000ffb, code: ['f26c'], before: {}, after: { rip: 0x2000ffbn }, raises: '#13',
+  },
+  {
+    what: 'an address that is not canonical comes before alignment',
+    width: 64, address: 0x2000123, code: ['0fd433'], before: { rbx: 0xb71b95f5fb2a25can, flags: 0x402d7n }, after: { rip: 0x2000123n }, raises: '#13',
+  },
+  {
+    what: 'and so does the second page of an access',
+    width: 64, address: 0x2000ffb, code: ['0f6f2e'], before: { rsi: 0x7fffffffffffn }, after: { rip: 0x2000ffbn }, raises: '#13',
+  },
+  {
+    what: '16 bytes are aligned as one, loaded as well as stored',
+    width: 64, address: 0x2000113, code: ['0f1027'], before: { rdi: 0x1000518n, flags: 0x40687n }, after: { rip: 0x2000113n }, raises: '#17',
+  },
+  {
+    what: 'FRSTOR is aligned as one of its fields',
+    width: 64, address: 0x2000104, code: ['dd20'], before: { rax: 0x1000b22n, flags: 0x40203n }, after: { rip: 0x2000104n, fcw: 0x37fn }, raises: '#17',
+  },
+  {
+    what: 'FLDENV that faults changes nothing',
+    width: 64, address: 0x200013a, code: ['d920'], before: { rax: 0x1002ffcn, fsw: 0x3400n, fcw: 0x37fn }, after: { fcw: 0x37fn, fsw: 0x3400n }, raises: '#14 error 4 at 0x1003000',
+  },
+  {
+    what: 'ARPL writes only what it changes',
+    width: 32, address: 0x200010a, code: ['6308'], before: { rax: 0x1002000n }, after: { rip: 0x200010cn },
+  },
+];
