@@ -1,4 +1,6 @@
 import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts';
+import type { InterpreterOptions } from '../../src/engines/interpreter/interpreter.ts';
+import { createTranslator } from '../../src/engines/translator/translator.ts';
 import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import {
   CPL, CR2 as STATE_CR2, GPR as STATE_GPR, HALTED, MXCSR as STATE_MXCSR, RIP as STATE_RIP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SHADOW, STATE_BYTES as VCPU_BYTES, VECTOR, X87 as STATE_X87,
@@ -35,9 +37,15 @@ const HANDLER_BYTES = 16;
 const BLOCK_BUDGET = 100_000;
 const vectorsWithError = new Set([8, 10, 11, 12, 13, 14, 17]);
 
-/** The interpreter as the `Engine` under test: user mode under page tables that map what the host program maps. */
+/** Makes the vCPU of an engine; the translator translates everything at once. */
+const makers = {
+  interpreter: createInterpreter,
+  translator: (options: InterpreterOptions) => createTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 0 } }),
+} as const;
+
+/** Our own engines as the `Engine` under test: user mode under page tables that map what the host program maps. */
 export class InterpreterEngine implements Engine {
-  readonly name = 'interpreter';
+  readonly name: keyof typeof makers;
   readonly state = new CpuState();
   readonly memory: Buffer;
   readonly #memory = new LinearMemory(64 << 20);
@@ -46,12 +54,13 @@ export class InterpreterEngine implements Engine {
   readonly #bytes: Buffer;
   #lastCode: readonly [number, number] = [0, 0];
 
-  constructor(image: Uint8Array) {
+  constructor(image: Uint8Array, name: keyof typeof makers = 'interpreter') {
+    this.name = name;
     const bus = { readPort: () => 0xff, writePort: () => {}, readMmio: () => 0xffffffff, writeMmio: () => {} };
     const interrupts = {
       pending: () => false, acknowledge: () => -1, takeNmi: () => false, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
     };
-    this.#cpu = createInterpreter({ modules: loadEngineModules(), memory: this.#memory.wasm, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
+    this.#cpu = makers[name]({ modules: loadEngineModules(), memory: this.#memory.wasm, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
     this.#view = new DataView(this.#memory.wasm.buffer);
     this.#bytes = Buffer.from(this.#memory.wasm.buffer as ArrayBuffer);
     this.memory = Buffer.from(this.#memory.wasm.buffer as ArrayBuffer, RAM_BASE + DATA, DATA_BYTES);

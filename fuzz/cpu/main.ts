@@ -14,7 +14,7 @@ const usage = `usage: npm run fuzz:cpu -- [options]
   --seed S         the same seed gives the same cases (1)
   --first I        number of the first case (0)
   --width 64|32    size of the code (64)
-  --engine E       what is tested: interpreter
+  --engine E       what is tested: interpreter or translator
   --against R      what it is held against: host
   --rows REGEXP    only opcode rows whose encoding, name or feature matches
   --limit K        stop after K kinds of differences (20)
@@ -74,8 +74,8 @@ function selectRows(rows: readonly number[], pattern: string): readonly number[]
 }
 
 function createEngine(name: string, image: Uint8Array): Engine {
-  if (name === 'interpreter') return new InterpreterEngine(image);
-  throw new UserError(`--engine ${name} is not known: interpreter`);
+  if (name === 'interpreter' || name === 'translator') return new InterpreterEngine(image, name);
+  throw new UserError(`--engine ${name} is not known: interpreter or translator`);
 }
 
 function createReference(name: string, image: Uint8Array): Reference {

@@ -21,6 +21,7 @@ import { Screenshot } from './screenshot.ts';
 import { NodeClock, NodeScheduler, nodeEntropy, nodeWallClock } from './ports.ts';
 import type { Report } from './report.ts';
 import { packageVersion } from './version.ts';
+import { WorkerCompiler } from './worker-compiler.ts';
 
 export interface VirtualMachineOptions extends BootRequest, DrivesRequest {
   /** Bytes, or a text like '512M' (the default). */
@@ -80,6 +81,7 @@ export class VirtualMachine {
   readonly #listeners = new Listeners<VirtualMachineEvents>();
   readonly #machine: Machine;
   readonly #clock: NodeClock;
+  readonly #compiler: WorkerCompiler;
   readonly #configuration: MachineConfiguration;
   readonly #engine: string;
   readonly #guest: string | null;
@@ -107,7 +109,9 @@ export class VirtualMachine {
   private constructor(
     options: VirtualMachineOptions, configuration: MachineConfiguration, files: Awaited<ReturnType<typeof readBootFiles>>, drives: readonly Drive[], timeout: number | undefined,
   ) {
-    const engine = chooseEngine(configuration.engine, loadEngineModules());
+    const modules = loadEngineModules();
+    this.#compiler = new WorkerCompiler(modules.handlers);
+    const engine = chooseEngine(configuration.engine, modules, this.#compiler);
     this.#configuration = configuration;
     this.#engine = engine.name;
     this.#guest = files.guest;
@@ -168,6 +172,7 @@ export class VirtualMachine {
       return end;
     } finally {
       clearTimeout(timer);
+      this.#compiler.close();
       this.#endedAt ??= this.#clock.now();
       this.console.close();
       this.virtioConsole?.close();

@@ -31,16 +31,16 @@ export interface LoweredRoutine {
 export interface LoweringTarget {
   readonly memory: MemoryModel;
   readonly routines: readonly LoweredRoutine[];
-  /** Function index of a memory slow path, e.g. 'slowLoad32'. */
-  slowPath(name: string): number;
+  /**
+   * Calls a memory slow path, e.g. 'slowLoad32', with the vCPU and what `push` puts on the stack; leaves on a fault. The
+   * result goes to a local.
+   */
+  slowPath(code: Code, name: string, push: () => void, result: number | undefined): void;
   /** Stores the position of the current guest instruction where routines find it. */
   storePosition(code: Code): void;
   field(code: Code, suffix: string, offset: number): void;
   /** Puts the address of the TLB set in use on the stack. */
   tlbBase(code: Code): void;
-  /** Around the call of a memory slow path, which may reach devices. */
-  beforeSlowPath(code: Code): void;
-  afterSlowPath(code: Code): void;
   /** Leaves the function; the code to return is on the stack. */
   leave(code: Code): void;
   /** Writes an operation of effect 'transfer': where the guest goes on. `push` puts its operand on the stack. */
@@ -412,27 +412,17 @@ export class Lowering {
     this.#hostAddress(address, entry);
     code.memory(loadOpcode[suffix === '8' ? '8u' : suffix === '16' ? '16u' : suffix]!, 0);
     code.else();
-    this.#target.storePosition(code);
     if (suffix === 'v128') {
       // Two halves: nothing changes between them, so a fault in either is precise.
       const low = this.#newScratch('i64');
       const high = this.#newScratch('i64');
-      this.#target.beforeSlowPath(code);
-      code.get(CPU).get(address).call(this.#target.slowPath('slowLoadLow128')).set(low);
-      this.#target.afterSlowPath(code);
-      this.#leaveOnFault();
-      this.#target.beforeSlowPath(code);
-      code.get(CPU).get(address).i64Const(8n).byte(0x7c).call(this.#target.slowPath('slowLoad64')).set(high);
-      this.#target.afterSlowPath(code);
-      this.#leaveOnFault();
+      this.#target.slowPath(code, 'slowLoadLow128', () => code.get(address), low);
+      this.#target.slowPath(code, 'slowLoad64', () => code.get(address).i64Const(8n).byte(0x7c), high);
       code.get(low).bytes([0xfd, 0x12]);
       code.get(high).bytes([0xfd, 0x1e, 1]);
     } else {
       const local = this.#newScratch(type);
-      this.#target.beforeSlowPath(code);
-      code.get(CPU).get(address).call(this.#target.slowPath(`slowLoad${write ? 'ForWrite' : ''}${suffix}`)).set(local);
-      this.#target.afterSlowPath(code);
-      this.#leaveOnFault();
+      this.#target.slowPath(code, `slowLoad${write ? 'ForWrite' : ''}${suffix}`, () => code.get(address), local);
       code.get(local);
     }
     code.end();
@@ -456,14 +446,10 @@ export class Lowering {
     this.#hostAddress(address, entry);
     code.get(local).memory(storeOpcode[suffix]!, 0);
     code.else();
-    this.#target.storePosition(code);
-    this.#target.beforeSlowPath(code);
-    code.get(CPU).get(address);
-    if (suffix === 'v128') code.get(local).bytes([0xfd, 0x1d, 0]).get(local).bytes([0xfd, 0x1d, 1]);
-    else code.get(local);
-    code.call(this.#target.slowPath(`slowStore${suffix === 'v128' ? '128' : suffix}`));
-    this.#target.afterSlowPath(code);
-    this.#leaveOnFault();
+    this.#target.slowPath(code, `slowStore${suffix === 'v128' ? '128' : suffix}`, () => {
+      code.get(address).get(local);
+      if (suffix === 'v128') code.bytes([0xfd, 0x1d, 0]).get(local).bytes([0xfd, 0x1d, 1]);
+    }, undefined);
     code.end();
   }
 }

@@ -68,12 +68,16 @@ export function compile(ir: Ir, routines: readonly TestRoutine[] = []): Compiled
   const { locals, body } = lower(ir, {
     memory: memoryModel,
     routines: lowered,
-    slowPath: (name) => slow.get(name)!,
+    slowPath: (code, name, push, result) => {
+      code.get(0).get(1).memory(storeOpcode['32']!, POSITION).get(0);
+      push();
+      code.call(slow.get(name)!);
+      if (result !== undefined) code.set(result);
+      code.get(0).memory(loadOpcode['32']!, FAULT_PENDING).if().i32Const(LEAVE_FAULT).return().end();
+    },
     storePosition: (code) => void code.get(0).get(1).memory(storeOpcode['32']!, POSITION),
     field: (code, suffix, offset) => void code.get(1).memory(loadOpcode[suffix]!, offset),
     tlbBase: (code) => void code.get(0).memory(loadOpcode['32']!, TLB_BASE),
-    beforeSlowPath: () => {},
-    afterSlowPath: () => {},
     leave: (code) => void code.return(),
     transfer: (code, name, immediate, push) => {
       if (name === 'next') code.get(0).get(1).returnCall(next);

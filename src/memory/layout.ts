@@ -28,8 +28,15 @@ export const PAGE_FLAG_CODE = 1;
 /** Stores must be logged (migration, display): stores take the slow path until the log has the page. */
 export const PAGE_FLAG_TRACK = 2;
 
+/**
+ * Decoded blocks by the host address of their first byte, one entry for each slot: u64 host address | code size << 32 (0: none),
+ * u32 first record. Slot: (address ^ address >> 12) & (BLOCK_SLOTS - 1).
+ */
+export const BLOCK_TABLE = 0x4000000;
+export const BLOCK_SLOTS = 65536;
+export const BLOCK_SLOT_BYTES = 16;
 /** Arena of decoded instruction records of the interpreter. */
-export const DECODE_BASE = 0x4000000;
+export const DECODE_BASE = 0x4100000;
 export const DECODE_END = 0x8000000;
 
 /** First byte of guest RAM; ROM images follow RAM. */

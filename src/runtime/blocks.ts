@@ -1,11 +1,12 @@
 // Entry to decoded blocks: where the code at RIP lies, and the jump caches that let blocks find one another.
 
 import {
-  CPL, IP_BASE, JUMP_BASE, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_KEYS, MODE, MODE_CODE64, MODE_CODE_MASK, RIP, SEGMENTS, SEGMENT_BYTES,
+  CPL, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_KEYS, MODE, MODE_CODE64, MODE_CODE_MASK, RIP, SEGMENTS, SEGMENT_BYTES,
   SEG_BASE, SEG_CS, SEG_LIMIT, VECTOR_GP,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault } from "./faults.ts";
-import { translateFetch } from "./paging.ts";
+import { BLOCK_SLOTS, BLOCK_SLOT_BYTES, BLOCK_TABLE } from "../memory/layout.ts";
+import { fetchHit, translateFetch } from "./paging.ts";
 
 const CS: usize = SEGMENTS + SEG_CS * SEGMENT_BYTES;
 
@@ -49,9 +50,37 @@ export function fetchNextPage(cpu: usize): u32 {
 
 /** Remembers the block at RIP for jumps. */
 export function rememberBlock(cpu: usize, record: u32): void {
-  const rip = load<u64>(cpu, RIP);
+  remember(cpu, load<u64>(cpu, RIP), record);
+}
+
+function remember(cpu: usize, rip: u64, record: u32): void {
   if (rip == u64.MAX_VALUE) return; // the mark of an empty entry
-  const entry: usize = load<u32>(cpu, JUMP_BASE) + (<u32>rip & (JUMP_CACHE_ENTRIES - 1)) * JUMP_CACHE_ENTRY_BYTES;
+  const slot = (<u32>rip ^ <u32>(rip >> JUMP_CACHE_BITS)) & (JUMP_CACHE_ENTRIES - 1);
+  const entry: usize = load<u32>(cpu, JUMP_BASE) + slot * JUMP_CACHE_ENTRY_BYTES;
   store<u64>(entry, rip);
   store<u32>(entry, record, 8);
+}
+
+/**
+ * First record of the block at an address that the jump cache does not have, when its page is in the TLB and the block
+ * decoded; else 0. Remembers it.
+ */
+export function findBlock(cpu: usize, rip: u64): u32 {
+  const mode = load<u32>(cpu, MODE);
+  const base = load<u64>(cpu + CS, SEG_BASE);
+  const user = load<u32>(cpu, CPL) == 3;
+  const keys: usize = cpu + (user ? 8 : 0);
+  if (load<u32>(keys, JUMP_KEYS) != mode || load<u32>(keys, JUMP_KEYS + 4) != <u32>base) return 0;
+  let linear = rip;
+  if ((mode & MODE_CODE_MASK) != MODE_CODE64) {
+    if (load<u32>(cpu + CS, SEG_LIMIT) != 0xffffffff) return 0;
+    linear = <u64>(<u32>rip + <u32>base);
+  }
+  const host = fetchHit(cpu, linear, user);
+  if (host == 0) return 0;
+  const slot: usize = BLOCK_TABLE + ((host ^ (host >> 12)) & (BLOCK_SLOTS - 1)) * BLOCK_SLOT_BYTES;
+  if (load<u64>(slot) != (<u64>host | (<u64>(mode & MODE_CODE_MASK) << 32))) return 0;
+  const record = load<u32>(slot, 8);
+  remember(cpu, rip, record);
+  return record;
 }

@@ -6,7 +6,7 @@ import {
   RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET,
 } from '../../isa/x86/decode/record.ts';
 import { CODE_EPOCH, COUNT_CODE_INVALIDATIONS, IP_BASE, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE_MASK } from '../../isa/x86/state/layout.ts';
-import { DECODE_BASE, DECODE_END, PAGE_FLAGS, PAGE_FLAG_CODE, RAM_BASE } from '../../memory/layout.ts';
+import { BLOCK_SLOTS, BLOCK_SLOT_BYTES, BLOCK_TABLE, DECODE_BASE, DECODE_END, PAGE_FLAGS, PAGE_FLAG_CODE, RAM_BASE } from '../../memory/layout.ts';
 import type { Runtime } from '../runtime-module.ts';
 import { handlerIndex } from '../modules.ts';
 import type { HandlerMap } from '../modules.ts';
@@ -90,6 +90,7 @@ export class CodeCache {
   clear(): void {
     for (const page of this.#pages.keys()) this.#setCodeFlag(page, false);
     this.#pages.clear();
+    this.#bytes.fill(0, BLOCK_TABLE, BLOCK_TABLE + BLOCK_SLOTS * BLOCK_SLOT_BYTES);
     this.#next = DECODE_BASE + ARENA_RESERVE;
     this.#view.setUint32(this.#cpu + LINK_FROM, 0, true);
     this.#runtime.call('flushJumpCaches');
@@ -142,7 +143,22 @@ export class CodeCache {
       view.setUint32(linkFrom + REC_LINK, same ? record : LINK_NEVER, true);
     }
     this.#rememberBlock(cpu, record);
+    this.#rememberSlot(host, key, record);
     return record;
+  }
+
+  #rememberSlot(host: number, key: number, record: number): void {
+    const slot = blockSlot(host);
+    this.#view.setUint32(slot, host, true);
+    this.#view.setUint32(slot + 4, key >> PAGE_SHIFT, true);
+    this.#view.setUint32(slot + 8, record, true);
+  }
+  #forgetSlots(number: number, page: CodePage): void {
+    for (const key of page.blocks.keys()) {
+      const host = RAM_BASE + number * PAGE_SIZE + (key & PAGE_MASK);
+      const slot = blockSlot(host);
+      if (this.#view.getUint32(slot, true) === host) this.#view.setUint32(slot, 0, true);
+    }
   }
 
   /** A block of exactly the one instruction at RIP, not kept; 0 with a fault pending. */
@@ -169,6 +185,16 @@ export class CodeCache {
     }
   }
 
+  /** Offsets in a page at which blocks of a mode's code size begin. */
+  *blockOffsets(number: number, mode: number): Iterable<number> {
+    for (const key of this.#pages.get(number)?.blocks.keys() ?? []) if (key >> PAGE_SHIFT === (mode & MODE_CODE_MASK)) yield key & PAGE_MASK;
+  }
+  /** A store to these bytes of a page (first, end) makes what was decoded of it stale from now on. */
+  depend(number: number, first: number, end: number): void {
+    const page = this.#pages.get(number);
+    if (page !== undefined && end > first) this.#cover(page, first, end - 1);
+  }
+
   counts(): Readonly<Record<string, number>> {
     return this.#counts;
   }
@@ -179,6 +205,7 @@ export class CodeCache {
     this.#view.setUint32(this.#cpu + CODE_EPOCH, this.#view.getUint32(this.#cpu + CODE_EPOCH, true) + 1, true);
     this.#tier?.dropped(number);
     this.#pages.delete(number);
+    this.#forgetSlots(number, page);
     this.#setCodeFlag(number, false);
     for (let i = 0; i < page.extents.length; i += 2) {
       const first = page.extents[i]!;
@@ -264,7 +291,8 @@ export class CodeCache {
     const view = this.#view;
     view.setUint16(record + REC_HANDLER, HANDLER_COUNT, true);
     view.setUint16(record + REC_PAGE_OFFSET, offset, true);
-    view.setUint8(record + REC_COUNT, 0);
+    // As the first instruction would have: gone stale, the record counts as none.
+    view.setUint8(record + REC_COUNT, 1);
     view.setUint32(record + REC_IMMEDIATE, threshold, true);
     return record + RECORD_BYTES;
   }
@@ -322,4 +350,9 @@ export class CodeCache {
     this.#buffer.set(this.#bytes.subarray(second, second + MAX_INSTRUCTION), available);
     return second;
   }
+}
+
+/** Address of a block's slot in the table of all blocks. */
+function blockSlot(host: number): number {
+  return BLOCK_TABLE + ((host ^ (host >>> PAGE_SHIFT)) & (BLOCK_SLOTS - 1)) * BLOCK_SLOT_BYTES;
 }

@@ -6,11 +6,12 @@ import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import type { Semantics, Shape } from '../../isa/x86/semantics/context.ts';
 import { x86MemoryModel } from '../x86-memory-model.ts';
+import { memoryRoutines } from '../../isa/x86/routines/memory.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import {
-  BUDGET, IP_BASE, JUMP_BASE, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_HOT, LEAVE_JUMP, LEAVE_STALE, LINK_FROM, RECORD, RIP, TLB_BASE, VECTOR_GP, VECTOR_UD,
+  ATTENTION, BUDGET, CODE_EPOCH, FAULT_PENDING, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_STALE, LINK_FROM, POSITION_RECORD, RECORD, RIP, RSP, TLB_BASE, VECTOR_GP, VECTOR_UD,
 } from '../../isa/x86/state/layout.ts';
-import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
+import { RECORD_BYTES, REC_BASE, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
 import { FIRST_HANDLER, LINK_NEVER } from './handler-places.ts';
 import { InterpreterContext } from './interpreter-context.ts';
 
@@ -45,7 +46,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   const handlerType = module.type(['i32', 'i32'], ['i32']);
   const jumpType = module.type(['i32', 'i64'], ['i32']);
 
-  const jump = module.addFunction(jumpType, ['i32', 'i32'], jumpBody(handlerType));
+  const jump = module.addFunction(jumpType, ['i32', 'i32'], jumpBody(handlerType, routineFunctions[routineIndex('findBlock')]!.functionIndex));
   const branch = new Map<number, number>();
   const takeBudget = new Map<number, number>();
   for (const width of [16, 32, 64]) {
@@ -58,6 +59,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
     code.get(CPU).get(REC).i32Const(RECORD_BYTES).byte(0x6a);
     code.get(REC).memory(loadOpcode['16u']!, RECORD_BYTES + REC_HANDLER).returnCallIndirect(handlerType, 0);
   };
+  const storePosition = (code: Code): void => void code.get(CPU).get(REC).memory(storeOpcode['32']!, RECORD);
   /** `width`: bits of the instruction pointer that are kept (16, 32, 64). */
   const jumpRelative = (code: Code, width: number): void => {
     countDown(code);
@@ -71,16 +73,19 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   const target: LoweringTarget = {
     memory: x86MemoryModel,
     routines: routineFunctions,
-    slowPath: (name) => routineFunctions[routineIndex(name)]!.functionIndex,
-    storePosition: (code) => {
-      code.get(CPU).get(REC).memory(storeOpcode['32']!, RECORD);
+    slowPath: (code, name, push, result) => {
+      storePosition(code);
+      code.get(CPU);
+      push();
+      code.call(routineFunctions[routineIndex(name)]!.functionIndex);
+      if (result !== undefined) code.set(result);
+      code.get(CPU).memory(loadOpcode['32']!, FAULT_PENDING).if().i32Const(LEAVE_FAULT).return().end();
     },
+    storePosition,
     field: (code, suffix, offset) => {
       code.get(REC).memory(loadOpcode[suffix]!, offset);
     },
     tlbBase: (code) => void code.get(CPU).memory(loadOpcode['32']!, TLB_BASE),
-    beforeSlowPath: () => {},
-    afterSlowPath: () => {},
     leave: (code) => void code.return(),
     transfer: (code, name, immediate, push) => {
       switch (name) {
@@ -153,6 +158,13 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   const interpret = new Code();
   next(interpret);
   module.exportFunction('interpret', module.addFunction(handlerType, [], interpret.toBytes()));
+  for (const name of Object.keys(memoryRoutines)) {
+    if (!name.startsWith('slow')) continue;
+    const { params, result } = routines[routineIndex(name)]!.routine;
+    const index = routineFunctions[routineIndex(name)]!.functionIndex;
+    const type = module.type(['i32', ...params, 'i32', 'i32'], result === 'none' ? [] : [result]);
+    module.exportFunction(name, module.addFunction(type, ['i32'], accessBody(index, params.length)));
+  }
   module.table(table);
   return { wasm: module.toBytes(), places, terminates };
 }
@@ -197,19 +209,22 @@ function budgetBody(width: number): Uint8Array {
   return code.memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).toBytes();
 }
 
-/** (cpu, rip): goes to the block at RIP by way of the jump cache. */
-function jumpBody(handlerType: number): Uint8Array {
+/** (cpu, rip): goes to the block at RIP by way of the jump cache, or of the table of all blocks. */
+function jumpBody(handlerType: number, findBlock: number): Uint8Array {
   const code = new Code();
   const [rip, entry, record] = [1, 2, 3];
   const shift = Math.log2(JUMP_CACHE_ENTRY_BYTES);
   code.get(CPU).memory(loadOpcode['32']!, JUMP_BASE);
-  code.get(rip).byte(0xa7).i32Const(shift).byte(0x74).i32Const((JUMP_CACHE_ENTRIES - 1) << shift).byte(0x71).byte(0x6a).tee(entry);
+  code.get(rip).get(rip).i64Const(BigInt(JUMP_CACHE_BITS)).byte(0x88).byte(0x85).byte(0xa7);
+  code.i32Const(shift).byte(0x74).i32Const((JUMP_CACHE_ENTRIES - 1) << shift).byte(0x71).byte(0x6a).tee(entry);
   code.memory(loadOpcode['64']!, 0).get(rip).byte(0x51).if();
-  code.get(CPU).get(rip).get(entry).memory(loadOpcode['32']!, 8).tee(record).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7d);
-  code.memory(storeOpcode['64']!, IP_BASE);
-  code.get(CPU).get(record).get(record).memory(loadOpcode['16u']!, REC_HANDLER).returnCallIndirect(handlerType, 0).end();
+  code.get(entry).memory(loadOpcode['32']!, 8).set(record).else();
+  code.get(CPU).get(rip).call(findBlock).tee(record).byte(0x45).if();
   code.get(CPU).get(rip).memory(storeOpcode['64']!, RIP);
-  return code.i32Const(LEAVE_JUMP).toBytes();
+  code.i32Const(LEAVE_JUMP).return().end().end();
+  code.get(CPU).get(rip).get(record).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7d);
+  code.memory(storeOpcode['64']!, IP_BASE);
+  return code.get(CPU).get(record).get(record).memory(loadOpcode['16u']!, REC_HANDLER).returnCallIndirect(handlerType, 0).toBytes();
 }
 
 /** (cpu, rec, rip): budget, then the jump cache. */
@@ -230,6 +245,27 @@ function continueBody(jump: number): Uint8Array {
   code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48);
   code.if().get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
   return code.get(CPU).get(rip).returnCall(jump).toBytes();
+}
+
+/**
+ * (cpu, the slow path's arguments, position, budget): a slow path for translated code. Afterwards ATTENTION is 1 when a fault
+ * is pending, 2 when code was overwritten: the region has to be left, at once or behind the instruction.
+ */
+function accessBody(routine: number, args: number): Uint8Array {
+  const code = new Code();
+  const [position, budget, epoch] = [args + 1, args + 2, args + 3];
+  code.get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
+  // Bit 30 of the position says that the stack or frame pointer is the base: RSP then stands for both.
+  code.get(CPU).get(position).i32Const(0x3fffffff).byte(0x71).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
+  code.get(CPU).get(position).i32Const(30).byte(0x76).i32Const(Math.log2(RSP)).byte(0x74).memory(storeOpcode['16']!, POSITION_RECORD + REC_BASE);
+  code.get(CPU).get(budget).memory(storeOpcode['32']!, BUDGET);
+  code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).set(epoch);
+  code.get(CPU);
+  for (let i = 1; i <= args; i++) code.get(i);
+  code.call(routine);
+  code.get(CPU).get(CPU).memory(loadOpcode['32']!, FAULT_PENDING);
+  code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).get(epoch).byte(0x47).i32Const(1).byte(0x74).byte(0x72);
+  return code.memory(storeOpcode['32']!, ATTENTION).toBytes();
 }
 
 /** (cpu, rip): the jump cache unless the budget is used up. */

@@ -42,9 +42,9 @@ export interface InterpreterCore {
   readonly cpu: number;
   readonly runtime: Runtime;
   readonly handlers: HandlerMap;
-  /** The handlers' table, by REC_HANDLER; and the interpreter's functions `jump` and `interpret`. */
+  /** The handlers' table, by REC_HANDLER; and the interpreter's functions. */
   readonly table: WebAssembly.Table;
-  readonly functions: { readonly jump: WebAssembly.ExportedFunction; readonly interpret: WebAssembly.ExportedFunction };
+  readonly functions: Record<string, WebAssembly.ExportedFunction>;
   cache(): CodeCache;
 }
 
@@ -115,7 +115,7 @@ export class Interpreter implements Vcpu {
     this.#enter = instance.exports['enter'] as (cpu: number, record: number) => number;
     this.#tier = options.tier?.({
       memory: options.memory, cpu: this.#cpu, runtime: this.#runtime, handlers: options.modules.handlers, table: instance.exports['table'] as WebAssembly.Table,
-      functions: { jump: instance.exports['jump'] as WebAssembly.ExportedFunction, interpret: instance.exports['interpret'] as WebAssembly.ExportedFunction }, cache: () => this.#cache,
+      functions: Object.fromEntries(Object.entries(instance.exports).filter(([, value]) => typeof value === 'function')) as Record<string, WebAssembly.ExportedFunction>, cache: () => this.#cache,
     });
     this.#cache = new CodeCache(options.memory, this.#cpu, this.#runtime, options.modules.handlers, this.#tier);
     this.#view.setUint32(this.#cpu + VCPU_INDEX, options.index, true);

@@ -1,13 +1,13 @@
 import { Locals } from '../../lowering/lower.ts';
 import type { LoweredRoutine, Lowering, LoweringTarget } from '../../lowering/lower.ts';
 import {
-  BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, LEAVE_BUDGET, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, TLB_BASE,
+  ATTENTION, BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, RSP, TLB_BASE,
 } from '../../isa/x86/state/layout.ts';
-import { REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
+import { REC_BASE, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
 import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
 import type { WasmType } from '../../wasm/module.ts';
 import { x86MemoryModel } from '../x86-memory-model.ts';
-import { buildBlockIr } from './block-ir.ts';
+import { STACK_BASE, buildBlockIr } from './block-ir.ts';
 import type { BlockIr } from './block-ir.ts';
 import { RAW, UNKNOWN } from './flag-state.ts';
 import type { FlagState } from './flag-state.ts';
@@ -21,6 +21,7 @@ import { CONDITION, FLAGS_MASK, FLAG_A, FLAG_B, FLAG_KIND, IP_PAGE, TARGET, vari
 const CPU = 0;
 const REC = 1;
 const I32 = 0x7f;
+const I64 = 0x7e;
 const EXIT = -1;
 
 /** Functions that region code calls, by the index they have in its module. */
@@ -28,6 +29,8 @@ export interface RegionImports {
   /** By the index that calls in the IR have. */
   readonly routines: readonly LoweredRoutine[];
   routine(name: string): number;
+  /** A slow path of memory access: see the interpreter's handler module. */
+  access(name: string): number;
   /** (cpu, rip): goes to the block at RIP, or leaves when the budget is used up. */
   jump(): number;
   /** (cpu, record): interprets the block of the record. */
@@ -78,6 +81,8 @@ class RegionWriter implements LoweringTarget {
   readonly #loopLabel = new Map<number, number>();
   readonly #blockLabel = new Map<number, number>();
   #exitLabel = 0;
+  #jumpLabel = 0;
+  #staleLabel = 0;
   // While a block is lowered.
   #block!: BlockIr;
   #number = 0;
@@ -157,8 +162,23 @@ class RegionWriter implements LoweringTarget {
     this.#enter();
     code.block(I32);
     this.#exitLabel = code.depth;
+    code.block(I64);
+    this.#jumpLabel = code.depth;
+    code.block(I32);
+    this.#staleLabel = code.depth;
     this.#tree(0);
     code.byte(0x00).end();
+    // Behind an instruction that overwrote code; its position is on the stack.
+    const position = this.#locals.take('i32');
+    code.set(position).get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
+    code.get(CPU).get(position).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
+    code.i32Const(LEAVE_NEXT).br(this.#exitLabel).end();
+    // To an address that is hardly ever gone to; it is on the stack.
+    const address = this.#locals.take('i64');
+    code.set(address);
+    this.#writeBack(this.#written, UNKNOWN);
+    code.get(CPU).get(address).returnCall(this.#imports.jump()).end();
+    // Out, with a code for the driver.
     this.#writeBack(this.#written, UNKNOWN);
     const instructions = this.#structure.nodes.reduce((sum, i) => sum + this.#blocks[i]!.places.length, 0);
     return { locals: this.#locals.types, body: code.toBytes(), instructions };
@@ -249,15 +269,18 @@ class RegionWriter implements LoweringTarget {
         const target = this.#targets[i]!;
         if (block.writesLast) {
           code.get(this.#stale).if();
-          this.#jump(i, target);
-          code.end();
+          this.#address(target);
+          code.br(this.#jumpLabel).end();
         }
         this.#edge(i, edges.taken, target);
         return;
       }
       case 'branch':
         code.get(this.#variables[CONDITION]!).if();
-        this.#edge(i, edges.taken, this.#targets[i]!);
+        if (edges.taken === EXIT) {
+          this.#address(this.#targets[i]!);
+          code.br(this.#jumpLabel);
+        } else this.#edge(i, edges.taken, this.#targets[i]!);
         code.end();
         this.#edge(i, edges.next, block.next);
         return;
@@ -307,12 +330,21 @@ class RegionWriter implements LoweringTarget {
   }
 
   // What lowering asks for.
-  slowPath(name: string): number {
-    return this.#imports.routine(name);
+  slowPath(code: Code, name: string, push: () => void, result: number | undefined): void {
+    code.get(CPU);
+    push();
+    code.i32Const(this.#block.places[this.#place]!).get(this.#budget).call(this.#imports.access(name));
+    if (result !== undefined) code.set(result);
+    // A device may have taken the budget away.
+    code.get(CPU).memory(loadOpcode['32']!, BUDGET).set(this.#budget);
+    code.get(CPU).memory(loadOpcode['32']!, ATTENTION).get(this.#stale).byte(0x72).tee(this.#stale).i32Const(1).byte(0x71).if();
+    code.i32Const(LEAVE_FAULT).br(this.#exitLabel).end();
   }
   storePosition(code: Code): void {
     code.get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
-    code.get(CPU).i32Const(this.#block.places[this.#place]!).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
+    const place = this.#block.places[this.#place]!;
+    code.get(CPU).i32Const(place & ~STACK_BASE).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
+    code.get(CPU).i32Const((place & STACK_BASE) === 0 ? 0 : RSP).memory(storeOpcode['16']!, POSITION_RECORD + REC_BASE);
   }
   field(): void {
     throw new Error('translated code has no record');
@@ -320,15 +352,8 @@ class RegionWriter implements LoweringTarget {
   tlbBase(code: Code): void {
     code.get(this.#tlb);
   }
-  beforeSlowPath(code: Code): void {
-    code.get(CPU).get(this.#budget).memory(storeOpcode['32']!, BUDGET);
-  }
-  afterSlowPath(code: Code): void {
-    code.get(CPU).memory(loadOpcode['32']!, BUDGET).set(this.#budget);
-    this.#compareEpoch(code);
-  }
   #compareEpoch(code: Code): void {
-    code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).get(this.#epoch).byte(0x47).set(this.#stale);
+    code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).get(this.#epoch).byte(0x47).get(this.#stale).byte(0x72).set(this.#stale);
   }
   leave(code: Code): void {
     // A routine that looks at registers has left them in the state.
@@ -350,9 +375,7 @@ class RegionWriter implements LoweringTarget {
         this.#spilled = false;
         return;
       case 'leave.stale':
-        code.get(this.#stale).if();
-        this.storePosition(code);
-        code.i32Const(LEAVE_NEXT).br(this.#exitLabel).end();
+        code.get(this.#stale).if().i32Const(this.#block.places[this.#place]! & ~STACK_BASE).br(this.#staleLabel).end();
         return;
       default:
         throw new Error(`translated code has no ${name}`);

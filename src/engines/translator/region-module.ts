@@ -1,7 +1,6 @@
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import type { WasmType } from '../../wasm/module.ts';
-import type { InterpreterCore } from '../interpreter/interpreter.ts';
 import type { LoweredRoutine } from '../../lowering/lower.ts';
 import { buildRegionFunction } from './region-function.ts';
 import type { RegionFunction, RegionImports } from './region-function.ts';
@@ -18,15 +17,13 @@ interface Import {
 
 /** One WebAssembly module of several regions; what they call is imported when first used. */
 export class RegionModule implements RegionImports {
-  readonly #core: InterpreterCore;
   readonly #imports: Import[] = [];
   readonly #importIndex = new Map<string, number>();
   readonly #regions: RegionFunction[] = [];
   readonly #scratch: Scratch;
   readonly routines: readonly LoweredRoutine[];
 
-  constructor(core: InterpreterCore, scratch: Scratch) {
-    this.#core = core;
+  constructor(scratch: Scratch) {
     this.#scratch = scratch;
     const index = (name: string): number => this.routine(name);
     this.routines = routines.map(({ name, routine: { kind } }) => ({
@@ -43,14 +40,7 @@ export class RegionModule implements RegionImports {
     return built.instructions;
   }
 
-  /** The regions' functions in the order in which they were added. */
-  instantiate(): { readonly functions: readonly WebAssembly.ExportedFunction[]; readonly bytes: number } {
-    const { memory, runtime, functions } = this.#core;
-    const wasm = this.toBytes();
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(wasm), { env: { memory }, runtime: runtime.functions, core: functions });
-    return { functions: this.#regions.map((_, i) => instance.exports[`r${i}`] as WebAssembly.ExportedFunction), bytes: wasm.length };
-  }
-
+  /** The regions are exported as r0, r1, ... in the order in which they were added. */
   toBytes(): Uint8Array<ArrayBuffer> {
     const module = new ModuleBuilder();
     module.importMemory('env', 'memory', 0, 65_536, true);
@@ -72,6 +62,10 @@ export class RegionModule implements RegionImports {
   routine(name: string): number {
     const { routine } = routines[routineIndex(name)]!;
     return this.#index({ module: 'runtime', name, params: ['i32', ...routine.params], results: routine.result === 'none' ? [] : [routine.result] });
+  }
+  access(name: string): number {
+    const { routine } = routines[routineIndex(name)]!;
+    return this.#index({ module: 'core', name, params: ['i32', ...routine.params, 'i32', 'i32'], results: routine.result === 'none' ? [] : [routine.result] });
   }
   jump(): number {
     return this.#index({ module: 'core', name: 'jump', params: ['i32', 'i64'], results: ['i32'] });

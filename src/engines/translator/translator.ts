@@ -1,30 +1,37 @@
-import { PAGE_MASK, PAGE_SHIFT } from '../../base/addresses.ts';
-import { Decoder } from '../../isa/x86/decode/decoder.ts';
-import { implementedFeatures } from '../../isa/x86/features.ts';
-import { REC_HANDLER, REC_IMMEDIATE } from '../../isa/x86/decode/record.ts';
-import { FLAT_SEGMENTS, MODE, MODE_CODE16, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86 } from '../../isa/x86/state/layout.ts';
+import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
+import { REC_HANDLER, REC_IMMEDIATE, REC_SEGMENT } from '../../isa/x86/decode/record.ts';
+import { FLAT_SEGMENTS, MODE, MODE_CODE16, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, POSITION_RECORD, ZERO } from '../../isa/x86/state/layout.ts';
 import { RAM_BASE } from '../../memory/layout.ts';
 import { HANDLER_COUNT } from '../interpreter/handler-places.ts';
 import { Interpreter } from '../interpreter/interpreter.ts';
 import type { InterpreterCore, InterpreterOptions } from '../interpreter/interpreter.ts';
 import type { Tier } from '../interpreter/code-cache.ts';
-import { formRegion } from './region.ts';
-import type { CodePageView, Region } from './region.ts';
-import { RegionModule } from './region-module.ts';
-import { Scratch } from './scratch.ts';
-import type { Assumptions } from './translator-builder.ts';
+import { RegionBuilder } from './region-builder.ts';
+import type { BuildResult, RegionCompiler, RegionRequest } from './region-builder.ts';
 
-/** Executions of a block until it is translated. */
-const HOT = 400;
-/** Hot blocks that wait for the end of the slice at most; many regions in one module cost less (DESIGN D3). */
-const BATCH = 32;
-/** Slices that the first of them waits. */
-const PATIENCE = 16;
-/** How often the threshold of a page doubles when its code keeps being overwritten. */
-const MAX_PATIENCE = 16;
+/** Regions of one module: many in one cost less (DESIGN D3), but the first of them waits for the last. */
+const BATCH = 64;
 const TABLE_GROWTH = 512;
 /** REC_HANDLER has 16 bits. */
 const TABLE_LIMIT = 65_535;
+
+/** When code is translated. */
+export interface TranslatorTuning {
+  /** Executions of a block until it is hot. */
+  readonly hot: number;
+  /** Slices that a hot block waits for company; 0: it is translated at once. */
+  readonly wait: number;
+  /** How often the threshold of a page doubles at most when its code keeps being overwritten. */
+  readonly doublings: number;
+}
+
+export const DEFAULT_TUNING: TranslatorTuning = { hot: 400, wait: 8, doublings: 16 };
+
+export interface TranslatorOptions extends InterpreterOptions {
+  /** Where regions are made; in this thread unless given. */
+  readonly compiler?: RegionCompiler;
+  readonly tuning?: TranslatorTuning;
+}
 
 interface HotBlock {
   /** Host address of the first instruction. */
@@ -33,30 +40,24 @@ interface HotBlock {
   readonly flat: boolean;
 }
 
-interface Candidate {
-  readonly host: number;
-  readonly page: number;
-  /** The record that counts the block's executions. */
-  readonly record: number;
-  readonly region: Region;
-  readonly assumptions: Assumptions;
-}
-
 /** A vCPU that interprets cold code and translates hot code (DESIGN D3). */
-export function createTranslator(options: InterpreterOptions): Interpreter {
-  return new Interpreter({ ...options, tier: (core) => new Translator(core) });
+export function createTranslator(options: TranslatorOptions): Interpreter {
+  return new Interpreter({ ...options, tier: (core) => new Translator(core, options.compiler ?? new RegionBuilder(options.modules.handlers), options.tuning ?? DEFAULT_TUNING) });
 }
 
 /** Puts functions for hot regions in the place of the records that count their executions. */
 export class Translator implements Tier {
   readonly #core: InterpreterCore;
+  readonly #compiler: RegionCompiler;
+  readonly #tuning: TranslatorTuning;
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
-  readonly #decoder = new Decoder(implementedFeatures);
   readonly #fetchBlock: (cpu: number) => number;
-  readonly #scratch = new Scratch();
   readonly #waiting: HotBlock[] = [];
   #slices = 0;
+  #busy = false;
+  /** Modules that are ready to be put in place between blocks. */
+  readonly #ready: { readonly result: BuildResult; readonly blocks: readonly HotBlock[]; readonly requests: readonly RegionRequest[] }[] = [];
   /** Table places that may be filled. */
   readonly #free: number[] = [];
   /** Places of regions that are no longer entered but may still run. */
@@ -66,15 +67,19 @@ export class Translator implements Tier {
   readonly #invalidations = new Map<number, number>();
   readonly #counts = { regions: 0, regionsLive: 0, translatedInstructions: 0, translatedBytes: 0, modules: 0 };
 
-  constructor(core: InterpreterCore) {
+  constructor(core: InterpreterCore, compiler: RegionCompiler, tuning: TranslatorTuning) {
     this.#core = core;
+    this.#compiler = compiler;
+    this.#tuning = tuning;
     this.#view = new DataView(core.memory.buffer);
     this.#bytes = new Uint8Array(core.memory.buffer);
     this.#fetchBlock = core.runtime.bind('fetchBlock');
+    // FS and GS never count as the stack; what does is known from the base.
+    this.#view.setUint16(core.cpu + POSITION_RECORD + REC_SEGMENT, ZERO, true);
   }
 
   threshold(page: number): number {
-    return HOT << Math.min(this.#invalidations.get(page) ?? 0, MAX_PATIENCE);
+    return this.#tuning.hot << Math.min(this.#invalidations.get(page) ?? 0, this.#tuning.doublings);
   }
 
   hot(): void {
@@ -84,54 +89,85 @@ export class Translator implements Tier {
     const host = this.#fetchBlock(cpu) >>> 0;
     if (host === 0) return;
     this.#waiting.push({ host, mode, flat: this.#view.getUint32(cpu + FLAT_SEGMENTS, true) !== 0 });
-    if (this.#waiting.length >= BATCH) this.#translateNow();
+    if (this.#waiting.length >= BATCH || this.#tuning.wait === 0) this.translate();
   }
 
-  /** Hot blocks wait for company until the slices or the blocks are enough. */
+  /** One batch is under way at a time: while it is made, the next one grows. */
   translate(): void {
-    if (this.#waiting.length === 0 || ++this.#slices < PATIENCE) return;
-    this.#translateNow();
-  }
-
-  #translateNow(): void {
-    this.#slices = 0;
+    if (this.#waiting.length > 0 && !this.#busy && (++this.#slices >= this.#tuning.wait || this.#waiting.length >= BATCH)) this.#request();
+    if (this.#ready.length === 0) return;
     for (const place of this.#retired.splice(0)) this.#free.push(place);
-    const candidates = this.#waiting.splice(0).map((block) => this.#form(block)).filter((candidate) => candidate !== undefined);
-    // The largest first: what is part of it needs no region of its own yet.
-    candidates.sort((a, b) => b.region.blocks.length - a.region.blocks.length);
-    const module = new RegionModule(this.#core, this.#scratch);
-    const covered = new Set<number>();
-    const chosen: Candidate[] = [];
-    for (const candidate of candidates) {
-      if (covered.has(candidate.host)) {
-        this.#view.setUint32(candidate.record + REC_IMMEDIATE, this.threshold(candidate.page), true);
-        continue;
-      }
-      const pageHost = candidate.host - (candidate.host & PAGE_MASK);
-      for (const block of candidate.region.blocks) covered.add(pageHost + block.offset);
-      this.#counts.translatedInstructions += module.add(candidate.region, candidate.assumptions);
-      chosen.push(candidate);
-    }
-    if (chosen.length === 0) return;
-    const { functions, bytes } = module.instantiate();
-    this.#counts.modules++;
-    this.#counts.translatedBytes += bytes;
-    chosen.forEach(({ record, page }, i) => this.#install(record, page, functions[i]!));
+    for (const { result, blocks, requests } of this.#ready.splice(0)) this.#installAll(result, blocks, requests);
   }
 
-  #form({ host, mode, flat }: HotBlock): Candidate | undefined {
-    const cache = this.#core.cache();
-    const offset = host & PAGE_MASK;
-    const page = (host - RAM_BASE) >>> PAGE_SHIFT;
-    const record = cache.recordAt(page, offset, mode);
-    // It may have been overwritten meanwhile.
-    if (record === undefined || this.#view.getUint16(record + REC_HANDLER, true) !== HANDLER_COUNT) return undefined;
-    const long = (mode & MODE_CODE_MASK) === MODE_CODE64;
-    const view: CodePageView = {
-      bytes: this.#bytes, start: host - offset, codeSize: long ? 64 : 32, executed: (at) => cache.recordAt(page, at, mode) !== undefined,
+  #request(): void {
+    this.#slices = 0;
+    const pages = new Map<string, Pick<RegionRequest, 'bytes' | 'executed'>>();
+    const blocks = this.#hottest();
+    if (blocks.length === 0) return;
+    const requests = blocks.map(({ host, mode, flat }): RegionRequest => {
+      const page = pageOf(host);
+      const key = `${page} ${mode & MODE_CODE_MASK}`;
+      let known = pages.get(key);
+      if (known === undefined) {
+        const executed = new Uint8Array(PAGE_SIZE / 8);
+        for (const offset of this.#core.cache().blockOffsets(page, mode)) executed[offset >> 3]! |= 1 << (offset & 7);
+        known = { bytes: this.#bytes.slice(host - (host & PAGE_MASK), host - (host & PAGE_MASK) + PAGE_SIZE), executed };
+        pages.set(key, known);
+      }
+      return { page, ...known, offset: host & PAGE_MASK, long: (mode & MODE_CODE_MASK) === MODE_CODE64, flat };
+    });
+    this.#busy = true;
+    this.#compiler.build(requests, (result) => {
+      this.#busy = false;
+      this.#ready.push({ result, blocks, requests });
+    });
+  }
+
+  /** Takes a batch out of those that wait: those executed most since they became hot. */
+  #hottest(): HotBlock[] {
+    const heat = (block: HotBlock): number => {
+      const record = this.#recordOf(block);
+      // The count goes on below 0.
+      return record === undefined ? -1 : -this.#view.getInt32(record + REC_IMMEDIATE, true);
     };
-    const region = formRegion(view, offset, this.#decoder, this.#core.handlers);
-    return region.blocks.length === 0 ? undefined : { host, page, record, region, assumptions: { long, flat: !long && flat } };
+    const ranked = this.#waiting.splice(0).map((block) => ({ block, heat: heat(block) })).filter((entry) => entry.heat >= 0).sort((a, b) => b.heat - a.heat);
+    this.#waiting.push(...ranked.slice(BATCH).map(({ block }) => block));
+    return ranked.slice(0, BATCH).map(({ block }) => block);
+  }
+
+  /** The record that counts the block's executions; undefined when it has been overwritten or translated meanwhile. */
+  #recordOf({ host, mode }: HotBlock): number | undefined {
+    const record = this.#core.cache().recordAt(pageOf(host), host & PAGE_MASK, mode);
+    return record === undefined || this.#view.getUint16(record + REC_HANDLER, true) !== HANDLER_COUNT ? undefined : record;
+  }
+
+  #installAll(result: BuildResult, blocks: readonly HotBlock[], requests: readonly RegionRequest[]): void {
+    const { memory, runtime, functions } = this.#core;
+    for (const number of result.covered) {
+      const record = this.#recordOf(blocks[number]!);
+      if (record !== undefined) this.#view.setUint32(record + REC_IMMEDIATE, this.threshold(requests[number]!.page), true);
+    }
+    if (result.module === undefined) return;
+    const instance = new WebAssembly.Instance(result.module, { env: { memory }, runtime: runtime.functions, core: functions });
+    this.#counts.modules++;
+    this.#counts.translatedBytes += result.moduleBytes;
+    result.regions.forEach(({ request, ranges, instructions }, i) => {
+      const block = blocks[request]!;
+      const record = this.#recordOf(block);
+      const { page, bytes } = requests[request]!;
+      if (record === undefined || !this.#unchanged(block.host - (block.host & PAGE_MASK), bytes, ranges)) return;
+      for (let k = 0; k < ranges.length; k += 2) this.#core.cache().depend(page, ranges[k]!, ranges[k + 1]!);
+      this.#install(record, page, instance.exports[`r${i}`] as WebAssembly.ExportedFunction);
+      this.#counts.translatedInstructions += instructions;
+    });
+  }
+
+  #unchanged(host: number, bytes: Uint8Array, ranges: readonly number[]): boolean {
+    for (let k = 0; k < ranges.length; k += 2) {
+      for (let offset = ranges[k]!; offset < ranges[k + 1]!; offset++) if (this.#bytes[host + offset] !== bytes[offset]) return false;
+    }
+    return true;
   }
 
   #install(record: number, page: number, region: WebAssembly.ExportedFunction): void {
@@ -170,4 +206,9 @@ export class Translator implements Tier {
   counts(): Readonly<Record<string, number>> {
     return this.#counts;
   }
+}
+
+/** Number of the page of RAM that a host address lies in. */
+function pageOf(host: number): number {
+  return (host - RAM_BASE) >>> PAGE_SHIFT;
 }

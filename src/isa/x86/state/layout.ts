@@ -219,9 +219,11 @@ export const TLB_INVALID = 1;
 
 /**
  * Two jump caches, kernel then user: RIP of a block's first byte to its record, for the current mode and address
- * space. Entry: RIP u64, record address u32, padding. Empty entries are all ones, so a flush is a fill with 0xff.
+ * space. Entry: RIP u64, record address u32, padding. Empty entries are all ones, so a flush is a fill with 0xff. Place of
+ * an entry: (RIP ^ RIP >> JUMP_CACHE_BITS) modulo JUMP_CACHE_ENTRIES.
  */
 export const JUMP_CACHE = 0x10000;
+export const JUMP_CACHE_BITS = 11;
 export const JUMP_CACHE_ENTRIES = 2048;
 export const JUMP_CACHE_ENTRY_BYTES = 16;
 export const JUMP_CACHE_SET_BYTES = 32768;
@@ -303,3 +305,5 @@ export const CODE_EPOCH = 0x24208;
 export const FLAT_SEGMENTS = 0x2420c;
 /** A record of translated code's own: RECORD points here while a routine runs for it. */
 export const POSITION_RECORD = 0x24210;
+/** Set by each slow memory access of translated code (u32): 1 a fault is pending, 2 code was overwritten, 3 both. */
+export const ATTENTION = 0x24230;

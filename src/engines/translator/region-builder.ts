@@ -1,0 +1,80 @@
+import { Decoder } from '../../isa/x86/decode/decoder.ts';
+import { implementedFeatures } from '../../isa/x86/features.ts';
+import type { HandlerMap } from '../modules.ts';
+import { formRegion } from './region.ts';
+import type { Region } from './region.ts';
+import { RegionModule } from './region-module.ts';
+import { Scratch } from './scratch.ts';
+
+/** A hot block to be translated; plain data, so that another thread can do it. */
+export interface RegionRequest {
+  /** Identity of the page, and its 4096 bytes as they were when it was asked. */
+  readonly page: number;
+  readonly bytes: Uint8Array;
+  /** Of the block in its page. */
+  readonly offset: number;
+  readonly long: boolean;
+  readonly flat: boolean;
+  /** One bit for each offset at which a block has begun that was executed. */
+  readonly executed: Uint8Array;
+}
+
+export interface BuiltRegion {
+  /** Index of the request. */
+  readonly request: number;
+  /** Offsets of the bytes that it was made from: first, end, first, end, ... */
+  readonly ranges: readonly number[];
+  readonly instructions: number;
+}
+
+export interface BuildResult {
+  /** Exports the regions' functions as r0, r1, ...; undefined when there is none. */
+  readonly module: WebAssembly.Module | undefined;
+  readonly moduleBytes: number;
+  readonly regions: readonly BuiltRegion[];
+  /** Indices of requests whose block is part of another's region, which may do for both. */
+  readonly covered: readonly number[];
+}
+
+/** Makes regions out of hot blocks; `done` is called when the module is there, at once or later. */
+export interface RegionCompiler {
+  build(requests: readonly RegionRequest[], done: (result: BuildResult) => void): void;
+}
+
+/** Translates in the calling thread. */
+export class RegionBuilder implements RegionCompiler {
+  readonly #decoder = new Decoder(implementedFeatures);
+  readonly #scratch = new Scratch();
+  readonly #handlers: HandlerMap;
+
+  constructor(handlers: HandlerMap) {
+    this.#handlers = handlers;
+  }
+
+  build(requests: readonly RegionRequest[], done: (result: BuildResult) => void): void {
+    const candidates = requests.map((request, number) => ({ request, number, region: this.#form(request) })).filter(({ region }) => region.blocks.length > 0);
+    // The largest first: what is part of it needs no region of its own yet.
+    candidates.sort((a, b) => b.region.blocks.length - a.region.blocks.length);
+    const module = new RegionModule(this.#scratch);
+    const covered: number[] = [];
+    const regions: BuiltRegion[] = [];
+    const blocks = new Set<string>();
+    for (const { request, number, region } of candidates) {
+      const key = (offset: number): string => `${request.page} ${offset} ${request.long}`;
+      if (blocks.has(key(request.offset))) {
+        covered.push(number);
+        continue;
+      }
+      for (const block of region.blocks) blocks.add(key(block.offset));
+      const instructions = module.add(region, { long: request.long, flat: !request.long && request.flat });
+      regions.push({ request: number, ranges: region.blocks.flatMap((block) => [block.offset, block.next]), instructions });
+    }
+    const wasm = regions.length === 0 ? undefined : module.toBytes();
+    done({ module: wasm === undefined ? undefined : new WebAssembly.Module(wasm), moduleBytes: wasm?.length ?? 0, regions, covered });
+  }
+
+  #form({ bytes, offset, long, executed }: RegionRequest): Region {
+    const page = { bytes, start: 0, codeSize: long ? 64 as const : 32 as const, executed: (at: number) => at >= 0 && at < 4096 && (executed[at >> 3]! & (1 << (at & 7))) !== 0 };
+    return formRegion(page, offset, this.#decoder, this.#handlers);
+  }
+}
