@@ -30,8 +30,9 @@ const CR4_PCIDE: u64 = 0x20000;
 const CR4_SMEP: u64 = 0x100000;
 const CR4_SMAP: u64 = 0x200000;
 const CR4_PKE: u64 = 0x400000;
+const CR4_PKS: u64 = 0x1000000;
 /** What CPUID announces: these, and TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT. */
-const CR4_VALID: u64 = 0x7fc | CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE;
+const CR4_VALID: u64 = 0x7fc | CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_PKS;
 /** Bits whose change loads the PDPTE registers anew (SDM 3A, 4.4.1). */
 const CR0_PDPTE: u64 = CR0_PG | CR0_CD | CR0_NW;
 const CR4_PDPTE: u64 = CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP;

@@ -2,12 +2,12 @@
 
 import {
   CPL, CR0, EFER, LEAVE_NEXT, MSR_BIOS_SIGN_ID, MSR_CSTAR, MSR_DEBUGCTL, MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_MISC_ENABLE, MSR_MTRR_DEF_TYPE, MSR_MTRR_FIXED,
-  MSR_MTRR_VARIABLE, MSR_PAT, MSR_SFMASK, MSR_SPEC_CTRL, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC_ADJUST, MSR_TSC_AUX, PHYSICAL_MASK, RAX,
+  MSR_MTRR_VARIABLE, MSR_PAT, MSR_SFMASK, MSR_SPEC_CTRL, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC_ADJUST, MSR_TSC_AUX, PHYSICAL_MASK, PKRS, RAX,
   RCX, RDX, SCRATCH, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, TSC_OFFSET,
 } from "../isa/x86/state/layout.ts";
 import { raiseGeneralProtection } from "./faults.ts";
 import { apicMsrRead, apicMsrWrite, hostTsc } from "./host.ts";
-import { flushTlb, isCanonical } from "./paging.ts";
+import { flushAccessRights, flushTlb, isCanonical } from "./paging.ts";
 
 const EFER_SCE: u64 = 1;
 const EFER_LME: u64 = 0x100;
@@ -15,6 +15,7 @@ const EFER_LMA: u64 = 0x400;
 const EFER_NXE: u64 = 0x800;
 const CR0_PG: u64 = 0x80000000;
 
+const IA32_PKRS: u32 = 0x6e1;
 const IA32_TSC_DEADLINE: u32 = 0x6e0;
 const FS_BASE: usize = SEGMENTS + SEG_FS * SEGMENT_BYTES + SEG_BASE;
 const GS_BASE: usize = SEGMENTS + SEG_GS * SEGMENT_BYTES + SEG_BASE;
@@ -139,6 +140,7 @@ export function readMsr(cpu: usize): i32 {
   if (isApicRegister(index)) return apicMsrRead(index) != 0 ? give(cpu, load<u64>(cpu, SCRATCH)) : raiseGeneralProtection(cpu, 0);
   switch (index) {
     case 0x10: return give(cpu, <u64>hostTsc() + load<u64>(cpu, TSC_OFFSET));
+    case IA32_PKRS: return give(cpu, load<u32>(cpu, PKRS));
     case 0x3b: return give(cpu, load<u64>(cpu, MSR_TSC_ADJUST));
     case 0x3a: return give(cpu, 1); // FEATURE_CONTROL: locked, nothing enabled
     case 0xcd: return give(cpu, 3); // bus clock 100 MHz
@@ -189,6 +191,11 @@ export function writeMsr(cpu: usize): i32 {
       return 0;
     case 0x3b:
       moveTimeStamp(cpu, value - load<u64>(cpu, MSR_TSC_ADJUST));
+      return 0;
+    case IA32_PKRS:
+      if (value >> 32 != 0) return raiseGeneralProtection(cpu, 0);
+      store<u32>(cpu, <u32>value, PKRS);
+      flushAccessRights(cpu);
       return 0;
     case 0x49: // PRED_CMD: IBPB
       return (value & ~1) == 0 ? 0 : raiseGeneralProtection(cpu, 0);

@@ -1,7 +1,7 @@
 // Page walks of every paging mode (Intel SDM 3A, chapter 4).
 
 import {
-  CR0, CR3, CR4, EFER, PKRU, PDPTES, PDPTES_LOADED, PHYSICAL_MASK, TLB_SET_KERNEL, TLB_SET_KERNEL_AC, TLB_SET_USER,
+  CR0, CR3, CR4, EFER, PKRS, PKRU, PDPTES, PDPTES_LOADED, PHYSICAL_MASK, TLB_SET_KERNEL, TLB_SET_KERNEL_AC, TLB_SET_USER,
 } from "../isa/x86/state/layout.ts";
 import { raiseGeneralProtection, raisePageFault } from "./faults.ts";
 import { loadPhysical32, loadPhysical64, markEntry } from "./physical.ts";
@@ -18,6 +18,7 @@ const CR4_PGE: u64 = 0x80;
 const CR4_SMEP: u64 = 0x100000;
 const CR4_SMAP: u64 = 0x200000;
 const CR4_PKE: u64 = 0x400000;
+const CR4_PKS: u64 = 0x1000000;
 const EFER_LMA: u64 = 0x400;
 const EFER_NXE: u64 = 0x800;
 
@@ -44,9 +45,8 @@ export const NO_TRANSLATION: u64 = u64.MAX_VALUE;
 // What the last successful walk found besides the address: rights by all levels, flags of the entry that maps the page.
 let walkRights: u64 = 0;
 let walkNoExecute: bool = false;
-/** Protection key of the page, NO_KEY where none counts. */
-const NO_KEY: u32 = 16;
-let walkKey: u32 = NO_KEY;
+/** What the page's protection key forbids: bit 0 data accesses, bit 1 writes; 0 where no key counts. */
+let walkKeyRights: u32 = 0;
 export let walkDirty: bool = false;
 export let walkGlobal: bool = false;
 /** log2 of the page's size. */
@@ -165,7 +165,7 @@ function descend(cpu: usize, linear: u64, write: bool, mark: bool): u64 {
       walkDirty = (entry & D) != 0;
       walkGlobal = (entry & G) != 0 && (cr4 & CR4_PGE) != 0;
       walkPageBits = large ? shift : 12;
-      walkKey = long && (cr4 & CR4_PKE) != 0 && (walkRights & US) != 0 ? <u32>(entry >> 59) & 15 : NO_KEY;
+      walkKeyRights = long ? keyRights(cpu, cr4, entry) : 0;
       return (frame | (linear & ((<u64>1 << walkPageBits) - 1))) & mask;
     }
     table = frame;
@@ -175,12 +175,17 @@ function descend(cpu: usize, linear: u64, write: bool, mark: bool): u64 {
   return NO_TRANSLATION; // not reached: level 1 maps a page
 }
 
+/** User pages have keys under CR4.PKE, supervisor pages under CR4.PKS (SDM 3A, 4.6.2). */
+function keyRights(cpu: usize, cr4: u64, entry: u64): u32 {
+  const user = (walkRights & US) != 0;
+  if ((cr4 & (user ? CR4_PKE : CR4_PKS)) == 0) return 0;
+  return load<u32>(user ? cpu + PKRU : cpu + PKRS) >> (<u32>(entry >> 58) & 30);
+}
+
 /** Does the protection key forbid data accesses, or (`write`) writes? (SDM 3A, 4.6.2) */
 function keyForbids(cpu: usize, set: u32, write: bool): bool {
-  if (walkKey == NO_KEY) return false;
-  const rights = load<u32>(cpu, PKRU) >> (walkKey << 1);
-  if ((rights & 1) != 0) return true;
-  return write && (rights & 2) != 0 && (set == TLB_SET_USER || (load<u64>(cpu, CR0) & CR0_WP) != 0);
+  if ((walkKeyRights & 1) != 0) return true;
+  return write && (walkKeyRights & 2) != 0 && (set == TLB_SET_USER || (load<u64>(cpu, CR0) & CR0_WP) != 0);
 }
 
 /** May the page that was walked to last be read under the rights of a TLB set? (SDM 3A, 4.6.1) */
@@ -212,7 +217,7 @@ export function walk(cpu: usize, linear: u64, access: i32, set: u32): u64 {
     walkNoExecute = walkGlobal = false;
     walkDirty = true;
     walkPageBits = 12;
-    walkKey = NO_KEY;
+    walkKeyRights = 0;
     // With CR0.PG clear neither SMEP nor SMAP apply; mayRead and mayFetch look at the user bit.
     if (set != TLB_SET_USER) walkRights = RW;
     return linear & 0xffffffff & load<u64>(cpu, PHYSICAL_MASK);

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { HIGH_RAM, RuntimeFixture } from '../support/runtime.ts';
-import { CR0, CR4, EFER, PHYSICAL_MASK, PKRU } from '../../src/isa/x86/state/layout.ts';
+import { CR0, CR4, EFER, PHYSICAL_MASK, PKRS, PKRU } from '../../src/isa/x86/state/layout.ts';
 
 const P = 1n;
 const W = 2n;
@@ -18,6 +18,7 @@ const PAE = 0x20n;
 const SMEP = 0x100000n;
 const SMAP = 0x200000n;
 const PKE = 0x400000n;
+const PKS = 0x1000000n;
 const LMA = 0x500n;
 const NXE = 0x800n;
 const AC = 0x40000;
@@ -284,10 +285,14 @@ describe('4-level paging', () => {
     expect([m.access('read', linear), m.access('write', linear), m.access('fetch', linear)].join(' ')).toBe('ok ok ok');
     m.mode({ cr4: PAE | PKE });
     expect([m.access('read', linear), m.access('write', linear), m.access('fetch', linear)].join(' ')).toBe(expected);
-    // Supervisor pages have no key.
+    // The keys of supervisor pages are those of PKRS, under CR4.PKS.
     m.poke64(table + 8, 0x20000n | P | W | (5n << 59n));
+    m.setU32(PKRS, pkru);
     m.mode({ cpl: 0 });
     expect([m.access('read', linear), m.access('write', linear)].join(' ')).toBe('ok ok');
+    m.mode({ cr4: PAE | PKS });
+    const kernel = { 0x400: '#PF(33) #PF(35)', 0x800: wp ? 'ok #PF(35)' : 'ok ok' }[pkru as number] ?? 'ok ok';
+    expect([m.access('read', linear), m.access('write', linear)].join(' ')).toBe(kernel);
   });
   test('a change of PKRU counts at once', () => {
     m.poke64(table + 8, 0x20000n | all | (5n << 59n));

@@ -137,6 +137,7 @@ export const XCR0 = 992;
 export const MSR_XSS = 1000;
 export const MSR_DEBUGCTL = 1008;
 export const PKRU = 1016; // u32
+export const PKRS = 1020; // u32
 
 /** A fault to deliver: set by the routine that found it, the engine takes it from here. */
 export const FAULT_PENDING = 1024; // u32, 1 while the fields below hold a fault
