@@ -1,7 +1,7 @@
 // Entry to decoded blocks: where the code at RIP lies, and the jump caches that let blocks find one another.
 
 import {
-  CPL, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_KEYS, MODE, MODE_CODE64, MODE_CODE_MASK, RIP, SEGMENTS, SEGMENT_BYTES,
+  CODE_LEFT, CPL, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_KEYS, MODE, MODE_CODE64, MODE_CODE_MASK, RIP, SEGMENTS, SEGMENT_BYTES,
   SEG_BASE, SEG_CS, SEG_LIMIT, VECTOR_GP,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault } from "./faults.ts";
@@ -10,28 +10,39 @@ import { fetchHit, translateFetch } from "./paging.ts";
 
 const CS: usize = SEGMENTS + SEG_CS * SEGMENT_BYTES;
 
+/** The mode and, outside 64-bit code, the code segment's limit in one word. */
+// @ts-ignore: decorator
+@inline function jumpKey(mode: u32, limit: u32): u32 {
+  return (mode & MODE_CODE_MASK) == MODE_CODE64 ? mode : mode ^ rotl<u32>(limit, 8);
+}
+
 /**
  * Host address of the byte at RIP, with IP_BASE set for the block that begins there; 0 with a fault pending when it
- * cannot be fetched. Empties the jump cache when it was filled for another mode or code segment base.
+ * cannot be fetched. Empties the jump cache when it was filled for another mode or code segment.
  */
 export function fetchBlock(cpu: usize): u32 {
   const mode = load<u32>(cpu, MODE);
   const rip = load<u64>(cpu, RIP);
   const base = load<u64>(cpu + CS, SEG_BASE);
   const keys: usize = cpu + (load<u32>(cpu, CPL) == 3 ? 8 : 0);
-  if (load<u32>(keys, JUMP_KEYS) != mode || load<u32>(keys, JUMP_KEYS + 4) != <u32>base) {
+  const limit = load<u32>(cpu + CS, SEG_LIMIT);
+  const key = jumpKey(mode, limit);
+  if (load<u32>(keys, JUMP_KEYS) != key || load<u32>(keys, JUMP_KEYS + 4) != <u32>base) {
     memory.fill(load<u32>(cpu, JUMP_BASE), 0xff, JUMP_CACHE_SET_BYTES);
-    store<u32>(keys, mode, JUMP_KEYS);
+    store<u32>(keys, key, JUMP_KEYS);
     store<u32>(keys, <u32>base, JUMP_KEYS + 4);
   }
   let linear = rip;
+  store<u32>(cpu, 0, CODE_LEFT);
   if ((mode & MODE_CODE_MASK) != MODE_CODE64) {
     // Intel SDM 3A, 5.3: the fetch is checked against the code segment's limit.
-    if (<u32>rip > load<u32>(cpu + CS, SEG_LIMIT) || rip > 0xffffffff) {
+    if (<u32>rip > limit || rip > 0xffffffff) {
       raiseFault(cpu, VECTOR_GP, 1, 0);
       return 0;
     }
     linear = <u64>(<u32>rip + <u32>base);
+    const left = limit - <u32>rip;
+    if (left < 0xfff - (<u32>linear & 0xfff)) store<u32>(cpu, left + 1, CODE_LEFT);
   }
   const host = translateFetch(cpu, linear);
   if (host == 0) return 0;
@@ -45,6 +56,11 @@ export function fetchNextPage(cpu: usize): u32 {
   const code64 = (load<u32>(cpu, MODE) & MODE_CODE_MASK) == MODE_CODE64;
   const linear = code64 ? rip : <u64>(<u32>rip + <u32>load<u64>(cpu + CS, SEG_BASE));
   const next = (linear | 0xfff) + 1;
+  const limit = load<u32>(cpu + CS, SEG_LIMIT);
+  if (!code64 && limit != 0xffffffff && <u32>(rip + (next - linear)) > limit) {
+    raiseFault(cpu, VECTOR_GP, 1, 0);
+    return 0;
+  }
   return translateFetch(cpu, code64 ? next : next & 0xffffffff);
 }
 
@@ -70,7 +86,7 @@ export function findBlock(cpu: usize, rip: u64): u32 {
   const base = load<u64>(cpu + CS, SEG_BASE);
   const user = load<u32>(cpu, CPL) == 3;
   const keys: usize = cpu + (user ? 8 : 0);
-  if (load<u32>(keys, JUMP_KEYS) != mode || load<u32>(keys, JUMP_KEYS + 4) != <u32>base) return 0;
+  if (load<u32>(keys, JUMP_KEYS) != jumpKey(mode, load<u32>(cpu + CS, SEG_LIMIT)) || load<u32>(keys, JUMP_KEYS + 4) != <u32>base) return 0;
   let linear = rip;
   if ((mode & MODE_CODE_MASK) != MODE_CODE64) {
     if (load<u32>(cpu + CS, SEG_LIMIT) != 0xffffffff) return 0;

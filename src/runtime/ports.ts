@@ -1,6 +1,7 @@
 // Port access and its permission (Intel SDM 1, chapter 19).
 
 import { CPL, EFLAGS, FAULT_PENDING, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SEG_TR } from "../isa/x86/state/layout.ts";
+import { notePort } from "./breakpoints.ts";
 import { raiseGeneralProtection } from "./faults.ts";
 import { FLAG_IOPL } from "./flags.ts";
 import { readPort, writePort } from "./host.ts";
@@ -27,10 +28,12 @@ export function checkPort(cpu: usize, port: i32, size: i32): i32 {
 
 export function portIn(cpu: usize, port: i32, size: i32): i32 {
   if (checkPort(cpu, port & 0xffff, size) != 0) return 0;
+  notePort(cpu, port & 0xffff, size);
   return readPort(port & 0xffff, size);
 }
 
 export function portOut(cpu: usize, port: i32, size: i32, value: i32): void {
   if (checkPort(cpu, port & 0xffff, size) != 0) return;
+  notePort(cpu, port & 0xffff, size);
   writePort(port & 0xffff, size, value);
 }

@@ -5,6 +5,7 @@ import {
   BREAKPOINTS_ARMED, BUDGET, CPL, EFLAGS, EVENTS, FAULT_PENDING, FLAGS_CARRY, FLAGS_RESULT, LEAVE_FAULT, LEAVE_RESUME, MODE, MODE_CODE64, MODE_CODE_MASK,
   RAX, RCX, RDI, RDX, RIP, RSI, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FAST_READ, SEG_FAST_WRITE, SEG_FS, ZERO,
 } from "../isa/x86/state/layout.ts";
+import { notePort } from "./breakpoints.ts";
 import { FLAG_DF, FLAG_RF, FLAG_TF } from "./flags.ts";
 import { copyElements, fillElements, hostLoad } from "./host-elements.ts";
 import { readPort, writePort } from "./host.ts";
@@ -99,6 +100,7 @@ function one(cpu: usize, operation: i32, size: u32, mask: u64, source: u32, dest
     else if (operation == INS) {
       // What a port gives is gone once read: the store must not fail after it.
       if (probeLinear(cpu, linear, size, 1, <i32>(load<u32>(cpu, CPL) == 3)) != 0) return LEAVE_FAULT;
+      notePort(cpu, port, size);
       value = <u64><u32>readPort(port, size);
     }
     storeLinear(cpu, linear, size, value);
@@ -111,8 +113,10 @@ function one(cpu: usize, operation: i32, size: u32, mask: u64, source: u32, dest
     compareX = operation == CMPS ? value : accumulator(cpu, size);
     compareY = other;
     setCompareFlags(cpu, size);
-  } else if (operation == OUTS) writePort(port, size, <i32>value);
-  else if (size == 1) store<u8>(cpu, <u8>value, RAX);
+  } else if (operation == OUTS) {
+    notePort(cpu, port, size);
+    writePort(port, size, <i32>value);
+  } else if (size == 1) store<u8>(cpu, <u8>value, RAX);
   else if (size == 2) store<u16>(cpu, <u16>value, RAX);
   else store<u64>(cpu, value, RAX);
 

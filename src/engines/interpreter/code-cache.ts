@@ -5,7 +5,7 @@ import { createInstruction } from '../../isa/x86/decode/instruction.ts';
 import {
   RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET,
 } from '../../isa/x86/decode/record.ts';
-import { CODE_EPOCH, COUNT_CODE_INVALIDATIONS, IP_BASE, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE_MASK } from '../../isa/x86/state/layout.ts';
+import { CODE_EPOCH, CODE_LEFT, COUNT_CODE_INVALIDATIONS, IP_BASE, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE_MASK, VECTOR_GP } from '../../isa/x86/state/layout.ts';
 import { BLOCK_SLOTS, BLOCK_SLOT_BYTES, BLOCK_TABLE, DECODE_BASE, DECODE_END, PAGE_FLAGS, PAGE_FLAG_CODE, RAM_BASE } from '../../memory/layout.ts';
 import type { Runtime } from '../runtime-module.ts';
 import { handlerIndex } from '../modules.ts';
@@ -113,6 +113,8 @@ export class CodeCache {
     const baseHigh = view.getUint32(cpu + IP_BASE + 4, true);
     const host = this.#fetchBlock(cpu) >>> 0;
     if (host === 0) return 0;
+    // Where the code segment ends inside the page, each instruction is checked by itself.
+    if (view.getUint32(cpu + CODE_LEFT, true) !== 0) return this.#single(host);
     const number = (host - RAM_BASE) >>> PAGE_SHIFT;
     const key = this.#key(host);
     let page = this.#pages.get(number);
@@ -164,10 +166,19 @@ export class CodeCache {
   /** A block of exactly the one instruction at RIP, not kept; 0 with a fault pending. */
   findSingle(): number {
     const host = this.#fetchBlock(this.#cpu) >>> 0;
-    if (host === 0) return 0;
+    return host === 0 ? 0 : this.#single(host);
+  }
+
+  #single(host: number): number {
     const start = DECODE_BASE;
     const result = this.#decodeOne(host, start, 1);
     if (result === 0) return 0;
+    const left = this.#view.getUint32(this.#cpu + CODE_LEFT, true);
+    const defined = this.#view.getUint16(start + REC_HANDLER, true) !== HANDLER_UNDEFINED;
+    if (left !== 0 && defined && this.#view.getUint8(start + REC_LENGTH) > left) {
+      this.#runtime.call('raiseFault', VECTOR_GP, 1, 0);
+      return 0;
+    }
     this.#writeEnd(start + RECORD_BYTES, (host & PAGE_MASK) + this.#view.getUint8(start + REC_LENGTH), 2);
     return start;
   }

@@ -279,7 +279,10 @@ export abstract class Context {
     const segment = this.segmentOffset();
     if (this.long) return b.add(offset, b.op('state.load64.at', [segment], SEG_BASE));
     const fast = b.op('state.load32.at', [segment], access === 'write' ? SEG_FAST_WRITE : SEG_FAST_READ);
-    b.if(b.geU(offset, fast), () => this.call('checkSegment', [this.segmentIndex(), offset, b.i32(bytes), b.i32(access === 'write' ? 1 : 0)]));
+    const check = (): void => void this.call('checkSegment', [this.segmentIndex(), offset, b.i32(bytes), b.i32(access === 'write' ? 1 : 0)]);
+    // The quick check answers for 16 bytes.
+    if (bytes > 16) check();
+    else b.if(b.geU(offset, fast), check);
     return b.extendU(b.add(offset, b.op('state.load32.at', [segment], SEG_BASE)));
   }
   /** Index (0 to 5) of the memory operand's segment register as i32; outside 64-bit code only. */

@@ -79,7 +79,8 @@ function pushAll(x: Context): void {
   const bytes = width / 8;
   // Everything is probed first: eight stores, one instruction.
   x.call('probeLinear', [x.stackAddress(-8 * bytes, 'write', 8 * bytes), b.i32(8 * bytes), b.i32(1), userAccess(x)]);
-  for (let i = 0; i < 8; i++) x.store(x.stackAddress(-(i + 1) * bytes, 'write', bytes), width, x.gpr(i, width));
+  const addresses = Array.from({ length: 8 }, (_, i) => x.stackAddress(-(i + 1) * bytes, 'write', bytes));
+  for (let i = 0; i < 8; i++) x.store(addresses[i]!, width, x.gpr(i, width));
   x.adjustStack(-8 * bytes);
 }
 

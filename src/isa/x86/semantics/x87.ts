@@ -1,5 +1,5 @@
 import type { Value } from '../../../ir/ir.ts';
-import { MXCSR, X87_CONTROL, X87_STATUS } from '../state/layout.ts';
+import { MXCSR, X87_CONTROL, X87_DP, X87_DP_SELECTOR, X87_STATUS } from '../state/layout.ts';
 import {
   X87_ADD, X87_COM, X87_COMP, X87_DIV, X87_DIVR, X87_F2XM1, X87_FABS, X87_FCHS, X87_FCOS, X87_FDECSTP, X87_FINCSTP, X87_FLD1, X87_FLDL2E, X87_FLDL2T, X87_FLDLG2, X87_FLDLN2, X87_FLDPI,
   X87_FLDZ, X87_FPATAN, X87_FPREM, X87_FPREM1, X87_FPTAN, X87_FRNDINT, X87_FSCALE, X87_FSIN, X87_FSINCOS, X87_FSQRT, X87_FTST, X87_FXAM, X87_FXTRACT, X87_FYL2X, X87_FYL2XP1, X87_MUL,
@@ -119,7 +119,7 @@ function conditionalMove(condition: Condition): Semantics {
   return (x) => void x.call('x87Move', [stack(x), x.b.ne(x.flags.condition(condition), x.b.i32(0))]);
 }
 
-export const x87: SemanticsTable = {
+const operations: SemanticsTable = {
   fadd: arithmetic(X87_ADD),
   fmul: arithmetic(X87_MUL),
   fsub: arithmetic(X87_SUB),
@@ -207,6 +207,9 @@ export const x87: SemanticsTable = {
   fsin: operate(X87_FSIN),
   fcos: operate(X87_FCOS),
   fnop: (x) => void x.call('x87Nop', []),
+};
+
+const control: SemanticsTable = {
   fwait: (x) => void x.call('x87CheckWait', []),
   fninit: (x) => void x.call('x87Init', []),
   fnclex: (x) => void x.call('x87Clear', []),
@@ -251,4 +254,20 @@ export const x87: SemanticsTable = {
     x.call('x87Available', []);
     x.call('restoreFx', [x.address('read', 512), x.b.i32(x.size === 64 ? 1 : 0)]);
   },
+};
+
+/** FDP and FDS, the last memory operand; control instructions leave them (SDM 1, 8.1.8). */
+function withDataPointer(semantics: Semantics): Semantics {
+  return (x) => {
+    semantics(x);
+    if (!x.shape.operands.some((_, i) => x.isMemory(i))) return;
+    const offset = x.effectiveAddress();
+    x.b.storeState('64', X87_DP, x.long ? offset : x.b.extendU(offset));
+    x.b.storeState('16', X87_DP_SELECTOR, x.long ? x.b.i32(0) : x.call('readSelector', [x.segmentIndex()]));
+  };
+}
+
+export const x87: SemanticsTable = {
+  ...Object.fromEntries(Object.entries(operations).map(([name, semantics]) => [name, withDataPointer(semantics)])),
+  ...control,
 };

@@ -59,7 +59,7 @@ export const STACK_MASK = 216;
 export const JUMP_BASE = 220;
 /** Record of the direct branch that left the block because its target was not linked yet, else 0. */
 export const LINK_FROM = 224;
-/** For what MODE and CS base each jump cache was filled: 8 bytes (u32 MODE, u32 low half of the base) per cache. */
+/** For what code segment each jump cache was filled: 8 bytes (u32 MODE mixed with CS's limit, u32 low half of its base) per cache. */
 export const JUMP_KEYS = 232;
 
 export const MODE_CODE16 = 0;
@@ -304,7 +304,9 @@ export const LOCAL_KERNEL_CODE = 0x24204;
 export const CODE_EPOCH = 0x24208;
 /** 1 while ES, CS, SS and DS reach all 4 GiB from 0, may be read, and all but CS written; SS.B is set (u32). */
 export const FLAT_SEGMENTS = 0x2420c;
-/** A record of translated code's own: RECORD points here while a routine runs for it. */
+/** Bytes from RIP to the end of the code segment, when it ends in RIP's page (u32); else 0. Set by fetchBlock. */
+export const CODE_LEFT = 0x24230;
+/** A record of translated code's own (32 bytes): RECORD points here while a routine runs for it. */
 export const POSITION_RECORD = 0x24210;
 /** Set by each slow memory access of translated code (u32): 1 a fault is pending, 2 code was overwritten, 3 both. */
 export const ATTENTION = 0x24230;
