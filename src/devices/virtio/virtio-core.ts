@@ -127,7 +127,7 @@ export class VirtioCore {
     const has = (bit: bigint): boolean => (this.#accepted & bit) !== 0n;
     const place: RingPlace = { ...settings, indirect: has(FEATURE_INDIRECT), eventIndex: has(FEATURE_EVENT_INDEX) };
     const ring = has(FEATURE_PACKED) ? new PackedRing(this.#memory, place) : new SplitRing(this.#memory, place);
-    return new Virtqueue(ring, { interrupt: () => this.#events.queueInterrupt(index), broken: (reason) => this.#needsReset(reason) });
+    return new Virtqueue(ring, settings.size, { interrupt: () => this.#events.queueInterrupt(index), broken: (reason) => this.#needsReset(reason) });
   }
 
   #start(): void {
@@ -207,7 +207,7 @@ export class VirtioCore {
   #loadQueue(index: number, settings: QueueSettings, contents: Plain): Virtqueue {
     try {
       const queue = this.#makeQueue(index, settings);
-      queue.load(contents, this.#memory, settings.size);
+      queue.load(contents, this.#memory);
       return queue;
     } catch (error) {
       if (error instanceof QueueError) throw new StateError(`${this.device.name}: ${error.message}`);

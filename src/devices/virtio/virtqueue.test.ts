@@ -18,7 +18,7 @@ function make(format: RingFormat, size: number, features: { indirect?: boolean; 
   const driver = new DriverQueue(memory, format, RINGS, size, features);
   const seen = { interrupts: 0, broken: [] as string[] };
   const device = (place: RingPlace = driver.place): Virtqueue =>
-    new Virtqueue(format === 'split' ? new SplitRing(memory, place) : new PackedRing(memory, place), { interrupt: () => seen.interrupts++, broken: (reason) => seen.broken.push(reason) });
+    new Virtqueue(format === 'split' ? new SplitRing(memory, place) : new PackedRing(memory, place), size, { interrupt: () => seen.interrupts++, broken: (reason) => seen.broken.push(reason) });
   return { memory, driver, seen, device, queue: device() };
 }
 
@@ -90,7 +90,7 @@ describe.each(['split', 'packed'] as const)('%s virtqueue', (format) => {
     queue.push([queue.pop()!, queue.pop()!][1]!, 0);
     const state = queue.save();
     const other = device();
-    other.load(state, memory, 8);
+    other.load(state, memory);
     expect(other.save()).toEqual(state);
     expect(other.inFlight.map((chain) => [chain.id, chain.readable.bytes, chain.writable.bytes])).toEqual([[ids[0], 16, 16]]);
     other.push(other.inFlight[0]!, 5);
@@ -98,7 +98,7 @@ describe.each(['split', 'packed'] as const)('%s virtqueue', (format) => {
     expect(driver.take()).toEqual([{ id: ids[1], written: 0 }, { id: ids[0], written: 5 }, { id: ids[2], written: 6 }]);
     const damaged = structuredClone(state) as { inFlight: { writable: number[] }[] };
     damaged.inFlight[0]!.writable = [MIB, 1];
-    expect(() => device().load(damaged, memory, 8)).toThrow(StateError);
+    expect(() => device().load(damaged, memory)).toThrow(StateError);
   });
 
   it('refuses rings that do not lie in memory', () => {
@@ -177,11 +177,28 @@ function makeShared(format: RingFormat, size: number) {
   const driver = new DriverQueue(shared, format, RINGS, size, { indirect: true, eventIndex: true });
   const seen = { broken: [] as string[] };
   const ring = format === 'split' ? new SplitRing(shared, driver.place) : new PackedRing(shared, driver.place);
-  return { memory: shared, driver, seen, queue: new Virtqueue(ring, { interrupt: () => {}, broken: (reason) => seen.broken.push(reason) }) };
+  return { memory: shared, driver, seen, queue: new Virtqueue(ring, size, { interrupt: () => {}, broken: (reason) => seen.broken.push(reason) }) };
 }
 
 describe('split virtqueue', () => {
   const split = (place: { indirect?: boolean } = {}) => make('split', 8, place);
+  it('takes no more buffers than there can be, however often they are offered', () => {
+    const { driver, queue, seen } = split();
+    driver.add([part(0)]);
+    for (let i = 1; i < 20; i++) driver.offer(0);
+    let taken = 0;
+    for (let round = 0; round < 3; round++) while (queue.pop() !== undefined) taken++;
+    expect(taken).toBeLessThanOrEqual(8);
+    expect(seen.broken).toHaveLength(1);
+    const again = split();
+    again.driver.add([part(0)]);
+    for (let i = 0; i < 20; i++) {
+      again.queue.pop();
+      again.driver.offer(0);
+    }
+    expect([again.queue.inFlight.length, again.seen.broken.length]).toEqual([8, 1]);
+  });
+
   it('gives up on loops, on descriptors that do not exist and on rings that overflow', () => {
     const cases: ((driver: DriverQueue, memory: LinearMemory) => void)[] = [
       (driver) => {

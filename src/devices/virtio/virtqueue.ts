@@ -15,13 +15,15 @@ export interface QueueEvents {
 /** A queue as a device sees it: buffers come out, are worked on in any order, and go back. */
 export class Virtqueue {
   readonly #ring: Ring;
+  readonly #size: number;
   readonly #events: QueueEvents;
   /** Taken and not given back, in order. */
   readonly #inFlight = new Set<DescriptorChain>();
   #broken = false;
 
-  constructor(ring: Ring, events: QueueEvents) {
+  constructor(ring: Ring, size: number, events: QueueEvents) {
     this.#ring = ring;
+    this.#size = size;
     this.#events = events;
   }
 
@@ -33,7 +35,10 @@ export class Virtqueue {
     if (this.#broken) return undefined;
     try {
       const chain = this.#ring.pop();
-      if (chain !== undefined) this.#inFlight.add(chain);
+      if (chain === undefined) return undefined;
+      // A driver that offers what it has not got back would fill the host's memory with requests.
+      if (this.#inFlight.size >= this.#size) throw new QueueError(`more than ${this.#size} buffers are under way`);
+      this.#inFlight.add(chain);
       return chain;
     } catch (error) {
       if (!(error instanceof QueueError)) throw error;
@@ -58,12 +63,12 @@ export class Virtqueue {
   save(): Plain {
     return { ring: this.#ring.save(), broken: this.#broken, inFlight: this.inFlight.map((chain) => chain.save()) };
   }
-  load(state: Plain, memory: GuestMemory, size: number): void {
+  load(state: Plain, memory: GuestMemory): void {
     const fields = new StateFields('virtqueue', state, 1, 1);
     const broken = fields.boolean('broken');
     let chains: DescriptorChain[];
     try {
-      chains = fields.list('inFlight', size).map((chain) => DescriptorChain.load(memory, chain, size));
+      chains = fields.list('inFlight', this.#size).map((chain) => DescriptorChain.load(memory, chain, this.#size));
     } catch (error) {
       if (error instanceof QueueError) throw new StateError(`virtqueue: ${error.message}`);
       throw error;

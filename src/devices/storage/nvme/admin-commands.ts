@@ -104,7 +104,7 @@ export class AdminCommands {
 
   /** Doubleword 10: identifier, entries less one; 11: contiguous, and what differs. */
   #createCompletion(command: NvmeCommand): Answer {
-    const { completion, memory, vectors } = this.#options;
+    const { completion, vectors } = this.#options;
     const [id, entries] = [command.word(10) & 0xffff, (command.word(10) >>> 16) + 1];
     const [flags, vector] = [command.word(11) & 0xffff, command.word(11) >>> 16];
     if (id === 0 || id > QUEUE_PAIRS || completion.has(id)) return { status: STATUS.invalidQueueIdentifier };
@@ -113,7 +113,6 @@ export class AdminCommands {
     if ((flags & 1) === 0) return { status: STATUS.invalidField };
     const status = this.#checkRing(command.prp1, entries * COMPLETION_BYTES);
     if (status !== STATUS.success) return { status };
-    memory.write(command.prp1, new Uint8Array(entries * COMPLETION_BYTES));
     completion.set(id, new CompletionQueue(id, command.prp1, entries, vector, (flags & 2) !== 0));
     return SUCCESS;
   }
