@@ -563,7 +563,8 @@ export function enterFrame(cpu: usize, bytes: i32, level: i32, width: i32): i32 
   const code64 = isCode64(cpu);
   const total = (level > 0 ? level + 1 : 1) * word;
   const mask: u64 = code64 ? u64.MAX_VALUE : load<u32>(cpu, STACK_MASK);
-  const frame = (load<u64>(cpu, RSP) - word) & mask;
+  // All of ESP, also where the stack has 16 bits.
+  const frame = (load<u64>(cpu, RSP) & ~mask) | ((load<u64>(cpu, RSP) - word) & mask);
   const rbp = load<u64>(cpu, GPR + 40);
   const ssBase: u64 = code64 ? 0 : load<u64>(segment(cpu, SEG_SS), SEG_BASE);
   if (!storeStack(cpu, -word, word, rbp)) return 1;
