@@ -2,7 +2,7 @@
 // page-crossing accesses, device memory, pages with decoded code.
 
 import {
-  BREAKPOINTS_ARMED, CPL, CR0, EFER, EFLAGS, FLAT_SEGMENTS, LEAVE_FAULT, MODE, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, SEGMENTS, SEGMENT_BYTES,
+  BREAKPOINTS_ARMED, CPL, CR0, EFER, EFLAGS, FAULT_PENDING, FLAT_SEGMENTS, LEAVE_FAULT, MODE, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, SEGMENTS, SEGMENT_BYTES,
   SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_DS, SEG_FAST_READ, SEG_FAST_WRITE, SEG_LIMIT, SEG_SS, STACK_MASK, TLB, TLB_ADDEND, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_READ,
   TLB_SET_BYTES, TLB_SET_KERNEL, TLB_SET_USER, TLB_WRITE, VECTOR_AC, VECTOR_GP, VECTOR_SS,
 } from "../isa/x86/state/layout.ts";
@@ -80,6 +80,10 @@ function reachesCanonical(cpu: usize, next: u64): bool {
   if ((load<u64>(cpu, EFER) & EFER_LMA) == 0 || isCanonical(next)) return true;
   raiseNonCanonical(cpu, next);
   return false;
+}
+
+export function probeStore(cpu: usize, linear: i64, bytes: i32): i32 {
+  return probeAligned(cpu, linear, bytes, bytes, true) ? 0 : LEAVE_FAULT;
 }
 
 /** Whether `bytes` bytes may be accessed at the current privilege, aligned to `alignment` where that is checked; else a fault is pending. */
@@ -171,6 +175,14 @@ export function slowStore128(cpu: usize, linear: i64, low: i64, high: i64): void
   if (!inspect(cpu, linear, 16, currentSet(cpu)) || probe(cpu, linear, 16, ACCESS_WRITE, currentSet(cpu)) != 0) return;
   writeSlow(cpu, linear, 8, low, currentSet(cpu));
   writeSlow(cpu, wrapped(cpu, <u64>linear + 8), 8, high, currentSet(cpu));
+}
+
+/** 1, 2, 4 or 8 bytes wherever they lie: no alignment is checked. */
+export function loadUnaligned(cpu: usize, linear: u64, bytes: u32): u64 {
+  if ((<u32>linear & (bytes - 1)) == 0) return loadLinear(cpu, linear, bytes);
+  let value: u64 = 0;
+  for (let i: u32 = 0; i < bytes && load<u32>(cpu, FAULT_PENDING) == 0; i++) value |= <u64>loadLinear8(cpu, linear + i) << (<u64>i << 3);
+  return value;
 }
 
 /** Host address when the access hits the TLB, else 0. */

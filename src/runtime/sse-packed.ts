@@ -146,10 +146,10 @@ export function sseDotF32x4(cpu: usize, a: v128, b: v128, imm: i32): v128 {
   sseBegin(cpu);
   const low = laneF32(FLOAT_ADD, x, y);
   const high = laneF32(FLOAT_ADD, z, w);
-  if (!sseEnd(cpu)) return a;
+  if (!sseEnd(cpu, 1)) return a;
   sseBegin(cpu);
   const sum = laneF32(FLOAT_ADD, low, high);
-  sseEnd(cpu);
+  sseEnd(cpu, 2);
   return fourWords((imm & 1) != 0 ? sum : 0, (imm & 2) != 0 ? sum : 0, (imm & 4) != 0 ? sum : 0, (imm & 8) != 0 ? sum : 0);
 }
 
@@ -162,6 +162,6 @@ export function sseDotF64x2(cpu: usize, a: v128, b: v128, imm: i32): v128 {
   if (!sseEnd(cpu)) return a;
   sseBegin(cpu);
   const sum = laneF64(FLOAT_ADD, low, high);
-  sseEnd(cpu);
+  sseEnd(cpu, 1);
   return i64x2.replace_lane(i64x2.splat((imm & 1) != 0 ? sum : 0), 1, (imm & 2) != 0 ? sum : 0);
 }

@@ -1,7 +1,7 @@
 // Exact SSE arithmetic (Intel SDM 1, chapter 11; SDM 2, the instructions' pages): scalar operations on bits. Each
 // updates MXCSR's sticky flags; when a flag it raises is unmasked, #XM (or #UD without CR4.OSXMMEXCPT) is pending.
 
-import { CR4, MXCSR, VECTOR_UD, VECTOR_XM } from "../isa/x86/state/layout.ts";
+import { CR4, LEAVE_FAULT, MXCSR, VECTOR_UD, VECTOR_XM } from "../isa/x86/state/layout.ts";
 import {
   FLOAT_COMPARE, FLOAT_DIV, FLOAT_MIN, FLOAT_SQRT,
 } from "../isa/x86/routines/float-operations.ts";
@@ -19,13 +19,21 @@ const CR4_OSXMMEXCPT: u64 = 0x400;
 let daz: bool = false;
 /** Flags raised by the lanes so far. */
 let laneFlags: u32 = 0;
-/** The next routine does the first half of an instruction: what it raises waits for the second. */
-let isFirstHalf: bool = false;
-let firstFlags: u32 = 0;
+/** What routines raise waits until both halves of an instruction are done: a byte for each of its stages. */
+let waits: bool = false;
+let waiting: u32 = 0;
 
-/** Before the two calls that make a 256-bit operation: exceptions are those of all lanes (SDM 1, 11.5.3). */
+/** Before the halves of a 256-bit operation: exceptions are those of all lanes (SDM 1, 11.5.3), sseBothHalves raises them. */
 export function sseFirstHalf(cpu: usize): void {
-  isFirstHalf = true;
+  waits = true;
+  waiting = 0;
+}
+
+/** Behind the halves, of which any number may have called a routine, and before their results are written. */
+export function sseBothHalves(cpu: usize): i32 {
+  waits = false;
+  for (let left = waiting; left != 0; left >>= 8) if (!commit(cpu, left & 0xff)) return LEAVE_FAULT;
+  return 0;
 }
 
 export function sseBegin(cpu: usize): void {
@@ -34,8 +42,7 @@ export function sseBegin(cpu: usize): void {
   daz = (mxcsr & DAZ) != 0;
   // Flush to zero counts only while underflow is masked (SDM 1, 10.2.3.3).
   begin((mxcsr >> 13) & 3, ~masked & (OE | UE), (mxcsr & FTZ) != 0 && (masked & UE) != 0, false);
-  laneFlags = firstFlags;
-  firstFlags = 0;
+  laneFlags = 0;
 }
 
 export function treatsDenormalsAsZero(): bool { return daz; }
@@ -45,14 +52,15 @@ export function sseNextLane(): void {
   clearRaised();
 }
 
-/** Commits the flags of all lanes; false with a fault pending when one is unmasked. */
-export function sseEnd(cpu: usize): bool {
-  let raised = laneFlags | flags;
-  if (isFirstHalf) {
-    isFirstHalf = false;
-    firstFlags = raised;
-    return true;
-  }
+/** Commits the flags of all lanes; false when one is unmasked: with a fault pending, unless the other half is waited for. */
+export function sseEnd(cpu: usize, stage: u32 = 0): bool {
+  const raised = laneFlags | flags;
+  if (!waits) return commit(cpu, raised);
+  waiting |= raised << (stage << 3);
+  return (raised & ~(load<u32>(cpu, MXCSR) >> 7) & 0x3f) == 0;
+}
+
+function commit(cpu: usize, raised: u32): bool {
   if (raised == 0) return true;
   const mxcsr = load<u32>(cpu, MXCSR);
   const open = ~(mxcsr >> 7) & 0x3f;

@@ -84,7 +84,7 @@ const float = avx([
   'VEX.L.F3.0F.WIG 6F /r | vmovdqu Vx,Wx | s=movu', 'VEX.L.F3.0F.WIG 7F /r | vmovdqu Wx,Vx | s=movu',
   'VEX.L.66.0F.WIG E7 /r | vmovntdq Mx,Vx | s=mova', 'VEX.L.F2.0F.WIG F0 /r | vlddqu Vx,Mx | s=movu',
   'VEX.L.F3.0F.WIG 12 /r | vmovsldup Vx,Wx | s=movsldup', 'VEX.L.F3.0F.WIG 16 /r | vmovshdup Vx,Wx | s=movshdup',
-  'VEX.L.NP.0F.WIG 52 /r | vrsqrtps Vx,Wx | s=rsqrtps', 'VEX.L.NP.0F.WIG 53 /r | vrcpps Vx,Wx | s=rcpps',
+  'VEX.L.NP.0F.WIG 52 /r | vrsqrtps Vx,Wx | s=rsqrtps x=approximate', 'VEX.L.NP.0F.WIG 53 /r | vrcpps Vx,Wx | s=rcpps x=approximate',
   'VEX.L.NP.0F.WIG 5A /r | vcvtps2pd Vx,Wh | s=cvtps2pd', 'VEX.L.66.0F.WIG 5A /r | vcvtpd2ps Vdq,Wx | s=cvtpd2ps',
   'VEX.L.NP.0F.WIG 5B /r | vcvtdq2ps Vx,Wx | s=cvtdq2ps', 'VEX.L.66.0F.WIG 5B /r | vcvtps2dq Vx,Wx | s=cvtps2dq',
   'VEX.L.F3.0F.WIG 5B /r | vcvttps2dq Vx,Wx | s=cvttps2dq', 'VEX.L.F3.0F.WIG E6 /r | vcvtdq2pd Vx,Wh | s=cvtdq2pd',
@@ -133,8 +133,8 @@ VEX.LIG.NP.0F.WIG 2E /r | vucomiss Vdq,Wss | s=ucomiss
 VEX.LIG.66.0F.WIG 2E /r | vucomisd Vdq,Wsd | s=ucomisd
 VEX.LIG.NP.0F.WIG 2F /r | vcomiss Vdq,Wss | s=comiss
 VEX.LIG.66.0F.WIG 2F /r | vcomisd Vdq,Wsd | s=comisd
-VEX.LIG.F3.0F.WIG 52 /r | vrsqrtss Vdq,Hdq,Wss | s=rsqrtss
-VEX.LIG.F3.0F.WIG 53 /r | vrcpss Vdq,Hdq,Wss | s=rcpss
+VEX.LIG.F3.0F.WIG 52 /r | vrsqrtss Vdq,Hdq,Wss | s=rsqrtss x=approximate
+VEX.LIG.F3.0F.WIG 53 /r | vrcpss Vdq,Hdq,Wss | s=rcpss x=approximate
 VEX.LIG.F3.0F.WIG 5A /r | vcvtss2sd Vdq,Hdq,Wss | s=cvtss2sd
 VEX.LIG.F2.0F.WIG 5A /r | vcvtsd2ss Vdq,Hdq,Wsd | s=cvtsd2ss
 VEX.LIG.F3.0F.WIG C2 /r | vcmpss Vdq,Hdq,Wss,Ib | s=cmpss

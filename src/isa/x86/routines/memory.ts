@@ -19,6 +19,8 @@ export const memoryRoutines = {
   slowStore128: { params: ['i64', 'i64', 'i64'], result: 'none', kind: 'faults' },
   /** linear, bytes (at most a page), write, user: all of it accessible? */
   probeLinear: { params: ['i64', 'i32', 'i32', 'i32'], result: 'i32', kind: 'leaves' },
+  /** linear, bytes: may it be stored as one, alignment included? */
+  probeStore: { params: ['i64', 'i32'], result: 'i32', kind: 'leaves' },
   /** segment index, offset, bytes, write: exact limit and type check outside 64-bit mode. */
   checkSegment: { params: ['i32', 'i32', 'i32', 'i32'], result: 'i32', kind: 'leaves' },
 } as const satisfies RoutineTable;

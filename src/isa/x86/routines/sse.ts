@@ -14,6 +14,7 @@ import type { RoutineTable } from './routine.ts';
 export const sseRoutines = {
   /** Before two calls for the halves of a 256-bit operation: the first raises nothing by itself. */
   sseFirstHalf: { params: [], result: 'none', kind: 'state' },
+  sseBothHalves: { params: [], result: 'i32', kind: 'leaves' },
   /** operation, a, b: ADDSD .. MAXSD, SQRTSD (of b), CMPSD (FLOAT_COMPARE + predicate). */
   sseF64: { params: ['i32', 'i64', 'i64'], result: 'i64', kind: 'faults' },
   sseF32: { params: ['i32', 'i32', 'i32'], result: 'i32', kind: 'faults' },

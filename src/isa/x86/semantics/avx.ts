@@ -180,14 +180,19 @@ function fromHalf(x: Context): void {
   requireAvx(x);
   const sources = readNarrow(x, 64);
   if (sources.length === 2) x.call('sseFirstHalf', []);
-  x.writeHalves(0, sources.map((source) => x.call('halfToSingle', [source])));
+  const halves = sources.map((source) => x.call('halfToSingle', [source]));
+  if (sources.length === 2) x.call('sseBothHalves', []);
+  x.writeHalves(0, halves);
 }
 function toHalf(x: Context): void {
   const { b } = x;
   requireAvx(x);
   const sources = x.readHalves(1);
+  // Memory's exceptions come before those of the conversion.
+  if (x.isMemory(0)) x.call('probeStore', [x.address('write', 8 * sources.length), b.i32(8 * sources.length)]);
   if (sources.length === 2) x.call('sseFirstHalf', []);
   const [low, high] = sources.map((source) => x.call('singleToHalf', [source, x.immediate(8)])) as [Value, Value | undefined];
+  if (sources.length === 2) x.call('sseBothHalves', []);
   if (x.isMemory(0) && high === undefined) return x.writeLow(0, low, 64);
   x.writeHalves(0, [b.op('i64x2.replace_lane', [high === undefined ? zeroVector(x) : b.op('i64x2.splat', [high]), low], 0)]);
 }
@@ -211,6 +216,7 @@ function multiplyAdd(order: keyof typeof orders, sign: number, type: 'f32' | 'f6
     const values = [2, 1, 0].map((i) => x.readHalves(i)).reverse();
     if (x.halves === 2) x.call('sseFirstHalf', []);
     const halves = values[0]!.map((_, half) => x.call(type === 'f32' ? 'fmaF32x4' : 'fmaF64x2', [...orders[order].map((i) => values[i]![half]!), b.i32(sign)]));
+    if (x.halves === 2) x.call('sseBothHalves', []);
     x.writeHalves(0, halves);
   };
 }

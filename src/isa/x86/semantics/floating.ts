@@ -100,6 +100,7 @@ function packed(name: OperationName, type: Float): Semantics {
     b.if(b.eqz(simple), () => {
       if (sources.length === 2) x.call('sseFirstHalf', []);
       sources.forEach(({ a, c }, half) => b.set(results[half]!, exactPacked(x, type, operation, a, c)));
+      if (sources.length === 2) x.call('sseBothHalves', []);
     });
     x.writeHalves(0, results.map((result) => b.get(result)));
   };
@@ -159,6 +160,7 @@ function narrow(routine: string, ...constants: readonly number[]): Semantics {
     const sources = x.readHalves(1);
     if (sources.length === 2) x.call('sseFirstHalf', []);
     const [low, high] = sources.map((value) => x.call(routine, [value, ...constants.map((constant) => x.b.i32(constant))]));
+    if (sources.length === 2) x.call('sseBothHalves', []);
     x.writeHalves(0, [high === undefined ? low! : shuffle([0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23])(x, low!, high)]);
   };
 }
@@ -169,7 +171,9 @@ function widen(convertLow: (x: Context, source: Value) => Value): Semantics {
     requireSse(x);
     const sources = readNarrow(x, 64);
     if (sources.length === 2) x.call('sseFirstHalf', []);
-    x.writeHalves(0, sources.map((value) => convertLow(x, value)));
+    const halves = sources.map((value) => convertLow(x, value));
+    if (sources.length === 2) x.call('sseBothHalves', []);
+    x.writeHalves(0, halves);
   };
 }
 

@@ -232,7 +232,7 @@ export const vectorSse4: SemanticsTable = {
   roundsd: roundScalar(64),
   roundps: binaryFloat((x, _, c) => x.call('sseRoundF32x4', [c, x.immediate(8)])),
   roundpd: binaryFloat((x, _, c) => x.call('sseRoundF64x2', [c, x.immediate(8)])),
-  dpps: binary((x, a, c) => x.call('sseDotF32x4', [a, c, x.immediate(8)])),
+  dpps: binaryFloat((x, a, c) => x.call('sseDotF32x4', [a, c, x.immediate(8)])),
   dppd: binaryFloat((x, a, c) => x.call('sseDotF64x2', [a, c, x.immediate(8)])),
   pcmpestri: compareStrings(true, 'index'),
   pcmpestrm: compareStrings(true, 'mask'),

@@ -125,7 +125,9 @@ export function binaryFloat(operation: Lanes): Semantics {
     requireSse(x);
     const sources = sourceHalves(x);
     if (sources.length === 2) x.call('sseFirstHalf', []);
-    x.writeHalves(0, sources.map(({ a, c }, half) => operation(x, a, c, half)));
+    const halves = sources.map(({ a, c }, half) => operation(x, a, c, half));
+    if (sources.length === 2) x.call('sseBothHalves', []);
+    x.writeHalves(0, halves);
   };
 }
 
