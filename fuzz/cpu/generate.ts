@@ -264,7 +264,8 @@ class Setup {
     };
     if (i.base === BASE_RIP) return setDisplacement(target - next) ? address : undefined;
     let index = 0n;
-    if (i.index !== NO_REGISTER && i.index !== i.base) {
+    if (row.operands.some((operand) => operand === 'Mdv' || operand === 'Mqv')) this.#vectorIndex(row, i);
+    else if (i.index !== NO_REGISTER && i.index !== i.base) {
       if (!random.chance(4)) this.#pin(i.index, BigInt(random.below(64) - 16));
       index = this.#before.u64(GPR + i.index * 8) << BigInt(i.scale);
     }
@@ -277,6 +278,15 @@ class Setup {
     }
     const base = this.#before.u64(GPR + i.base * 8) * (i.index === i.base ? 1n + (1n << BigInt(i.scale)) : 1n);
     return setDisplacement(Number(BigInt.asIntN(32, wanted - base))) ? address : undefined;
+  }
+
+  /** Small numbers in the vector that gathers index by. */
+  #vectorIndex(row: OpcodeRow, i: Instruction): void {
+    if (this.#random.chance(4)) return;
+    const at = VECTORS + i.index * 32;
+    const bytes = row.name.includes('gatherq') ? 8 : 4;
+    this.#before.bytes.fill(0, at, at + 32);
+    for (let k = 0; k < 32; k += bytes) this.#before.setU32(at + k, this.#random.below(100));
   }
 
   #contents(row: OpcodeRow, address: number, starts: readonly number[]): void {

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { OpcodeRow } from '../../src/isa/x86/opcodes/row.ts';
 import { opcodeRows } from '../../src/isa/x86/opcodes/table.ts';
 import { STEP_LIMIT } from './executor.ts';
 import type { Case, Reference, Step } from './executor.ts';
@@ -52,13 +53,18 @@ export function createHost(image: Uint8Array): Reference {
   };
 }
 
+/** The instruction may stop midway with its registers moved on: repeated strings, gathers. */
+export function repeats(row: OpcodeRow): boolean {
+  return row.repeatable || row.name.includes('gather');
+}
+
 function encode(entry: Case): Buffer {
   const length = HEADER_BYTES + STATE_BYTES + entry.patches.length * PATCH_BYTES;
   const out = Buffer.alloc(length);
   let size = 0;
   for (const { bytes, rowIndex } of entry.instructions) {
     const row = opcodeRows[rowIndex]!;
-    out[24 + size] = MARK_START | (row.repeatable ? MARK_REPEATS : 0) | (row.name === 'pushf' ? MARK_PUSHES_FLAGS : 0);
+    out[24 + size] = MARK_START | (repeats(row) ? MARK_REPEATS : 0) | (row.name === 'pushf' ? MARK_PUSHES_FLAGS : 0);
     out.set(bytes, 24 + MAX_CODE + size);
     size += bytes.length;
   }

@@ -6,7 +6,7 @@ import type { CpuState } from './state.ts';
 
 /** What a difference is about, apart from the values: two with the same key are one bug, most likely. */
 export function keyOf(difference: Difference): string {
-  return difference.lines.map((line) => line.slice(0, line.indexOf(':')).replace(/ 0x.*| at .*/, '')).join();
+  return difference.lines.map((line) => line.slice(0, line.indexOf(':')).replace(/ 0x.*| at .*|(?<=ymm)\d+|(?<=^r)\d(?=x87)/g, '')).join();
 }
 
 /** The shortest sequence and the simplest state that still differ in the same way. */

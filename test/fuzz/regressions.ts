@@ -108,4 +108,27 @@ export const regressions: readonly Regression[] = [
     what: 'ARPL writes only what it changes',
     width: 32, address: 0x200010a, code: ['6308'], before: { rax: 0x1002000n }, after: { rip: 0x200010cn },
   },
+  {
+    what: 'exceptions of a conversion to half precision come after those of memory',
+    width: 64, address: 0x200013e, code: ['c463791d0030'], before: { mxcsr: 0xeb40n, ymm8: 0x3f8000013f800001n }, after: { rip: 0x200013en, mxcsr: 0xeb40n }, raises: '#14 error 6 at 0x0',
+  },
+  {
+    what: 'what one half of a vector raises is not forgotten, nor left to the next instruction',
+    width: 64, address: 0x2000100, code: ['c5fc5ac1', 'c5f25ed3'], before: { ymm1: 0x3f8000003f8000003f8000003f800000n, ymm3: 0x3f000001n }, after: { rip: 0x2000108n, mxcsr: 0x1fa0n },
+  },
+  {
+    what: 'no exception after rounding where an operand of any lane is at fault before it',
+    width: 64, address: 0x2000fed, code: ['c4436540c928'],
+    before: { mxcsr: 0x9e00n, ymm3: 0xf5114ccdd8c4e342bfcf7fd1178e7a07400c36814ddb0957c011eda900000000n, ymm9: 0x40212c4c0000000080208ffb665d6e39bfe1941de77f719e401156b49d1a1fd7n },
+    after: { mxcsr: 0x9e02n }, raises: '#19',
+  },
+  {
+    what: 'masked moves and gathers do not check alignment',
+    width: 64, address: 0x2000113, code: ['c4e2692d06'], before: { flags: 0x40246n, rsi: 0x48n, ymm2: 0x8000000000000000n }, after: { rip: 0x2000113n }, raises: '#14 error 4 at 0x48',
+  },
+  {
+    what: 'CR2 of a masked store names an element that is stored',
+    width: 64, address: 0x2000126, code: ['c4c26d8e08'], before: { r8: 0x1001ff2n, ymm2: 0x800000000000000000000000000000000000000000000000n }, after: { rip: 0x2000126n },
+    raises: '#14 error 7 at 0x1002006',
+  },
 ];
