@@ -8,7 +8,7 @@ if (!hasExt4Tools) console.warn('test/boot/disks: mkfs.ext4, e2fsck and debugfs 
 /** Types a command and returns what it has printed. */
 async function command(vm: VirtualMachine, text: string): Promise<string> {
   vm.console.write(`${text}; echo "[sta""tus $?]"\n`);
-  const output = await vm.console.waitFor(/[^]*\[status \d+\]/, 60_000);
+  const output = await vm.console.waitFor(/[^]*\[status \d+\]/, 150_000);
   await vm.console.waitFor('# ');
   expect(output, text).toContain('[status 0]');
   return output;
@@ -18,7 +18,7 @@ const original = new Uint8Array(3_000_000).map((_, i) => (i * 7919) >> 5);
 const shell = async (options: Parameters<typeof VirtualMachine.create>[0]): Promise<VirtualMachine> => {
   const vm = await VirtualMachine.create({ append: 'quiet', ...options });
   void vm.start();
-  await vm.console.waitFor(/# /, 120_000);
+  await vm.console.waitFor(/# /, 400_000);
   return vm;
 };
 const poweroff = async (vm: VirtualMachine): Promise<void> => {
@@ -45,7 +45,7 @@ describe.skipIf(!hasExt4Tools)('disks of a stock Debian kernel', () => {
       } finally {
         image.remove();
       }
-    }, 240_000);
+    }, 700_000);
   }
 
   test('a machine is saved while it writes, and goes on elsewhere', async () => {
@@ -55,19 +55,19 @@ describe.skipIf(!hasExt4Tools)('disks of a stock Debian kernel', () => {
       const first = await shell(options);
       await command(first, 'mkdir /m && mount -t ext4 /dev/vda /m');
       first.console.write('for i in $(seq 1 40); do dd if=/dev/zero bs=64k count=4 2>/dev/null | tr "\\0" "a" > /m/f$i; echo "wro""te $i"; sync; done; umount /m; echo "do""ne"\n');
-      await first.console.waitFor('wrote 10', 60_000);
+      await first.console.waitFor('wrote 10', 150_000);
       const state = first.save();
       await first.stop();
       const second = await VirtualMachine.create(options);
       second.load(state);
       expect(isDeepStrictEqual(second.save(), state)).toBe(true);
       void second.start();
-      await second.console.waitFor('done', 60_000);
+      await second.console.waitFor('done', 150_000);
       await poweroff(second);
       expect(image.check()).toBe('');
       for (const name of ['f1', 'f10', 'f11', 'f40']) expect(Buffer.from(image.read(name)).toString() === 'a'.repeat(0x40000), name).toBe(true);
     } finally {
       image.remove();
     }
-  }, 240_000);
+  }, 700_000);
 });

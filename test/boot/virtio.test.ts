@@ -8,7 +8,7 @@ import { VirtualMachine } from '../../src/index.ts';
 test("a stock Debian kernel takes random numbers from a virtio device, and runs a shell on a virtio console", async () => {
   const vm = await VirtualMachine.create({ guest: 'linux', append: 'quiet', rng: true, virtioConsole: true });
   void vm.start();
-  await vm.console.waitFor(/# /, 120_000);
+  await vm.console.waitFor(/# /, 300_000);
   vm.console.write('cat /sys/class/misc/hw_random/rng_current; head -c 4096 /dev/hwrng | sort -u | wc -c\n');
   expect(await vm.console.waitFor(/virtio_rng\.0\s+\d+/, 90_000)).toMatch(/\s[34]\d\d\d$/);
   // A session of its own: a shell in the background of the first one's terminal would be stopped.
@@ -19,7 +19,7 @@ test("a stock Debian kernel takes random numbers from a virtio device, and runs 
   expect(await second.waitFor(/answer: \d+/, 90_000)).toBe('answer: 42');
   second.write('poweroff\n');
   expect((await vm.finished).kind).toBe('poweroff');
-}, 400_000);
+}, 700_000);
 
 test('a machine has disks of several kinds at once, one of them read-only', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'polyvisor-disks-'));
@@ -30,7 +30,7 @@ test('a machine has disks of several kinds at once, one of them read-only', asyn
     for (const name of ['b', 'c']) writeFileSync(file(name), Buffer.alloc(3 << 20));
     const vm = await VirtualMachine.create({ guest: 'linux', append: 'quiet', disks: [`${file('a')},readonly`, file('b'), `${file('c')},if=nvme`] });
     void vm.start();
-    await vm.console.waitFor(/# /, 120_000);
+    await vm.console.waitFor(/# /, 300_000);
     vm.console.write('cat /sys/block/vda/ro /sys/block/vdb/ro /sys/block/vda/serial; echo\n');
     expect(await vm.console.waitFor(/1\s+0\s+polyvisor-0/, 90_000)).toBeTruthy();
     vm.console.write('dd if=/dev/zero of=/dev/vda count=1 || echo "not writ""able"\n');
@@ -42,4 +42,4 @@ test('a machine has disks of several kinds at once, one of them read-only', asyn
   } finally {
     rmSync(folder, { recursive: true });
   }
-}, 400_000);
+}, 700_000);
