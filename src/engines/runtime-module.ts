@@ -14,6 +14,8 @@ export interface HostFunctions {
   takeNmi(): number;
   readTaskPriority(): number;
   writeTaskPriority(value: number): void;
+  /** FERR#, with CR0.NE clear; whether IGNNE# is asserted. Missing: not wired. */
+  numericError?: ((pending: boolean) => boolean) | undefined;
   readApicMsr(index: number): bigint | undefined;
   writeApicMsr(index: number, value: bigint): boolean;
 }
@@ -54,6 +56,7 @@ export function instantiateRuntime(module: WebAssembly.Module, memory: WebAssemb
       takeNmi: host.takeNmi,
       readTaskPriority: host.readTaskPriority,
       writeTaskPriority: host.writeTaskPriority as never,
+      numericError: ((pending: number): number => (host.numericError === undefined ? 2 : host.numericError(pending !== 0) ? 1 : 0)) as never,
       apicMsrRead: ((index: number): number => {
         const value = host.readApicMsr(index);
         if (value === undefined) return 0;

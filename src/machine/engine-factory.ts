@@ -10,6 +10,8 @@ export interface VcpuParts {
   readonly interrupts: InterruptInput;
   readonly hostTsc: () => bigint;
   readonly random32: () => number;
+  /** FERR#, and the IGNNE# that answers it. */
+  readonly numericError: (pending: boolean) => boolean;
   readonly index: number;
   /** Asked for kind 'exception'. */
   readonly log: Log;

@@ -3,7 +3,7 @@
 import {
   CPL, CR2, EFLAGS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, HALTED, IDTR_BASE, IDTR_LIMIT, LEAVE_RESUME, LEAVE_SHUTDOWN, NMI_BLOCKED, PENDING_DEBUG, DR6, DR7, RIP,
   RSP, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, SEG_TR, SHADOW, STACK_MASK, STEP, STEP_DOES_NOT, VECTOR_DB,
-  VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_NP, VECTOR_PF, VECTOR_SS, VECTOR_TS,
+  VECTOR_DF, VECTOR_FERR, VECTOR_GP, VECTOR_NMI, VECTOR_NP, VECTOR_PF, VECTOR_SS, VECTOR_TS,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault } from "./faults.ts";
 import { FLAG_AC, FLAG_IF, FLAG_IOPL, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM, readFlags } from "./flags.ts";
@@ -320,6 +320,12 @@ function isContributory(vector: u32): bool {
 export function deliverFault(cpu: usize): i32 {
   let previous: u32 = 255;
   let vector = load<u32>(cpu, FAULT_VECTOR);
+  if (vector == VECTOR_FERR) {
+    // The instruction waits for the interrupt that FERR# leads to, and is tried again after it.
+    store<u32>(cpu, 0, FAULT_PENDING);
+    store<u32>(cpu, 1, HALTED);
+    return LEAVE_RESUME;
+  }
   while (true) {
     let hasError = load<u32>(cpu, FAULT_HAS_ERROR) != 0;
     let error = load<u32>(cpu, FAULT_ERROR);

@@ -1,12 +1,12 @@
 // x87 and SSE control state: initialisation, control and status words, FXSAVE images (Intel SDM 1, chapters 8 and 10).
 
 import {
-  CR0, CR4, FAULT_PENDING, MODE, MODE_CODE64, MODE_CODE_MASK, MXCSR, VECTOR, VECTOR_BYTES, VECTOR_MF, VECTOR_NM, VECTOR_UD, X87, X87_CONTROL, X87_DP, X87_DP_SELECTOR, X87_IP,
+  CR0, CR4, FAULT_PENDING, MODE, MODE_CODE64, MODE_CODE_MASK, MXCSR, VECTOR, VECTOR_BYTES, VECTOR_NM, VECTOR_UD, X87, X87_CONTROL, X87_DP, X87_DP_SELECTOR, X87_IP,
   X87_IP_SELECTOR, X87_OPCODE, X87_STATUS, X87_TAGS,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection } from "./faults.ts";
 import { loadLinear, probeAligned, storeLinear } from "./memory.ts";
-import { x87UpdateSummary } from "./x87-stack.ts";
+import { x87Pending, x87UpdateSummary } from "./x87-stack.ts";
 import { CPL } from "../isa/x86/state/layout.ts";
 
 const CR0_EM: u64 = 4;
@@ -30,7 +30,7 @@ export function mmxAvailable(cpu: usize): i32 {
   const cr0 = load<u64>(cpu, CR0);
   if ((cr0 & CR0_EM) != 0) return raiseFault(cpu, VECTOR_UD, 0, 0);
   if ((cr0 & CR0_TS) != 0) return raiseFault(cpu, VECTOR_NM, 0, 0);
-  return (load<u16>(cpu, X87_STATUS) & 0x80) != 0 ? raiseFault(cpu, VECTOR_MF, 0, 0) : 0;
+  return (load<u16>(cpu, X87_STATUS) & 0x80) != 0 ? x87Pending(cpu) : 0;
 }
 
 /** Every MMX instruction: TOP becomes 0, all tags valid (SDM 1, 9.5). EMMS empties them. */

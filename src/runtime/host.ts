@@ -17,6 +17,8 @@
 @external("host", "takeNmi") export declare function takeNmi(): i32;
 @external("host", "readTaskPriority") export declare function readTaskPriority(): i32;
 @external("host", "writeTaskPriority") export declare function writeTaskPriority(value: i32): void;
+/** FERR#, with CR0.NE clear: 0 the instruction waits, 1 IGNNE# lets it go on, 2 nothing is wired: #MF. */
+@external("host", "numericError") export declare function numericError(pending: i32): i32;
 /** 1 when the register exists; its value is then at SCRATCH (low u32) and SCRATCH + 4 (high u32). */
 @external("host", "apicMsrRead") export declare function apicMsrRead(index: i32): i32;
 /** 1 when accepted, 0 for #GP. */

@@ -5,7 +5,7 @@ import {
 } from "../isa/x86/state/layout.ts";
 import { raiseFault } from "./faults.ts";
 import { loadLinear, loadLinear16, probeAligned, storeLinear, storeLinear16 } from "./memory.ts";
-import { FAULTED, x87Check, x87Top, x87UpdateSummary } from "./x87-stack.ts";
+import { noteErrorGone, FAULTED, x87Check, x87Top, x87UpdateSummary } from "./x87-stack.ts";
 
 /** #NM only: the instructions that do not wait. */
 function available(cpu: usize): bool {
@@ -167,6 +167,7 @@ function x87Reset(cpu: usize): void {
 /** FNINIT. */
 export function x87Init(cpu: usize): i32 {
   if (!available(cpu)) return FAULTED;
+  noteErrorGone(cpu, load<u16>(cpu, X87_STATUS));
   x87Reset(cpu);
   return 0;
 }
@@ -174,6 +175,7 @@ export function x87Init(cpu: usize): i32 {
 /** FNCLEX. */
 export function x87Clear(cpu: usize): i32 {
   if (!available(cpu)) return FAULTED;
+  noteErrorGone(cpu, load<u16>(cpu, X87_STATUS));
   store<u16>(cpu, load<u16>(cpu, X87_STATUS) & 0x7f00, X87_STATUS);
   return 0;
 }

@@ -2,10 +2,11 @@
 // use and 3 for an empty one; the classes of the full tag word are made when it is stored.
 
 import {
-  CR0, FAULT_PENDING, LEAVE_FAULT, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_CS, SEG_SELECTOR, VECTOR_MF, VECTOR_NM, X87, X87_CONTROL, X87_IP, X87_IP_SELECTOR, X87_OPCODE,
+  CR0, FAULT_PENDING, LEAVE_FAULT, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_CS, SEG_SELECTOR, VECTOR_FERR, VECTOR_MF, VECTOR_NM, X87, X87_CONTROL, X87_IP, X87_IP_SELECTOR, X87_OPCODE,
   X87_STATUS, X87_TAGS,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault } from "./faults.ts";
+import { numericError } from "./host.ts";
 import { loadLinear8 } from "./memory.ts";
 import { currentIp } from "./position.ts";
 import { IE, OE, UE, begin, flags, packExtended, packedExponent, roundedUp, unpackExtendedA, unpackExtendedB } from "./softfloat.ts";
@@ -22,6 +23,7 @@ const STATUS_TOP: u32 = 0x3800;
 const CR0_MP: u64 = 2;
 const CR0_EM: u64 = 4;
 const CR0_TS: u64 = 8;
+const CR0_NE: u64 = 0x20;
 
 export const NAN_SIGNIFICAND: u64 = 0xc000000000000000;
 export const NAN_EXPONENT: u32 = 0xffff;
@@ -29,14 +31,20 @@ export const NAN_EXPONENT: u32 = 0xffff;
 /** Before every waiting x87 instruction: #NM when CR0.EM or TS is set, #MF when an unmasked exception is pending. */
 export function x87Check(cpu: usize): i32 {
   if ((load<u64>(cpu, CR0) & (CR0_EM | CR0_TS)) != 0) return raiseFault(cpu, VECTOR_NM, 0, 0);
-  // Without CR0.NE the processor would raise FERR# for IRQ 13; here it is #MF as well.
-  return (load<u32>(cpu, X87_STATUS) & 0x80) != 0 ? raiseFault(cpu, VECTOR_MF, 0, 0) : 0;
+  return (load<u32>(cpu, X87_STATUS) & 0x80) != 0 ? x87Pending(cpu) : 0;
+}
+
+/** A waiting instruction with an unmasked exception pending: #MF, or with CR0.NE clear FERR# (SDM 1, appendix D). */
+export function x87Pending(cpu: usize): i32 {
+  if ((load<u64>(cpu, CR0) & CR0_NE) != 0) return raiseFault(cpu, VECTOR_MF, 0, 0);
+  const answer = numericError(1);
+  return answer == 1 ? 0 : raiseFault(cpu, answer == 0 ? VECTOR_FERR : VECTOR_MF, 0, 0);
 }
 
 /** FWAIT: #NM only when CR0.MP and TS are both set. */
 export function x87CheckWait(cpu: usize): i32 {
   if ((load<u64>(cpu, CR0) & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS)) return raiseFault(cpu, VECTOR_NM, 0, 0);
-  return (load<u32>(cpu, X87_STATUS) & 0x80) != 0 ? raiseFault(cpu, VECTOR_MF, 0, 0) : 0;
+  return (load<u32>(cpu, X87_STATUS) & 0x80) != 0 ? x87Pending(cpu) : 0;
 }
 
 /** What each instruction that is not a control instruction begins with: checks, pointer, rounding. */
@@ -100,11 +108,17 @@ export function x87SetCondition(cpu: usize, mask: u32, bits: u32): void {
   store<u16>(cpu, <u16>((<u32>load<u16>(cpu, X87_STATUS) & ~mask) | bits), X87_STATUS);
 }
 
+/** FERR# falls when no unmasked exception is left. `status`: what it was. */
+export function noteErrorGone(cpu: usize, status: u32): void {
+  if ((status & 0x80) != 0 && (load<u64>(cpu, CR0) & CR0_NE) == 0) numericError(0);
+}
+
 /** ES and B from the exception flags and their masks. */
 export function x87UpdateSummary(cpu: usize): void {
   const status = <u32>load<u16>(cpu, X87_STATUS);
   const open = status & ~<u32>load<u16>(cpu, X87_CONTROL) & 0x3f;
   store<u16>(cpu, <u16>(open != 0 ? status | STATUS_SUMMARY : status & ~STATUS_SUMMARY), X87_STATUS);
+  if (open == 0) noteErrorGone(cpu, status);
 }
 
 /** Ors exceptions into the status word; returns those that are unmasked. */

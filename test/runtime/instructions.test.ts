@@ -141,3 +141,19 @@ describe('x87 pointers', () => {
     expect([m.u32(X87_DP), m.u32(X87_DP_SELECTOR) & 0xffff, m.u32(X87_IP)]).toEqual([0x9000, 0x10, CODE + 9]);
   });
 });
+
+describe('x87 errors without CR0.NE', () => {
+  // fninit; fldcw [9000h] (zero divide unmasked); fld1; fldz; fdivp; fnop (waits); fnclex
+  const code = [0xdb, 0xe3, 0xd9, 0x2d, 0x00, 0x90, 0, 0, 0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9, 0xd9, 0xd0, 0xdb, 0xe2];
+  test.each([
+    ['with it: #MF', 0x31n, false, '#16 at +14', []],
+    ['FERR#, and the instruction waits', 0x11n, false, 'end', [true]],
+    ['IGNNE# lets it go on, until the error is cleared', 0x11n, true, 'end', [true, false]],
+  ] as const)('%s', (_, cr0, ignore, expected, errors) => {
+    m.ignoreErrors = ignore;
+    m.memory.write(0x9000, Uint8Array.of(0x7b, 0x03));
+    m.load(code, { cr0 });
+    expect([m.run(), m.errors]).toEqual([expected, errors]);
+    expect(Number(m.cpu.registers().rip) - CODE).toBe(expected !== 'end' ? 0x3101 - CODE : ignore ? code.length + 1 : 14);
+  });
+});

@@ -23,6 +23,9 @@ export class InterpreterFixture {
   /** Port writes, and what reads give. */
   readonly written: [port: number, value: number][] = [];
   nmi = false;
+  /** FERR# as it was driven; the answer is IGNNE#. */
+  readonly errors: boolean[] = [];
+  ignoreErrors = false;
   onPort: (port: number, value: number) => void = () => {};
 
   constructor() {
@@ -42,7 +45,12 @@ export class InterpreterFixture {
         return taken;
       },
     };
-    this.cpu = createInterpreter({ modules: loadEngineModules(), memory: this.memory.wasm, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
+    this.cpu = createInterpreter({ modules: loadEngineModules(), memory: this.memory.wasm, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0,
+      numericError: (pending) => {
+        this.errors.push(pending);
+        return this.ignoreErrors;
+      },
+    });
     this.view = new DataView(this.memory.wasm.buffer);
     for (const [selector, fields] of [[0x08, { access: 0x9b }], [0x10, { access: 0x93 }]] as const) this.poke64(GDT + selector, segmentDescriptor(fields));
     for (let vector = 0; vector < 32; vector++) {

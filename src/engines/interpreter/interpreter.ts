@@ -27,6 +27,8 @@ export interface InterpreterOptions {
   /** The time stamp counter before the guest's own offset, in ticks. */
   readonly hostTsc: () => bigint;
   readonly random32: () => number;
+  /** FERR# changes while CR0.NE is clear; returns whether IGNNE# is asserted. Missing: x87 errors are #MF always. */
+  readonly numericError?: ((pending: boolean) => boolean) | undefined;
   /** Number of this vCPU, 0 to 63: decides where its block lies. */
   readonly index: number;
   /** Asked for kind 'exception'. */
@@ -102,6 +104,7 @@ export class Interpreter implements Vcpu {
       codeWritten: (page, offset, length) => this.#cache.written(page, offset, length),
       hostTsc: options.hostTsc,
       random32: options.random32,
+      numericError: options.numericError,
       interruptPending: () => (interrupts.pending() ? 1 : 0),
       acknowledgeInterrupt: () => interrupts.acknowledge(),
       takeNmi: () => (interrupts.takeNmi() ? 1 : 0),

@@ -11,6 +11,7 @@ import { FwCfg } from '../../devices/firmware/fw-cfg.ts';
 import { A20Gate } from '../../devices/legacy/a20-gate.ts';
 import { DebugExit } from '../../devices/legacy/debug-exit.ts';
 import { I8042 } from '../../devices/legacy/i8042.ts';
+import { NumericError } from '../../devices/legacy/numeric-error.ts';
 import { Port92 } from '../../devices/legacy/port-92.ts';
 import { Serial16550 } from '../../devices/legacy/serial-16550.ts';
 import { PCI_INTERRUPTS, addChipset, pciInterrupt } from '../../devices/pci/chipset.ts';
@@ -147,10 +148,13 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(PM_BASE + 8, pmTimer);
   setUpCmos(rtc, { memory, cpus: 1, bootOrder: firmware?.bootOrder ?? DEFAULT_BOOT_ORDER, floppy: floppyDrive(options.drives)?.format.drive ?? 0 });
 
-  // Processor.
+  // Processor, and what PC/AT boards put beside it for x87 errors.
+  const numericError = new NumericError(irq.level(13));
+  bus.ports.map(0xf0, numericError);
   const random = new Uint8Array(4);
   const vcpu = options.createVcpu({
     memory: memory.wasm, bus, interrupts: traceInterrupts(localApic, log), hostTsc, log, index: 0,
+    numericError: (pending) => numericError.error(pending),
     random32: () => {
       options.entropy.fill(random);
       return random[0]! | (random[1]! << 8) | (random[2]! << 16) | (random[3]! << 24);
@@ -208,7 +212,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   // RAM before the processor, whose state makes it forget decoded code; controllers before what drives their lines.
   const optional = [...(firmwareParts?.devices ?? []), ...(display === undefined ? [] : [display.vga]), ...ide, ...diskettes, ...tests];
   const resettable: readonly (Stateful & { reset(): void })[] = [
-    vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, power, resetControl, pci, pciPorts, ...optional,
+    vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, numericError, power, resetControl, pci, pciPorts, ...optional,
   ];
   const parts: readonly Stateful[] = [memory, ...resettable];
   // A kernel that is booted without firmware finds what firmware would have set up: address line 20 is open, and the

@@ -251,6 +251,8 @@ export const LEAVE_JUMP = 8;
 export const LEAVE_HOT = 9;
 
 // Exception vectors (Intel SDM 3A, table 6-1).
+/** No vector: an x87 error is reported through FERR# and the instruction waits (CR0.NE clear). */
+export const VECTOR_FERR = 256;
 export const VECTOR_DE = 0;
 export const VECTOR_DB = 1;
 export const VECTOR_NMI = 2;
