@@ -10,21 +10,36 @@ interface Mapping {
 /** Register blocks by address: sorted, disjoint, found by binary search with the last hit first. */
 export class BlockMap {
   readonly #mappings: Mapping[] = [];
+  /** What would overlap, until its place is free. */
+  #waiting: { readonly first: number; readonly block: RegisterBlock }[] = [];
   #last: Mapping | undefined;
 
   /** Throws on an overlap: two devices at one address are a mistake in the wiring. */
   map(first: number, block: RegisterBlock): void {
     const end = first + block.length;
-    const other = this.#mappings.find((mapping) => first < mapping.end && mapping.first < end);
+    const other = this.#overlapping(first, block);
     if (other !== undefined) throw new Error(`${block.name} at 0x${first.toString(16)} overlaps ${other.block.name} at 0x${other.first.toString(16)}`);
     this.#mappings.push({ first, end, block });
     this.#mappings.sort((a, b) => a.first - b.first);
   }
 
+  /** Maps a block where the guest wants it: in a place that is taken it stays silent until that is free. */
+  mapMovable(first: number, block: RegisterBlock): void {
+    if (this.#overlapping(first, block) === undefined) this.map(first, block);
+    else this.#waiting.push({ first, block });
+  }
+
+  #overlapping(first: number, block: RegisterBlock): Mapping | undefined {
+    return this.#mappings.find((mapping) => first < mapping.end && mapping.first < first + block.length);
+  }
+
   unmap(block: RegisterBlock): void {
+    this.#waiting = this.#waiting.filter((entry) => entry.block !== block);
     const index = this.#mappings.findIndex((mapping) => mapping.block === block);
-    if (index >= 0) this.#mappings.splice(index, 1);
+    if (index < 0) return;
+    this.#mappings.splice(index, 1);
     this.#last = undefined;
+    for (const entry of this.#waiting.splice(0)) this.mapMovable(entry.first, entry.block);
   }
 
   read(address: number, size: AccessSize): number {

@@ -26,6 +26,19 @@ describe('block map', () => {
     map.write(0x100, 4, 0x44332211);
     expect(a.seen).toEqual([[0, 1], [0, 1, 0x22]]);
   });
+  it('keeps what guests map over others silent until the place is free', () => {
+    const map = new BlockMap();
+    const [a, b, c] = [block('a', 4), block('b', 4), block('c', 4)];
+    map.map(0x100, a);
+    map.mapMovable(0x102, b);
+    map.mapMovable(0x103, c);
+    expect([map.read(0x102, 1), map.read(0x105, 1)]).toEqual([0x12, 0xff]);
+    map.unmap(a);
+    expect([map.read(0x100, 1), map.read(0x102, 1), map.read(0x105, 1)]).toEqual([0xff, 0x10, 0x13]);
+    map.unmap(c);
+    map.unmap(b);
+    expect(map.read(0x103, 1)).toBe(0xff);
+  });
   it('forgets an unmapped block and finds it where it moved', () => {
     const map = new BlockMap();
     const a = block('a', 4);

@@ -46,6 +46,14 @@ describe('wrong use is one line and status 1', () => {
     ['many processors', () => [...good(), '--cpus', '4'], /this version runs one/],
     ['unknown engine', () => [...good(), '--engine', 'warp'], /engine "warp" is unknown/],
     ['engine of a later version', () => [...good(), '--engine', 'kvm'], /engine "kvm" is not part of this version/],
+    ['unknown display', () => [...good(), '--display', 'vga'], /display "vga".*none, terminal or png:FILE/],
+    ['display without firmware', () => [...good(), '--display', 'terminal'], /booted directly has no display/],
+    ['display and serial on the terminal', () => ['run', '--firmware', 'seabios', '--display', 'terminal', '--serial', 'stdio'], /cannot both be on the terminal/],
+    ['firmware and a kernel', () => [...good(), '--firmware', 'seabios'], /firmware and a guest or kernel are given/],
+    ['boot order without firmware', () => [...good(), '--boot', 'd'], /needs no boot order/],
+    ['nonsense boot order', () => ['run', '--firmware', 'seabios', '--boot', 'cc'], /boot order "cc".*c \(hard disk\)/],
+    ['CD-ROM image nowhere', () => [...good(), '--cdrom', at('no.iso')], /CD-ROM image .*no.iso does not exist/],
+    ['floppy disk of no size', () => [...good(), '--floppy', file('odd.img', 'x')], /floppy disk image has 512 bytes; give one of 1474560/],
     ['unknown serial', () => [...good(), '--serial', 'tcp:1'], /serial "tcp:1".*stdio, none or file:PATH/],
     ['serial file nowhere', () => [...good(), '--serial', `file:${at('no/where')}`], /no\/where does not exist/],
     ['nonsense timeout', () => [...good(), '--timeout', '0'], /timeout "0"/],
@@ -80,7 +88,7 @@ describe('help', () => {
   it('is shown when it is asked for', async () => {
     const { status, out } = await run(['run', '--help']);
     expect(status).toBe(0);
-    for (const option of ['--kernel', '--initrd', '--append', '--memory', '--cpus', '--engine', '--serial', '--no-reboot', '--timeout', '--debug-exit-port', '--trace', '--report', 'Ctrl-A X']) expect(out).toContain(option);
+    for (const option of ['--kernel', '--initrd', '--append', '--memory', '--cpus', '--engine', '--serial', '--no-reboot', '--timeout', '--debug-exit-port', '--trace', '--report', '--firmware', '--disk', '--cdrom', '--floppy', '--boot', '--display', 'Ctrl-A X']) expect(out).toContain(option);
     expect((await run(['--version'])).out).toMatch(/^[0-9]+\.[0-9]+\.[0-9]+\n$/);
   });
   it('is shown, as an error, when nothing is asked for', async () => {

@@ -80,7 +80,8 @@ export class Dispi {
     return this.#values[index] ?? 0xffff;
   }
 
-  write(index: number, value: number): void {
+  write(index: number, word: number): void {
+    const value = word & 0xffff;
     switch (index) {
       case ID:
         if (value >= ID_FIRST && value <= ID_LAST) this.#values[ID] = value;
@@ -148,8 +149,7 @@ export class Dispi {
     const depth = (DEPTHS as readonly number[]).includes(values[BPP]!) ? values[BPP]! : 8;
     this.reset();
     this.#values.set([values[ID]!, Math.min(values[XRES]!, MAX_WIDTH), Math.min(values[YRES]!, MAX_HEIGHT), depth, values[ENABLE]!, Math.min(values[BANK]!, this.#values[MEMORY_64K]! - 1)]);
-    this.#setVirtualWidth(values[VIRTUAL_WIDTH]!);
-    this.#values[X_OFFSET] = values[X_OFFSET]!;
-    this.#values[Y_OFFSET] = values[Y_OFFSET]!;
+    // Any of these is harmless: pictures end where memory does.
+    this.#values.set(values.slice(VIRTUAL_WIDTH, MEMORY_64K), VIRTUAL_WIDTH);
   }
 }

@@ -66,7 +66,7 @@ export class FwCfg implements RegisterBlock, Stateful {
   }
 
   write(offset: number, size: AccessSize, value: number): void {
-    if (offset === 0 && size === 2) this.#select(value);
+    if (offset === 0 && size === 2) this.#select(value & 0xffff);
     else if (offset === 4 && size === 4) this.#dmaHigh = swap(value);
     else if (offset === 8 && size === 4) {
       const address = this.#dmaHigh * 2 ** 32 + swap(value);

@@ -180,7 +180,7 @@ export function buildPcBoard(options: BoardOptions): Board {
     if (display?.moved(change)) return;
     const map = change.space === 'port' ? bus.ports : bus.mmio;
     if (change.kind === 'unmap') map.unmap(change.block);
-    else map.map(change.base, change.block);
+    else map.mapMovable(change.base, change.block);
   });
   const acpi: AcpiOptions = {
     cpus: 1, lowBytes: memory.lowBytes, pmBase: PM_BASE, pmTimer: true, smiCommandPort: 0xb2, smiEnable: SMI_ACPI_ENABLE, smiDisable: SMI_ACPI_DISABLE,

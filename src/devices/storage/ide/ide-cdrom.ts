@@ -70,8 +70,7 @@ export class IdeCdrom extends IdeDrive {
       case 0xa0: // PACKET
         this.#packetDma = (this.registers[FEATURES]! & 1) !== 0;
         this.#identifying = false;
-        this.data = new Uint8Array(PACKET);
-        this.position = 0;
+        this.useBuffer(new Uint8Array(PACKET));
         this.registers[COUNT] = REASON_COMMAND;
         return this.request('packet', PACKET);
       case 0xa1:
@@ -142,8 +141,7 @@ export class IdeCdrom extends IdeDrive {
 
   /** An answer of a command, cut to the allocation length. */
   #answer(bytes: readonly number[], allocation: number): void {
-    this.data = Uint8Array.from(bytes.slice(0, allocation));
-    this.position = 0;
+    this.useBuffer(Uint8Array.from(bytes.slice(0, allocation)));
     Object.assign(this.job, { operation: 'read', left: 0 });
     if (this.data.length === 0) this.#complete();
     else this.#offer();
@@ -272,8 +270,7 @@ export class IdeCdrom extends IdeDrive {
     words[87] = 0x4000;
     words[88] = 0x003f | ((this.#mode & 0xf8) === 0x40 ? 0x100 << (this.#mode & 7) : 0);
     words[93] = 0x604b;
-    this.data = new Uint8Array(words.buffer.slice(0));
-    this.position = 0;
+    this.useBuffer(new Uint8Array(words.buffer.slice(0)));
     Object.assign(this.job, { operation: 'read', next: 0, left: 0, dma: false });
     this.#identifying = true;
     this.request('dataIn', this.data.length);

@@ -53,7 +53,7 @@ export class IdeChannel {
     this.controlBlock = {
       name: `${name}-control`, length: 1,
       read: () => this.#status(),
-      write: (_offset: number, _size: AccessSize, value: number) => this.#writeControl(value),
+      write: (_offset: number, _size: AccessSize, value: number) => this.#writeControl(value & 0xff),
     };
   }
 

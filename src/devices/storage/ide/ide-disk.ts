@@ -104,8 +104,7 @@ export class IdeDisk extends IdeDrive {
 
   /** Makes room for the next sectors of a write; after the first ones with an interrupt. */
   #takeData(interrupt: boolean): void {
-    this.data = new Uint8Array(Math.min(this.job.left * SECTOR, CHUNK_BYTES));
-    this.position = 0;
+    this.useBuffer(new Uint8Array(Math.min(this.job.left * SECTOR, CHUNK_BYTES)));
     if (this.job.dma) return this.requestDma('dmaOut');
     this.request('dataOut', this.#endOfBlock());
     if (interrupt) this.interrupt();
@@ -250,8 +249,7 @@ export class IdeDisk extends IdeDrive {
     words[88] = 0x003f | ((this.#mode & 0xf8) === 0x40 ? 0x100 << (this.#mode & 7) : 0); // Ultra DMA 0 to 5
     words[93] = 0x604b; // an 80-wire cable
     for (let i = 0; i < 4; i++) words[100 + i] = Math.floor(this.#sectors / 2 ** (16 * i)) % 65536;
-    this.data = new Uint8Array(words.buffer.slice(0));
-    this.position = 0;
+    this.useBuffer(new Uint8Array(words.buffer.slice(0)));
     this.#perBlock = 1;
     Object.assign(this.job, { operation: 'read', next: 0, left: 0, dma: false });
     this.request('dataIn', SECTOR);

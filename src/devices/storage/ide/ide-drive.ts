@@ -60,7 +60,7 @@ export abstract class IdeDrive {
   protected readonly job: Job = { operation: 'none', next: 0, left: 0, dma: false };
   protected phase: Phase = 'idle';
   /** What is on its way between guest and drive. */
-  protected data = new Uint8Array(0);
+  protected data: Uint8Array = new Uint8Array(0);
   protected position = 0;
   /** End of the bytes that the guest moves before it has to look at the status again. */
   protected blockEnd = 0;
@@ -92,7 +92,7 @@ export abstract class IdeDrive {
     this.#epoch++;
     this.phase = 'idle';
     this.job.operation = 'none';
-    this.data = new Uint8Array(0);
+    this.useBuffer(new Uint8Array(0));
     this.registers.fill(0);
     this.previous.fill(0);
     this.putSignature();
@@ -149,6 +149,10 @@ export abstract class IdeDrive {
   }
 
   // For the kinds of drives.
+  protected useBuffer(data: Uint8Array): void {
+    this.data = data;
+    this.position = this.blockEnd = 0;
+  }
   protected interrupt(): void {
     this.#cable.interrupt();
   }
@@ -182,8 +186,7 @@ export abstract class IdeDrive {
     const { job, block } = this;
     const bytes = Math.min(job.left * this.unit, CHUNK_BYTES);
     if (job.operation === 'read') {
-      this.data = new Uint8Array(bytes);
-      this.position = 0;
+      this.useBuffer(new Uint8Array(bytes));
     }
     const at = job.next * this.unit;
     const length = job.operation === 'flush' ? 0 : this.data.length;

@@ -1,0 +1,37 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, expect, test } from 'vitest';
+import { VirtualMachine } from '../../src/index.ts';
+import type { Picture } from '../../src/index.ts';
+import { BootMedia } from '../support/boot-media.ts';
+import { missingGrub } from '../support/firmware.ts';
+
+const IMAGES = '/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64';
+const missing = missingGrub !== '' ? missingGrub : existsSync(join(IMAGES, 'linux')) ? '' : ' (SKIPPED: Debian package debian-installer-12-netboot-amd64 is wanted)';
+
+const media = new BootMedia();
+afterAll(() => media.remove());
+
+/** Part of a picture that has exactly this colour. */
+function part({ pixels }: Picture, colour: number): number {
+  const view = new DataView(pixels.buffer);
+  let found = 0;
+  for (let at = 0; at < pixels.length; at += 4) if (view.getUint32(at) >>> 8 === colour) found++;
+  return found / (pixels.length / 4);
+}
+
+test.skipIf(missing !== '')(`the Debian installer comes from a CD-ROM to its first question, drawn on the linear frame buffer${missing}`, async () => {
+  const cdrom = media.grubCd('linux /linux vga=normal fb=false --- quiet\ninitrd /initrd.gz\nboot\n', { '/linux': join(IMAGES, 'linux'), '/initrd.gz': join(IMAGES, 'initrd.gz') });
+  const vm = await VirtualMachine.create({ firmware: 'seabios', cdrom, bootOrder: 'd', timeout: 900 });
+  void vm.start();
+  // A grey box on blue, in the driver's mode.
+  let picture: Picture;
+  do {
+    await pause(1000);
+    expect(vm.report().end).toBeNull();
+    ({ picture } = vm.screenshot());
+  } while (part(picture, 0x0000aa) < 0.5 || part(picture, 0xaaaaaa) < 0.1);
+  expect([picture.width, picture.height]).toEqual([1024, 768]);
+  await vm.stop();
+}, 960_000);
