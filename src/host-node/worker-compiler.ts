@@ -5,7 +5,6 @@ import { RegionBuilder } from '../engines/translator/region-builder.ts';
 import type { BuildResult, RegionCompiler, RegionRequest } from '../engines/translator/region-builder.ts';
 
 interface Order {
-  readonly requests: readonly RegionRequest[];
   readonly done: (result: BuildResult) => void;
 }
 
@@ -29,8 +28,8 @@ export class WorkerCompiler implements RegionCompiler {
       return;
     }
     this.#worker ??= this.#start();
-    this.#orders.push({ requests, done });
-    this.#worker.postMessage(requests);
+    this.#orders.push({ done });
+    this.#worker.postMessage(requests, [...new Set(requests.map(({ bytes }) => bytes.buffer as ArrayBuffer))]);
   }
 
   /** Ends the thread. */
@@ -47,8 +46,9 @@ export class WorkerCompiler implements RegionCompiler {
     worker.unref();
     worker.on('message', (result: BuildResult) => this.#orders.shift()?.done(result));
     worker.on('error', () => {
+      // What was under way is lost with the thread; its blocks stay interpreted.
       this.#here = new RegionBuilder(this.#handlers);
-      for (const { requests, done } of this.#orders.splice(0)) this.#here.build(requests, done);
+      for (const { done } of this.#orders.splice(0)) done({ module: undefined, moduleBytes: 0, regions: [], covered: [] });
     });
     return worker;
   }

@@ -22,7 +22,8 @@ export interface RegionRequest {
 export interface BuiltRegion {
   /** Index of the request. */
   readonly request: number;
-  /** Offsets of the bytes that it was made from: first, end, first, end, ... */
+  /** The page's bytes as they were, and the offsets of those that count: first, end, first, end, ... */
+  readonly bytes: Uint8Array;
   readonly ranges: readonly number[];
   readonly instructions: number;
 }
@@ -36,7 +37,7 @@ export interface BuildResult {
   readonly covered: readonly number[];
 }
 
-/** Makes regions out of hot blocks; `done` is called when the module is there, at once or later. */
+/** Makes regions out of hot blocks; `done` is called when the module is there, at once or later. Takes the requests over. */
 export interface RegionCompiler {
   build(requests: readonly RegionRequest[], done: (result: BuildResult) => void): void;
 }
@@ -67,7 +68,7 @@ export class RegionBuilder implements RegionCompiler {
       }
       for (const block of region.blocks) blocks.add(key(block.offset));
       const instructions = module.add(region, { long: request.long, flat: !request.long && request.flat });
-      regions.push({ request: number, ranges: region.blocks.flatMap((block) => [block.offset, block.next]), instructions });
+      regions.push({ request: number, bytes: request.bytes, ranges: region.blocks.flatMap((block) => [block.offset, block.next]), instructions });
     }
     const wasm = regions.length === 0 ? undefined : module.toBytes();
     done({ module: wasm === undefined ? undefined : new WebAssembly.Module(wasm), moduleBytes: wasm?.length ?? 0, regions, covered });

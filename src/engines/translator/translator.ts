@@ -25,7 +25,7 @@ export interface TranslatorTuning {
   readonly doublings: number;
 }
 
-export const DEFAULT_TUNING: TranslatorTuning = { hot: 400, wait: 8, doublings: 16 };
+export const DEFAULT_TUNING: TranslatorTuning = { hot: 2000, wait: 8, doublings: 16 };
 
 export interface TranslatorOptions extends InterpreterOptions {
   /** Where regions are made; in this thread unless given. */
@@ -57,7 +57,7 @@ export class Translator implements Tier {
   #slices = 0;
   #busy = false;
   /** Modules that are ready to be put in place between blocks. */
-  readonly #ready: { readonly result: BuildResult; readonly blocks: readonly HotBlock[]; readonly requests: readonly RegionRequest[] }[] = [];
+  readonly #ready: { readonly result: BuildResult; readonly blocks: readonly HotBlock[] }[] = [];
   /** Table places that may be filled. */
   readonly #free: number[] = [];
   /** Places of regions that are no longer entered but may still run. */
@@ -97,7 +97,7 @@ export class Translator implements Tier {
     if (this.#waiting.length > 0 && !this.#busy && (++this.#slices >= this.#tuning.wait || this.#waiting.length >= BATCH)) this.#request();
     if (this.#ready.length === 0) return;
     for (const place of this.#retired.splice(0)) this.#free.push(place);
-    for (const { result, blocks, requests } of this.#ready.splice(0)) this.#installAll(result, blocks, requests);
+    for (const { result, blocks } of this.#ready.splice(0)) this.#installAll(result, blocks);
   }
 
   #request(): void {
@@ -120,7 +120,7 @@ export class Translator implements Tier {
     this.#busy = true;
     this.#compiler.build(requests, (result) => {
       this.#busy = false;
-      this.#ready.push({ result, blocks, requests });
+      this.#ready.push({ result, blocks });
     });
   }
 
@@ -142,20 +142,20 @@ export class Translator implements Tier {
     return record === undefined || this.#view.getUint16(record + REC_HANDLER, true) !== HANDLER_COUNT ? undefined : record;
   }
 
-  #installAll(result: BuildResult, blocks: readonly HotBlock[], requests: readonly RegionRequest[]): void {
+  #installAll(result: BuildResult, blocks: readonly HotBlock[]): void {
     const { memory, runtime, functions } = this.#core;
     for (const number of result.covered) {
       const record = this.#recordOf(blocks[number]!);
-      if (record !== undefined) this.#view.setUint32(record + REC_IMMEDIATE, this.threshold(requests[number]!.page), true);
+      if (record !== undefined) this.#view.setUint32(record + REC_IMMEDIATE, this.threshold(pageOf(blocks[number]!.host)), true);
     }
     if (result.module === undefined) return;
     const instance = new WebAssembly.Instance(result.module, { env: { memory }, runtime: runtime.functions, core: functions });
     this.#counts.modules++;
     this.#counts.translatedBytes += result.moduleBytes;
-    result.regions.forEach(({ request, ranges, instructions }, i) => {
+    result.regions.forEach(({ request, bytes, ranges, instructions }, i) => {
       const block = blocks[request]!;
       const record = this.#recordOf(block);
-      const { page, bytes } = requests[request]!;
+      const page = pageOf(block.host);
       if (record === undefined || !this.#unchanged(block.host - (block.host & PAGE_MASK), bytes, ranges)) return;
       for (let k = 0; k < ranges.length; k += 2) this.#core.cache().depend(page, ranges[k]!, ranges[k + 1]!);
       this.#install(record, page, instance.exports[`r${i}`] as WebAssembly.ExportedFunction);
