@@ -45,7 +45,7 @@ const open: Readonly<Record<string, (o: Outcome) => boolean>> = {
   'PUSH of a segment register moves 16 or 32 bits (SDM 2B, PUSH)': (o) => o.instruction.row.semantics === 'pushseg' && o.instruction.codeSize === 32 && o.instruction.operandSize === 32,
   'accesses that wrap at 4 GiB in a flat segment (SDM 3A, 5.3)': (o) =>
     o.instruction.codeSize === 32 && (expectedVector(o) === GENERAL_PROTECTION || expectedVector(o) === STACK_FAULT) 
-    && (actualVector(o) === ALIGNMENT || (actualVector(o) === PAGE_FAULT && (o.actual.u64(CR2) > 0xffffffe0n || o.actual.u64(CR2) < 16n))),
+    && (actualVector(o) === ALIGNMENT || (actualVector(o) === GENERAL_PROTECTION && o.instruction.row.operands.includes('M')) || (actualVector(o) === PAGE_FAULT && (o.actual.u64(CR2) > 0xffffffe0n || o.actual.u64(CR2) < 16n))),
   'masked moves that move nothing: whether their segment is looked at': (o) =>
     o.instruction.row.semantics.startsWith('vmaskmov') && o.instruction.codeSize === 32 && expectedVector(o) < 0 && (actualVector(o) === GENERAL_PROTECTION || actualVector(o) === STACK_FAULT),
   'UD0 and UD1 that end in an unmapped page: some processors do not fetch the operands': (o) =>
