@@ -173,5 +173,5 @@ export function generateCase(row: OpcodeRow, random: Random, mode: 32 | 64): Cas
   const x87 = new Uint8Array(81);
   if (isMmx(row)) for (let i = 0; i < 8; i++) x87.set(bytes(8), i * 10);
   const flags = 0x202 | (random.next() & 0x8d5) | (random.below(4) === 0 ? 0x400 : 0);
-  return { code: encodeRow(row, random, mode), mode, before: { gpr, flags, mxcsr: random.below(2) === 0 ? 0x1fa2 : 0x1f80 | (random.next() & 0xe07f), xmm, high, x87, window: bytes(WINDOW_BYTES), exception: '' } };
+  return { code: encodeRow(row, random, mode), mode, before: { gpr, flags, mxcsr: random.below(2) === 0 ? random.pick([0x1fa0, 0x1fa2]) : 0x1f80 | (random.next() & 0xe07f), xmm, high, x87, window: bytes(WINDOW_BYTES), exception: '' } };
 }

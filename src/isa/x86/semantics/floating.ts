@@ -5,19 +5,20 @@ import type { Context, Semantics, SemanticsTable } from './context.ts';
 import { readNarrow } from './vector-sse4.ts';
 import { binaryFloat, requireSse, scalarSources, shuffle, sourceHalves, writeScalar } from './vector.ts';
 
-// SSE and SSE2 floating point, exact to the bit, MXCSR included (DESIGN D6). Add, subtract, multiply, divide run inline
-// while MXCSR cannot change and the result is an ordinary number; everything else is the business of the exact
-// routines in src/runtime/sse.ts.
+// SSE and AVX floating point, exact to the bit, MXCSR included (DESIGN D6). Arithmetic, comparison and scalar conversion
+// run inline while MXCSR cannot change and the result is an ordinary number; everything else is the business of the
+// exact routines in src/runtime/sse.ts.
 
 type Float = 'f32' | 'f64';
 const bits = { f32: 32, f64: 64 } as const;
 
 /**
  * MXCSR bits that must have these values for an inline result: all exceptions masked, round to nearest, neither DAZ nor
- * FTZ, and the sticky bits for precision and denormals already set, so that setting them again changes nothing.
+ * FTZ, and the sticky bit for precision already set, so that setting it again changes nothing.
  */
-const MXCSR_INLINE_MASK = 0xffe2;
-const MXCSR_INLINE = 0x1fa2;
+const MXCSR_INLINE_MASK = 0xffe0;
+const MXCSR_INLINE = 0x1fa0;
+const MXCSR_DE = 2;
 
 const operationNumbers = { add: FLOAT_ADD, sub: FLOAT_SUB, mul: FLOAT_MUL, div: FLOAT_DIV, sqrt: FLOAT_SQRT, min: FLOAT_MIN, max: FLOAT_MAX } as const;
 type OperationName = keyof typeof operationNumbers;
@@ -25,6 +26,30 @@ type OperationName = keyof typeof operationNumbers;
 function mayInline(x: Context): Value {
   const { b } = x;
   return b.eq(b.andConst(b.loadState('32', MXCSR), MXCSR_INLINE_MASK), b.i32(MXCSR_INLINE));
+}
+
+/** The same, and no operand is denormal unless DE is set already. */
+function mayInlineWith(x: Context, type: Float, operands: readonly Value[]): Value {
+  const { b } = x;
+  const normal = operands.map((value) => notDenormal(x, type, value)).reduce((all, one) => b.and(all, one));
+  return b.and(mayInline(x), b.or(b.andConst(b.shrUConst(b.loadState('32', MXCSR), 1), MXCSR_DE >> 1), normal));
+}
+
+/** No lane of a vector, or not the scalar given as bits, is denormal. */
+function notDenormal(x: Context, type: Float, value: Value): Value {
+  const { b } = x;
+  if (b.typeOf(value) !== 'v128') {
+    const [magnitude, fraction] = type === 'f32' ? [0x7fffffffn, 0x7fffffn] : [0x7fffffffffffffffn, 0xfffffffffffffn];
+    return b.geU(b.addConst(b.andConst(value, magnitude), -1), b.constant(b.typeOf(value), fraction));
+  }
+  const zero = b.v128(new Uint8Array(16));
+  const lane = type === 'f32' ? 'i32x4' : 'i64x2';
+  const exponent = b.op('v128.and', [value, exponentMask(x, type)]);
+  const magnitude = b.op('v128.andnot', [value, b.v128(type === 'f32' ? repeat([0, 0, 0, 0x80]) : repeat([0, 0, 0, 0, 0, 0, 0, 0x80]))]);
+  return b.eqz(b.op('v128.any_true', [b.op('v128.and', [b.op(`${lane}.eq`, [exponent, zero]), b.op(`${lane}.ne`, [magnitude, zero])])]));
+}
+function exponentMask(x: Context, type: Float): Value {
+  return x.b.v128(type === 'f32' ? repeat([0, 0, 0x80, 0x7f]) : repeat([0, 0, 0, 0, 0, 0, 0xf0, 0x7f]));
 }
 
 /** Not zero, denormal, infinite or NaN: the biased exponent is neither 0 nor all ones. */
@@ -46,29 +71,46 @@ function exact(x: Context, type: Float, operation: Value, a: Value, c: Value): V
   return x.call(type === 'f32' ? 'sseF32' : 'sseF64', [operation, a, c]);
 }
 
+/** A value of `inline` when `simple`, else what `otherwise` makes. */
+function inlineOr(x: Context, simple: Value, inline: Value, otherwise: () => Value): Value {
+  const { b } = x;
+  const result = b.variable(b.typeOf(inline));
+  b.set(result, inline);
+  b.if(b.eqz(simple), () => b.set(result, otherwise()));
+  return b.get(result);
+}
+
 function scalar(name: OperationName, type: Float): Semantics {
   return (x) => {
     const { b } = x;
     requireSse(x);
     const { a, c } = scalarSources(x, bits[type]);
-    const operation = b.i32(operationNumbers[name]);
-    if (name === 'min' || name === 'max' || name === 'sqrt') {
-      writeScalar(x, exact(x, type, operation, a, c), bits[type]);
+    const [first, second] = [asFloat(x, type, a), asFloat(x, type, c)];
+    const otherwise = (): Value => exact(x, type, b.i32(operationNumbers[name]), a, c);
+    if (name === 'min' || name === 'max') {
+      const chosen = b.select(b.op(`${type}.${name === 'min' ? 'lt' : 'gt'}`, [first, second]), a, c);
+      writeScalar(x, inlineOr(x, b.and(mayInlineWith(x, type, [a, c]), ordered(x, type, first, second)), chosen, otherwise), bits[type]);
       return;
     }
-    const result = b.variable(type === 'f32' ? 'i32' : 'i64');
-    const inline = asBits(x, type, b.op(`${type}.${name}`, [asFloat(x, type, a), asFloat(x, type, c)]));
-    b.set(result, inline);
-    b.if(b.eqz(b.and(mayInline(x), isNormal(x, type, inline))), () => b.set(result, exact(x, type, operation, a, c)));
-    writeScalar(x, b.get(result), bits[type]);
+    const inline = asBits(x, type, b.op(`${type}.${name}`, name === 'sqrt' ? [second] : [first, second]));
+    const simple = b.and(mayInlineWith(x, type, name === 'sqrt' ? [c] : [a, c]), isNormal(x, type, inline));
+    writeScalar(x, inlineOr(x, simple, inline, otherwise), bits[type]);
   };
+}
+
+/** Neither of two scalars or lanes is a NaN. */
+function ordered(x: Context, type: Float, a: Value, c: Value): Value {
+  const { b } = x;
+  if (b.typeOf(a) !== 'v128') return b.and(b.op(`${type}.eq`, [a, a]), b.op(`${type}.eq`, [c, c]));
+  const [lanes, integers] = type === 'f32' ? ['f32x4', 'i32x4'] : ['f64x2', 'i64x2'];
+  return b.op(`${integers}.all_true`, [b.op('v128.and', [b.op(`${lanes}.eq`, [a, a]), b.op(`${lanes}.eq`, [c, c])])]);
 }
 
 /** All lanes normal: no lane's exponent field is 0 or all ones. */
 function allNormal(x: Context, type: Float, value: Value): Value {
   const { b } = x;
   const lane = type === 'f32' ? 'i32x4' : 'i64x2';
-  const mask = b.v128(type === 'f32' ? repeat([0, 0, 0x80, 0x7f]) : repeat([0, 0, 0, 0, 0, 0, 0xf0, 0x7f]));
+  const mask = exponentMask(x, type);
   const exponent = b.op('v128.and', [value, mask]);
   const notZero = b.op(`${lane}.ne`, [exponent, b.v128(new Uint8Array(16))]);
   const notAll = b.op(`${lane}.ne`, [exponent, mask]);
@@ -84,19 +126,24 @@ function exactPacked(x: Context, type: Float, operation: Value, a: Value, c: Val
 }
 
 function packed(name: OperationName, type: Float): Semantics {
-  if (name === 'min' || name === 'max' || name === 'sqrt') return binaryFloat((x, a, c) => exactPacked(x, type, x.b.i32(operationNumbers[name]), a, c));
+  const lanes = type === 'f32' ? 'f32x4' : 'f64x2';
+  // MINPS gives its second operand unless the first is less: wasm's pmin with its operands exchanged.
+  const inlineOf = (x: Context, a: Value, c: Value): Value =>
+    (name === 'min' || name === 'max' ? x.b.op(`${lanes}.p${name}`, [c, a]) : x.b.op(`${lanes}.${name}`, name === 'sqrt' ? [c] : [a, c]));
   return (x) => {
     const { b } = x;
     requireSse(x);
     const sources = sourceHalves(x);
     const operation = b.i32(operationNumbers[name]);
-    const inline = sources.map(({ a, c }) => b.op(`${type === 'f32' ? 'f32x4' : 'f64x2'}.${name}`, [a, c]));
+    const inline = sources.map(({ a, c }) => inlineOf(x, a, c));
     const results = inline.map((value) => {
       const result = b.variable('v128');
       b.set(result, value);
       return result;
     });
-    const simple = inline.map((value) => allNormal(x, type, value)).reduce((all, one) => b.and(all, one), mayInline(x));
+    const harmless = sources.map(({ a, c }, half) => (name === 'min' || name === 'max' ? ordered(x, type, a, c) : allNormal(x, type, inline[half]!)));
+    const operands = sources.flatMap(({ a, c }) => (name === 'sqrt' ? [c] : [a, c]));
+    const simple = harmless.reduce((all, one) => b.and(all, one), mayInlineWith(x, type, operands));
     b.if(b.eqz(simple), () => {
       if (sources.length === 2) x.call('sseFirstHalf', []);
       sources.forEach(({ a, c }, half) => b.set(results[half]!, exactPacked(x, type, operation, a, c)));
@@ -122,17 +169,31 @@ function compareScalar(type: Float): Semantics {
 /** COMISx (`signal` 1: quiet NaNs raise invalid) and UCOMISx. */
 function compareFlags(type: Float, signal: number): Semantics {
   return (x) => {
+    const { b } = x;
     requireSse(x);
     const c = x.readLow(1, bits[type]);
-    x.flags.setAll(x.call(type === 'f32' ? 'sseCompareF32' : 'sseCompareF64', [x.readLow(0, bits[type]), c, x.b.i32(signal)]));
+    const a = x.readLow(0, bits[type]);
+    const [first, second] = [asFloat(x, type, a), asFloat(x, type, c)];
+    // CF when less, ZF when equal.
+    const inline = b.or(b.op(`${type}.lt`, [first, second]), b.shlConst(b.op(`${type}.eq`, [first, second]), 6));
+    const simple = b.and(mayInlineWith(x, type, [a, c]), ordered(x, type, first, second));
+    x.flags.setAll(inlineOr(x, simple, inline, () => x.call(type === 'f32' ? 'sseCompareF32' : 'sseCompareF64', [a, c, b.i32(signal)])));
   };
 }
 
 function toInteger(type: Float, truncate: number): Semantics {
   return (x) => {
+    const { b } = x;
     requireSse(x);
     const width = x.width(0) === 64 ? 64 : 32;
-    x.write(0, x.call(`sse${type.toUpperCase()}ToI${width}`, [x.readLow(1, bits[type]), x.b.i32(truncate)]));
+    const source = x.readLow(1, bits[type]);
+    const value = asFloat(x, type, source);
+    const rounded = truncate === 1 ? value : b.op(`${type}.nearest`, [value]);
+    // Below 2^30 or 2^62 nothing that rounding does goes beyond the range.
+    const limit = type === 'f32' ? b.i32(width === 64 ? 0x5e800000 : 0x4e800000) : b.i64(width === 64 ? 0x43d0000000000000n : 0x41d0000000000000n);
+    const small = b.ltU(b.andConst(source, type === 'f32' ? 0x7fffffffn : 0x7fffffffffffffffn), limit);
+    const inline = b.op(`i${width}.trunc_sat_${type}_s`, [rounded]);
+    x.write(0, inlineOr(x, b.and(mayInline(x), small), inline, () => x.call(`sse${type.toUpperCase()}ToI${width}`, [source, b.i32(truncate)])));
   };
 }
 
@@ -145,7 +206,7 @@ function fromInteger(type: Float): Semantics {
     // A 32-bit integer is a double exactly.
     const result = type === 'f64' && x.width(operand) !== 64
       ? asBits(x, 'f64', b.op('f64.convert_i32_s', [source]))
-      : x.call(type === 'f32' ? 'sseI64ToF32' : 'sseI64ToF64', [b.extendS(source)]);
+      : inlineOr(x, mayInline(x), asBits(x, type, b.op(`${type}.convert_i64_s`, [b.extendS(source)])), () => x.call(type === 'f32' ? 'sseI64ToF32' : 'sseI64ToF64', [b.extendS(source)]));
     writeScalar(x, result, bits[type]);
   };
 }
@@ -203,11 +264,15 @@ export const floating: SemanticsTable = {
   cvtsi2sd: fromInteger('f64'),
   cvtss2sd: (x) => {
     requireSse(x);
-    writeScalar(x, x.call('sseF32ToF64', [x.readLow(x.lastSource, 32)]), 64);
+    const source = x.readLow(x.lastSource, 32);
+    const inline = asBits(x, 'f64', x.b.op('f64.promote_f32', [asFloat(x, 'f32', source)]));
+    writeScalar(x, inlineOr(x, isNormal(x, 'f32', source), inline, () => x.call('sseF32ToF64', [source])), 64);
   },
   cvtsd2ss: (x) => {
     requireSse(x);
-    writeScalar(x, x.call('sseF64ToF32', [x.readLow(x.lastSource, 64)]), 32);
+    const source = x.readLow(x.lastSource, 64);
+    const inline = asBits(x, 'f32', x.b.op('f32.demote_f64', [asFloat(x, 'f64', source)]));
+    writeScalar(x, inlineOr(x, x.b.and(mayInline(x), isNormal(x, 'f32', inline)), inline, () => x.call('sseF64ToF32', [source])), 32);
   },
   cvtps2pd: widen((x, source) => x.call('sseF32x2ToF64x2', [x.b.op('i64x2.extract_lane', [source], 0)])),
   cvtpd2ps: narrow('sseF64x2ToF32x2'),
