@@ -103,6 +103,7 @@ i64x2.eq d6 vvv, i64x2.ne d7 vvv, i64x2.lt_s d8 vvv, i64x2.gt_s d9 vvv, i64x2.le
 i64x2.extmul_low_i32x4_s dc vvv, i64x2.extmul_high_i32x4_s dd vvv, i64x2.extmul_low_i32x4_u de vvv, i64x2.extmul_high_i32x4_u df vvv
 f32x4.abs e0 vv, f32x4.neg e1 vv, f32x4.sqrt e3 vv, f32x4.add e4 vvv, f32x4.sub e5 vvv, f32x4.mul e6 vvv, f32x4.div e7 vvv, f32x4.pmin ea vvv, f32x4.pmax eb vvv
 f64x2.abs ec vv, f64x2.neg ed vv, f64x2.sqrt ef vv, f64x2.add f0 vvv, f64x2.sub f1 vvv, f64x2.mul f2 vvv, f64x2.div f3 vvv, f64x2.pmin f6 vvv, f64x2.pmax f7 vvv
+f32x4.ceil 67 vv, f32x4.floor 68 vv, f32x4.trunc 69 vv, f32x4.nearest 6a vv, f64x2.ceil 74 vv, f64x2.floor 75 vv, f64x2.trunc 7a vv, f64x2.nearest 94 vv
 i32x4.trunc_sat_f32x4_s f8 vv, f32x4.convert_i32x4_s fa vv, i32x4.trunc_sat_f64x2_s_zero fc vv, f64x2.convert_low_i32x4_s fe vv`);
 // Lane pattern (16 bytes) in the constant table.
 declare('i8x16.shuffle', ['v128', 'v128'], 'v128', 'pure', { wasm: [0xfd, 0x0d] });

@@ -64,6 +64,7 @@ export function clearRaised(): void {
 }
 export function roundsDown(): bool { return rounding == ROUND_DOWN; }
 export function setRounding(mode: u32): void { rounding = mode; }
+export function roundingMode(): u32 { return rounding; }
 /** Where nothing is delivered, nothing is inexact. */
 export function forgetRounding(): void {
   flags &= ~PE;

@@ -7,16 +7,22 @@ import {
 } from "../isa/x86/routines/float-operations.ts";
 import { raiseFault } from "./faults.ts";
 import {
-  COMPARE_EQUAL, COMPARE_GREATER, COMPARE_LESS, COMPARE_UNORDERED, OE, UE, aClass, arithmetic, bClass, begin, clearRaised,
-  compare, denormalsAreZero, flags, integerOfA, noB, packDouble, packSingle, propagateNan, raiseDenormal, resultIsA, roundA, setRounding, squareRoot,
+  COMPARE_EQUAL, COMPARE_GREATER, COMPARE_LESS, COMPARE_UNORDERED, OE, ROUND_ZERO, UE, aClass, arithmetic, bClass, begin, clearRaised,
+  compare, denormalsAreZero, flags, integerOfA, noB, packDouble, packSingle, propagateNan, raise, raiseDenormal, resultIsA, roundA, roundingMode, setRounding, squareRoot,
   unpackDoubleA, unpackDoubleB, unpackIntegerA, unpackSingleA, unpackSingleB,
 } from "./softfloat.ts";
+import { UNDECIDED, quickF32, quickF64, quickFromInteger32, quickFromInteger64, quickNarrow, quickResult, quickToInteger } from "./sse-quick.ts";
 
 const DAZ: u32 = 0x40;
 const FTZ: u32 = 0x8000;
 const CR4_OSXMMEXCPT: u64 = 0x400;
 
+/** All masked, to nearest, neither DAZ nor FTZ: what sse-quick.ts is for. */
+const QUICK_MASK: u32 = 0xffc0;
+const QUICK: u32 = 0x1f80;
+
 let daz: bool = false;
+let mayBeQuick: bool = false;
 /** Flags raised by the lanes so far. */
 let laneFlags: u32 = 0;
 /** What routines raise waits until both halves of an instruction are done: a byte for each of its stages. */
@@ -40,6 +46,7 @@ export function sseBegin(cpu: usize): void {
   const mxcsr = load<u32>(cpu, MXCSR);
   const masked = mxcsr >> 7;
   daz = (mxcsr & DAZ) != 0;
+  mayBeQuick = (mxcsr & QUICK_MASK) == QUICK;
   // Flush to zero counts only while underflow is masked (SDM 1, 10.2.3.3).
   begin((mxcsr >> 13) & 3, ~masked & (OE | UE), (mxcsr & FTZ) != 0 && (masked & UE) != 0, false);
   laneFlags = 0;
@@ -72,6 +79,14 @@ function commit(cpu: usize, raised: u32): bool {
   return false;
 }
 
+/** quickResult is the lane's. */
+// @ts-ignore: decorator
+@inline function decided(raised: u32): bool {
+  if (raised == UNDECIDED) return false;
+  raise(raised);
+  return true;
+}
+
 /** Relations that make a predicate true, 4 bits each: less, equal, greater, unordered (SDM 2A, CMPPD, table 3-1). */
 const RELATIONS: u64 = 0xf4650b9a7ced8312;
 
@@ -91,6 +106,13 @@ function extremeIsA(operation: i32): bool {
 
 /** One lane of any operation of isa/x86/routines/float-operations.ts but ADDSUB. */
 export function laneF64(operation: i32, a: u64, b: u64): u64 {
+  return mayBeQuick && decided(quickF64(operation, a, b)) ? quickResult : exactF64(operation, a, b);
+}
+export function laneF32(operation: i32, a: u32, b: u32): u32 {
+  return mayBeQuick && decided(quickF32(operation, a, b)) ? <u32>quickResult : exactF32(operation, a, b);
+}
+
+function exactF64(operation: i32, a: u64, b: u64): u64 {
   unpackDoubleB(b);
   if (operation == FLOAT_SQRT) {
     if (daz) denormalsAreZero();
@@ -108,7 +130,7 @@ export function laneF64(operation: i32, a: u64, b: u64): u64 {
   return daz && bClass == 0 ? b & 0x8000000000000000 : b;
 }
 
-export function laneF32(operation: i32, a: u32, b: u32): u32 {
+function exactF32(operation: i32, a: u32, b: u32): u32 {
   unpackSingleB(b);
   if (operation == FLOAT_SQRT) {
     if (daz) denormalsAreZero();
@@ -140,29 +162,34 @@ export function laneF32ToF64(a: u32): u64 {
   return packDouble();
 }
 export function laneF64ToF32(a: u64): u32 {
+  if (mayBeQuick && decided(quickNarrow(a))) return <u32>quickResult;
   unpackDoubleA(a);
   noB();
   convertA();
   return packSingle();
 }
 export function laneF32ToInteger(a: u32, bits: i32): i64 {
+  if (mayBeQuick && decided(quickToInteger(<f64>reinterpret<f32>(a), bits, roundingMode() == ROUND_ZERO))) return quickResult;
   unpackSingleA(a);
   noB();
   if (daz) denormalsAreZero();
   return integerOfA(bits);
 }
 export function laneF64ToInteger(a: u64, bits: i32): i64 {
+  if (mayBeQuick && decided(quickToInteger(reinterpret<f64>(a), bits, roundingMode() == ROUND_ZERO))) return quickResult;
   unpackDoubleA(a);
   noB();
   if (daz) denormalsAreZero();
   return integerOfA(bits);
 }
 export function laneIntegerToF32(a: i64): u32 {
+  if (mayBeQuick && decided(quickFromInteger32(a))) return <u32>quickResult;
   unpackIntegerA(a);
   resultIsA();
   return packSingle();
 }
 export function laneIntegerToF64(a: i64): u64 {
+  if (mayBeQuick && decided(quickFromInteger64(a))) return quickResult;
   unpackIntegerA(a);
   resultIsA();
   return packDouble();
@@ -190,17 +217,29 @@ export function roundingOfImmediate(imm: u32): void {
 
 // Scalar routines. The result is meaningless when FAULT_PENDING is set.
 
+// @ts-ignore: decorator
+@inline function isQuick(cpu: usize): bool { return (load<u32>(cpu, MXCSR) & QUICK_MASK) == QUICK; }
+/** As decided, for scalar operations, which need nothing else then. */
+// @ts-ignore: decorator
+@inline function settled(cpu: usize, raised: u32): bool {
+  if (raised == UNDECIDED) return false;
+  if (raised != 0) store<u32>(cpu, load<u32>(cpu, MXCSR) | raised, MXCSR);
+  return true;
+}
+
 /** a is the destination's, b the source's double. */
 export function sseF64(cpu: usize, operation: i32, a: i64, b: i64): i64 {
+  if (isQuick(cpu) && settled(cpu, quickF64(operation, a, b))) return quickResult;
   sseBegin(cpu);
-  const result = laneF64(operation, a, b);
+  const result = exactF64(operation, a, b);
   sseEnd(cpu);
   return result;
 }
 
 export function sseF32(cpu: usize, operation: i32, a: i32, b: i32): i32 {
+  if (isQuick(cpu) && settled(cpu, quickF32(operation, a, b))) return <u32>quickResult;
   sseBegin(cpu);
-  const result = laneF32(operation, a, b);
+  const result = exactF32(operation, a, b);
   sseEnd(cpu);
   return result;
 }

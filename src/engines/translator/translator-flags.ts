@@ -74,6 +74,10 @@ export class TranslatorFlags extends Flags {
     this.#willBeRaw();
     super.setAll(bits);
   }
+  override setCompared(less: Value, equal: Value, unordered: Value): void {
+    this.#willBeRaw();
+    super.setCompared(less, equal, unordered);
+  }
   override explicit(width: Width, r: Value, carry: Value, overflow: Value, adjust?: Value): void {
     this.#willBeRaw();
     super.explicit(width, r, carry, overflow, adjust);

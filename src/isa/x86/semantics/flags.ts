@@ -114,6 +114,14 @@ export class Flags {
     carries = b.or(carries, b.extendU(b.or(b.shlConst(parityFlip, 8), b.shlConst(bit(4), 3))));
     b.storeState('64', FLAGS_CARRY, carries);
   }
+  /** ZF, PF, CF as COMISD gives them, the others cleared: CF less, ZF equal, all three unordered (each i32, 0 or 1). */
+  setCompared(less: Value, equal: Value, unordered: Value): void {
+    const b = this.#b;
+    this.#b.storeState('64', FLAGS_RESULT, b.extendU(b.xor(equal, b.i32(1))));
+    // OF clear: both of its bits are CF. PF is ZF by the result, which is flipped where they differ.
+    const carries = b.shlConst(b.extendU(b.mul(less, b.i32(3))), 62);
+    b.storeState('64', FLAGS_CARRY, b.or(carries, b.extendU(b.shlConst(b.xor(equal, unordered), 8))));
+  }
   /** ZF only from i32 0 or 1, the five others unchanged (LAR, LSL, VERR, CMPXCHG8B, BSF and others). */
   setZero(zero: Value): void {
     this.setAll(this.#b.or(this.#b.andConst(this.readAll(), ~0x40), this.#b.shlConst(zero, 6)));

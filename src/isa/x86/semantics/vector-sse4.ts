@@ -1,6 +1,8 @@
 import type { Value } from '../../../ir/ir.ts';
 import { VECTOR } from '../state/layout.ts';
 import type { Context, Semantics, SemanticsTable } from './context.ts';
+import { packedRound, scalarRound } from './float-convert.ts';
+import { orExact } from './float-inline.ts';
 import { indexFrom } from './vector-ssse3.ts';
 import { IOTA, binary, binaryFloat, lanes, requireSse, shuffle, writeScalar } from './vector.ts';
 import type { Lanes, Pair } from './vector.ts';
@@ -169,7 +171,9 @@ function insertSingle(x: Context): void {
 function roundScalar(width: 32 | 64): Semantics {
   return (x) => {
     requireSse(x);
-    writeScalar(x, x.call(`sseRoundF${width}`, [x.readLow(x.lastSource, width), x.immediate(8)]), width);
+    const source = x.readLow(x.lastSource, width);
+    const immediate = x.immediate(8);
+    writeScalar(x, orExact(x, scalarRound(x, `f${width}`, immediate, source), () => x.call(`sseRoundF${width}`, [source, immediate])), width);
   };
 }
 
@@ -230,8 +234,8 @@ export const vectorSse4: SemanticsTable = {
   insertps: insertSingle,
   roundss: roundScalar(32),
   roundsd: roundScalar(64),
-  roundps: binaryFloat((x, _, c) => x.call('sseRoundF32x4', [c, x.immediate(8)])),
-  roundpd: binaryFloat((x, _, c) => x.call('sseRoundF64x2', [c, x.immediate(8)])),
+  roundps: binaryFloat((x, _, c) => x.call('sseRoundF32x4', [c, x.immediate(8)]), (x, _, c) => packedRound(x, 'f32', x.immediate(8), c)),
+  roundpd: binaryFloat((x, _, c) => x.call('sseRoundF64x2', [c, x.immediate(8)]), (x, _, c) => packedRound(x, 'f64', x.immediate(8), c)),
   dpps: binaryFloat((x, a, c) => x.call('sseDotF32x4', [a, c, x.immediate(8)])),
   dppd: binaryFloat((x, a, c) => x.call('sseDotF64x2', [a, c, x.immediate(8)])),
   pcmpestri: compareStrings(true, 'index'),

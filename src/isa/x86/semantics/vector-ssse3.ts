@@ -1,6 +1,8 @@
 import type { Value } from '../../../ir/ir.ts';
 import { FLOAT_ADD, FLOAT_ADDSUB, FLOAT_SUB } from '../routines/float-operations.ts';
 import type { Context, Semantics, SemanticsTable } from './context.ts';
+import { bits, packedArithmetic } from './float-inline.ts';
+import type { Float } from './float-inline.ts';
 import { IOTA, binary, binaryFloat, readMmx, requireMmx, requireSse, shuffle, writeMmx } from './vector.ts';
 import type { Pair } from './vector.ts';
 
@@ -108,11 +110,21 @@ const alignRightMmx: Pair = (x, a, c) => {
 };
 
 /** HADDPx, HSUBPx: neighbours combined, the lower one as the first operand. */
-function horizontalFloat(size: 4 | 8, operation: number): Pair {
-  return (x, a, c) => x.call(size === 4 ? 'sseF32x4' : 'sseF64x2', [x.b.i32(operation), everyOther(size, false)(x, a, c), everyOther(size, true)(x, a, c)]);
+function horizontalFloat(type: Float, operation: number): Semantics {
+  const size = bits[type] / 8;
+  const [even, odd] = [everyOther(size, false), everyOther(size, true)];
+  return binaryFloat(
+    (x, a, c) => x.call(type === 'f32' ? 'sseF32x4' : 'sseF64x2', [x.b.i32(operation), even(x, a, c), odd(x, a, c)]),
+    (x, a, c) => packedArithmetic(x, type, operation === FLOAT_ADD ? 'add' : 'sub', even(x, a, c), odd(x, a, c)),
+  );
 }
-function addSubtract(routine: string): Pair {
-  return (x, a, c) => x.call(routine, [x.b.i32(FLOAT_ADDSUB), a, c]);
+/** Even lanes subtract: inline they add the number with its sign changed. */
+function addSubtract(type: Float): Semantics {
+  const signs = IOTA.map((i) => (i % (bits[type] / 4) === bits[type] / 8 - 1 ? 0x80 : 0));
+  return binaryFloat(
+    (x, a, c) => x.call(type === 'f32' ? 'sseF32x4' : 'sseF64x2', [x.b.i32(FLOAT_ADDSUB), a, c]),
+    (x, a, c) => packedArithmetic(x, type, 'add', a, x.b.op('v128.xor', [c, x.b.v128(signs)])),
+  );
 }
 
 /** MOVSLDUP, MOVSHDUP: every other single twice. */
@@ -127,12 +139,12 @@ export const vectorSsse3: SemanticsTable = {
   pshufb_mmx: onMmx(shuffleBytes(7)),
   palignr: binary(alignRight),
   palignr_mmx: onMmx(alignRightMmx),
-  haddps: binaryFloat(horizontalFloat(4, FLOAT_ADD)),
-  haddpd: binaryFloat(horizontalFloat(8, FLOAT_ADD)),
-  hsubps: binaryFloat(horizontalFloat(4, FLOAT_SUB)),
-  hsubpd: binaryFloat(horizontalFloat(8, FLOAT_SUB)),
-  addsubps: binaryFloat(addSubtract('sseF32x4')),
-  addsubpd: binaryFloat(addSubtract('sseF64x2')),
+  haddps: horizontalFloat('f32', FLOAT_ADD),
+  haddpd: horizontalFloat('f64', FLOAT_ADD),
+  hsubps: horizontalFloat('f32', FLOAT_SUB),
+  hsubpd: horizontalFloat('f64', FLOAT_SUB),
+  addsubps: addSubtract('f32'),
+  addsubpd: addSubtract('f64'),
   movsldup: binary(duplicate(0)),
   movshdup: binary(duplicate(4)),
   movddup: (x) => {

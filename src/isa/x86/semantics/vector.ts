@@ -1,6 +1,8 @@
 import type { Value } from '../../../ir/ir.ts';
 import { CR0, CR4, MODE, MODE_REAL, MODE_V86, X87_STATUS, XCR0 } from '../state/layout.ts';
 import type { Context, Semantics, SemanticsTable } from './context.ts';
+import { exactHalves, orExactHalves } from './float-inline.ts';
+import type { Inline } from './float-inline.ts';
 
 // MMX and SSE integer instructions and moves. 128-bit forms map to wasm SIMD; 64-bit MMX forms run the same operation on
 // registers widened to 128 bits.
@@ -119,15 +121,13 @@ export function binary(operation: Lanes): Semantics {
   };
 }
 
-/** The same with routines that raise floating-point exceptions: both halves' count before the first one's are raised. */
-export function binaryFloat(operation: Lanes): Semantics {
+/** The same of floating-point numbers: inline, where there is such a form and it is right for both halves, or by the routine. */
+export function binaryFloat(operation: Lanes, inline?: (x: Context, a: Value, c: Value) => Inline): Semantics {
   return (x) => {
     requireSse(x);
     const sources = sourceHalves(x);
-    if (sources.length === 2) x.call('sseFirstHalf', []);
-    const halves = sources.map(({ a, c }, half) => operation(x, a, c, half));
-    if (sources.length === 2) x.call('sseBothHalves', []);
-    x.writeHalves(0, halves);
+    const exact = (half: number): Value => operation(x, sources[half]!.a, sources[half]!.c, half);
+    x.writeHalves(0, inline === undefined ? exactHalves(x, sources.length, exact) : orExactHalves(x, sources.map(({ a, c }) => inline(x, a, c)), exact));
   };
 }
 
