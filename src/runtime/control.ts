@@ -6,7 +6,7 @@ import {
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection, raiseUndefined } from "./faults.ts";
 import { FLAG_AC, FLAG_IF, FLAG_IOPL } from "./flags.ts";
-import { hostTsc, random32, readTaskPriority, writeTaskPriority } from "./host.ts";
+import { hostTsc, interruptPending, random32, readTaskPriority, writeTaskPriority } from "./host.ts";
 import { isLong, isReal, setSegment, updateMode } from "./segments.ts";
 import { updateBreakpoints } from "./breakpoints.ts";
 import { SIGNATURE } from "./cpuid.ts";
@@ -233,6 +233,9 @@ export function setInterrupts(cpu: usize): i32 {
   const flags = load<u32>(cpu, EFLAGS);
   if ((flags & FLAG_IF) != 0) return 0;
   store<u32>(cpu, flags | FLAG_IF, EFLAGS);
+  // What arrives from here on is looked at behind the next instruction at the earliest: only an interrupt that waits
+  // already needs the shadow, and somebody to look at it.
+  if (interruptPending() == 0) return 0;
   store<u32>(cpu, 1, SHADOW);
   return LEAVE_NEXT;
 }

@@ -1,5 +1,6 @@
 // Far transfers, returns from interrupts, fast system calls (Intel SDM 2, the instructions' pages; 3A, chapter 5).
 
+import { interruptPending } from "./host.ts";
 import {
   CPL, EFER, EFLAGS, EVENTS, FAULT_PENDING, GPR, LEAVE_RESUME, MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_SFMASK, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP,
   MSR_SYSENTER_ESP, NMI_BLOCKED, R11, RCX, RDX, RIP, RSP, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, STACK_MASK, STEP, STEP_AS_TF_IS,
@@ -545,7 +546,8 @@ export function popFlags(cpu: usize, value: i32, size: i32): i32 {
 
 /** Whether the block must be left after flags were popped: interrupts on, or single step. */
 export function flagsNeedAttention(cpu: usize): i32 {
-  if ((load<u32>(cpu, EFLAGS) & (FLAG_IF | FLAG_TF)) == 0) return 0;
+  const flags = load<u32>(cpu, EFLAGS);
+  if ((flags & FLAG_TF) == 0 && ((flags & FLAG_IF) == 0 || interruptPending() == 0)) return 0;
   store<u32>(cpu, 1, EVENTS);
   return 7;
 }
