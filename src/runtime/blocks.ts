@@ -1,13 +1,17 @@
 // Entry to decoded blocks: where the code at RIP lies, and the jump caches that let blocks find one another.
 
 import {
-  CODE_LEFT, CPL, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_KEYS, MODE, MODE_CODE64, MODE_CODE_MASK, RIP, SEGMENTS, SEGMENT_BYTES,
-  SEG_BASE, SEG_CS, SEG_LIMIT, VECTOR_GP,
+  BUDGET, CODE_LEFT, CPL, DR7, EFLAGS, EVENTS, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_KEYS, MODE, MODE_CODE64, LEAVE_BUDGET, LEAVE_JUMP, MODE_CODE_MASK, PENDING_DEBUG, RECORD, RIP, SEGMENTS, SEGMENT_BYTES,
+  SEG_BASE, SEG_CS, SEG_LIMIT, SHADOW, VECTOR_GP,
 } from "../isa/x86/state/layout.ts";
+import { REC_COUNT } from "../isa/x86/decode/record.ts";
 import { raiseFault } from "./faults.ts";
+import { interruptPending } from "./host.ts";
 import { BLOCK_SLOTS, BLOCK_SLOT_BYTES, BLOCK_TABLE } from "../memory/layout.ts";
 import { fetchHit, translateFetch } from "./paging.ts";
 
+const FLAG_TF: u32 = 0x100;
+const FLAG_RF: u32 = 0x10000;
 const CS: usize = SEGMENTS + SEG_CS * SEGMENT_BYTES;
 
 /** The mode and, outside 64-bit code, the code segment's limit in one word. */
@@ -99,4 +103,16 @@ export function findBlock(cpu: usize, rip: u64): u32 {
   const record = load<u32>(slot, 8);
   remember(cpu, rip, record);
   return record;
+}
+
+/**
+ * After a routine has set RIP (LEAVE_RESUME): counts the instruction at RECORD; 0 when execution may go on there at once, else
+ * what to leave with for the driver to look at events, traps and breakpoints.
+ */
+export function mayResume(cpu: usize): i32 {
+  const budget = load<i32>(cpu, BUDGET) - <i32>load<u8>(load<u32>(cpu, RECORD), REC_COUNT);
+  store<i32>(cpu, budget, BUDGET);
+  if (budget < 0) return LEAVE_BUDGET;
+  const special = (load<u32>(cpu, EFLAGS) & (FLAG_TF | FLAG_RF)) | (load<u32>(cpu, DR7) & 0xff) | load<u32>(cpu, SHADOW) | load<u32>(cpu, EVENTS) | load<u32>(cpu, PENDING_DEBUG);
+  return special != 0 || interruptPending() != 0 ? LEAVE_JUMP : 0;
 }

@@ -9,7 +9,7 @@ import { x86MemoryModel } from '../x86-memory-model.ts';
 import { memoryRoutines } from '../../isa/x86/routines/memory.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import {
-  ATTENTION, BUDGET, CODE_EPOCH, FAULT_PENDING, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_STALE, LINK_FROM, POSITION_RECORD, RECORD, RIP, RSP, TLB_BASE, VECTOR_GP, VECTOR_UD,
+  ATTENTION, BUDGET, CODE_EPOCH, FAULT_PENDING, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, POSITION_RECORD, RECORD, RIP, RSP, TLB_BASE, VECTOR_GP, VECTOR_UD,
 } from '../../isa/x86/state/layout.ts';
 import { RECORD_BYTES, REC_BASE, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
 import { FIRST_HANDLER, LINK_NEVER } from './handler-places.ts';
@@ -55,6 +55,8 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   }
   const indirect = module.addFunction(module.type(['i32', 'i32', 'i64'], ['i32']), ['i32'], indirectBody(jump));
 
+  const left = module.addFunction(handlerType, [], leftBody(jump, routineFunctions[routineIndex('mayResume')]!.functionIndex));
+
   const next = (code: Code): void => {
     code.get(CPU).get(REC).i32Const(RECORD_BYTES).byte(0x6a);
     code.get(REC).memory(loadOpcode['16u']!, RECORD_BYTES + REC_HANDLER).returnCallIndirect(handlerType, 0);
@@ -86,7 +88,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
       code.get(REC).memory(loadOpcode[suffix]!, offset);
     },
     tlbBase: (code) => void code.get(CPU).memory(loadOpcode['32']!, TLB_BASE),
-    leave: (code) => void code.return(),
+    leave: (code) => void code.get(CPU).returnCall(left),
     transfer: (code, name, immediate, push) => {
       switch (name) {
         case 'next':
@@ -155,6 +157,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   module.exportFunction('enter', module.addFunction(handlerType, [], enter.toBytes()));
   // What translated code calls: on to the next block, and back to the records.
   module.exportFunction('jump', module.addFunction(jumpType, [], jumpFromRegionBody(jump)));
+  module.exportFunction('left', left);
   const interpret = new Code();
   next(interpret);
   module.exportFunction('interpret', module.addFunction(handlerType, [], interpret.toBytes()));
@@ -287,6 +290,15 @@ function countBody(next: (code: Code) => void): Uint8Array {
   code.i32Const(LEAVE_HOT).return().end();
   next(code);
   return code.toBytes();
+}
+
+/** (LEAVE_ code, cpu): what a function returns with; where RIP is known and nothing else is due, on to its block. */
+function leftBody(jump: number, mayResume: number): Uint8Array {
+  const code = new Code();
+  const [left, cpu] = [0, 1];
+  code.get(left).i32Const(LEAVE_RESUME).byte(0x47).if().get(left).return().end();
+  code.get(cpu).call(mayResume).tee(left).if().get(left).return().end();
+  return code.get(cpu).get(cpu).memory(loadOpcode['64']!, RIP).returnCall(jump).toBytes();
 }
 
 /** BUDGET -= REC_COUNT - 1. */

@@ -33,6 +33,8 @@ export interface RegionImports {
   access(name: string): number;
   /** (cpu, rip): goes to the block at RIP, or leaves when the budget is used up. */
   jump(): number;
+  /** (LEAVE_ code, cpu): on to the block at RIP where a routine has set it and nothing else is due, else out. */
+  left(): number;
   /** (cpu, record): interprets the block of the record. */
   interpret(): number;
 }
@@ -357,7 +359,7 @@ class RegionWriter implements LoweringTarget {
   }
   leave(code: Code): void {
     // A routine that looks at registers has left them in the state.
-    if (this.#spilled) code.return();
+    if (this.#spilled) code.get(CPU).returnCall(this.#imports.left());
     else code.br(this.#exitLabel);
   }
   transfer(code: Code, name: string, immediate: number): void {

@@ -70,6 +70,9 @@ export class RegionModule implements RegionImports {
   jump(): number {
     return this.#index({ module: 'core', name: 'jump', params: ['i32', 'i64'], results: ['i32'] });
   }
+  left(): number {
+    return this.#index({ module: 'core', name: 'left', params: ['i32', 'i32'], results: ['i32'] });
+  }
   interpret(): number {
     return this.#index({ module: 'core', name: 'interpret', params: ['i32', 'i32'], results: ['i32'] });
   }

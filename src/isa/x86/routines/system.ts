@@ -29,6 +29,8 @@ export const systemRoutines = {
   systemExit: { params: ['i32'], result: 'i32', kind: 'leaves' },
   swapGs: { params: [], result: 'i32', kind: 'leaves' },
   readFlags: { params: [], result: 'i32', kind: 'state' },
+  /** What to leave with after LEAVE_RESUME, 0 to go on. */
+  mayResume: { params: [], result: 'i32', kind: 'state' },
   /** address: the first record of its block, 0 when that has to be looked for; see src/runtime/blocks.ts. */
   findBlock: { params: ['i64'], result: 'i32', kind: 'state' },
   /** kind of state/flag-kinds.ts and its two values: flags of translated code into the state. */
