@@ -145,7 +145,8 @@ export class CodeCache {
       view.setUint32(linkFrom + REC_LINK, same ? record : LINK_NEVER, true);
     }
     this.#rememberBlock(cpu, record);
-    this.#rememberSlot(host, key, record);
+    // A block that crosses into the next page holds only for where that page is now: the table knows physical addresses.
+    if (page!.blocks.has(key)) this.#rememberSlot(host, key, record);
     return record;
   }
 
