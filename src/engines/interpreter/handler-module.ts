@@ -5,6 +5,7 @@ import type { LoweringTarget } from '../../lowering/lower.ts';
 import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import type { Semantics, Shape } from '../../isa/x86/semantics/context.ts';
+import { accessType, callEffects, wasmTypeOf } from '../routine-calls.ts';
 import { x86MemoryModel } from '../x86-memory-model.ts';
 import { memoryRoutines } from '../../isa/x86/routines/memory.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
@@ -38,15 +39,15 @@ const REC = 1;
 export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPages: { minimum: number; maximum: number }): HandlerModule {
   const module = new ModuleBuilder();
   module.importMemory('env', 'memory', memoryPages.minimum, memoryPages.maximum, true);
-  const routineFunctions = routines.map((entry) => ({
-    functionIndex: module.importFunction('runtime', entry.name, ['i32', ...entry.routine.params], entry.routine.result === 'none' ? [] : [entry.routine.result]),
-    needsPosition: entry.routine.kind !== 'pure' && entry.routine.kind !== 'state',
-    checksFault: entry.routine.kind === 'faults',
-  }));
+  const routineFunctions = routines.map(({ name, routine }) => {
+    const { params, results } = wasmTypeOf(routine);
+    return { functionIndex: module.importFunction('runtime', name, params, results), ...callEffects(routine) };
+  });
+  const functionOf = (name: string): number => routineFunctions[routineIndex(name)]!.functionIndex;
   const handlerType = module.type(['i32', 'i32'], ['i32']);
   const jumpType = module.type(['i32', 'i64'], ['i32']);
 
-  const jump = module.addFunction(jumpType, ['i32', 'i32'], jumpBody(handlerType, routineFunctions[routineIndex('findBlock')]!.functionIndex));
+  const jump = module.addFunction(jumpType, ['i32', 'i32'], jumpBody(handlerType, functionOf('findBlock')));
   const branch = new Map<number, number>();
   const takeBudget = new Map<number, number>();
   for (const width of [16, 32, 64]) {
@@ -55,7 +56,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   }
   const indirect = module.addFunction(module.type(['i32', 'i32', 'i64'], ['i32']), ['i32'], indirectBody(jump));
 
-  const left = module.addFunction(handlerType, [], leftBody(jump, routineFunctions[routineIndex('mayResume')]!.functionIndex));
+  const left = module.addFunction(handlerType, [], leftBody(jump, functionOf('mayResume')));
 
   const next = (code: Code): void => {
     code.get(CPU).get(REC).i32Const(RECORD_BYTES).byte(0x6a);
@@ -79,7 +80,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
       storePosition(code);
       code.get(CPU);
       push();
-      code.call(routineFunctions[routineIndex(name)]!.functionIndex);
+      code.call(functionOf(name));
       if (result !== undefined) code.set(result);
       code.get(CPU).memory(loadOpcode['32']!, FAULT_PENDING).if().i32Const(LEAVE_FAULT).return().end();
     },
@@ -127,7 +128,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   for (const [vector, hasError] of [[VECTOR_UD, 0], [VECTOR_GP, 1]] as const) {
     const code = new Code();
     target.storePosition(code);
-    code.get(CPU).i32Const(vector).i32Const(hasError).i32Const(0).call(routineFunctions[routineIndex('raiseFault')]!.functionIndex);
+    code.get(CPU).i32Const(vector).i32Const(hasError).i32Const(0).call(functionOf('raiseFault'));
     add([], code.toBytes(), true);
   }
   add([], countBody(next), false);
@@ -163,10 +164,9 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   module.exportFunction('interpret', module.addFunction(handlerType, [], interpret.toBytes()));
   for (const name of Object.keys(memoryRoutines)) {
     if (!name.startsWith('slow')) continue;
-    const { params, result } = routines[routineIndex(name)]!.routine;
-    const index = routineFunctions[routineIndex(name)]!.functionIndex;
-    const type = module.type(['i32', ...params, 'i32', 'i32'], result === 'none' ? [] : [result]);
-    module.exportFunction(name, module.addFunction(type, ['i32'], accessBody(index, params.length)));
+    const { routine } = routines[routineIndex(name)]!;
+    const { params, results } = accessType(routine);
+    module.exportFunction(name, module.addFunction(module.type(params, results), ['i32'], accessBody(functionOf(name), routine.params.length)));
   }
   module.table(table);
   return { wasm: module.toBytes(), places, terminates };

@@ -61,7 +61,7 @@ export function foldNumeric(ir: Ir, name: string, args: readonly Value[]): { con
   const bits = type === 'i32' ? 32 : 64;
   const operation = name.slice(dot + 1);
   const a = constantOf(ir, args[0]!);
-  if (args.length === 1) return foldUnary(ir, operation, args[0]!, a, type);
+  if (args.length === 1) return foldUnary(ir, operation, args[0]!, a);
   const b = constantOf(ir, args[1]!);
   if (b === undefined) return undefined;
   if (a !== undefined) {
@@ -77,7 +77,7 @@ export function foldNumeric(ir: Ir, name: string, args: readonly Value[]): { con
   return undefined;
 }
 
-function foldUnary(ir: Ir, operation: string, x: Value, constant: bigint | undefined, type: 'i32' | 'i64'): { constant: bigint } | { value: Value } | undefined {
+function foldUnary(ir: Ir, operation: string, x: Value, constant: bigint | undefined): { constant: bigint } | { value: Value } | undefined {
   switch (operation) {
     case 'wrap_i64': {
       if (constant !== undefined) return { constant: BigInt.asIntN(32, constant) };
@@ -95,7 +95,6 @@ function foldUnary(ir: Ir, operation: string, x: Value, constant: bigint | undef
     case 'eqz':
       return constant === undefined ? undefined : { constant: BigInt(constant === 0n) };
     default:
-      void type;
       return undefined;
   }
 }

@@ -1,3 +1,4 @@
+import { PAGE_SIZE } from '../../base/addresses.ts';
 import { Decoder } from '../../isa/x86/decode/decoder.ts';
 import { implementedFeatures } from '../../isa/x86/features.ts';
 import type { HandlerMap } from '../modules.ts';
@@ -75,7 +76,7 @@ export class RegionBuilder implements RegionCompiler {
   }
 
   #form({ bytes, offset, long, executed }: RegionRequest): Region {
-    const page = { bytes, start: 0, codeSize: long ? 64 as const : 32 as const, executed: (at: number) => at >= 0 && at < 4096 && (executed[at >> 3]! & (1 << (at & 7))) !== 0 };
+    const page = { bytes, codeSize: long ? 64 as const : 32 as const, executed: (at: number) => at >= 0 && at < PAGE_SIZE && (executed[at >> 3]! & (1 << (at & 7))) !== 0 };
     return formRegion(page, offset, this.#decoder, this.#handlers);
   }
 }

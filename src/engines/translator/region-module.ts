@@ -2,6 +2,7 @@ import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import type { WasmType } from '../../wasm/module.ts';
 import type { LoweredRoutine } from '../../lowering/lower.ts';
+import { accessType, callEffects, wasmTypeOf } from '../routine-calls.ts';
 import { buildRegionFunction } from './region-function.ts';
 import type { RegionFunction, RegionImports } from './region-function.ts';
 import type { Region } from './region.ts';
@@ -26,11 +27,7 @@ export class RegionModule implements RegionImports {
   constructor(scratch: Scratch) {
     this.#scratch = scratch;
     const index = (name: string): number => this.routine(name);
-    this.routines = routines.map(({ name, routine: { kind } }) => ({
-      get functionIndex() { return index(name); },
-      needsPosition: kind !== 'pure' && kind !== 'state',
-      checksFault: kind === 'faults',
-    }));
+    this.routines = routines.map(({ name, routine }) => ({ ...callEffects(routine), get functionIndex() { return index(name); } }));
   }
 
   /** Returns the number of guest instructions in it. */
@@ -61,11 +58,11 @@ export class RegionModule implements RegionImports {
   }
   routine(name: string): number {
     const { routine } = routines[routineIndex(name)]!;
-    return this.#index({ module: 'runtime', name, params: ['i32', ...routine.params], results: routine.result === 'none' ? [] : [routine.result] });
+    return this.#index({ module: 'runtime', name, ...wasmTypeOf(routine) });
   }
   access(name: string): number {
     const { routine } = routines[routineIndex(name)]!;
-    return this.#index({ module: 'core', name, params: ['i32', ...routine.params, 'i32', 'i32'], results: routine.result === 'none' ? [] : [routine.result] });
+    return this.#index({ module: 'core', name, ...accessType(routine) });
   }
   jump(): number {
     return this.#index({ module: 'core', name: 'jump', params: ['i32', 'i64'], results: ['i32'] });

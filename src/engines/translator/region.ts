@@ -37,8 +37,6 @@ export interface Region {
 /** A page of code as the translator sees it. */
 export interface CodePageView {
   readonly bytes: Uint8Array;
-  /** Index in `bytes` of the page's first byte. */
-  readonly start: number;
   readonly codeSize: 32 | 64;
   /** The interpreter has begun a block at this offset: it has been executed. */
   executed(offset: number): boolean;
@@ -113,7 +111,7 @@ export function formRegion(page: CodePageView, head: number, decoder: Decoder, h
 function decodeAt(page: CodePageView, offset: number, decoder: Decoder, handlers: HandlerMap): RegionInstruction | null {
   if (offset < 0 || offset >= PAGE_SIZE) return null;
   const instruction = createInstruction();
-  const status = decoder.decode(page.bytes, page.start + offset, Math.min(PAGE_SIZE - offset, MAX_INSTRUCTION_BYTES), page.codeSize, instruction);
+  const status = decoder.decode(page.bytes, offset, Math.min(PAGE_SIZE - offset, MAX_INSTRUCTION_BYTES), page.codeSize, instruction);
   if (status !== 'ok') return null;
   const { row } = instruction;
   if (handlers.places[shapeIndex(instruction)] === 0) return null;

@@ -4,7 +4,7 @@
 export const FLAG_A = 16;
 export const FLAG_B = 17;
 export const FLAG_KIND = 18;
-/** Linear address of the page of code minus nothing: RIP minus the offset in its page. Never written by a region. */
+/** RIP minus the offset in its page. Never written by a region. */
 export const IP_PAGE = 19;
 /** Where a block's last instruction goes: condition (i32) or address (i64). */
 export const CONDITION = 20;
