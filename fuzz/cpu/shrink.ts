@@ -1,4 +1,4 @@
-import { compare } from './compare.ts';
+import { compare, nameOf } from './compare.ts';
 import type { Difference } from './compare.ts';
 import type { Case, Engine, Reference } from './executor.ts';
 import { MXCSR, RFLAGS, RIP, X87_CONTROL, X87_STATUS, X87_TAGS, fields } from './state.ts';
@@ -6,7 +6,7 @@ import type { CpuState } from './state.ts';
 
 /** What a difference is about, apart from the values: two with the same key are one bug, most likely. */
 export function keyOf(difference: Difference): string {
-  return difference.lines.map((line) => line.slice(0, line.indexOf(':')).replace(/ 0x.*| at .*|(?<=ymm)\d+|(?<=^r)\d(?=x87)/g, '')).join();
+  return difference.lines.map((line) => nameOf(line).replace(/ 0x.*| at .*|(?<=ymm)\d+|(?<=^r)\d(?=x87)/g, '')).join();
 }
 
 /** The shortest sequence and the simplest state that still differ in the same way. */
