@@ -64,6 +64,8 @@ const EDX7_SPEC_CTRL: u32 = 1 << 26;
 const EDX7_STIBP: u32 = 1 << 27;
 const EDX7_ARCH_CAPABILITIES: u32 = 1 << 29;
 const EDX7_SSBD: u32 = 1 << 31;
+/** Of leaf 7, subleaf 2 (SDM 4, table 2-2, IA32_SPEC_CTRL): BHI_DIS_S exists, so that kernels need not clear branch history by a loop. */
+const EDX72_BHI_CTRL: u32 = 1 << 4;
 const ECX81_LAHF: u32 = 1 << 0;
 const ECX81_LZCNT: u32 = 1 << 5;
 const EDX81_SYSCALL: u32 = 1 << 11;
@@ -93,6 +95,7 @@ const HIDDEN_81_ECX: usize = 20;
 const HIDDEN_81_EDX: usize = 24;
 const HIDDEN_87_EDX: usize = 28;
 const HIDDEN_6_EAX: usize = 32;
+const HIDDEN_72_EDX: usize = 36;
 
 function give(cpu: usize, a: u32, b: u32, c: u32, d: u32): void {
   store<u64>(cpu, a, RAX);
@@ -192,8 +195,9 @@ export function cpuid(cpu: usize): void {
     case 4: cacheLeaf(cpu, index); return;
     case 6: give(cpu, offered(cpu, EAX6_ARAT, HIDDEN_6_EAX), 0, 0, 0); return;
     case 7:
-      if (index != 0) give(cpu, 0, 0, 0, 0);
-      else give(cpu, 0, offered(cpu, FEATURES_7_EBX, HIDDEN_7_EBX), offered(cpu, FEATURES_7_ECX, HIDDEN_7_ECX) | osPke(cpu), offered(cpu, FEATURES_7_EDX, HIDDEN_7_EDX));
+      if (index == 2) give(cpu, 0, 0, 0, offered(cpu, EDX72_BHI_CTRL, HIDDEN_72_EDX));
+      else if (index != 0) give(cpu, 0, 0, 0, 0);
+      else give(cpu, 2, offered(cpu, FEATURES_7_EBX, HIDDEN_7_EBX), offered(cpu, FEATURES_7_ECX, HIDDEN_7_ECX) | osPke(cpu), offered(cpu, FEATURES_7_EDX, HIDDEN_7_EDX));
       return;
     case 0xb: topologyLeaf(cpu, index); return;
     case 0xd: extendedStateLeaf(cpu, index); return;

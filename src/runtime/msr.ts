@@ -23,10 +23,10 @@ const GS_BASE: usize = SEGMENTS + SEG_GS * SEGMENT_BYTES + SEG_BASE;
 /**
  * IA32_ARCH_CAPABILITIES: none of the known side channels, by construction (SDM 4, table 2-2, 10AH): RDCL_NO, IBRS_ALL,
  * SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO,
- * GDS_NO, RFDS_NO. It keeps guests from isolating page tables and from avoiding indirect branches.
+ * GDS_NO, RFDS_NO, ITS_NO. It keeps guests from isolating page tables and from avoiding indirect branches and returns.
  */
 const ARCH_CAPABILITIES: u64 = (1 << 0) | (1 << 1) | (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 8) | (1 << 13) | (1 << 14) | (1 << 15) | (1 << 20)
-  | (1 << 24) | (1 << 26) | (1 << 27);
+  | (1 << 24) | (1 << 26) | (1 << 27) | ((<u64>1) << 62);
 
 /** MISC_ENABLE bits that only report: fast strings, no branch trace storage, no precise event sampling. */
 const MISC_ENABLE_FIXED: u64 = 0x1801;
@@ -80,7 +80,7 @@ function accepts(cpu: usize, index: u32, value: u64): bool {
     case 0xc0000084:
     case 0xc0000103:
       return value >> 32 == 0;
-    case 0x48: return (value & ~7) == 0; // IBRS, STIBP, SSBD
+    case 0x48: return (value & ~0x407) == 0; // IBRS, STIBP, SSBD, BHI_DIS_S
     case 0x1d9: return (value & ~3) == 0; // LBR, BTF
     case 0x277:
       for (let i: u64 = 0; i < 64; i += 8) {

@@ -74,6 +74,12 @@ describe('CPUID', () => {
     expect(cpuid(0x40000010)).toMatchObject({ eax: 1e6, ebx: 1e6 });
     expect((cpuid(0x80000007).edx >> 8) & 1).toBe(1);
   });
+  test('side channels: kernels find nothing to work around by software', () => {
+    // BHI_CTRL, with BHI_DIS_S in IA32_SPEC_CTRL.
+    expect([cpuid(7).eax, cpuid(7, 2).edx, cpuid(7, 1).edx]).toEqual([2, 1 << 4, 0]);
+    m.setU32(CPUID_HIDDEN + 36, 1 << 4);
+    expect(cpuid(7, 2).edx).toBe(0);
+  });
   test('address sizes', () => {
     expect(cpuid(0x80000008).eax).toBe(40 | (48 << 8));
   });
@@ -154,7 +160,7 @@ describe('model-specific registers', () => {
 
   test.each([
     [0x174, 0x10n], [0x175, 0xffff800000001000n], [0xc0000081, 0x0023001000000000n], [0xc0000082, 0xffffffff81000000n], [0xc0000084, 0x47700n], [0xc0000102, 0x7fffffffffffn],
-    [0xc0000103, 7n], [0x277, 0x0007010600070106n], [0x2ff, 0xc06n], [0x200, 0x80000006n], [0x201, 0xff80000800n], [0x250, 0x0606060606060606n], [0x26f, 0x0505050505050505n], [0x48, 1n],
+    [0xc0000103, 7n], [0x277, 0x0007010600070106n], [0x2ff, 0xc06n], [0x200, 0x80000006n], [0x201, 0xff80000800n], [0x250, 0x0606060606060606n], [0x26f, 0x0505050505050505n], [0x48, 1n], [0x48, 0x405n],
   ])('%# register %i keeps what is written', (index, value) => {
     expect(write(index, value)).toBe(0);
     expect(read(index)).toBe(value);
@@ -164,6 +170,11 @@ describe('model-specific registers', () => {
     [0x2ff, 0x1000n], [0x2ff, 2n], [0x200, 0x2n], [0x201, 1n << 40n], [0x250, 0x0600060302060600n], [0x48, 8n], [0x49, 2n], [0xc0000080, 2n], [0x3a, 1n], [0xfe, 0n], [0x10a, 0n], [0x12345678, 0n],
   ])('%# register %i refuses %i', (index, value) => {
     expect(write(index, value)).toBe('#13(0)');
+  });
+  test('IA32_ARCH_CAPABILITIES', () => {
+    const capabilities = read(0x10a) as bigint;
+    // RDCL_NO, IBRS_ALL, MDS_NO, BHI_NO, ITS_NO.
+    for (const bit of [0n, 1n, 5n, 20n, 62n]) expect((capabilities >> bit) & 1n).toBe(1n);
   });
   test('unknown ones and user mode', () => {
     expect(read(0xc0011029)).toBe('#13(0)');

@@ -275,7 +275,7 @@ export const VECTOR_XM = 19;
 // Identity of the processor, kept in the saved state; src/runtime/cpuid.ts reads it.
 /**
  * CPUID feature bits to hide, so that all zeros means everything the engine offers. Words (u32): leaf 1 ECX, EDX; leaf 7
- * EBX, ECX, EDX; leaf 0x80000001 ECX, EDX; leaf 0x80000007 EDX; leaf 6 EAX; the rest unused.
+ * EBX, ECX, EDX; leaf 0x80000001 ECX, EDX; leaf 0x80000007 EDX; leaf 6 EAX; leaf 7 subleaf 2 EDX; the rest unused.
  */
 export const CPUID_HIDDEN = 2048; // 64 bytes
 /** Processors of the machine (u32); 0 counts as 1. */
