@@ -84,13 +84,17 @@ export class CodeCache {
     this.#fetchBlock = runtime.bind('fetchBlock');
     this.#fetchNextPage = runtime.bind('fetchNextPage');
     this.#rememberBlock = runtime.bind('rememberBlock');
+    // Another engine may have had this memory before; from here on only blocks of `#pages` have slots.
+    this.#bytes.fill(0, BLOCK_TABLE, BLOCK_TABLE + BLOCK_SLOTS * BLOCK_SLOT_BYTES);
   }
 
   /** Drops everything decoded. Legal between blocks. */
   clear(): void {
-    for (const page of this.#pages.keys()) this.#setCodeFlag(page, false);
+    for (const [number, page] of this.#pages) {
+      this.#setCodeFlag(number, false);
+      this.#forgetSlots(number, page);
+    }
     this.#pages.clear();
-    this.#bytes.fill(0, BLOCK_TABLE, BLOCK_TABLE + BLOCK_SLOTS * BLOCK_SLOT_BYTES);
     this.#next = DECODE_BASE + ARENA_RESERVE;
     this.#view.setUint32(this.#cpu + LINK_FROM, 0, true);
     this.#runtime.call('flushJumpCaches');
