@@ -223,7 +223,8 @@ describe('files', () => {
     const { status } = await run(['run', '--kernel', kernel(print('x'), powerOff()), ...SMALL, '--report', at('report')]);
     const report = JSON.parse(readFileSync(at('report'), 'utf8')) as Record<string, never>;
     expect(report).toMatchObject({
-      reportVersion: 1, guest: null, engine: 'translator', cpus: 1, end: 'poweroff', resets: 0, exitStatus: status, console: { bytesOut: 1, bytesIn: 0 }, memory: { guestBytes: 8 << 20 }, translation: null,
+      reportVersion: 1, guest: null, engine: 'translator', cpus: 1, end: 'poweroff', resets: 0, exitStatus: status, console: { bytesOut: 1, bytesIn: 0 }, memory: { guestBytes: 8 << 20 },
+      translation: { regions: { made: 0 }, cache: { limitBytes: 128 << 20, bytes: 0 }, pauses: { count: 0 }, threadSeconds: 0 },
     });
     expect(report['instructions']['translator']).toBe(6);
     expect(report['exits']['port']).toBe(2);

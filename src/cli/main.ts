@@ -60,6 +60,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--boot-menu', 'with --firmware, let it ask for a key that leads to a menu')
     .option('--rng', 'a virtio entropy device')
     .option('--engine <name>', `what executes the guest: ${ENGINE_NAMES.join(', ')}`, 'auto')
+    .option('--translation-cache <size>', 'memory that translated code may take; what was used least recently goes first', '128M')
     .option('--serial <where>', 'where the serial console goes: stdio, none or file:PATH (default: stdio, none with --display terminal)')
     .option('--display <where>', 'where the screen of a machine with firmware is shown: none, terminal or png:FILE', 'none')
     .option('--no-reboot', 'end with status 3 when the guest resets, instead of starting it again')

@@ -4,7 +4,7 @@ import type { UserError } from '../base/errors.ts';
 import type { Log } from '../host/log.ts';
 import { VirtualMachine } from '../host-node/virtual-machine.ts';
 import type { VirtualMachineOptions } from '../host-node/virtual-machine.ts';
-import { checkCpus, checkEngine, checkTimeout, parseMemorySize, parsePort } from '../machine/configuration.ts';
+import { checkCpus, checkEngine, checkTimeout, parseMemorySize, parsePort, parseTranslationCache } from '../machine/configuration.ts';
 import type { MachineEnd } from '../machine/machine.ts';
 import { parseDisk } from '../machine/drives.ts';
 import { parseTraceKinds } from '../machine/trace.ts';
@@ -40,6 +40,7 @@ export interface RunOptions {
   readonly bootMenu?: boolean;
   readonly trace?: string;
   readonly report?: string;
+  readonly translationCache: string;
 }
 
 const EXIT_DIED = 2;
@@ -101,6 +102,7 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     memory: parseMemorySize(options.memory),
     cpus: checkCpus(toNumber(options.cpus), options.cpus),
     engine: checkEngine(options.engine),
+    translationCache: parseTranslationCache(options.translationCache),
     noReboot: !options.reboot,
   };
 }

@@ -73,4 +73,26 @@ export interface Vcpu extends Stateful {
   /** Counts since the vCPU was made, by cause, for the report: 'port', 'mmio', 'interrupt', 'exception', ... */
   exitCounts(): Readonly<Record<string, number>>;
   registers(): VcpuRegisters;
+  /** Of an engine that translates. */
+  translation?(): TranslationFigures | undefined;
+}
+
+/** A translator's work since it was made; docs/report.md explains the fields. */
+export interface TranslationFigures {
+  readonly regions: { readonly made: number; readonly live: number; readonly invalidated: number; readonly evicted: number };
+  readonly modules: { readonly made: number; readonly live: number; readonly evicted: number };
+  /** In all regions made. */
+  readonly instructions: number;
+  readonly wasmBytes: number;
+  readonly cache: { readonly limitBytes: number; readonly bytes: number; readonly peakBytes: number };
+  readonly pauses: PauseFigures;
+}
+
+/** Times that the guest stood still because of translation, in ms; percentiles are rounded up, by at most 19 %. */
+export interface PauseFigures {
+  readonly count: number;
+  readonly totalMs: number;
+  readonly medianMs: number;
+  readonly percentile99Ms: number;
+  readonly longestMs: number;
 }

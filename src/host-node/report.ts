@@ -1,3 +1,4 @@
+import type { TranslationFigures } from '../cpu/vcpu.ts';
 import type { MachineEnd } from '../machine/machine.ts';
 
 /** Figures about a run; docs/report.md describes each. Times in seconds since `start`. */
@@ -28,6 +29,6 @@ export interface Report {
     readonly residentBytes: number;
     readonly peakResidentBytes: number;
   };
-  /** Counts of a translator; null where there is none. */
-  readonly translation: Readonly<Record<string, number>> | null;
+  /** Null where the engine does not translate. `threadSeconds`: its thread was at work. */
+  readonly translation: (TranslationFigures & { readonly threadSeconds: number }) | null;
 }

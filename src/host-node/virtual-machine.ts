@@ -3,7 +3,9 @@ import { UserError } from '../base/errors.ts';
 import type { Plain } from '../base/plain.ts';
 import type { ByteSink } from '../host/bytes.ts';
 import type { Log } from '../host/log.ts';
-import { DEFAULT_MEMORY, checkCpus, checkDebugExitPort, checkEngine, checkMemory, checkTimeout, parseMemorySize } from '../machine/configuration.ts';
+import {
+  DEFAULT_MEMORY, DEFAULT_TRANSLATION_CACHE, checkCpus, checkDebugExitPort, checkEngine, checkMemory, checkTimeout, checkTranslationCache, parseMemorySize, parseTranslationCache,
+} from '../machine/configuration.ts';
 import type { EngineName, MachineConfiguration } from '../machine/configuration.ts';
 import type { Drive } from '../machine/drives.ts';
 import { chooseEngine } from '../machine/engines.ts';
@@ -28,6 +30,8 @@ export interface VirtualMachineOptions extends BootRequest, DrivesRequest {
   readonly memory?: number | string;
   readonly cpus?: number;
   readonly engine?: EngineName;
+  /** Bound on the memory that translated code takes: bytes, or a text like '128M' (the default). */
+  readonly translationCache?: number | string;
   /** End instead of starting again when the guest resets. */
   readonly noReboot?: boolean;
   /** A virtio entropy device. */
@@ -111,7 +115,7 @@ export class VirtualMachine {
   ) {
     const modules = loadEngineModules();
     this.#compiler = new WorkerCompiler(modules.handlers);
-    const engine = chooseEngine(configuration.engine, modules, this.#compiler);
+    const engine = chooseEngine(configuration.engine, modules, { compiler: this.#compiler, cacheBytes: configuration.translationCacheBytes });
     this.#configuration = configuration;
     this.#engine = engine.name;
     this.#guest = files.guest;
@@ -246,6 +250,7 @@ export class VirtualMachine {
     const started = this.#startedAt;
     const seconds = (ns: number): number => Math.round(ns / 1e3) / 1e6;
     const since = (at: number | undefined): number | null => (started === undefined || at === undefined ? null : seconds(at - started));
+    const translation = this.#machine.translation();
     return {
       reportVersion: 1,
       polyvisor: packageVersion(),
@@ -267,17 +272,18 @@ export class VirtualMachine {
         residentBytes: process.memoryUsage().rss,
         peakResidentBytes: process.resourceUsage().maxRSS * 1024,
       },
-      translation: null,
+      translation: translation === undefined ? null : { ...translation, threadSeconds: seconds(this.#compiler.busyNs) },
     };
   }
 }
 
 function configure(options: VirtualMachineOptions): MachineConfiguration {
-  const { memory } = options;
+  const { memory, translationCache = DEFAULT_TRANSLATION_CACHE } = options;
   return {
     memoryBytes: memory === undefined ? DEFAULT_MEMORY : typeof memory === 'number' ? checkMemory(memory) : parseMemorySize(memory),
     cpus: checkCpus(options.cpus ?? 1),
     engine: checkEngine(options.engine ?? 'auto'),
+    translationCacheBytes: typeof translationCache === 'number' ? checkTranslationCache(translationCache) : parseTranslationCache(translationCache),
     append: options.append ?? '',
     noReboot: options.noReboot ?? false,
     rng: options.rng ?? false,

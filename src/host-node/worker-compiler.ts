@@ -8,6 +8,13 @@ interface Order {
   readonly done: (result: BuildResult) => void;
 }
 
+/** What the thread answers. */
+export interface Translated {
+  readonly result: BuildResult;
+  /** Time that it took. */
+  readonly ns: number;
+}
+
 /**
  * Translates in a thread of its own, so that the guest goes on in the interpreter meanwhile. The thread starts with the
  * first request and does not keep the process alive. Should it fail, translation goes on in the calling thread.
@@ -17,6 +24,8 @@ export class WorkerCompiler implements RegionCompiler {
   readonly #orders: Order[] = [];
   #worker: Worker | undefined;
   #here: RegionBuilder | undefined;
+  /** Time that the thread was at work. */
+  busyNs = 0;
 
   constructor(handlers: HandlerMap) {
     this.#handlers = handlers;
@@ -44,7 +53,10 @@ export class WorkerCompiler implements RegionCompiler {
     if (url === undefined) throw new Error('dist/src is missing: run npm run build');
     const worker = new Worker(url, { workerData: this.#handlers });
     worker.unref();
-    worker.on('message', (result: BuildResult) => this.#orders.shift()?.done(result));
+    worker.on('message', ({ result, ns }: Translated) => {
+      this.busyNs += ns;
+      this.#orders.shift()?.done(result);
+    });
     worker.on('error', () => {
       // What was under way is lost with the thread; its blocks stay interpreted.
       this.#here = new RegionBuilder(this.#handlers);

@@ -9,6 +9,8 @@ export interface MachineConfiguration {
   readonly memoryBytes: number;
   readonly cpus: number;
   readonly engine: EngineName;
+  /** Bound on the memory that translated code takes. */
+  readonly translationCacheBytes: number;
   /** Kernel command line. */
   readonly append: string;
   /** End instead of starting again when the guest resets. */
@@ -33,10 +35,16 @@ const MAX_TIMEOUT = 2_147_483;
 
 /** `512M`, `1G`, `65536K`, with `B` or `iB` behind if one likes, or bytes. */
 export function parseMemorySize(text: string): number {
+  const bytes = parseSize(text);
+  if (Number.isNaN(bytes)) throw new UserError(`memory size "${text}" is not understood; ${WANTED_MEMORY}`);
+  return checkMemory(bytes, `"${text}"`);
+}
+
+/** NaN for what is no size. */
+function parseSize(text: string): number {
   const match = /^([0-9]+)(?:([KMG])(?:i?B)?)?$/i.exec(text.trim());
-  if (match === null) throw new UserError(`memory size "${text}" is not understood; ${WANTED_MEMORY}`);
-  const unit = { '': 1, K: 1024, M: MIB, G: 1024 * MIB }[(match[2] ?? '').toUpperCase() as '' | 'K' | 'M' | 'G'];
-  return checkMemory(Number(match[1]) * unit, `"${text}"`);
+  if (match === null) return Number.NaN;
+  return Number(match[1]) * { '': 1, K: 1024, M: MIB, G: 1024 * MIB }[(match[2] ?? '').toUpperCase() as '' | 'K' | 'M' | 'G'];
 }
 
 export function checkMemory(bytes: number, text = `of ${bytes} bytes`): number {
@@ -56,6 +64,19 @@ export function checkEngine(name: string): EngineName {
   if (!(ENGINE_NAMES as readonly string[]).includes(name)) throw new UserError(`engine "${name}" is unknown; give one of ${ENGINE_NAMES.join(', ')}`);
   if (name !== 'auto' && name !== 'interpreter' && name !== 'translator') throw new UserError(`engine "${name}" is not part of this version yet; give auto, translator or interpreter`);
   return name as EngineName;
+}
+
+export const DEFAULT_TRANSLATION_CACHE = 128 * MIB;
+const MIN_TRANSLATION_CACHE = 4 * MIB;
+const MAX_TRANSLATION_CACHE = 4096 * MIB;
+
+/** `64M`, written as sizes of memory are. */
+export function parseTranslationCache(text: string): number {
+  return checkTranslationCache(parseSize(text), `"${text}"`);
+}
+export function checkTranslationCache(bytes: number, text = `of ${bytes} bytes`): number {
+  if (!(bytes >= MIN_TRANSLATION_CACHE && bytes <= MAX_TRANSLATION_CACHE)) throw new UserError(`translation cache ${text} makes no sense; give 4M to 4G, for instance 128M`);
+  return bytes;
 }
 
 const FIRMWARE_GRAIN = 65536;

@@ -1,4 +1,5 @@
 import type { Vcpu } from '../cpu/vcpu.ts';
+import type { MonotonicClock } from '../host/clock.ts';
 import type { Log } from '../host/log.ts';
 import type { InterruptInput } from '../wiring/interrupt-input.ts';
 import type { SystemBus } from '../wiring/system-bus.ts';
@@ -13,6 +14,8 @@ export interface VcpuParts {
   /** FERR#, and the IGNNE# that answers it. */
   readonly numericError: (pending: boolean) => boolean;
   readonly index: number;
+  /** For figures of the engine's own. */
+  readonly clock: MonotonicClock;
   /** Asked for kind 'exception'. */
   readonly log: Log;
 }

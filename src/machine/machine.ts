@@ -1,7 +1,7 @@
 import { assertNever } from '../base/assert-never.ts';
 import type { Plain } from '../base/plain.ts';
 import type { PortAccess } from '../buses/system-bus.ts';
-import type { VcpuExit, VcpuRegisters } from '../cpu/vcpu.ts';
+import type { TranslationFigures, VcpuExit, VcpuRegisters } from '../cpu/vcpu.ts';
 import type { Display } from '../devices/display/vga.ts';
 import { loadKernel } from '../firmware/kernel-image.ts';
 import type { ByteSink } from '../host/bytes.ts';
@@ -316,6 +316,10 @@ export class Machine {
   }
   exitCounts(): Readonly<Record<string, number>> {
     return this.#board.vcpu.exitCounts();
+  }
+  /** Undefined where the engine does not translate. */
+  translation(): TranslationFigures | undefined {
+    return this.#board.vcpu.translation?.();
   }
   /** Time spent asleep because the guest was idle, in ns. */
   get idleNs(): number {

@@ -1,4 +1,5 @@
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
+import type { TranslationFigures } from '../../cpu/vcpu.ts';
 import { Decoder } from '../../isa/x86/decode/decoder.ts';
 import { implementedFeatures } from '../../isa/x86/features.ts';
 import { createInstruction } from '../../isa/x86/decode/instruction.ts';
@@ -35,15 +36,22 @@ export interface Tier {
   /** Everything decoded is gone. */
   cleared(): void;
   /** For the report. */
-  counts(): Readonly<Record<string, number>>;
+  figures(): TranslationFigures;
+}
+
+interface Crossing {
+  readonly record: number;
+  readonly records: number;
+  /** Host address of the page that it reaches into. */
+  readonly secondPage: number;
 }
 
 /** What is decoded of one page of RAM. */
 interface CodePage {
   /** Record of the block that begins at offset | code size << 12. */
   readonly blocks: Map<number, number>;
-  /** Blocks of one instruction that crosses into the page with the given host address. */
-  readonly crossing: Map<number, { readonly record: number; readonly secondPage: number }>;
+  /** Blocks of one instruction that crosses into another page. */
+  readonly crossing: Map<number, Crossing>;
   /** First record and number of records of every block, for marking them stale. */
   readonly extents: number[];
   /** Granules of the page that instructions were decoded from. */
@@ -223,14 +231,20 @@ export class CodeCache {
     this.#pages.delete(number);
     this.#forgetSlots(number, page);
     this.#setCodeFlag(number, false);
-    for (let i = 0; i < page.extents.length; i += 2) {
-      const first = page.extents[i]!;
-      for (let k = 0; k < page.extents[i + 1]!; k++) this.#view.setUint16(first + k * RECORD_BYTES + REC_HANDLER, HANDLER_STALE, true);
-    }
+    for (let i = 0; i < page.extents.length; i += 2) this.#markStale(page.extents[i]!, page.extents[i + 1]!);
+    // Of the pages before, what reaches into this one: nothing else of them came from here.
     for (const dependent of page.dependents) {
-      const other = this.#pages.get(dependent);
-      if (other !== undefined) this.#invalidate(dependent, other);
+      const { crossing = [] } = this.#pages.get(dependent) ?? {};
+      for (const [key, { record, records, secondPage }] of crossing) {
+        if ((secondPage - RAM_BASE) >>> PAGE_SHIFT !== number) continue;
+        this.#markStale(record, records);
+        this.#pages.get(dependent)!.crossing.delete(key);
+      }
     }
+  }
+
+  #markStale(first: number, records: number): void {
+    for (let k = 0; k < records; k++) this.#view.setUint16(first + k * RECORD_BYTES + REC_HANDLER, HANDLER_STALE, true);
   }
 
   #key(host: number): number {
@@ -279,7 +293,7 @@ export class CodeCache {
         this.#cover(other, 0, offset + length - PAGE_SIZE - 1);
         other.dependents.add(number);
         this.#finishBlock(page, first, record + RECORD_BYTES, offset + length, 2);
-        page.crossing.set(key, { record: first, secondPage: second });
+        page.crossing.set(key, { record: first, records: (this.#next - first) / RECORD_BYTES, secondPage: second });
         return first;
       }
       this.#cover(page, offset, offset + result - 1);

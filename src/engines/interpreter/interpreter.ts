@@ -1,6 +1,6 @@
 import { StateError } from '../../base/errors.ts';
 import type { Plain } from '../../base/plain.ts';
-import type { SegmentState, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
+import type { SegmentState, TranslationFigures, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
 import type { Log } from '../../host/log.ts';
 import type { InterruptInput } from '../../wiring/interrupt-input.ts';
 import type { SystemBus } from '../../wiring/system-bus.ts';
@@ -394,8 +394,10 @@ export class Interpreter implements Vcpu {
       tlbMiss: this.#count64(COUNT_TLB_MISSES),
       codeInvalidation: this.#count64(COUNT_CODE_INVALIDATIONS),
       ...this.#cache.counts(),
-      ...this.#tier?.counts(),
     };
+  }
+  translation(): TranslationFigures | undefined {
+    return this.#tier?.figures();
   }
 
   registers(): VcpuRegisters {

@@ -1,13 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { VcpuRegisters } from '../../cpu/vcpu.ts';
-import { loadEngineModules } from '../../host-node/engine-modules.ts';
-import { LinearMemory } from '../../memory/linear-memory.ts';
 import { createInterpreter } from '../interpreter/interpreter.ts';
 import type { InterpreterOptions } from '../interpreter/interpreter.ts';
+import { expectSame, runProgram as run } from './program.test-support.ts';
 import { createTranslator } from './translator.ts';
-
-const CODE = 0x100000;
-const TABLES = 0x1000;
 
 /** Programs for 64-bit code at CODE, ending in HLT; from nasm. */
 const programs = {
@@ -23,46 +18,17 @@ const programs = {
   'jumps into the middle of an instruction': 'b9c800000031c0488d150f000000f6c1017507488d1502000000ffe2b883c3079001c3ffc975e0f4',
 } as const;
 
-interface Outcome {
-  readonly registers: VcpuRegisters;
-  readonly instructions: number;
-  readonly regions: number;
-}
-
-function run(create: typeof createInterpreter, code: string, slice = 1000): Outcome {
-  const memory = new LinearMemory(16 << 20);
-  const bus = { readPort: () => 0xff, writePort: () => {}, readMmio: () => 0xffffffff, writeMmio: () => {} };
-  const interrupts = {
-    pending: () => false, acknowledge: () => -1, takeNmi: () => false, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
-  };
-  const vcpu = create({ modules: loadEngineModules(), memory: memory.wasm, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
-  memory.write(CODE, Uint8Array.from(Buffer.from(code, 'hex')));
-  memory.writeU32(TABLES, TABLES + 0x1007);
-  memory.writeU32(TABLES + 0x1000, 0x87);
-  const segment = (attributes: number) => ({ selector: 8, base: 0n, limit: 0xffffffff, attributes });
-  vcpu.start({
-    rip: BigInt(CODE), gpr: { rsp: 0x170000n }, rflags: 2n, cr0: 0x80000011n, cr3: BigInt(TABLES), cr4: 0x20n, efer: 0x500n,
-    segments: { cs: segment(0xa09b), ss: segment(0xc093), ds: segment(0xc093), es: segment(0xc093) },
-  });
-  for (let slices = 0; vcpu.run(slice) !== 'halt'; slices++) if (slices > 100_000) throw new Error('the program does not end');
-  return { registers: vcpu.registers(), instructions: vcpu.instructions, regions: vcpu.exitCounts()['regions'] ?? 0 };
-}
-
 const eager = (options: InterpreterOptions) => createTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 0 } });
 
 describe('translated code does what interpreted code does, to the instruction', () => {
   for (const [name, code] of Object.entries(programs)) {
     test(name, () => {
-      const { regions, ...translated } = run(eager, code);
-      const { regions: _, ...interpreted } = run(createInterpreter, code);
-      expect(regions).toBeGreaterThan(0);
-      expect(translated).toEqual(interpreted);
+      const translated = run(eager, code);
+      expect(translated.regions).toBeGreaterThan(0);
+      expectSame(translated, run(createInterpreter, code));
     });
     test(`${name}, in slices of a few instructions`, () => {
-      const { regions: _, ...translated } = run(eager, code, 7);
-      const { regions: __, ...interpreted } = run(createInterpreter, code, 7);
-      expect(translated.registers).toEqual(interpreted.registers);
-      expect(translated.instructions).toBe(interpreted.instructions);
+      expectSame(run(eager, code, 7), run(createInterpreter, code, 7));
     });
   }
 });

@@ -1,19 +1,25 @@
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
+import type { TranslationFigures } from '../../cpu/vcpu.ts';
+import type { MonotonicClock } from '../../host/clock.ts';
 import { REC_HANDLER, REC_IMMEDIATE, REC_SEGMENT } from '../../isa/x86/decode/record.ts';
-import { FLAT_SEGMENTS, MODE, MODE_CODE16, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, POSITION_RECORD, ZERO } from '../../isa/x86/state/layout.ts';
+import { FLAT_SEGMENTS, MODE, MODE_CODE16, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, POSITION_RECORD, RECORD, ZERO } from '../../isa/x86/state/layout.ts';
 import { RAM_BASE } from '../../memory/layout.ts';
 import { HANDLER_COUNT } from '../interpreter/handler-places.ts';
 import { Interpreter } from '../interpreter/interpreter.ts';
 import type { InterpreterCore, InterpreterOptions } from '../interpreter/interpreter.ts';
 import type { Tier } from '../interpreter/code-cache.ts';
+import { Pauses } from './pauses.ts';
 import { RegionBuilder } from './region-builder.ts';
 import type { BuildResult, RegionCompiler, RegionRequest } from './region-builder.ts';
+import { TranslationCache } from './translation-cache.ts';
 
 /** Regions of one module: many in one cost less (DESIGN D3), but the first of them waits for the last. */
 const BATCH = 64;
-const TABLE_GROWTH = 512;
-/** REC_HANDLER has 16 bits. */
-const TABLE_LIMIT = 65_535;
+/** Slices after which a page's code may be translated twice as soon again: it no longer changes as often. */
+const FORGIVING_SLICES = 4096;
+
+/** Bound on translated code, in bytes of memory that it takes, unless the options say. */
+export const DEFAULT_CACHE_BYTES = 128 << 20;
 
 /** When code is translated. */
 export interface TranslatorTuning {
@@ -31,6 +37,16 @@ export interface TranslatorOptions extends InterpreterOptions {
   /** Where regions are made; in this thread unless given. */
   readonly compiler?: RegionCompiler;
   readonly tuning?: TranslatorTuning;
+  /** Bound on translated code, in bytes of memory that it takes. */
+  readonly cacheBytes?: number;
+  /** For measuring pauses. */
+  readonly clock?: MonotonicClock;
+}
+
+/** How often a page's code has been given up, and when last. */
+interface Restlessness {
+  times: number;
+  slice: number;
 }
 
 interface HotBlock {
@@ -42,7 +58,7 @@ interface HotBlock {
 
 /** A vCPU that interprets cold code and translates hot code (DESIGN D3). */
 export function createTranslator(options: TranslatorOptions): Interpreter {
-  return new Interpreter({ ...options, tier: (core) => new Translator(core, options.compiler ?? new RegionBuilder(options.modules.handlers), options.tuning ?? DEFAULT_TUNING) });
+  return new Interpreter({ ...options, tier: (core) => new Translator(core, options) });
 }
 
 /** Puts functions for hot regions in the place of the records that count their executions. */
@@ -50,28 +66,30 @@ export class Translator implements Tier {
   readonly #core: InterpreterCore;
   readonly #compiler: RegionCompiler;
   readonly #tuning: TranslatorTuning;
+  readonly #cache: TranslationCache;
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
   readonly #fetchBlock: (cpu: number) => number;
   readonly #waiting: HotBlock[] = [];
+  /** Slices ever, and since the last batch. */
+  #slice = 0;
   #slices = 0;
   #busy = false;
   /** Modules that are ready to be put in place between blocks. */
   readonly #ready: { readonly result: BuildResult; readonly blocks: readonly HotBlock[] }[] = [];
-  /** Table places that may be filled. */
-  readonly #free: number[] = [];
-  /** Places of regions that are no longer entered but may still run. */
-  readonly #retired: number[] = [];
-  /** Table places of the regions in each page. */
-  readonly #regions = new Map<number, number[]>();
-  readonly #invalidations = new Map<number, number>();
-  readonly #counts = { regions: 0, regionsLive: 0, translatedInstructions: 0, translatedBytes: 0, modules: 0 };
+  readonly #restless = new Map<number, Restlessness>();
+  readonly #pauses = new Pauses();
+  readonly #clock: MonotonicClock | undefined;
+  #instructions = 0;
+  #wasmBytes = 0;
 
-  constructor(core: InterpreterCore, compiler: RegionCompiler, tuning: TranslatorTuning) {
+  constructor(core: InterpreterCore, options: Pick<TranslatorOptions, 'modules' | 'compiler' | 'tuning' | 'cacheBytes' | 'clock'>) {
     this.#core = core;
-    this.#compiler = compiler;
-    this.#tuning = tuning;
+    this.#compiler = options.compiler ?? new RegionBuilder(options.modules.handlers);
+    this.#tuning = options.tuning ?? DEFAULT_TUNING;
+    this.#clock = options.clock;
     this.#view = new DataView(core.memory.buffer);
+    this.#cache = new TranslationCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES, { view: this.#view, table: core.table, givenUp: (page) => this.#giveUp(page) });
     this.#bytes = new Uint8Array(core.memory.buffer);
     this.#fetchBlock = core.runtime.bind('fetchBlock');
     // FS and GS never count as the stack; what does is known from the base.
@@ -79,11 +97,22 @@ export class Translator implements Tier {
   }
 
   threshold(page: number): number {
-    return this.#tuning.hot << Math.min(this.#invalidations.get(page) ?? 0, this.#tuning.doublings);
+    return this.#tuning.hot << Math.min(this.#timesGivenUp(page), this.#tuning.doublings);
+  }
+
+  /** How often the page's translations were given up, less what is forgiven by now. */
+  #timesGivenUp(page: number): number {
+    const restless = this.#restless.get(page);
+    if (restless === undefined) return 0;
+    const forgiven = Math.floor((this.#slice - restless.slice) / FORGIVING_SLICES);
+    if (forgiven < restless.times) return restless.times - forgiven;
+    this.#restless.delete(page);
+    return 0;
   }
 
   hot(): void {
     const { cpu } = this.#core;
+    if (this.#cache.wanted(this.#view.getUint32(cpu + RECORD, true))) return;
     const mode = this.#view.getUint32(cpu + MODE, true);
     if ((mode & (MODE_REAL | MODE_V86)) !== 0 || (mode & MODE_CODE_MASK) === MODE_CODE16) return;
     const host = this.#fetchBlock(cpu) >>> 0;
@@ -94,10 +123,17 @@ export class Translator implements Tier {
 
   /** One batch is under way at a time: while it is made, the next one grows. */
   translate(): void {
-    if (this.#waiting.length > 0 && !this.#busy && (++this.#slices >= this.#tuning.wait || this.#waiting.length >= BATCH)) this.#request();
-    if (this.#ready.length === 0) return;
-    for (const place of this.#retired.splice(0)) this.#free.push(place);
+    this.#slice++;
+    const due = this.#waiting.length > 0 && !this.#busy && (++this.#slices >= this.#tuning.wait || this.#waiting.length >= BATCH);
+    if (!due && this.#ready.length === 0) {
+      this.#cache.sweep();
+      return;
+    }
+    const began = this.#clock?.now();
+    if (due) this.#request();
     for (const { result, blocks } of this.#ready.splice(0)) this.#installAll(result, blocks);
+    this.#cache.trim();
+    if (began !== undefined) this.#pauses.add(this.#clock!.now() - began);
   }
 
   #request(): void {
@@ -139,7 +175,7 @@ export class Translator implements Tier {
   /** The record that counts the block's executions; undefined when it has been overwritten or translated meanwhile. */
   #recordOf({ host, mode }: HotBlock): number | undefined {
     const record = this.#core.cache().recordAt(pageOf(host), host & PAGE_MASK, mode);
-    return record === undefined || this.#view.getUint16(record + REC_HANDLER, true) !== HANDLER_COUNT ? undefined : record;
+    return record === undefined || this.#cache.has(record) || this.#view.getUint16(record + REC_HANDLER, true) !== HANDLER_COUNT ? undefined : record;
   }
 
   #installAll(result: BuildResult, blocks: readonly HotBlock[]): void {
@@ -150,16 +186,15 @@ export class Translator implements Tier {
     }
     if (result.module === undefined) return;
     const instance = new WebAssembly.Instance(result.module, { env: { memory }, runtime: runtime.functions, core: functions });
-    this.#counts.modules++;
-    this.#counts.translatedBytes += result.moduleBytes;
+    const module = this.#cache.addModule(result.moduleBytes);
+    this.#wasmBytes += result.moduleBytes;
     result.regions.forEach(({ request, bytes, ranges, instructions }, i) => {
       const block = blocks[request]!;
       const record = this.#recordOf(block);
       const page = pageOf(block.host);
       if (record === undefined || !this.#unchanged(block.host - (block.host & PAGE_MASK), bytes, ranges)) return;
       for (let k = 0; k < ranges.length; k += 2) this.#core.cache().depend(page, ranges[k]!, ranges[k + 1]!);
-      this.#install(record, page, instance.exports[`r${i}`] as WebAssembly.ExportedFunction);
-      this.#counts.translatedInstructions += instructions;
+      if (this.#cache.addRegion(module, record, page, instance.exports[`r${i}`] as WebAssembly.ExportedFunction)) this.#instructions += instructions;
     });
   }
 
@@ -170,41 +205,21 @@ export class Translator implements Tier {
     return true;
   }
 
-  #install(record: number, page: number, region: WebAssembly.ExportedFunction): void {
-    const { table } = this.#core;
-    if (this.#free.length === 0) {
-      const length = table.length;
-      if (length + TABLE_GROWTH > TABLE_LIMIT) return;
-      table.grow(TABLE_GROWTH);
-      for (let place = length + TABLE_GROWTH - 1; place >= length; place--) this.#free.push(place);
-    }
-    const place = this.#free.pop()!;
-    table.set(place, region);
-    this.#view.setUint16(record + REC_HANDLER, place, true);
-    const places = this.#regions.get(page);
-    if (places === undefined) this.#regions.set(page, [place]);
-    else places.push(place);
-    this.#counts.regions++;
-    this.#counts.regionsLive++;
-  }
-
   dropped(page: number): void {
-    const places = this.#regions.get(page);
-    if (places === undefined) return;
-    this.#invalidations.set(page, (this.#invalidations.get(page) ?? 0) + 1);
-    this.#retire(page, places);
+    if (this.#cache.dropPage(page)) this.#giveUp(page);
+  }
+  /** Notes that translations of a page's code are given up, once a slice; returns the threshold from now on. */
+  #giveUp(page: number): number {
+    const times = this.#timesGivenUp(page);
+    if (this.#restless.get(page)?.slice !== this.#slice) this.#restless.set(page, { times: Math.min(times, this.#tuning.doublings) + 1, slice: this.#slice });
+    return this.threshold(page);
   }
   cleared(): void {
     this.#waiting.length = 0;
-    for (const [page, places] of this.#regions) this.#retire(page, places);
+    this.#cache.clear();
   }
-  #retire(page: number, places: readonly number[]): void {
-    this.#retired.push(...places);
-    this.#regions.delete(page);
-    this.#counts.regionsLive -= places.length;
-  }
-  counts(): Readonly<Record<string, number>> {
-    return this.#counts;
+  figures(): TranslationFigures {
+    return { ...this.#cache.figures(), instructions: this.#instructions, wasmBytes: this.#wasmBytes, pauses: this.#pauses.figures() };
   }
 }
 
