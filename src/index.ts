@@ -1,6 +1,6 @@
 /** Polyvisor as a library: virtual machines in this process. */
 export { VirtualMachine } from './host-node/virtual-machine.ts';
-export type { VirtualMachineEvents, VirtualMachineOptions } from './host-node/virtual-machine.ts';
+export type { RestoreOptions, SaveOptions, VirtualMachineEvents, VirtualMachineOptions } from './host-node/virtual-machine.ts';
 export type { BootRequest } from './host-node/boot-files.ts';
 export type { Console } from './host-node/console.ts';
 export type { Picture, TextCells } from './machine/machine.ts';

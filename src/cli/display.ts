@@ -4,6 +4,7 @@ import type { VirtualMachine } from '../host-node/virtual-machine.ts';
 import { fileTrouble } from '../host-node/words.ts';
 import type { CommandIo } from './io.ts';
 import { connectKeyboard } from './keyboard.ts';
+import type { SaveTarget } from './save.ts';
 import { keysOfTerminal } from './terminal-keyboard.ts';
 import { TerminalScreen } from './terminal-screen.ts';
 
@@ -14,15 +15,17 @@ const TERMINAL_MS = 50;
 const PICTURE_MS = 2000;
 
 /** `none`, `terminal` or `png:FILE`. Throws UserError. */
-export function parseDisplay(options: { readonly display: string; readonly serial?: string; readonly firmware?: string }, io: CommandIo): ShowDisplay {
+export function parseDisplay(
+  options: { readonly display: string; readonly serial?: string; readonly firmware?: string; readonly restore?: string }, saveTo: SaveTarget, io: CommandIo,
+): ShowDisplay {
   const { display } = options;
   if (display === 'none') return () => () => {};
   const path = /^png:(.+)$/s.exec(display)?.[1];
   if (path === undefined && display !== 'terminal') throw new UserError(`display "${display}" is not understood; give none, terminal or png:FILE`);
-  if (options.firmware === undefined) throw new UserError('a kernel that is booted directly has no display; give --firmware seabios and a disk, or leave --display');
+  if (options.firmware === undefined && options.restore === undefined) throw new UserError('a kernel that is booted directly has no display; give --firmware seabios and a disk, or leave --display');
   if (path !== undefined) return (vm) => showInFile(vm, path);
   if (options.serial === 'stdio') throw new UserError('display and serial console cannot both be on the terminal; give --serial none or file:PATH');
-  return (vm) => showOnTerminal(vm, io);
+  return (vm) => showOnTerminal(vm, saveTo, io);
 }
 
 /** A picture now and then, and of the end. */
@@ -53,14 +56,14 @@ function showInFile(vm: VirtualMachine, path: string): () => void {
   };
 }
 
-function showOnTerminal(vm: VirtualMachine, io: CommandIo): () => void {
+function showOnTerminal(vm: VirtualMachine, saveTo: SaveTarget, io: CommandIo): () => void {
   const screen = new TerminalScreen();
   const draw = (): void => {
     const changes = screen.draw(vm.textScreen());
     if (changes !== '') io.stdout.write(changes);
   };
   io.stdout.write(screen.begin());
-  const disconnect = connectKeyboard(vm, { unread: 0, write: (bytes) => vm.sendKeys(keysOfTerminal(bytes)) }, io);
+  const disconnect = connectKeyboard(vm, { unread: 0, write: (bytes) => vm.sendKeys(keysOfTerminal(bytes)) }, saveTo, io);
   const timer = setInterval(draw, TERMINAL_MS);
   return () => {
     clearInterval(timer);

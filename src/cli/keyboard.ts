@@ -4,10 +4,14 @@ import type { CommandIo } from './io.ts';
 import { enterRawMode } from './terminal.ts';
 import { KEYS_HELP, TerminalKeys } from './terminal-keys.ts';
 import type { TerminalCommand } from './terminal-keys.ts';
+import { save } from './save.ts';
+import type { SaveTarget } from './save.ts';
 
 /** Input that the guest has not read yet is bounded: above this, no more is taken from a pipe. */
 const UNREAD_MAX = 1 << 16;
 const LOOK_AGAIN_MS = 20;
+
+type KeyboardMachine = Pick<VirtualMachine, 'stop' | 'sendBreak' | 'pressPowerButton' | 'saveFile'>;
 
 /** Where what is typed goes. */
 export interface TypedInput {
@@ -20,7 +24,7 @@ export interface TypedInput {
  * Connects standard input to the guest: a terminal in raw mode and with the Ctrl-A keys, anything else
  * unchanged. Returns what undoes it.
  */
-export function connectKeyboard(vm: Pick<VirtualMachine, 'stop' | 'sendBreak' | 'pressPowerButton'>, input: TypedInput, io: CommandIo): () => void {
+export function connectKeyboard(vm: KeyboardMachine, input: TypedInput, saveTo: SaveTarget, io: CommandIo): () => void {
   const { stdin } = io;
   const terminal = stdin.isTTY === true;
   const keys = new TerminalKeys();
@@ -33,6 +37,7 @@ export function connectKeyboard(vm: Pick<VirtualMachine, 'stop' | 'sendBreak' | 
       case 'help': io.stderr.write(`\n${KEYS_HELP.join('\n')}\n`); return;
       case 'break': vm.sendBreak(); return;
       case 'power': vm.pressPowerButton(); return;
+      case 'save': void save(vm, saveTo, io); return;
       default: assertNever(what);
     }
   };

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { assertNever } from '../base/assert-never.ts';
-import type { UserError } from '../base/errors.ts';
+import { UserError } from '../base/errors.ts';
 import type { Log } from '../host/log.ts';
 import { VirtualMachine } from '../host-node/virtual-machine.ts';
 import type { VirtualMachineOptions } from '../host-node/virtual-machine.ts';
@@ -15,6 +15,8 @@ import { parseDisplay } from './display.ts';
 import type { ShowDisplay } from './display.ts';
 import { connectKeyboard } from './keyboard.ts';
 import { ReportFile } from './report-file.ts';
+import { parseSaveTarget } from './save.ts';
+import type { SaveTarget } from './save.ts';
 import { openSerial } from './serial.ts';
 import type { SerialEnd } from './serial.ts';
 
@@ -24,10 +26,12 @@ export interface RunOptions {
   readonly initrd?: string;
   readonly append?: string;
   readonly firmware?: string;
-  readonly memory: string;
-  readonly cpus: string;
+  readonly memory?: string;
+  readonly cpus?: string;
   readonly rng?: boolean;
-  readonly engine: string;
+  readonly engine?: string;
+  readonly restore?: string;
+  readonly saveTo?: string;
   readonly serial?: string;
   readonly display: string;
   readonly reboot: boolean;
@@ -59,8 +63,9 @@ interface Interruption {
 
 /** Runs a machine on this terminal; returns the exit status. Throws UserError. */
 export async function run(guest: string | undefined, options: RunOptions, io: CommandIo): Promise<number> {
-  const wanted = readOptions(guest, options);
-  const showDisplay = parseDisplay(options, io);
+  const make = options.restore === undefined ? create(guest, options) : restore(options.restore, guest, options);
+  const saveTo = parseSaveTarget(options.saveTo);
+  const showDisplay = parseDisplay(options, saveTo, io);
   const log = stderrLog(options.trace === undefined ? [] : parseTraceKinds(options.trace), io);
   const report = options.report === undefined ? undefined : new ReportFile(options.report);
   const interruption: Interruption = {};
@@ -71,8 +76,8 @@ export async function run(guest: string | undefined, options: RunOptions, io: Co
     void vm?.stop();
   });
   try {
-    vm = await VirtualMachine.create({ ...wanted, output: serial, log, onProgress: (line) => void io.stderr.write(`polyvisor: ${line}\n`) });
-    const end = await runOnTerminal(vm, serial, showDisplay, interruption, io);
+    vm = await make({ output: serial, log, onProgress: (line) => void io.stderr.write(`polyvisor: ${line}\n`) });
+    const end = await runOnTerminal(vm, serial, showDisplay, saveTo, interruption, io);
     const status = exitStatus(end, interruption);
     explain(end, vm, options, io);
     report?.write({ ...vm.report(), exitStatus: status });
@@ -81,6 +86,34 @@ export async function run(guest: string | undefined, options: RunOptions, io: Co
   } finally {
     serial.close();
   }
+}
+
+type Make = (ends: Pick<VirtualMachineOptions, 'output' | 'log' | 'onProgress'>) => Promise<VirtualMachine>;
+
+function create(guest: string | undefined, options: RunOptions): Make {
+  const wanted = readOptions(guest, options);
+  return (ends) => VirtualMachine.create({ ...wanted, ...ends });
+}
+
+/** What a stored machine has settled already, by the names that the command line has for it. */
+const SETTLED = [
+  'kernel', 'initrd', 'append', 'firmware', 'memory', 'cpus', 'disk', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'debugExitPort',
+] as const satisfies readonly (keyof RunOptions)[];
+
+function restore(file: string, guest: string | undefined, options: RunOptions): Make {
+  const given = SETTLED.find((name) => options[name] !== undefined);
+  const name = guest !== undefined ? `the guest's name (${guest})` : given !== undefined ? `--${given.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}` : options.reboot ? undefined : '--no-reboot';
+  if (name !== undefined) throw new UserError(`a stored machine is restored, which is as it was; leave ${name} out`);
+  const wanted = readRunOptions(options);
+  return (ends) => VirtualMachine.restore(file, { ...wanted, ...ends });
+}
+
+function readRunOptions(options: RunOptions): Pick<VirtualMachineOptions, 'engine' | 'timeout' | 'translationCache'> {
+  return {
+    translationCache: parseTranslationCache(options.translationCache),
+    ...(options.engine === undefined ? {} : { engine: checkEngine(options.engine) }),
+    ...(options.timeout === undefined ? {} : { timeout: checkTimeout(toNumber(options.timeout), options.timeout) }),
+  };
 }
 
 /** Everything that can be said about the options alone, before files are touched. */
@@ -92,17 +125,15 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.append === undefined ? {} : { append: options.append }),
     ...(options.firmware === undefined ? {} : { firmware: options.firmware }),
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: parsePort(options.debugExitPort) }),
-    ...(options.timeout === undefined ? {} : { timeout: checkTimeout(toNumber(options.timeout), options.timeout) }),
     ...(options.disk === undefined ? {} : { disks: options.disk.map(parseDisk) }),
     ...(options.floppy === undefined ? {} : { floppy: options.floppy }),
     ...(options.cdrom === undefined ? {} : { cdrom: options.cdrom }),
     ...(options.boot === undefined ? {} : { bootOrder: options.boot }),
     bootMenu: options.bootMenu === true,
     ...(options.rng === undefined ? {} : { rng: options.rng }),
-    memory: parseMemorySize(options.memory),
-    cpus: checkCpus(toNumber(options.cpus), options.cpus),
-    engine: checkEngine(options.engine),
-    translationCache: parseTranslationCache(options.translationCache),
+    ...(options.memory === undefined ? {} : { memory: parseMemorySize(options.memory) }),
+    ...(options.cpus === undefined ? {} : { cpus: checkCpus(toNumber(options.cpus), options.cpus) }),
+    ...readRunOptions(options),
     noReboot: !options.reboot,
   };
 }
@@ -112,7 +143,7 @@ function toNumber(text: string): number {
 }
 
 /** From start to end with signals, keyboard and terminal connected; all of them are as before afterwards. */
-async function runOnTerminal(vm: VirtualMachine, serial: SerialEnd, showDisplay: ShowDisplay, interruption: Interruption, io: CommandIo): Promise<MachineEnd> {
+async function runOnTerminal(vm: VirtualMachine, serial: SerialEnd, showDisplay: ShowDisplay, saveTo: SaveTarget, interruption: Interruption, io: CommandIo): Promise<MachineEnd> {
   const caught = SIGNALS.map((signal) => {
     const handler = (): void => {
       interruption.signal ??= signal;
@@ -124,7 +155,7 @@ async function runOnTerminal(vm: VirtualMachine, serial: SerialEnd, showDisplay:
   const interactive = serial.interactive && io.stdin.isTTY === true;
   if (interactive) io.stderr.write('polyvisor: Ctrl-A X ends the machine, Ctrl-A H helps\n');
   vm.on('halted', () => void io.stderr.write(`polyvisor: the guest has halted with interrupts off${interactive ? '; Ctrl-A X ends the machine' : ''}\n`));
-  const disconnect = serial.interactive ? connectKeyboard(vm, vm.console, io) : () => {};
+  const disconnect = serial.interactive ? connectKeyboard(vm, vm.console, saveTo, io) : () => {};
   let hide = (): void => {};
   try {
     hide = showDisplay(vm);

@@ -6,17 +6,21 @@ import type { Log } from '../host/log.ts';
 import {
   DEFAULT_MEMORY, DEFAULT_TRANSLATION_CACHE, checkCpus, checkDebugExitPort, checkEngine, checkMemory, checkTimeout, checkTranslationCache, parseMemorySize, parseTranslationCache,
 } from '../machine/configuration.ts';
-import type { EngineName, MachineConfiguration } from '../machine/configuration.ts';
+import type { EngineName, ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
 import type { Drive } from '../machine/drives.ts';
 import { chooseEngine } from '../machine/engines.ts';
 import { Machine } from '../machine/machine.ts';
 import type { MachineEnd, TextCells } from '../machine/machine.ts';
 import { silentLog } from '../machine/trace.ts';
+import type { BootFiles } from '../machine/boot-source.ts';
 import { readBootFiles } from './boot-files.ts';
 import type { BootRequest } from './boot-files.ts';
 import { Console } from './console.ts';
 import { closeDrives, openDrives } from './drives.ts';
 import type { DrivesRequest } from './drives.ts';
+import { describeDrives, settleDrives } from './stored-drives.ts';
+import { bootFilesOf, describeMachine, readConfiguration } from './stored-configuration.ts';
+import { StateFile, writeStateFile } from './state-file.ts';
 import { loadEngineModules } from './engine-modules.ts';
 import { Listeners } from './events.ts';
 import { Screenshot } from './screenshot.ts';
@@ -51,6 +55,14 @@ export interface VirtualMachineOptions extends BootRequest, DrivesRequest {
   readonly log?: Log;
 }
 
+/** What may be chosen when a stored machine goes on; everything else is as it was. */
+export type RestoreOptions = Pick<VirtualMachineOptions, 'engine' | 'translationCache' | 'timeout' | 'output' | 'onProgress' | 'log'>;
+
+export interface SaveOptions {
+  /** Smaller and slower. */
+  readonly compress?: boolean;
+}
+
 /** Events of a virtual machine. Listeners run while the guest stands still, so they may call anything but `start`. */
 export interface VirtualMachineEvents {
   /** The guest wrote to its console. */
@@ -63,6 +75,17 @@ export interface VirtualMachineEvents {
   died: [end: MachineEnd & { readonly kind: 'died' }];
   /** The machine has ended, whatever the reason; comes last. */
   exit: [end: MachineEnd];
+}
+
+/** All that a machine is made of. */
+interface Parts {
+  readonly configuration: MachineConfiguration;
+  readonly files: BootFiles & { readonly guest: string | null };
+  readonly drives: readonly Drive[];
+  readonly drivesRequest: DrivesRequest;
+  readonly timeout: number | undefined;
+  /** Where the machine's state comes from: open while the machine lives. */
+  readonly stored?: StateFile;
 }
 
 interface Settle {
@@ -86,11 +109,8 @@ export class VirtualMachine {
   readonly #machine: Machine;
   readonly #clock: NodeClock;
   readonly #compiler: WorkerCompiler;
-  readonly #configuration: MachineConfiguration;
+  readonly #parts: Parts;
   readonly #engine: string;
-  readonly #guest: string | null;
-  readonly #timeout: number | undefined;
-  readonly #drives: readonly Drive[];
   #startedAt: number | undefined;
   #endedAt: number | undefined;
   #end: MachineEnd | undefined;
@@ -101,26 +121,50 @@ export class VirtualMachine {
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
     const files = await readBootFiles(options, options.onProgress ?? (() => {}));
     // A kernel that is loaded directly needs no firmware that can read the disk: the fastest interface will do.
-    const drives = await openDrives(options, 'firmware' in files ? 'ide' : 'virtio');
+    const drivesRequest = settleDrives(options, 'firmware' in files ? 'ide' : 'virtio');
+    return VirtualMachine.#make(options, { configuration: { ...configuration, append: files.append }, files, drivesRequest, timeout });
+  }
+
+  /**
+   * A machine that goes on where `saveFile` stored it, once it is started, on whatever engine. Its disks must be as they
+   * were then. Throws UserError.
+   */
+  static async restore(file: string, options: RestoreOptions = {}): Promise<VirtualMachine> {
+    const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
+    const stored = new StateFile(file);
+    let vm: VirtualMachine | undefined;
     try {
-      return new VirtualMachine(options, { ...configuration, append: files.append }, files, drives, timeout);
+      const { configuration, files, drives } = readConfiguration(stored, configureExecution(options));
+      const made = vm = await VirtualMachine.#make(options, { configuration, files, drivesRequest: drives, timeout, stored });
+      stored.tell(() => {
+        stored.machine.fillRam(made.#machine.ram);
+        made.#machine.loadDevices(stored.machine.devices());
+      });
+      return made;
+    } catch (error) {
+      await vm?.stop();
+      stored.close();
+      throw error;
+    }
+  }
+
+  static async #make(options: RestoreOptions, parts: Omit<Parts, 'drives'>): Promise<VirtualMachine> {
+    const drives = await openDrives(parts.drivesRequest, 'virtio');
+    try {
+      return new VirtualMachine(options, { ...parts, drives });
     } catch (error) {
       await closeDrives(drives);
       throw error;
     }
   }
 
-  private constructor(
-    options: VirtualMachineOptions, configuration: MachineConfiguration, files: Awaited<ReturnType<typeof readBootFiles>>, drives: readonly Drive[], timeout: number | undefined,
-  ) {
+  private constructor(options: RestoreOptions, parts: Parts) {
+    const { configuration, files, drives } = parts;
     const modules = loadEngineModules();
     this.#compiler = new WorkerCompiler(modules.handlers);
     const engine = chooseEngine(configuration.engine, modules, { compiler: this.#compiler, cacheBytes: configuration.translationCacheBytes });
-    this.#configuration = configuration;
+    this.#parts = parts;
     this.#engine = engine.name;
-    this.#guest = files.guest;
-    this.#timeout = timeout;
-    this.#drives = drives;
     this.#clock = new NodeClock();
     let settle: Settle | undefined;
     this.finished = new Promise((resolve, reject) => (settle = { resolve, reject }));
@@ -133,6 +177,7 @@ export class VirtualMachine {
     this.#machine = makeMachine({
       configuration,
       boot: files,
+      blank: parts.stored !== undefined,
       drives,
       createVcpu: engine.create,
       serial: {
@@ -164,11 +209,12 @@ export class VirtualMachine {
   }
 
   async #run(): Promise<MachineEnd> {
-    const timer = this.#timeout === undefined ? undefined : setTimeout(() => this.#machine.stop('timeout'), this.#timeout * 1000);
+    const { timeout } = this.#parts;
+    const timer = timeout === undefined ? undefined : setTimeout(() => this.#machine.stop('timeout'), timeout * 1000);
     try {
       const end = await this.#machine.run();
       this.#endedAt = this.#clock.now();
-      await closeDrives(this.#drives);
+      await closeDrives(this.#parts.drives);
       this.#end = end;
       this.console.close();
       this.virtioConsole?.close();
@@ -180,7 +226,8 @@ export class VirtualMachine {
       this.#endedAt ??= this.#clock.now();
       this.console.close();
       this.virtioConsole?.close();
-      await closeDrives(this.#drives);
+      await closeDrives(this.#parts.drives);
+      this.#parts.stored?.close();
     }
   }
 
@@ -246,6 +293,26 @@ export class VirtualMachine {
     this.#machine.load(state);
   }
 
+  /**
+   * Stores the machine in a file, from which `restore` goes on; returns the file's length in bytes. The machine stands
+   * still meanwhile, and goes on. Of disks the file holds their names only. Throws UserError. Legal before and during a
+   * run; a listener must not wait for it.
+   */
+  saveFile(file: string, options: SaveOptions = {}): Promise<number> {
+    const { configuration, files, drives, drivesRequest } = this.#parts;
+    if (this.#endedAt !== undefined) return Promise.reject(new UserError('the machine has ended; save it while it runs'));
+    return this.#machine.atRest(async () => {
+      // What is under way may ask for more when it has arrived.
+      for (let i = 0; i < 2; i++) await Promise.all(drives.map((drive) => drive.block.flush()));
+      return writeStateFile(file, {
+        description: describeMachine(configuration, files, files.guest, describeDrives(drivesRequest)),
+        devices: this.#machine.saveDevices(),
+        ram: { bytes: configuration.memoryBytes, runs: this.#machine.ram.runs() },
+        files: bootFilesOf(files),
+      }, options.compress ?? false);
+    });
+  }
+
   report(): Report {
     const started = this.#startedAt;
     const seconds = (ns: number): number => Math.round(ns / 1e3) / 1e6;
@@ -255,9 +322,9 @@ export class VirtualMachine {
       reportVersion: 1,
       polyvisor: packageVersion(),
       host: { node: process.version, platform: process.platform, arch: process.arch },
-      guest: this.#guest,
+      guest: this.#parts.files.guest,
       engine: this.#engine,
-      cpus: this.#configuration.cpus,
+      cpus: this.#parts.configuration.cpus,
       end: this.#end?.kind ?? null,
       wallSeconds: since(this.#endedAt ?? this.#clock.now()) ?? 0,
       firstConsoleByteSeconds: since(this.console.firstByteAt),
@@ -268,7 +335,7 @@ export class VirtualMachine {
       exits: this.#machine.exitCounts(),
       console: { bytesOut: this.console.bytesOut, bytesIn: this.console.bytesIn },
       memory: {
-        guestBytes: this.#configuration.memoryBytes,
+        guestBytes: this.#parts.configuration.memoryBytes,
         residentBytes: process.memoryUsage().rss,
         peakResidentBytes: process.resourceUsage().maxRSS * 1024,
       },
@@ -278,18 +345,24 @@ export class VirtualMachine {
 }
 
 function configure(options: VirtualMachineOptions): MachineConfiguration {
-  const { memory, translationCache = DEFAULT_TRANSLATION_CACHE } = options;
+  const { memory } = options;
   return {
     memoryBytes: memory === undefined ? DEFAULT_MEMORY : typeof memory === 'number' ? checkMemory(memory) : parseMemorySize(memory),
     cpus: checkCpus(options.cpus ?? 1),
-    engine: checkEngine(options.engine ?? 'auto'),
-    translationCacheBytes: typeof translationCache === 'number' ? checkTranslationCache(translationCache) : parseTranslationCache(translationCache),
+    ...configureExecution(options),
     append: options.append ?? '',
     noReboot: options.noReboot ?? false,
     rng: options.rng ?? false,
     virtioConsole: options.virtioConsole ?? false,
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(options.debugExitPort) }),
     ...(options.testDevice === true ? { testDevice: true } : {}),
+  };
+}
+
+function configureExecution({ engine = 'auto', translationCache = DEFAULT_TRANSLATION_CACHE }: RestoreOptions): ExecutionConfiguration {
+  return {
+    engine: checkEngine(engine),
+    translationCacheBytes: typeof translationCache === 'number' ? checkTranslationCache(translationCache) : parseTranslationCache(translationCache),
   };
 }
 

@@ -4,13 +4,17 @@ import { RAM_MAX_BYTES } from '../memory/layout.ts';
 export const ENGINE_NAMES = ['auto', 'interpreter', 'translator', 'kvm', 'hybrid'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
 
-/** A machine as plain data: everything that decides how it is built. */
-export interface MachineConfiguration {
-  readonly memoryBytes: number;
-  readonly cpus: number;
+/** How a machine is executed: the guest does not see it. */
+export interface ExecutionConfiguration {
   readonly engine: EngineName;
   /** Bound on the memory that translated code takes. */
   readonly translationCacheBytes: number;
+}
+
+/** A machine as plain data: everything that decides how it is built. */
+export interface MachineConfiguration extends ExecutionConfiguration {
+  readonly memoryBytes: number;
+  readonly cpus: number;
   /** Kernel command line. */
   readonly append: string;
   /** End instead of starting again when the guest resets. */

@@ -10,6 +10,7 @@ import type { Entropy } from '../host/entropy.ts';
 import type { Log } from '../host/log.ts';
 import type { Scheduler } from '../host/scheduler.ts';
 import type { BootFiles } from './boot-source.ts';
+import type { LinearMemory } from '../memory/linear-memory.ts';
 import type { MachineConfiguration } from './configuration.ts';
 import type { Drive } from './drives.ts';
 import type { EngineFactory } from './engine-factory.ts';
@@ -50,6 +51,8 @@ export type MachineEnd =
 export interface MachineOptions {
   readonly configuration: MachineConfiguration;
   readonly boot: BootFiles;
+  /** A stored machine comes next: no kernel is loaded, and RAM is zero. */
+  readonly blank?: boolean;
   /** Their block ports are the caller's to close, when `run` has settled. */
   readonly drives?: readonly Drive[];
   readonly createVcpu: EngineFactory;
@@ -77,6 +80,8 @@ export class Machine {
   readonly #typist: Typist;
   readonly #output: Uint8Array[] = [];
   readonly #consoleOutput: Uint8Array[] = [];
+  /** What waits for the machine to stand still. */
+  readonly #atRest: (() => Promise<void>)[] = [];
   #state: 'new' | 'running' | 'ended' = 'new';
   #end: MachineEnd | undefined;
   #resetAsked = false;
@@ -121,7 +126,7 @@ export class Machine {
       },
     });
     this.#typist = new Typist(this.#board.timers, this.#clock, (scancodes) => this.#board.keyboard(scancodes));
-    this.#boot();
+    if (options.blank !== true) this.#boot();
   }
 
   #boot(): void {
@@ -146,6 +151,7 @@ export class Machine {
       this.#clock.stop();
       this.#board.halt();
       this.#state = 'ended';
+      for (const work of this.#atRest.splice(0)) void work();
     }
   }
 
@@ -160,6 +166,7 @@ export class Machine {
         if (clock.now() >= turnEnds) break;
       }
       this.#deliverOutput();
+      if (this.#atRest.length > 0) await this.#rest();
       if (this.#end !== undefined) return this.#end;
       const blocked = serial.ready?.() ?? this.#options.virtioConsole?.ready?.();
       if (blocked !== undefined) await this.#waitFor(blocked);
@@ -238,6 +245,26 @@ export class Machine {
       blocked.then(resolve, resolve);
     });
     this.#endWait = undefined;
+  }
+
+  async #rest(): Promise<void> {
+    this.#clock.stop();
+    while (this.#atRest.length > 0) await this.#atRest.shift()!();
+    this.#clock.start();
+  }
+
+  /**
+   * Does some work while the machine stands still and its clock too; settles as the work does. Legal at any time; in a
+   * listener, which the machine waits for itself, the promise must not be waited for.
+   */
+  atRest<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#state !== 'running') return work();
+    return new Promise<T>((resolve, reject) => {
+      this.#atRest.push(() => work().then(resolve, reject));
+      this.#interruptSlice();
+      this.#wake();
+      this.#endWait?.();
+    });
   }
 
   #reset(): void {
@@ -335,8 +362,16 @@ export class Machine {
    * listeners and from the host's event loop.
    */
   save(): Plain {
+    return Object.fromEntries([saveSection(this.#board.memory), ...Object.entries(this.saveDevices())]);
+  }
+  /** The same without RAM. */
+  saveDevices(): Readonly<Record<string, Plain>> {
     if (this.#executing) throw new Error('a machine cannot be saved from inside a device access');
     return Object.fromEntries([saveSection(this.#clock), ...Object.entries(this.#board.save())]);
+  }
+  /** For who stores it. Legal as `save` is. */
+  get ram(): Pick<LinearMemory, 'bytes' | 'runs' | 'view'> {
+    return this.#board.memory;
   }
   /**
    * Takes over a stored state. Throws StateError for what does not fit this machine; the machine is of no further use
@@ -344,6 +379,11 @@ export class Machine {
    */
   load(state: Plain): void {
     if (this.#executing) throw new Error('a machine cannot be loaded from inside a device access');
+    loadSection(state, this.#board.memory);
+    this.loadDevices(state);
+  }
+  /** The same without RAM, which has its contents already. */
+  loadDevices(state: Plain): void {
     loadSection(state, this.#clock);
     this.#board.load(state);
     this.#haltReported = false;

@@ -103,8 +103,9 @@ export interface Board {
   /** The machine has ended: nothing that devices have under way with the host is answered any more. */
   halt(): void;
   recentPorts(): PortAccess[];
+  /** Everything but RAM. */
   save(): Readonly<Record<string, Plain>>;
-  /** Legal between slices; a StateError half-way leaves the board in no usable state. */
+  /** Legal between slices, once RAM is loaded: the processor forgets decoded code. A StateError half-way leaves the board in no usable state. */
   load(state: Plain): void;
 }
 
@@ -209,12 +210,11 @@ export function buildPcBoard(options: BoardOptions): Board {
   if (options.debugExitPort !== undefined) addDebugExit(bus, options.debugExitPort, events);
   const tests = options.testDevice === true ? [addTestDevice(bus, pic, ioApic)] : [];
 
-  // RAM before the processor, whose state makes it forget decoded code; controllers before what drives their lines.
+  // Controllers before what drives their lines.
   const optional = [...(firmwareParts?.devices ?? []), ...(display === undefined ? [] : [display.vga]), ...ide, ...diskettes, ...tests];
   const resettable: readonly (Stateful & { reset(): void })[] = [
     vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, numericError, power, resetControl, pci, pciPorts, ...optional,
   ];
-  const parts: readonly Stateful[] = [memory, ...resettable];
   // A kernel that is booted without firmware finds what firmware would have set up: address line 20 is open, and the
   // 8259 reaches the processor.
   const asFirmware = (): void => {
@@ -241,9 +241,9 @@ export function buildPcBoard(options: BoardOptions): Board {
     },
     halt: () => pci.halt(),
     recentPorts: () => bus.recentPorts(),
-    save: () => Object.fromEntries(parts.map(saveSection)),
+    save: () => Object.fromEntries(resettable.map(saveSection)),
     load: (state) => {
-      for (const part of parts) loadSection(state, part);
+      for (const part of resettable) loadSection(state, part);
     },
   };
 }

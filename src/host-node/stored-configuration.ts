@@ -1,0 +1,89 @@
+import { StateError } from '../base/errors.ts';
+import { parseBootOrder } from '../machine/boot-source.ts';
+import type { BootFiles } from '../machine/boot-source.ts';
+import { checkCpus, checkDebugExitPort, checkFirmware, checkMemory } from '../machine/configuration.ts';
+import type { ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
+import type { StateFile } from './state-file.ts';
+import { checkStoredDrives } from './stored-drives.ts';
+import type { StoredDrives } from './stored-drives.ts';
+import type { DrivesRequest } from './drives.ts';
+
+/** What the file of a stored machine says it is, besides its state. Plain JSON. */
+interface StoredDescription {
+  /** Whatever engine runs it, the machine is the same. */
+  readonly configuration: Omit<MachineConfiguration, keyof ExecutionConfiguration>;
+  readonly guest: string | null;
+  readonly boot:
+    | { readonly kind: 'kernel'; readonly kernelName: string; readonly initrdName: string | null }
+    | { readonly kind: 'firmware'; readonly bootOrder: string | null; readonly bootMenu: boolean };
+  readonly drives: StoredDrives;
+}
+
+/** A machine as it must be made before a stored state is loaded into it. */
+export interface StoredConfiguration {
+  readonly configuration: MachineConfiguration;
+  readonly files: BootFiles & { readonly guest: string | null };
+  readonly drives: DrivesRequest;
+}
+
+export function describeMachine({ engine: _, translationCacheBytes: __, ...configuration }: MachineConfiguration, boot: BootFiles, guest: string | null, drives: StoredDrives): StoredDescription {
+  return {
+    configuration, guest, drives,
+    boot: 'firmware' in boot
+      ? { kind: 'firmware', bootOrder: boot.bootOrder?.join('') ?? null, bootMenu: boot.bootMenu ?? false }
+      : { kind: 'kernel', kernelName: boot.kernelName, initrdName: boot.initrdName ?? null },
+  };
+}
+
+/** The files that a machine boots from, by the names that `readConfiguration` knows. */
+export function bootFilesOf(boot: BootFiles): Readonly<Record<string, Uint8Array>> {
+  if ('firmware' in boot) return { firmware: boot.firmware, ...(boot.vgaBios === undefined ? {} : { vgabios: boot.vgaBios }) };
+  return { kernel: boot.kernel, ...(boot.initrd === undefined ? {} : { initrd: boot.initrd }) };
+}
+
+/** Checks every value. Throws UserError. */
+export function readConfiguration(file: StateFile, execution: ExecutionConfiguration): StoredConfiguration {
+  const stored = (file.machine.description ?? {}) as Partial<StoredDescription>;
+  return file.tell(() => {
+    const { guest = null } = stored;
+    if (guest !== null && typeof guest !== 'string') throw new StateError('is damaged: its guest has no name');
+    return { configuration: checkConfiguration(stored.configuration, execution), files: { ...readBoot(file, stored.boot), guest }, drives: checkStoredDrives(stored.drives) };
+  });
+}
+
+function checkConfiguration(stored: StoredDescription['configuration'] | undefined, execution: ExecutionConfiguration): MachineConfiguration {
+  if (typeof stored !== 'object' || stored === null || typeof stored.append !== 'string') throw new StateError('is damaged: its configuration makes no sense');
+  return {
+    memoryBytes: checkMemory(stored.memoryBytes),
+    cpus: checkCpus(stored.cpus),
+    ...execution,
+    append: stored.append,
+    noReboot: stored.noReboot === true,
+    rng: stored.rng === true,
+    virtioConsole: stored.virtioConsole === true,
+    ...(stored.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(stored.debugExitPort) }),
+    ...(stored.testDevice === true ? { testDevice: true } : {}),
+  };
+}
+
+function readBoot(file: StateFile, boot: StoredDescription['boot'] | undefined): BootFiles {
+  const needed = (name: string): Uint8Array => {
+    const contents = file.machine.file(name);
+    if (contents === undefined) throw new StateError(`is damaged: it has no ${name}`);
+    return contents;
+  };
+  if (boot?.kind === 'firmware') {
+    const vgaBios = file.machine.file('vgabios');
+    return {
+      firmware: checkFirmware(needed('firmware'), 'the firmware of the stored machine'), bootMenu: boot.bootMenu === true,
+      ...(vgaBios === undefined ? {} : { vgaBios }),
+      ...(boot.bootOrder === null ? {} : { bootOrder: parseBootOrder(String(boot.bootOrder)) }),
+    };
+  }
+  if (boot?.kind !== 'kernel' || typeof boot.kernelName !== 'string') throw new StateError('is damaged: it does not say what it boots');
+  const { kernelName, initrdName } = boot;
+  // A machine looks at them when it resets only, and they may be large.
+  const lazily = (name: string): Uint8Array => file.tell(() => needed(name));
+  if (initrdName === null) return { kernelName, get kernel() { return lazily('kernel'); } };
+  return { kernelName, initrdName: String(initrdName), get kernel() { return lazily('kernel'); }, get initrd() { return lazily('initrd'); } };
+}
