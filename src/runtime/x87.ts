@@ -14,6 +14,10 @@ import {
   FAULTED, NAN_EXPONENT, NAN_SIGNIFICAND, STATUS_C0, STATUS_C1, STATUS_C2, STATUS_C3, unpackA, unpackB, x87Begin, x87Check, x87Deliver, x87Finish, x87IsEmpty, x87Pop, x87Precision,
   x87Push, x87Register, x87SetCondition, x87SetTag, x87StackFault, x87Write, x87WriteIndefinite,
 } from "./x87-stack.ts";
+import {
+  STORE_UNDECIDED, quickPush, quickPushDouble, quickPushInteger, quickPushRegister, quickPushSingle, quickRegisters, quickStoreDouble, quickStoreInteger, quickStoreSingle, quickWithDouble,
+  quickWithInteger, quickWithSingle,
+} from "./x87-quick.ts";
 
 /** A is the destination, B the source. */
 function operate(operation: i32): void {
@@ -44,10 +48,17 @@ function compareEmpty(cpu: usize, pops: i32): void {
   for (let i = 0; i < pops; i++) x87Pop(cpu);
 }
 
+// @ts-ignore: decorator
+@inline function isComparison(operation: i32): bool {
+  return operation == X87_COM || operation == X87_COMP;
+}
+
 /** ST0 with ST(i): D8 C0+i to D8 F8+i. */
 export function x87Arithmetic(cpu: usize, operation: i32, i: i32): i32 {
+  const comparison = isComparison(operation);
+  if (!comparison && quickRegisters(cpu, operation, 0, i)) return 0;
   if (!x87Begin(cpu)) return FAULTED;
-  if (operation == X87_COM || operation == X87_COMP) return compareWith(cpu, i, operation - X87_COM, false);
+  if (comparison) return compareWith(cpu, i, operation - X87_COM, false);
   if (x87IsEmpty(cpu, 0) || x87IsEmpty(cpu, i)) {
     if (x87StackFault(cpu, false)) x87WriteIndefinite(cpu, 0);
     return 0;
@@ -61,6 +72,10 @@ export function x87Arithmetic(cpu: usize, operation: i32, i: i32): i32 {
 
 /** ST(i) = ST(i) operation ST0, by the mnemonic's name; pops when `pop`. */
 export function x87ArithmeticTo(cpu: usize, operation: i32, i: i32, pop: i32): i32 {
+  if (quickRegisters(cpu, operation, i, 0)) {
+    if (pop != 0) x87Pop(cpu);
+    return 0;
+  }
   if (!x87Begin(cpu)) return FAULTED;
   let done: bool;
   if (x87IsEmpty(cpu, 0) || x87IsEmpty(cpu, i)) {
@@ -78,7 +93,7 @@ export function x87ArithmeticTo(cpu: usize, operation: i32, i: i32, pop: i32): i
 
 /** ST0 with B. */
 function withOperand(cpu: usize, operation: i32): i32 {
-  const comparison = operation == X87_COM || operation == X87_COMP;
+  const comparison = isComparison(operation);
   if (x87IsEmpty(cpu, 0)) {
     if (comparison) compareEmpty(cpu, operation - X87_COM);
     else if (x87StackFault(cpu, false)) x87WriteIndefinite(cpu, 0);
@@ -93,16 +108,19 @@ function withOperand(cpu: usize, operation: i32): i32 {
   return 0;
 }
 export function x87ArithmeticF32(cpu: usize, operation: i32, value: i32): i32 {
+  if (!isComparison(operation) && quickWithSingle(cpu, operation, value)) return 0;
   if (!x87Begin(cpu)) return FAULTED;
   unpackSingleB(value);
   return withOperand(cpu, operation);
 }
 export function x87ArithmeticF64(cpu: usize, operation: i32, value: i64): i32 {
+  if (!isComparison(operation) && quickWithDouble(cpu, operation, value)) return 0;
   if (!x87Begin(cpu)) return FAULTED;
   unpackDoubleB(value);
   return withOperand(cpu, operation);
 }
 export function x87ArithmeticInteger(cpu: usize, operation: i32, value: i32): i32 {
+  if (!isComparison(operation) && quickWithInteger(cpu, operation, value)) return 0;
   if (!x87Begin(cpu)) return FAULTED;
   unpackIntegerB(value);
   return withOperand(cpu, operation);
@@ -159,16 +177,19 @@ function pushA(cpu: usize): i32 {
   return 0;
 }
 export function x87LoadF32(cpu: usize, value: i32): i32 {
+  if (quickPushSingle(cpu, value)) return 0;
   if (!x87Begin(cpu)) return FAULTED;
   unpackSingleA(value);
   return pushA(cpu);
 }
 export function x87LoadF64(cpu: usize, value: i64): i32 {
+  if (quickPushDouble(cpu, value)) return 0;
   if (!x87Begin(cpu)) return FAULTED;
   unpackDoubleA(value);
   return pushA(cpu);
 }
 export function x87LoadInteger(cpu: usize, value: i64): i32 {
+  if (quickPushInteger(cpu, value)) return 0;
   if (!x87Begin(cpu)) return FAULTED;
   unpackIntegerA(value);
   return pushA(cpu);
@@ -185,10 +206,12 @@ function pushRaw(cpu: usize, significand: u64, se: u32): i32 {
 }
 /** FLD m80: significand, sign and exponent. */
 export function x87LoadF80(cpu: usize, significand: i64, se: i32): i32 {
+  if (quickPush(cpu, significand, se)) return 0;
   return x87Begin(cpu) ? pushRaw(cpu, significand, se) : FAULTED;
 }
 /** FLD ST(i). */
 export function x87LoadRegister(cpu: usize, i: i32): i32 {
+  if (quickPushRegister(cpu, i)) return 0;
   if (!x87Begin(cpu)) return FAULTED;
   if (x87IsEmpty(cpu, i)) {
     // Underflow comes before overflow; the default NaN is pushed.
@@ -252,12 +275,16 @@ function resultIsST0(cpu: usize): void {
   if (!propagateNan()) resultIsA();
 }
 export function x87StoreF32(cpu: usize, linear: i64, pop: i32): i32 {
+  const quick = quickStoreSingle(cpu, linear, pop);
+  if (quick != STORE_UNDECIDED) return quick;
   if (!x87Begin(cpu)) return FAULTED;
   if (x87IsEmpty(cpu, 0)) return storeEmpty(cpu, linear, 4, 0xffc00000, pop);
   resultIsST0(cpu);
   return storeValue(cpu, linear, 4, packSingle(), pop);
 }
 export function x87StoreF64(cpu: usize, linear: i64, pop: i32): i32 {
+  const quick = quickStoreDouble(cpu, linear, pop);
+  if (quick != STORE_UNDECIDED) return quick;
   if (!x87Begin(cpu)) return FAULTED;
   if (x87IsEmpty(cpu, 0)) return storeEmpty(cpu, linear, 8, 0xfff8000000000000, pop);
   resultIsST0(cpu);
@@ -288,6 +315,8 @@ export function x87StoreF80(cpu: usize, linear: i64): i32 {
 }
 /** FIST, FISTP, FISTTP (truncate 1) of 2, 4 or 8 bytes. */
 export function x87StoreInteger(cpu: usize, linear: i64, bytes: i32, pop: i32, truncate: i32): i32 {
+  const quick = quickStoreInteger(cpu, linear, bytes, pop, truncate != 0);
+  if (quick != STORE_UNDECIDED) return quick;
   if (!x87Begin(cpu)) return FAULTED;
   const bits = bytes << 3;
   if (x87IsEmpty(cpu, 0)) return storeEmpty(cpu, linear, bytes, <u64>1 << (bits - 1), pop);

@@ -123,12 +123,11 @@ export function wideMultiply(x: Context, a: Value, c: Value, signed: boolean): {
   const { b } = x;
   const low32 = (v: Value): Value => b.andConst(v, 0xffffffffn);
   const high32 = (v: Value): Value => b.shrUConst(v, 32);
-  const ll = b.mul(low32(a), low32(c));
-  const lh = b.mul(low32(a), high32(c));
-  const hl = b.mul(high32(a), low32(c));
-  const hh = b.mul(high32(a), high32(c));
-  const middle = b.add(b.add(low32(lh), low32(hl)), high32(ll));
-  let high = b.add(b.add(hh, high32(lh)), b.add(high32(hl), high32(middle)));
+  const [al, ah, cl, ch] = [low32(a), high32(a), low32(c), high32(c)];
+  // Neither sum exceeds 64 bits.
+  const cross = b.add(b.mul(ah, cl), high32(b.mul(al, cl)));
+  const middle = b.add(b.mul(al, ch), low32(cross));
+  let high = b.add(b.add(b.mul(ah, ch), high32(cross)), high32(middle));
   if (signed) {
     high = b.sub(high, b.and(b.shrSConst(a, 63), c));
     high = b.sub(high, b.and(b.shrSConst(c, 63), a));
@@ -179,7 +178,7 @@ function divide(signed: boolean) {
       b.if(b.and(b.eq(dividend, b.i64(-(1n << 63n))), b.eq(wide, b.i64(-1))), () => x.fault(VECTOR_DE));
     }
     const quotient = signed ? b.divS(dividend, wide) : b.divU(dividend, wide);
-    const remainder = signed ? b.remS(dividend, wide) : b.remU(dividend, wide);
+    const remainder = b.sub(dividend, b.mul(quotient, wide)); // cheaper than a second division
     const mask = width === 8 ? 0xffn : width === 16 ? 0xffffn : 0xffffffffn;
     const fits = signed ? b.signExtend(quotient, width) : b.andConst(quotient, mask);
     b.if(b.ne(quotient, fits), () => x.fault(VECTOR_DE));
@@ -200,8 +199,9 @@ function divide64(x: Context, divisor: Value, signed: boolean): void {
   // -2^63 / -1 has no quotient of 64 bits: the routine raises #DE.
   if (signed) narrow = b.and(narrow, b.ne(divisor, b.i64(-1)));
   b.if(narrow, () => {
-    x.setGpr(0, 64, signed ? b.divS(low, divisor) : b.divU(low, divisor));
-    x.setGpr(2, 64, signed ? b.remS(low, divisor) : b.remU(low, divisor));
+    const quotient = signed ? b.divS(low, divisor) : b.divU(low, divisor);
+    x.setGpr(0, 64, quotient);
+    x.setGpr(2, 64, b.sub(low, b.mul(quotient, divisor)));
   }, () => void x.call(signed ? 'divideSigned64' : 'divideUnsigned64', [divisor]));
 }
 

@@ -23,11 +23,15 @@ export function requireAvx(x: Context): void {
   b.if(b.or(wrong, b.or(clear(CR4, 0x40000), clear(XCR0, 6))), () => x.call('avxAvailable', []));
 }
 
-/** The same of MMX instructions, which also deliver a pending x87 exception. */
+/** The same of MMX and x87 instructions, which also deliver a pending x87 exception. */
 export function requireMmx(x: Context): void {
+  requireX87(x, 'mmxAvailable');
+}
+/** `check`: the routine that raises what is due when CR0.EM, CR0.TS or ES of the status word is set. */
+export function requireX87(x: Context, check: 'mmxAvailable' | 'x87Check'): void {
   const { b } = x;
   const blocked = b.or(b.andConst(b.loadState('32', CR0), 12), b.andConst(b.loadState('16u', X87_STATUS), 0x80));
-  b.if(blocked, () => x.call('mmxAvailable', []));
+  b.if(blocked, () => x.call(check, []));
 }
 
 /**

@@ -7,6 +7,7 @@ import {
 } from '../routines/float-operations.ts';
 import type { Context, Semantics, SemanticsTable } from './context.ts';
 import type { Condition } from './flags.ts';
+import { requireX87 } from './vector.ts';
 
 // x87: operands are fetched here, the work is done by the routines of src/runtime/x87*.ts.
 
@@ -22,7 +23,7 @@ function memoryWidth(x: Context): 16 | 32 | 64 | 80 {
 
 /** A pending exception is delivered before the memory operand is looked at. */
 function checked(x: Context): void {
-  x.call('x87Check', []);
+  requireX87(x, 'x87Check');
 }
 
 function signedOperand(x: Context): Value {
