@@ -26,7 +26,7 @@ function measure(engine: keyof typeof engines, width: '64-bit' | '32-bit'): numb
   const memory = new LinearMemory(16 << 20);
   const nothing = { readPort: () => 0xff, writePort: () => {}, readMmio: () => 0xffffffff, writeMmio: () => {} };
   const interrupts = {
-    pending: () => false, acknowledge: () => -1, takeNmi: () => false, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
+    pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
   };
   const vcpu = engines[engine]({ modules: loadEngineModules(), memory: memory.wasm, bus: nothing, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
   memory.write(CODE, Uint8Array.from(Buffer.from(programs[width], 'hex')));

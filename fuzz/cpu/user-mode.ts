@@ -80,7 +80,7 @@ export class UserMode {
     const memory = new LinearMemory(memoryBytes);
     const bus = { readPort: () => 0xff, writePort: () => {}, readMmio: () => 0xffffffff, writeMmio: () => {} };
     const interrupts = {
-      pending: () => false, acknowledge: () => -1, takeNmi: () => false, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
+      pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
     };
     let seed = 1;
     const random32 = (): number => (seed = Math.imul(seed, 0x19660d) + 0x3c6ef35f | 0) >>> 0;

@@ -56,8 +56,11 @@ export interface Vcpu extends Stateful {
   /** Power-on state (Intel SDM 3A, table 10-1): real mode, CS:RIP = F000:FFF0 with base FFFF0000. */
   reset(): void;
   start(state: VcpuStart): void;
-  /** Executes at most about `budget` guest instructions (it may stop a basic block late). */
-  run(budget: number): VcpuExit;
+  /**
+   * Executes at most about `budget` guest instructions (it may stop a basic block late). An engine that cannot count them
+   * returns when guest time (ns) is `until()`, which it asks again after each exit: devices set timers.
+   */
+  run(budget: number, until?: () => number): VcpuExit;
   /** Makes the current or next `run` return `requested` at the next block end. Legal inside bus callbacks. */
   requestExit(): void;
   /** Address line 20: closed, bit 20 of every physical address is 0. Legal inside bus callbacks. */

@@ -168,6 +168,9 @@ export class LocalApic implements InterruptInput, Stateful {
     this.#nmi = 0;
     return true;
   }
+  giveBackNmi(): void {
+    this.#nmi = 1;
+  }
   readTaskPriority(): number {
     return this.#r[TPR >> 4]! >> 4;
   }

@@ -34,6 +34,7 @@ export function traceInterrupts(input: InterruptInput, log: Log): InterruptInput
       if (taken) log.trace('interrupt', 'non-maskable');
       return taken;
     },
+    giveBackNmi: () => input.giveBackNmi(),
     readTaskPriority: () => input.readTaskPriority(),
     writeTaskPriority: (value) => input.writeTaskPriority(value),
     readMsr: (index) => input.readMsr(index),

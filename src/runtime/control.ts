@@ -308,4 +308,5 @@ export function sanitizeState(cpu: usize): void {
   store<u32>(cpu, (load<u32>(cpu, EFLAGS) & 0x3f7700) | 2, EFLAGS);
   store<u64>(cpu, load<u64>(cpu, PHYSICAL_MASK) | 0xfffff, PHYSICAL_MASK);
   for (let index: u32 = 0; index < 6; index++) updateSegmentCache(cpu, index);
+  updateBreakpoints(cpu);
 }

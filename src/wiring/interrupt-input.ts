@@ -9,6 +9,8 @@ export interface InterruptInput {
   acknowledge(): number;
   /** True once for each non-maskable interrupt. */
   takeNmi(): boolean;
+  /** One that was taken could not be delivered: the next `takeNmi` gives it again. */
+  giveBackNmi(): void;
   /** Task priority, CR8 (0 to 15). */
   readTaskPriority(): number;
   writeTaskPriority(value: number): void;

@@ -18,7 +18,7 @@ export function createEngine({ cr4 = 0x40620n }: { readonly cr4?: bigint } = {})
   const memory = new LinearMemory(64 << 20);
   const nothing = { readPort: () => 0xff, writePort: () => {}, readMmio: () => 0xffffffff, writeMmio: () => {} };
   const interrupts = {
-    pending: () => false, acknowledge: () => -1, takeNmi: () => false, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
+    pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
   };
   const cpu = createInterpreter({ modules: loadEngineModules(), memory: memory.wasm, bus: nothing, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
   const view = new DataView(memory.wasm.buffer);

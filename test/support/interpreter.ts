@@ -39,6 +39,7 @@ export class InterpreterFixture {
     };
     const interrupts = {
       pending: () => false, acknowledge: () => -1, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
+      giveBackNmi: () => void (this.nmi = true),
       takeNmi: () => {
         const taken = this.nmi;
         this.nmi = false;

@@ -377,6 +377,10 @@ export class Interpreter implements Vcpu {
     this.#cache.written(page, offset, length);
   }
 
+  /** This vCPU's routines: legal to call between two runs. */
+  get runtime(): Runtime {
+    return this.#runtime;
+  }
   get halted(): boolean {
     return this.#u32(HALTED) !== 0 || this.#u32(WAIT_SIPI) !== 0;
   }

@@ -20,7 +20,7 @@ export function runProgram(create: typeof createInterpreter, code: string, slice
   const memory = new LinearMemory(32 << 20);
   const bus = { readPort: () => 0xff, writePort: () => {}, readMmio: () => 0xffffffff, writeMmio: () => {} };
   const interrupts = {
-    pending: () => false, acknowledge: () => -1, takeNmi: () => false, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
+    pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
   };
   const vcpu = create({ modules: loadEngineModules(), memory: memory.wasm, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
   memory.write(CODE, Uint8Array.from(Buffer.from(code, 'hex')));

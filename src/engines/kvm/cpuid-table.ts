@@ -1,0 +1,96 @@
+import { CPUID_HIDDEN, RAX, RBX, RCX, RDX } from '../../isa/x86/state/layout.ts';
+import type { Runtime } from '../runtime-module.ts';
+import { CONSTANTS, IOCTLS, STRUCTS } from './abi.ts';
+import { KvmError } from './kvm-host.ts';
+import type { KvmHost } from './kvm-host.ts';
+
+export interface CpuidEntry {
+  readonly leaf: number;
+  readonly index: number;
+  readonly values: readonly [eax: number, ebx: number, ecx: number, edx: number];
+}
+
+const E = STRUCTS.kvm_cpuid_entry2.fields;
+const HEAD = STRUCTS.kvm_cpuid2.size;
+const E2BIG = 7;
+const EAX = 0;
+const EBX = 1;
+const ECX = 2;
+const EDX = 3;
+
+/** Leaves that look at ECX, and how many indices the model knows. */
+const INDEXED: ReadonlyMap<number, number> = new Map([[4, 5], [7, 1], [0xb, 3], [0xd, 10]]);
+/** Feature words by their place in CPUID_HIDDEN: leaf and register. */
+const FEATURE_WORDS = [[1, ECX], [1, EDX], [7, EBX], [7, ECX], [7, EDX], [0x80000001, ECX], [0x80000001, EDX]] as const;
+/** Features of KVM's list that the monitor makes itself: APIC, x2APIC, TSC deadline, hypervisor; what depends on mode. */
+const OURS: ReadonlyMap<string, number> = new Map([[`1 ${ECX}`, (1 << 21) | (1 << 24) | (1 << 27) | (1 << 31)], [`1 ${EDX}`, 1 << 9], [`7 ${ECX}`, 1 << 4], [`7 ${EDX}`, 1 << 29]]);
+
+/** What this host's KVM can show its guests. */
+export function supportedCpuid(host: KvmHost): readonly CpuidEntry[] {
+  for (let room = 128; ; room *= 2) {
+    const data = new Uint8Array(HEAD + room * STRUCTS.kvm_cpuid_entry2.size);
+    const view = new DataView(data.buffer);
+    view.setUint32(0, room, true);
+    try {
+      host.ioctlData(host.device, IOCTLS.KVM_GET_SUPPORTED_CPUID, data);
+    } catch (error) {
+      if (error instanceof KvmError && error.errno === E2BIG && room < 4096) continue;
+      throw error;
+    }
+    return Array.from({ length: view.getUint32(0, true) }, (_, i) => {
+      const at = HEAD + i * STRUCTS.kvm_cpuid_entry2.size;
+      const word = (offset: number): number => view.getUint32(at + offset, true);
+      return { leaf: word(E.function), index: word(E.index), values: [word(E.eax), word(E.ebx), word(E.ecx), word(E.edx)] as const };
+    });
+  }
+}
+
+/** Words for CPUID_HIDDEN: every feature bit that KVM lacks. */
+export function hiddenByKvm(supported: readonly CpuidEntry[]): readonly number[] {
+  return FEATURE_WORDS.map(([leaf, register]) => {
+    const entry = supported.find((candidate) => candidate.leaf === leaf && candidate.index === 0);
+    return ~((entry?.values[register] ?? 0) | (OURS.get(`${leaf} ${register}`) ?? 0)) >>> 0;
+  });
+}
+
+/** CPUID of the vCPU whose block it is, as the runtime answers it to the guest. Uses RAX to RDX of the block. */
+export function modelCpuid(runtime: Runtime, block: DataView): readonly CpuidEntry[] {
+  const ask = (leaf: number, index: number): CpuidEntry => {
+    block.setBigUint64(RAX, BigInt(leaf >>> 0), true);
+    block.setBigUint64(RCX, BigInt(index), true);
+    runtime.call('cpuid');
+    const word = (offset: number): number => block.getUint32(offset, true);
+    return { leaf: leaf >>> 0, index, values: [word(RAX), word(RBX), word(RCX), word(RDX)] };
+  };
+  const saved = [RAX, RBX, RCX, RDX].map((offset) => block.getBigUint64(offset, true));
+  const ranges = [0, 0x40000000, 0x80000000].flatMap((first) => {
+    const last = first === 0x40000000 ? 0x40000010 : ask(first, 0).values[EAX];
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  });
+  const entries = ranges.flatMap((leaf) => Array.from({ length: INDEXED.get(leaf) ?? 1 }, (_, index) => ask(leaf, index)));
+  [RAX, RBX, RCX, RDX].forEach((offset, i) => block.setBigUint64(offset, saved[i]!, true));
+  return entries;
+}
+
+/** The features that the model announces and KVM lacks, as words like those of CPUID_HIDDEN. */
+export function missingFeatures(model: readonly CpuidEntry[], hidden: readonly number[]): readonly number[] {
+  return FEATURE_WORDS.map(([leaf, register], i) => (model.find((entry) => entry.leaf === leaf && entry.index === 0)!.values[register] & hidden[i]!) >>> 0);
+}
+
+export function hide(block: DataView, words: readonly number[]): void {
+  words.forEach((word, i) => block.setUint32(CPUID_HIDDEN + 4 * i, (block.getUint32(CPUID_HIDDEN + 4 * i, true) | word) >>> 0, true));
+}
+
+/** A kvm_cpuid2 structure. */
+export function packCpuid(entries: readonly CpuidEntry[]): Uint8Array {
+  const view = new DataView(new ArrayBuffer(HEAD + entries.length * STRUCTS.kvm_cpuid_entry2.size));
+  view.setUint32(0, entries.length, true);
+  entries.forEach(({ leaf, index, values }, i) => {
+    const at = HEAD + i * STRUCTS.kvm_cpuid_entry2.size;
+    view.setUint32(at + E.function, leaf, true);
+    view.setUint32(at + E.index, index, true);
+    view.setUint32(at + E.flags, INDEXED.has(leaf) ? CONSTANTS.KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0, true);
+    [E.eax, E.ebx, E.ecx, E.edx].forEach((offset, register) => view.setUint32(at + offset, values[register]!, true));
+  });
+  return new Uint8Array(view.buffer);
+}

@@ -1,0 +1,387 @@
+import type { AccessSize } from '../../base/addresses.ts';
+import type { Plain } from '../../base/plain.ts';
+import type { Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
+import type { MonotonicClock } from '../../host/clock.ts';
+import { CPL, EFLAGS, FAULT_PENDING, HALTED, MODE, MODE_CODE64, PHYSICAL_MASK, RAX, RCX, RDX, STATE_BYTES, TSC_OFFSET, WAIT_SIPI } from '../../isa/x86/state/layout.ts';
+import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
+import type { InterruptInput } from '../../wiring/interrupt-input.ts';
+import type { SystemBus } from '../../wiring/system-bus.ts';
+import type { Interpreter } from '../interpreter/interpreter.ts';
+import { CONSTANTS as K, IOCTLS, STRUCTS } from './abi.ts';
+import type { KvmCapabilities } from './capabilities.ts';
+import { missingFeatures, modelCpuid, packCpuid } from './cpuid-table.ts';
+import { KvmError } from './kvm-host.ts';
+import type { KvmHost } from './kvm-host.ts';
+import { KvmVm } from './kvm-vm.ts';
+import { Transfer } from './transfer.ts';
+
+export interface KvmOptions {
+  readonly host: KvmHost;
+  readonly capabilities: KvmCapabilities;
+  /** The same vCPU on the interpreter: its block is where the state is while KVM does not have it. */
+  readonly home: Interpreter;
+  readonly memory: WebAssembly.Memory;
+  readonly bus: SystemBus;
+  readonly interrupts: InterruptInput;
+  /** The guest's clock, for the times that `run` is given. */
+  readonly clock: MonotonicClock;
+  readonly hostTsc: () => bigint;
+  readonly index: number;
+}
+
+/** KVM cannot go on with this guest, another engine may. The state is whole. */
+export class KvmFailure extends Error {
+  override readonly name = 'KvmFailure';
+}
+
+const F = STRUCTS.kvm_run.fields;
+const FLAG_IF = 0x200;
+const A20 = 0x100000n;
+/** Without a time from the caller: how long one run takes at most. */
+const LONGEST_RUN_NS = 1_000_000;
+/** How long an interrupt waits for the window at most: a KVM that emulates ring 0 may miss it. */
+const WINDOW_NS = 200_000;
+
+/** A vCPU on KVM. Guest RAM is the linear memory itself; ports, device memory, most MSRs and HLT come out to the models. */
+export class KvmVcpu implements Vcpu {
+  readonly stateName = 'vcpu-x86';
+  readonly stateVersion = 1;
+  readonly #options: KvmOptions;
+  readonly #host: KvmHost;
+  readonly #home: Interpreter;
+  readonly #block: DataView;
+  readonly #transfer: Transfer;
+  readonly #counts = { port: 0, mmio: 0, msr: 0, halt: 0, interruptWindow: 0, alarm: 0, assist: 0, interrupt: 0, entries: 0 };
+  #vm: KvmVm | undefined;
+  /** What the guest of `#vm` sees in CPUID, packed. */
+  #cpuid: Uint8Array | undefined;
+  /** KVM has the state; the block is out of date. */
+  #resident = false;
+  /** The last exit's instruction is not completed: KVM does that when it is entered again. */
+  #unfinished = false;
+  /** KVM would take an interrupt now. */
+  #ready = false;
+  #slotsStale = true;
+  #exitRequested = false;
+  /** Guest time at which the alarm goes off; Infinity: not set. */
+  #alarmAt = Number.POSITIVE_INFINITY;
+
+  constructor(options: KvmOptions) {
+    this.#options = options;
+    this.#host = options.host;
+    this.#home = options.home;
+    this.#block = new DataView(options.memory.buffer, VCPU_BASE + options.index * VCPU_STRIDE, STATE_BYTES);
+    this.#transfer = new Transfer({ ...options, block: this.#block, xsave: options.capabilities.xsave });
+  }
+
+  reset(): void {
+    this.#leave();
+    this.#home.reset();
+  }
+  start(state: VcpuStart): void {
+    this.#leave();
+    this.#home.start(state);
+  }
+  save(): Plain {
+    this.#leave();
+    return this.#home.save();
+  }
+  load(state: Plain, version: number): void {
+    this.#leave();
+    this.#home.load(state, version);
+  }
+  registers(): VcpuRegisters {
+    this.#leave();
+    return this.#home.registers();
+  }
+
+  /** Names of the words of features that the state's guest has been told of and KVM lacks; empty: it can run here. */
+  missingFeatures(): readonly number[] {
+    this.#leave();
+    return missingFeatures(this.#modelCpuid(), this.#options.capabilities.hidden);
+  }
+
+  /** Runs until something must be looked at or guest time is `until()`; instructions are not counted. Throws KvmFailure. */
+  run(_budget: number, until?: () => number): VcpuExit {
+    const { clock } = this.#options;
+    const latest = clock.now() + LONGEST_RUN_NS;
+    const deadline = until ?? (() => latest);
+    this.#enter();
+    const vm = this.#vm!;
+    for (;;) {
+      if (this.#exitRequested) {
+        this.#exitRequested = false;
+        vm.run.setUint8(F.immediate_exit, 0);
+        return 'requested';
+      }
+      if (this.#slotsStale) {
+        this.#finish();
+        this.#updateSlots();
+      }
+      this.#offerInterrupts(vm);
+      if (this.#block.getUint32(HALTED, true) !== 0) {
+        this.#counts.halt++;
+        return 'halt';
+      }
+      const windowed = vm.run.getUint8(F.request_interrupt_window) !== 0;
+      if (!this.#setAlarm(windowed ? Math.min(deadline(), clock.now() + WINDOW_NS) : deadline())) return 'budget';
+      const exit = this.#execute(vm);
+      if (exit !== undefined) return exit;
+    }
+  }
+
+  /** One KVM_RUN and what it came out for; undefined: go on. */
+  #execute(vm: KvmVm): VcpuExit | undefined {
+    const { run } = vm;
+    this.#counts.entries++;
+    const priority = this.#options.interrupts.readTaskPriority();
+    run.setUint8(F.cr8, priority);
+    this.#unfinished = false;
+    const error = this.#host.runVcpu(vm.vcpu);
+    this.#ready = run.getUint8(F.ready_for_interrupt_injection) !== 0;
+    if (run.getUint8(F.cr8) !== priority) this.#options.interrupts.writeTaskPriority(run.getUint8(F.cr8));
+    if (error === this.#host.interrupted) return this.#interrupted();
+    if (error !== 0) throw new KvmFailure(`KVM_RUN failed with error ${error}`);
+    return this.#handle(run);
+  }
+
+  #interrupted(): VcpuExit | undefined {
+    if (this.#exitRequested) return undefined;
+    this.#counts.alarm++;
+    this.#host.clearAlarm();
+    this.#alarmAt = Number.POSITIVE_INFINITY;
+    return 'budget';
+  }
+
+  #handle(run: DataView): VcpuExit | undefined {
+    const reason = run.getUint32(F.exit_reason, true);
+    switch (reason) {
+      case K.KVM_EXIT_IO:
+        this.#unfinished = true;
+        this.#port(run);
+        return undefined;
+      case K.KVM_EXIT_MMIO:
+        this.#unfinished = true;
+        this.#mmio(run);
+        return undefined;
+      case K.KVM_EXIT_X86_RDMSR: case K.KVM_EXIT_X86_WRMSR:
+        this.#unfinished = true;
+        this.#msr(run, reason === K.KVM_EXIT_X86_WRMSR);
+        return undefined;
+      case K.KVM_EXIT_HLT:
+        this.#block.setUint32(HALTED, 1, true);
+        return undefined;
+      case K.KVM_EXIT_IRQ_WINDOW_OPEN:
+        this.#counts.interruptWindow++;
+        return undefined;
+      case K.KVM_EXIT_SET_TPR: case K.KVM_EXIT_INTR:
+        return undefined;
+      case K.KVM_EXIT_SHUTDOWN:
+        return 'shutdown';
+      case K.KVM_EXIT_INTERNAL_ERROR:
+        return this.#assist(run);
+      case K.KVM_EXIT_FAIL_ENTRY:
+        throw new KvmFailure(`the processor refused to enter the guest (reason 0x${run.getBigUint64(F['fail_entry.hardware_entry_failure_reason'], true).toString(16)})`);
+      default:
+        throw new KvmFailure(`KVM left the guest for reason ${reason} (0x${run.getBigUint64(F['hw.hardware_exit_reason'], true).toString(16)})`);
+    }
+  }
+
+  #port(run: DataView): void {
+    const { bus } = this.#options;
+    const size = run.getUint8(F['io.size']) as AccessSize;
+    const port = run.getUint16(F['io.port'], true);
+    const count = run.getUint32(F['io.count'], true);
+    let at = Number(run.getBigUint64(F['io.data_offset'], true));
+    this.#counts.port += count;
+    for (let i = 0; i < count; i++, at += size) {
+      if (run.getUint8(F['io.direction']) === K.KVM_EXIT_IO_OUT) bus.writePort(port, size, readValue(run, at, size));
+      else writeValue(run, at, size, bus.readPort(port, size));
+    }
+  }
+
+  #mmio(run: DataView): void {
+    const { bus } = this.#options;
+    const address = Number(run.getBigUint64(F['mmio.phys_addr'], true));
+    const length = run.getUint32(F['mmio.len'], true);
+    const write = run.getUint8(F['mmio.is_write']) !== 0;
+    this.#counts.mmio++;
+    for (let done = 0; done < length; ) {
+      const size = accessSize(length - done);
+      const at = F['mmio.data'] + done;
+      if (write) bus.writeMmio(address + done, size, readValue(run, at, size));
+      else writeValue(run, at, size, bus.readMmio(address + done, size));
+      done += size;
+    }
+  }
+
+  /** The model's registers, by the routines that every engine calls; general registers of the block are scratch now. */
+  #msr(run: DataView, write: boolean): void {
+    const block = this.#block;
+    this.#counts.msr++;
+    block.setUint32(CPL, 0, true);
+    block.setBigUint64(RCX, BigInt(run.getUint32(F['msr.index'], true)), true);
+    if (write) {
+      const value = run.getBigUint64(F['msr.data'], true);
+      block.setBigUint64(RAX, value & 0xffffffffn, true);
+      block.setBigUint64(RDX, value >> 32n, true);
+    }
+    const offset = block.getBigUint64(TSC_OFFSET, true);
+    this.#home.runtime.call(write ? 'writeMsr' : 'readMsr');
+    const fault = block.getUint32(FAULT_PENDING, true) !== 0;
+    block.setUint32(FAULT_PENDING, 0, true);
+    run.setUint8(F['msr.error'], fault ? 1 : 0);
+    if (!write) run.setBigUint64(F['msr.data'], (block.getBigUint64(RDX, true) << 32n) | block.getBigUint64(RAX, true), true);
+    if (block.getBigUint64(TSC_OFFSET, true) !== offset) this.#transfer.pushTimeStamp(this.#vm!);
+  }
+
+  /** An instruction that KVM cannot emulate is executed by the interpreter. */
+  #assist(run: DataView): VcpuExit | undefined {
+    const suberror = run.getUint32(F['internal.suberror'], true);
+    this.#unfinished = false;
+    this.#leave();
+    if (suberror !== K.KVM_INTERNAL_ERROR_EMULATION) throw new KvmFailure(`KVM reports internal error ${suberror}`);
+    this.#counts.assist++;
+    const exit = this.#home.run(1);
+    if (exit !== 'budget') return exit;
+    this.#enter();
+    return undefined;
+  }
+
+  #offerInterrupts(vm: KvmVm): void {
+    const { interrupts } = this.#options;
+    if (interrupts.takeNmi()) {
+      this.#host.ioctl(vm.vcpu, IOCTLS.KVM_NMI, 0);
+      this.#block.setUint32(HALTED, 0, true);
+    }
+    if (!interrupts.pending()) {
+      vm.run.setUint8(F.request_interrupt_window, 0);
+      return;
+    }
+    if (this.#ready) {
+      const vector = interrupts.acknowledge();
+      if (vector >= 0) {
+        this.#host.ioctlData(vm.vcpu, IOCTLS.KVM_INTERRUPT, Uint8Array.of(vector, 0, 0, 0));
+        this.#counts.interrupt++;
+        this.#ready = false;
+        this.#block.setUint32(HALTED, 0, true);
+      }
+    }
+    vm.run.setUint8(F.request_interrupt_window, interrupts.pending() ? 1 : 0);
+  }
+
+  /** False: that time has come. An alarm that is set for earlier only makes one run shorter. */
+  #setAlarm(at: number): boolean {
+    if (at >= this.#alarmAt) return true;
+    const wait = at - this.#options.clock.now();
+    if (wait <= 0) return false;
+    this.#host.setAlarm(wait);
+    this.#alarmAt = at;
+    return true;
+  }
+
+  /** Lets KVM complete the instruction of the last exit, which may come out again; it executes no further one. */
+  #finish(): void {
+    const vm = this.#vm!;
+    vm.run.setUint8(F.immediate_exit, 1);
+    while (this.#unfinished) {
+      this.#unfinished = false;
+      const error = this.#host.runVcpu(vm.vcpu);
+      if (error === 0) this.#handle(vm.run);
+      else if (error !== this.#host.interrupted) throw new KvmFailure(`KVM_RUN failed with error ${error}`);
+    }
+    vm.run.setUint8(F.immediate_exit, this.#exitRequested ? 1 : 0);
+  }
+
+  /** The state moves into KVM. */
+  #enter(): void {
+    if (this.#resident) return;
+    try {
+      this.#prepare();
+      if (this.#slotsStale) this.#updateSlots();
+      this.#transfer.push(this.#vm!);
+    } catch (error) {
+      if (error instanceof KvmError) throw new KvmFailure(`KVM does not take the guest: ${error.message}`);
+      throw error;
+    }
+    this.#ready = (this.#block.getUint32(EFLAGS, true) & FLAG_IF) !== 0;
+    this.#resident = true;
+  }
+
+  /** A VM whose CPUID is what the state's guest has been told. */
+  #prepare(): void {
+    const entries = this.#modelCpuid();
+    const packed = packCpuid(entries);
+    if (this.#vm !== undefined && this.#cpuid!.every((byte, i) => byte === packed[i])) return;
+    this.close();
+    this.#vm = new KvmVm(this.#host, this.#options.memory, entries);
+    this.#cpuid = packed;
+    this.#slotsStale = true;
+  }
+  #modelCpuid(): ReturnType<typeof modelCpuid> {
+    // CPUID shows SYSCALL in 64-bit code only; KVM is told what there is at all.
+    const mode = this.#block.getUint32(MODE, true);
+    this.#block.setUint32(MODE, MODE_CODE64, true);
+    const entries = modelCpuid(this.#home.runtime, this.#block);
+    this.#block.setUint32(MODE, mode, true);
+    return entries;
+  }
+
+  /** The state moves into the block. */
+  #leave(): void {
+    if (!this.#resident) return;
+    this.#finish();
+    this.#transfer.pull(this.#vm!);
+    this.#resident = false;
+  }
+
+  #updateSlots(): void {
+    this.#slotsStale = false;
+    this.#vm!.slots.update((this.#block.getBigUint64(PHYSICAL_MASK, true) & A20) !== 0n);
+  }
+
+  requestExit(): void {
+    this.#exitRequested = true;
+    this.#vm?.run.setUint8(F.immediate_exit, 1);
+  }
+  setA20(open: boolean): void {
+    const mask = this.#block.getBigUint64(PHYSICAL_MASK, true);
+    this.#block.setBigUint64(PHYSICAL_MASK, open ? mask | A20 : mask & ~A20, true);
+    this.memoryMapChanged();
+  }
+  memoryMapChanged(): void {
+    this.#slotsStale = true;
+    this.requestExit();
+  }
+  /** Gives back what the host holds for this vCPU; it may run again, on a new VM. */
+  close(): void {
+    this.#leave();
+    this.#vm?.close();
+    this.#vm = undefined;
+  }
+  /** Nothing is decoded here. */
+  codeWritten(): void {}
+
+  get halted(): boolean {
+    return this.#block.getUint32(HALTED, true) !== 0 || this.#block.getUint32(WAIT_SIPI, true) !== 0;
+  }
+  /** Those that the interpreter has executed; KVM's are not counted. */
+  get instructions(): number {
+    return this.#home.instructions;
+  }
+  exitCounts(): Readonly<Record<string, number>> {
+    return this.#counts;
+  }
+}
+
+function accessSize(left: number): AccessSize {
+  return left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+function readValue(view: DataView, at: number, size: AccessSize): number {
+  return size === 4 ? view.getUint32(at, true) : size === 2 ? view.getUint16(at, true) : view.getUint8(at);
+}
+function writeValue(view: DataView, at: number, size: AccessSize, value: number): void {
+  if (size === 4) view.setUint32(at, value, true);
+  else if (size === 2) view.setUint16(at, value, true);
+  else view.setUint8(at, value);
+}

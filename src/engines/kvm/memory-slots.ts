@@ -1,0 +1,85 @@
+import { PAGE_SIZE } from '../../base/addresses.ts';
+import { REGIONS, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_ROM, REGION_PAGES } from '../../memory/layout.ts';
+import { CONSTANTS, IOCTLS, STRUCTS } from './abi.ts';
+import type { KvmHost } from './kvm-host.ts';
+
+interface Slot {
+  readonly first: number;
+  readonly bytes: number;
+  /** Offset in the linear memory. */
+  readonly host: number;
+  readonly readOnly: boolean;
+}
+
+const MIB = 0x100000;
+const F = STRUCTS.kvm_userspace_memory_region.fields;
+
+/** Keeps KVM's memory slots as the region table of the linear memory says (memory/layout.ts). */
+export class MemorySlots {
+  readonly #host: KvmHost;
+  readonly #vm: number;
+  readonly #view: DataView;
+  readonly #base: bigint;
+  /** What each slot number holds; undefined: free. */
+  readonly #slots: (Slot | undefined)[] = [];
+  readonly #request = new DataView(new ArrayBuffer(STRUCTS.kvm_userspace_memory_region.size));
+
+  constructor(host: KvmHost, vm: number, memory: WebAssembly.Memory) {
+    this.#host = host;
+    this.#vm = vm;
+    this.#view = new DataView(memory.buffer);
+    this.#base = host.addressOf(new Uint8Array(memory.buffer));
+  }
+
+  /** `a20`: address line 20 is open. Not inside an exit: KVM may have an access under way. */
+  update(a20: boolean): void {
+    const wanted = new Map((a20 ? this.#regions() : throughClosedA20(this.#regions())).map((slot) => [keyOf(slot), slot]));
+    // What goes away makes room first: slots must not overlap.
+    this.#slots.forEach((slot, number) => {
+      if (slot === undefined || wanted.delete(keyOf(slot))) return;
+      this.#set(number, { ...slot, bytes: 0 });
+      this.#slots[number] = undefined;
+    });
+    for (const slot of wanted.values()) {
+      const free = this.#slots.indexOf(undefined);
+      const number = free < 0 ? this.#slots.length : free;
+      this.#set(number, slot);
+      this.#slots[number] = slot;
+    }
+  }
+
+  #regions(): Slot[] {
+    return Array.from({ length: this.#view.getUint32(REGIONS, true) }, (_, i) => {
+      const word = (offset: number): number => this.#view.getUint32(REGIONS + 16 + i * REGION_BYTES + offset, true);
+      return { first: word(REGION_FIRST_PAGE) * PAGE_SIZE, bytes: word(REGION_PAGES) * PAGE_SIZE, host: word(REGION_HOST), readOnly: word(REGION_KIND) === REGION_KIND_ROM };
+    });
+  }
+
+  #set(number: number, slot: Slot): void {
+    const request = this.#request;
+    request.setUint32(F.slot, number, true);
+    request.setUint32(F.flags, slot.readOnly && slot.bytes > 0 ? CONSTANTS.KVM_MEM_READONLY : 0, true);
+    request.setBigUint64(F.guest_phys_addr, BigInt(slot.first), true);
+    request.setBigUint64(F.memory_size, BigInt(slot.bytes), true);
+    request.setBigUint64(F.userspace_addr, this.#base + BigInt(slot.host), true);
+    this.#host.ioctlData(this.#vm, IOCTLS.KVM_SET_USER_MEMORY_REGION, new Uint8Array(request.buffer));
+  }
+}
+
+/** With address line 20 held low each odd MiB shows the even one below it. */
+function throughClosedA20(regions: readonly Slot[]): Slot[] {
+  return regions.flatMap((region) => {
+    const pieces: Slot[] = [];
+    for (let at = region.first; at < region.first + region.bytes; ) {
+      const next = Math.min(region.first + region.bytes, (Math.floor(at / MIB) + 1) * MIB);
+      const piece = { first: at, bytes: next - at, host: region.host + (at - region.first), readOnly: region.readOnly };
+      if (Math.floor(at / MIB) % 2 === 0) pieces.push(piece, { ...piece, first: at + MIB });
+      at = next;
+    }
+    return pieces;
+  });
+}
+
+function keyOf(slot: Slot): string {
+  return `${slot.first} ${slot.bytes} ${slot.host} ${slot.readOnly}`;
+}

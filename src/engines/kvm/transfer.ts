@@ -1,0 +1,162 @@
+import type { InterruptInput } from '../../wiring/interrupt-input.ts';
+import {
+  CPL, CR2, FAULT_ADDRESS, MSR_CSTAR, MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_SFMASK, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC_AUX, NMI_BLOCKED,
+  SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_SS, SHADOW, TSC_OFFSET, VECTOR_PF, XCR0,
+} from '../../isa/x86/state/layout.ts';
+import type { Interpreter } from '../interpreter/interpreter.ts';
+import { CONSTANTS, IOCTLS, STRUCTS } from './abi.ts';
+import { packExtendedState, unpackExtendedState } from './extended-state.ts';
+import type { XsaveLayout } from './extended-state.ts';
+import type { KvmHost } from './kvm-host.ts';
+import type { KvmVm } from './kvm-vm.ts';
+import { packDebugRegisters, packRegisters, packSystemRegisters, unpackDebugRegisters, unpackRegisters, unpackSystemRegisters } from './registers.ts';
+
+const EVENTS = STRUCTS.kvm_vcpu_events.fields;
+const XCRS = STRUCTS.kvm_xcrs.fields;
+const MSR_ENTRY = STRUCTS.kvm_msr_entry;
+const MSRS_HEAD = STRUCTS.kvm_msrs.size;
+const ATTR = STRUCTS.kvm_device_attr.fields;
+const IA32_TSC = 0x10;
+const MSR_APIC_BASE = 0x1b;
+const APIC_X2 = 0x400n;
+const VECTOR_BP = 3;
+const VECTOR_OF = 4;
+const FLAG_VM = 0x20000;
+const FLAGS = 0x3fffff;
+
+/** MSRs that KVM keeps (KEPT_BY_KVM) and no other structure holds, by their place in the block. */
+const MSRS = [
+  [0x174, MSR_SYSENTER_CS], [0x175, MSR_SYSENTER_ESP], [0x176, MSR_SYSENTER_EIP], [0xc0000081, MSR_STAR], [0xc0000082, MSR_LSTAR], [0xc0000083, MSR_CSTAR],
+  [0xc0000084, MSR_SFMASK], [0xc0000102, MSR_KERNEL_GS_BASE], [0xc0000103, MSR_TSC_AUX],
+] as const;
+
+export interface TransferOptions {
+  readonly host: KvmHost;
+  /** Whose block holds the state while KVM does not. */
+  readonly home: Interpreter;
+  /** A view of that block. */
+  readonly block: DataView;
+  readonly interrupts: InterruptInput;
+  readonly hostTsc: () => bigint;
+  readonly xsave: XsaveLayout;
+}
+
+/** Moves a vCPU's state from its block of linear memory into KVM, and back. */
+export class Transfer {
+  readonly #options: TransferOptions;
+
+  constructor(options: TransferOptions) {
+    this.#options = options;
+  }
+
+  /** Into KVM. */
+  push(vm: KvmVm): void {
+    const { home, block, interrupts, xsave } = this.#options;
+    // The shadow of STI and MOV SS lasts for one instruction, and not every KVM takes it over.
+    while (block.getUint32(SHADOW, true) !== 0) home.run(1);
+    const sregs = structure('kvm_sregs2');
+    packSystemRegisters(block, interrupts.readTaskPriority(), (interrupts.readMsr(MSR_APIC_BASE) ?? 0n) & ~APIC_X2, sregs);
+    vm.set(IOCTLS.KVM_SET_SREGS2, sregs);
+    const regs = structure('kvm_regs');
+    packRegisters(block, home.runtime.call('readFlags'), regs);
+    vm.set(IOCTLS.KVM_SET_REGS, regs);
+    const xcrs = structure('kvm_xcrs');
+    xcrs.setUint32(XCRS.nr_xcrs, 1, true);
+    xcrs.setBigUint64(XCRS.xcrs + STRUCTS.kvm_xcr.fields.value, block.getBigUint64(XCR0, true), true);
+    vm.set(IOCTLS.KVM_SET_XCRS, xcrs);
+    const image = structure('kvm_xsave');
+    packExtendedState(block, xsave, image);
+    vm.set(IOCTLS.KVM_SET_XSAVE, image);
+    const debug = structure('kvm_debugregs');
+    packDebugRegisters(block, debug);
+    vm.set(IOCTLS.KVM_SET_DEBUGREGS, debug);
+    vm.set(IOCTLS.KVM_SET_MSRS, msrs(MSRS.map(([index, offset]) => [index, block.getBigUint64(offset, true)])));
+    const events = structure('kvm_vcpu_events');
+    // Nothing is about to be delivered, whatever an earlier stay has left there.
+    events.setUint32(EVENTS.flags, CONSTANTS.KVM_VCPUEVENT_VALID_NMI_PENDING | CONSTANTS.KVM_VCPUEVENT_VALID_SHADOW, true);
+    events.setUint8(EVENTS['nmi.masked'], block.getUint32(NMI_BLOCKED, true) === 0 ? 0 : 1);
+    vm.set(IOCTLS.KVM_SET_VCPU_EVENTS, events);
+    this.pushTimeStamp(vm);
+  }
+
+  /** Makes the guest's time stamp counter go on from what the block says. */
+  pushTimeStamp(vm: KvmVm): void {
+    const { block, hostTsc } = this.#options;
+    const hostCounter = this.#readTimeStamp(vm) - this.#timeStampOffset(vm);
+    const wanted = hostTsc() + block.getBigUint64(TSC_OFFSET, true);
+    this.#offsetCall(vm, IOCTLS.KVM_SET_DEVICE_ATTR, BigInt.asUintN(64, wanted - hostCounter));
+  }
+
+  /** Out of KVM; nothing may be under way there. What KVM was about to deliver is delivered in the block. */
+  pull(vm: KvmVm): void {
+    const { home, block, hostTsc, xsave } = this.#options;
+    unpackSystemRegisters(vm.get(IOCTLS.KVM_GET_SREGS2, STRUCTS.kvm_sregs2.size), block);
+    const flags = unpackRegisters(vm.get(IOCTLS.KVM_GET_REGS, STRUCTS.kvm_regs.size), block);
+    home.runtime.call('writeFlags', flags, FLAGS);
+    const cpl = (flags & FLAG_VM) !== 0 ? 3 : block.getUint32(SEGMENTS + SEG_SS * SEGMENT_BYTES + SEG_ATTRIBUTES, true) >> 5;
+    block.setUint32(CPL, cpl & 3, true);
+    unpackExtendedState(vm.get(IOCTLS.KVM_GET_XSAVE, STRUCTS.kvm_xsave.size), xsave, block);
+    const xcrs = vm.get(IOCTLS.KVM_GET_XCRS, STRUCTS.kvm_xcrs.size);
+    if (xcrs.getUint32(XCRS.nr_xcrs, true) > 0) block.setBigUint64(XCR0, xcrs.getBigUint64(XCRS.xcrs + STRUCTS.kvm_xcr.fields.value, true), true);
+    unpackDebugRegisters(vm.get(IOCTLS.KVM_GET_DEBUGREGS, STRUCTS.kvm_debugregs.size), block);
+    const values = msrs(MSRS.map(([index]) => [index, 0n]));
+    vm.set(IOCTLS.KVM_GET_MSRS, values);
+    MSRS.forEach(([, offset], i) => block.setBigUint64(offset, values.getBigUint64(MSRS_HEAD + i * MSR_ENTRY.size + MSR_ENTRY.fields.data, true), true));
+    block.setBigUint64(TSC_OFFSET, BigInt.asUintN(64, this.#readTimeStamp(vm) - hostTsc()), true);
+    const events = vm.get(IOCTLS.KVM_GET_VCPU_EVENTS, STRUCTS.kvm_vcpu_events.size);
+    block.setUint32(NMI_BLOCKED, events.getUint8(EVENTS['nmi.masked']) === 0 ? 0 : 1, true);
+    // KVM names the shadows as the block does, but the other way round.
+    const shadow = events.getUint8(EVENTS['interrupt.shadow']);
+    block.setUint32(SHADOW, (shadow & CONSTANTS.KVM_X86_SHADOW_INT_MOV_SS) !== 0 ? 2 : (shadow & CONSTANTS.KVM_X86_SHADOW_INT_STI) !== 0 ? 1 : 0, true);
+    // Everything derived is made anew: KVM's guest has changed memory and tables unseen.
+    home.load(home.save(), home.stateVersion);
+    this.#deliver(events);
+  }
+
+  #deliver(events: DataView): void {
+    const { home, block, interrupts } = this.#options;
+    const flag = (offset: number): boolean => events.getUint8(offset) !== 0;
+    const vector = events.getUint8(EVENTS['exception.nr']);
+    // INT3 and INTO, and INT n, are executed once more.
+    if ((flag(EVENTS['exception.injected']) || flag(EVENTS['exception.pending'])) && vector !== VECTOR_BP && vector !== VECTOR_OF) {
+      block.setBigUint64(FAULT_ADDRESS, vector === VECTOR_PF ? block.getBigUint64(CR2, true) : 0n, true);
+      home.runtime.call('raiseFault', vector, events.getUint8(EVENTS['exception.has_error_code']), events.getUint32(EVENTS['exception.error_code'], true));
+      home.runtime.call('deliverFault');
+    }
+    if (flag(EVENTS['nmi.injected'])) home.runtime.call('deliverNmi');
+    else if (flag(EVENTS['nmi.pending'])) interrupts.giveBackNmi();
+    if (flag(EVENTS['interrupt.injected']) && !flag(EVENTS['interrupt.soft'])) home.runtime.call('deliverInterrupt', events.getUint8(EVENTS['interrupt.nr']));
+  }
+
+  #readTimeStamp(vm: KvmVm): bigint {
+    const values = msrs([[IA32_TSC, 0n]]);
+    vm.set(IOCTLS.KVM_GET_MSRS, values);
+    return values.getBigUint64(MSRS_HEAD + MSR_ENTRY.fields.data, true);
+  }
+  #timeStampOffset(vm: KvmVm): bigint {
+    return this.#offsetCall(vm, IOCTLS.KVM_GET_DEVICE_ATTR, 0n);
+  }
+  #offsetCall(vm: KvmVm, request: number, value: bigint): bigint {
+    const cell = BigUint64Array.of(value);
+    const attribute = structure('kvm_device_attr');
+    attribute.setUint32(ATTR.group, CONSTANTS.KVM_VCPU_TSC_CTRL, true);
+    attribute.setBigUint64(ATTR.attr, BigInt(CONSTANTS.KVM_VCPU_TSC_OFFSET), true);
+    attribute.setBigUint64(ATTR.addr, this.#options.host.addressOf(new Uint8Array(cell.buffer)), true);
+    vm.set(request, attribute);
+    return cell[0]!;
+  }
+}
+
+function structure(name: keyof typeof STRUCTS): DataView {
+  return new DataView(new ArrayBuffer(STRUCTS[name].size));
+}
+
+function msrs(entries: readonly (readonly [index: number, value: bigint])[]): DataView {
+  const view = new DataView(new ArrayBuffer(MSRS_HEAD + entries.length * MSR_ENTRY.size));
+  view.setUint32(0, entries.length, true);
+  entries.forEach(([index, value], i) => {
+    view.setUint32(MSRS_HEAD + i * MSR_ENTRY.size, index, true);
+    view.setBigUint64(MSRS_HEAD + i * MSR_ENTRY.size + MSR_ENTRY.fields.data, value, true);
+  });
+  return view;
+}

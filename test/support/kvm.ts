@@ -1,0 +1,160 @@
+import { readCapabilities } from '../../src/engines/kvm/capabilities.ts';
+import type { KvmCapabilities } from '../../src/engines/kvm/capabilities.ts';
+import { hide } from '../../src/engines/kvm/cpuid-table.ts';
+import { tryKvm } from '../../src/engines/kvm/trial.ts';
+import type { KvmFinding } from '../../src/engines/kvm/trial.ts';
+import { KvmVcpu } from '../../src/engines/kvm/kvm-vcpu.ts';
+import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts';
+import type { Interpreter } from '../../src/engines/interpreter/interpreter.ts';
+import type { Vcpu, VcpuStart } from '../../src/cpu/vcpu.ts';
+import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
+import { LinuxKvm } from '../../src/host-node/kvm/linux-kvm.ts';
+import { NodeClock } from '../../src/host-node/ports.ts';
+import { STATE_BYTES } from '../../src/isa/x86/state/layout.ts';
+import { VCPU_BASE } from '../../src/memory/layout.ts';
+import { LinearMemory } from '../../src/memory/linear-memory.ts';
+import { gateDescriptor, segmentDescriptor } from './descriptors.ts';
+
+interface OpenKvm {
+  readonly host: LinuxKvm;
+  readonly capabilities: KvmCapabilities;
+  readonly finding: KvmFinding;
+}
+
+let opened: OpenKvm | string | undefined;
+
+/** KVM of this host; a text says why there is none. */
+export function openKvm(): OpenKvm | string {
+  if (opened !== undefined) return opened;
+  try {
+    const host = new LinuxKvm();
+    const capabilities = readCapabilities(host);
+    opened = { host, capabilities, finding: tryKvm(host, capabilities, loadEngineModules(), new NodeClock()) };
+  } catch (error) {
+    opened = (error as Error).message;
+  }
+  return opened;
+}
+
+/** For `skipIf`: true where there is no KVM, which is said once a file. */
+export function kvmIsMissing(): boolean {
+  const kvm = openKvm();
+  if (typeof kvm === 'string') console.warn(`tests of KVM are skipped: ${kvm}`);
+  return typeof kvm === 'string';
+}
+
+/** For `skipIf`: true where this KVM is known to do wrong what a test is about, which is said. */
+export function kvmLacks(what: 'cpuid' | 'syscall' | 'ring0'): boolean {
+  const kvm = openKvm();
+  if (typeof kvm === 'string') return true;
+  const lacks = what === 'ring0' ? kvm.finding.ring0 < NATIVE : !kvm.finding[what];
+  if (lacks) console.warn(`a test of KVM is skipped: ${{ cpuid: 'its guests see the host\'s CPUID', syscall: 'SYSCALL does not reach the guest\'s kernel', ring0: 'it emulates ring 0' }[what]}`);
+  return lacks;
+}
+const NATIVE = 5e7;
+
+export const CODE = 0x10000;
+export const STACK = 0x8000;
+const GDT = 0x1000;
+const IDT = 0x2000;
+const HANDLERS = 0x3000;
+
+/** One vCPU that is on KVM or on the interpreter, over the same memory and devices that write down what they see. */
+export class KvmFixture {
+  readonly memory = new LinearMemory(8 << 20, 0x10000);
+  readonly interpreter: Interpreter;
+  readonly kvm: KvmVcpu;
+  /** What the guest asked of the bus, as text. */
+  readonly accesses: string[] = [];
+  /** Answers to port and memory reads. */
+  answer = 0x87654321;
+  /** Vectors that wait, the next one first. */
+  readonly waiting: number[] = [];
+  nmi = false;
+  taskPriority = 0;
+  onAccess: (text: string) => void = () => {};
+  readonly #started = performance.now();
+
+  constructor() {
+    const kvm = openKvm();
+    if (typeof kvm === 'string') throw new Error(kvm);
+    const note = (text: string): void => {
+      this.accesses.push(text);
+      this.onAccess(text);
+    };
+    const hex = (value: number): string => value.toString(16);
+    const answer = (size: number): number => (size === 4 ? this.answer : this.answer & ((1 << (8 * size)) - 1)) >>> 0;
+    const clock = { now: () => (performance.now() - this.#started) * 1e6 };
+    const parts = {
+      modules: loadEngineModules(), memory: this.memory.wasm, index: 0, random32: () => 0, clock,
+      hostTsc: () => BigInt(Math.floor(clock.now() * (kvm.capabilities.tscKhz / 1e6))),
+      bus: {
+        readPort: (port: number, size: number) => (note(`in${size} ${hex(port)}`), answer(size)),
+        writePort: (port: number, size: number, value: number) => note(`out${size} ${hex(port)} ${hex(value)}`),
+        readMmio: (address: number, size: number) => (note(`read${size} ${hex(address)}`), answer(size)),
+        writeMmio: (address: number, size: number, value: number) => note(`write${size} ${hex(address)} ${hex(value)}`),
+      },
+      interrupts: {
+        pending: () => this.waiting.length > 0 && this.waiting[0]! >> 4 > this.taskPriority,
+        acknowledge: () => this.waiting.shift() ?? -1,
+        giveBackNmi: () => void (this.nmi = true),
+        takeNmi: () => {
+          const taken = this.nmi;
+          this.nmi = false;
+          return taken;
+        },
+        readTaskPriority: () => this.taskPriority,
+        writeTaskPriority: (value: number) => void (this.taskPriority = value),
+        readMsr: (index: number) => (index === 0x1b ? 0xfee00900n : undefined),
+        writeMsr: () => false,
+      },
+    };
+    this.interpreter = createInterpreter(parts);
+    hide(new DataView(this.memory.wasm.buffer, VCPU_BASE, STATE_BYTES), kvm.capabilities.hidden);
+    this.kvm = new KvmVcpu({ ...parts, ...kvm, home: this.interpreter });
+    for (const [selector, fields] of [[0x08, { access: 0x9b }], [0x10, { access: 0x93 }], [0x18, { access: 0xfb }], [0x20, { access: 0xf3 }]] as const) {
+      this.poke64(GDT + selector, segmentDescriptor(fields));
+    }
+    for (let vector = 0; vector < 256; vector++) {
+      this.poke64(IDT + 8 * vector, gateDescriptor(0x8e, 8, HANDLERS + 16 * vector));
+      this.memory.write(HANDLERS + 16 * vector, Uint8Array.of(0xf4));
+    }
+  }
+
+  poke64(address: number, value: bigint): void {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setBigUint64(0, value, true);
+    this.memory.write(address, bytes);
+  }
+  /** Code of an interrupt or exception handler instead of HLT. */
+  handler(vector: number, ...code: number[]): void {
+    this.memory.write(HANDLERS + 16 * vector, Uint8Array.from(code));
+  }
+  /** Flat 32-bit code without paging, with HLT behind it. */
+  load(vcpu: Vcpu, code: readonly number[], start: Partial<VcpuStart> = {}): void {
+    const flat = (selector: number, attributes: number) => ({ selector, base: 0n, limit: 0xffffffff, attributes });
+    this.memory.write(CODE, Uint8Array.from([...code, 0xf4]));
+    this.accesses.length = 0;
+    vcpu.reset();
+    vcpu.start({
+      rip: BigInt(CODE), rflags: 2n, cr0: 0x31n, gdtr: { base: BigInt(GDT), limit: 39 }, idtr: { base: BigInt(IDT), limit: 2047 }, ...start,
+      gpr: { rsp: BigInt(STACK), ...start.gpr },
+      segments: { cs: flat(8, 0xc09b), ss: flat(0x10, 0xc093), ds: flat(0x10, 0xc093), es: flat(0x10, 0xc093), fs: flat(0x10, 0xc093), gs: flat(0x10, 0xc093), ...start.segments },
+    });
+  }
+  /** Runs until it halts; then 'end', or the vector whose handler it halted in. Anything else as the engine says it. */
+  run(vcpu: Vcpu): string {
+    const ends = performance.now() + 10_000;
+    while (performance.now() < ends) {
+      const exit = vcpu.run(10_000);
+      if (exit === 'budget' || exit === 'requested') continue;
+      if (exit !== 'halt') return exit;
+      const rip = Number(vcpu.registers().rip);
+      return rip > HANDLERS && rip < HANDLERS + 4096 ? `#${(rip - HANDLERS - 1) >> 4}` : 'end';
+    }
+    return 'no end';
+  }
+  close(): void {
+    this.kvm.close();
+  }
+}
