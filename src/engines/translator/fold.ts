@@ -53,6 +53,16 @@ const computations: Readonly<Record<string, Compute>> = {
 /** Operations that a right operand of 0 leaves alone. */
 const ZERO_IS_NEUTRAL = new Set(['add', 'sub', 'or', 'xor', 'shl', 'shr_u', 'shr_s', 'rotl', 'rotr']);
 
+const REINTERPRETED = Object.fromEntries((['i32 f32', 'i64 f64', 'f32 i32', 'f64 i64'] as const).map((pair) => {
+  const [to, from] = pair.split(' ');
+  return [`${to}.reinterpret_${from}`, operationNumber(`${from}.reinterpret_${to}`)];
+}));
+/** The operand of a conversion of bits that undoes another one. */
+export function reinterpretedTwice(ir: Ir, name: string, value: Value): Value | undefined {
+  const inverse = REINTERPRETED[name];
+  return inverse !== undefined && ir.op[value] === inverse ? ir.a[value]! as Value : undefined;
+}
+
 /** What a numeric operation comes to when it need not be done: a constant (bigint) or a value that is there already. */
 export function foldNumeric(ir: Ir, name: string, args: readonly Value[]): { constant: bigint } | { value: Value } | undefined {
   const dot = name.indexOf('.');

@@ -17,6 +17,11 @@ export function touchesRegisters(name: string): boolean {
   return !apart.has(name) && routines[routineIndex(name)]!.routine.kind !== 'pure';
 }
 
+/** Routines after which vector registers are what they were, and MXCSR but for flags that have been set. */
+export function keepsState(name: string): boolean {
+  return Object.hasOwn(sseRoutines, name) || name === 'checkSegment' || routines[routineIndex(name)]!.routine.kind === 'pure';
+}
+
 /** Routines that may write memory, the running code included. */
 export function mayWriteMemory(name: string): boolean {
   return touchesRegisters(name) || /^(x87Store|x87Save|saveFx|storeTable|storeMasked)/.test(name);

@@ -3,7 +3,8 @@ import type { Ir, Value } from '../../ir/ir.ts';
 import { CONST_4G, FLAGS_CARRY, FLAGS_RESULT, IP_BASE, SEGMENTS, SEGMENT_BYTES, SEG_BASE, STACK_MASK, ZERO } from '../../isa/x86/state/layout.ts';
 import { UNKNOWN } from './flag-state.ts';
 import type { FlagState } from './flag-state.ts';
-import { constantOf, foldNumeric, withConstant, zeroExtended } from './fold.ts';
+import { constantOf, foldNumeric, reinterpretedTwice, withConstant, zeroExtended } from './fold.ts';
+import { KnownVectors } from './known-vectors.ts';
 import { FLAGS_MASK, FLAG_A, FLAG_B, IP_PAGE, variableTypes } from './variables.ts';
 
 const GENERAL_END = 128;
@@ -25,6 +26,9 @@ export class TranslatorBuilder extends Builder {
   readonly #flat: boolean;
   /** By variable: the value it has here. */
   #known: (Value | undefined)[] = [];
+  readonly #vectors = new KnownVectors(this, (suffix, offset) => super.op(`state.load${suffix}`, [], offset));
+  /** Values and checks that hold until a routine may have changed what they are made of. */
+  #lasting = new Map<string, Value | undefined>();
   /** What the flag variables mean here, as far as that is known when the code is made. */
   flags: FlagState = UNKNOWN;
   /** Variables read or written, written (bit masks). */
@@ -61,6 +65,24 @@ export class TranslatorBuilder extends Builder {
   /** All variables may have changed: a routine has been at the state. */
   forget(): void {
     this.#known = [];
+    this.forgetState();
+  }
+  /** Vector registers, MXCSR and the like may have changed. */
+  forgetState(): void {
+    this.#vectors.forget();
+    this.#lasting.clear();
+  }
+  /** Builds a value that holds until `forgetState`, once. */
+  lasting(name: string, build: () => Value): Value {
+    let value = this.#lasting.get(name);
+    if (value === undefined) this.#lasting.set(name, value = build());
+    return value;
+  }
+  /** Builds a check that need not be made again until `forgetState`. */
+  checkOnce(name: string, check: () => void): void {
+    if (this.#lasting.has(name)) return;
+    check();
+    this.#lasting.set(name, undefined);
   }
 
   override op(name: string, args: readonly Value[] = [], immediate: bigint | number = 0n): Value {
@@ -70,6 +92,8 @@ export class TranslatorBuilder extends Builder {
       return super.op(name, args, immediate);
     }
     if (args.length === 0) return super.op(name, args, immediate);
+    const number = reinterpretedTwice(this.ir, name, args[0]!);
+    if (number !== undefined) return number;
     const folded = foldNumeric(this.ir, name, args);
     if (folded !== undefined) return 'value' in folded ? folded.value : name.startsWith('i64') && !/eq|ne|lt|gt|le|ge/.test(name) ? this.i64(folded.constant) : this.i32(Number(folded.constant));
     return this.#combine(name, args) ?? super.op(name, args, immediate);
@@ -96,7 +120,10 @@ export class TranslatorBuilder extends Builder {
     let rest = args;
     if (name.endsWith('.at')) {
       const constant = constantOf(this.ir, args[0]!);
-      if (constant === undefined) return undefined;
+      if (constant === undefined) {
+        if (!name.startsWith('state.load')) this.#vectors.forget();
+        return undefined;
+      }
       offset += Number(constant);
       rest = args.slice(1);
     }
@@ -116,6 +143,13 @@ export class TranslatorBuilder extends Builder {
       const constant = this.#constantState(offset);
       if (constant !== undefined) return suffix === '64' ? this.i64(constant) : this.i32(Number(BigInt.asIntN(32, constant)));
       if (offset === IP_BASE) return suffix === '64' ? this.getVariable(IP_PAGE) : this.wrap(this.getVariable(IP_PAGE));
+    }
+    if (KnownVectors.covers(offset)) {
+      if (!load) this.#vectors.store(suffix, offset, rest[0]!);
+      else {
+        const known = this.#vectors.load(suffix, offset);
+        if (known !== undefined) return known;
+      }
     }
     if (name.endsWith('.at')) return super.op(name.slice(0, -3), rest, offset);
     return undefined;
@@ -172,6 +206,10 @@ export class TranslatorBuilder extends Builder {
       return;
     }
     const before = this.#known.slice();
+    const vectors = this.#vectors.save();
+    const lasting = new Map(this.#lasting);
+    let vectorsThen = vectors;
+    let lastingThen = lasting;
     const flags = this.flags;
     let known = before;
     let flagsThen = flags;
@@ -179,9 +217,16 @@ export class TranslatorBuilder extends Builder {
       then();
       known = this.#known;
       flagsThen = this.flags;
+      vectorsThen = this.#vectors.save();
+      lastingThen = this.#lasting;
       this.#known = before.slice();
       this.flags = flags;
+      this.#vectors.restore(vectors);
+      this.#lasting = new Map(lasting);
     }, otherwise);
+    this.#vectors.join(vectors, vectorsThen);
+    const lastingElse = this.#lasting;
+    this.#lasting = new Map([...lasting].filter(([name]) => lastingThen.has(name) && lastingElse.has(name)));
     this.flags = this.flags === flagsThen ? flagsThen : UNKNOWN;
     const afterElse = this.#known;
     this.#known = before.map((value, i) => (known[i] === value && afterElse[i] === value ? value : undefined));

@@ -7,7 +7,7 @@ import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import { GPR, SEGMENTS, SEGMENT_BYTES, ZERO } from '../../isa/x86/state/layout.ts';
 import { registerPlaces } from '../interpreter/encode-record.ts';
 import { RAW } from './flag-state.ts';
-import { mayWriteMemory, touchesRegisters } from './routine-effects.ts';
+import { keepsState, mayWriteMemory, touchesRegisters } from './routine-effects.ts';
 import { TranslatorFlags } from './translator-flags.ts';
 import type { Assumptions, TranslatorBuilder } from './translator-builder.ts';
 import { CONDITION, IP_PAGE, TARGET } from './variables.ts';
@@ -122,11 +122,21 @@ export class TranslatorContext extends Context {
     const builder = this.#builder;
     if (name === 'moveToSegment' || name === 'loadSegmentChecked') this.endsRegion ||= !this.long;
     this.writes ||= mayWriteMemory(name);
-    if (!touchesRegisters(name)) return super.call(name, args);
+    if (!touchesRegisters(name)) {
+      const result = super.call(name, args);
+      if (!keepsState(name)) builder.forgetState();
+      return result;
+    }
     builder.spill();
     const result = super.call(name, args);
     builder.reload(RAW);
     return result;
+  }
+  override lasting(name: string, build: () => Value): Value {
+    return this.#builder.lasting(name, build);
+  }
+  override checkOnce(name: string, check: () => void): void {
+    this.#builder.checkOnce(name, check);
   }
   override callAndLeave(name: string, args: readonly Value[]): void {
     this.#builder.spill();

@@ -391,6 +391,18 @@ export abstract class Context {
     this.b.if(this.b.loadState('32', CPL), () => this.fault(VECTOR_GP, 0));
   }
 
+  /**
+   * A value that stays true for the instructions that follow until a routine runs that may change what it is made of; exact
+   * floating-point routines do not, though they set flags of MXCSR. `name` stands for the same value wherever it is used.
+   */
+  lasting(_name: string, build: () => Value): Value {
+    return build();
+  }
+  /** The same of a check: made at the first of several instructions it may be left out at the others. */
+  checkOnce(_name: string, check: () => void): void {
+    check();
+  }
+
   // Terminals.
   /** Goes to the direct branch's target. */
   jumpRelative(): void {

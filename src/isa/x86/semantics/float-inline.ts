@@ -24,6 +24,7 @@ const lanesOf = { f32: 'i32x4', f64: 'i64x2' } as const;
 
 /** A result without a routine: right where `holds` is 1, which else is 0. */
 export interface Inline {
+  /** Bits, or a number (f32, f64). */
   readonly value: Value;
   readonly holds: Value;
 }
@@ -36,9 +37,10 @@ export function exactHalves(x: Context, count: number, exact: (half: number) => 
   return halves;
 }
 
-/** The inline results of one or two halves, or the routines' of all. */
+/** The inline results of one or two halves, or the routines' of all, as bits. */
 export function orExactHalves(x: Context, inlines: readonly Inline[], exact: (half: number) => Value): Value[] {
   const { b } = x;
+  const isNumber = (value: Value): boolean => b.typeOf(value) === 'f32' || b.typeOf(value) === 'f64';
   const results = inlines.map(({ value }) => {
     const result = b.variable(b.typeOf(value));
     b.set(result, value);
@@ -46,9 +48,15 @@ export function orExactHalves(x: Context, inlines: readonly Inline[], exact: (ha
   });
   const hold = inlines.map(({ holds }) => holds).reduce((all, one) => b.and(all, one));
   b.if(b.eqz(hold), () => {
-    exactHalves(x, results.length, exact).forEach((value, half) => b.set(results[half]!, value));
+    exactHalves(x, results.length, exact).forEach((value, half) => {
+      const inlined = inlines[half]!.value;
+      b.set(results[half]!, isNumber(inlined) ? asFloat(x, b.typeOf(inlined) as Float, value) : value);
+    });
   });
-  return results.map((result) => b.get(result));
+  return results.map((result) => {
+    const value = b.get(result);
+    return isNumber(value) ? asBits(x, b.typeOf(value) as Float, value) : value;
+  });
 }
 export function orExact(x: Context, inline: Inline, exact: () => Value): Value {
   return orExactHalves(x, [inline], exact)[0]!;
@@ -57,7 +65,7 @@ export function orExact(x: Context, inline: Inline, exact: () => Value): Value {
 /** MXCSR: all exceptions masked, rounding to nearest, neither DAZ nor FTZ, PE set. */
 export function mayRound(x: Context): Value {
   const { b } = x;
-  return b.eq(b.andConst(b.loadState('32', MXCSR), 0xffe0), b.i32(0x1fa0));
+  return x.lasting('mayRound', () => b.eq(b.andConst(b.loadState('32', MXCSR), 0xffe0), b.i32(0x1fa0)));
 }
 
 export function asFloat(x: Context, type: Float, value: Value): Value {
@@ -115,8 +123,9 @@ export type Extreme = 'min' | 'max';
 /** a and c are bits. */
 export function scalarArithmetic(x: Context, type: Float, name: Arithmetic, a: Value, c: Value): Inline {
   const { b } = x;
-  const value = asBits(x, type, b.op(`${type}.${name}`, [asFloat(x, type, a), asFloat(x, type, c)]));
-  const fits = name === 'add' || name === 'sub' ? isFinite(x, type, value) : isOrdinary(x, type, value);
+  const value = b.op(`${type}.${name}`, [asFloat(x, type, a), asFloat(x, type, c)]);
+  const result = asBits(x, type, value);
+  const fits = name === 'add' || name === 'sub' ? isFinite(x, type, result) : isOrdinary(x, type, result);
   return { value, holds: b.and(b.and(fits, noDenormal(x, type, a, c)), mayRound(x)) };
 }
 
@@ -125,7 +134,7 @@ export function scalarSquareRoot(x: Context, type: Float, c: Value): Inline {
   const { b } = x;
   const lowest = headOf(type, 1) >>> 1;
   const normal = b.ltU(b.addConst(head(x, type, c), -lowest), b.i32((headOf(type, largest[type]) >>> 1) - lowest));
-  return { value: asBits(x, type, b.op(`${type}.sqrt`, [asFloat(x, type, c)])), holds: b.and(normal, mayRound(x)) };
+  return { value: b.op(`${type}.sqrt`, [asFloat(x, type, c)]), holds: b.and(normal, mayRound(x)) };
 }
 
 /** How a and c compare, as i32 0 or 1. */

@@ -11,16 +11,20 @@ import type { Inline } from './float-inline.ts';
 export function requireSse(x: Context): void {
   const { b } = x;
   if (x.vex) return requireAvx(x);
-  const blocked = b.or(b.andConst(b.loadState('32', CR0), 12), b.eqz(b.andConst(b.loadState('32', CR4), 0x200)));
-  b.if(blocked, () => x.call('sseAvailable', []));
+  x.checkOnce('sse', () => {
+    const blocked = b.or(b.andConst(b.loadState('32', CR0), 12), b.eqz(b.andConst(b.loadState('32', CR4), 0x200)));
+    b.if(blocked, () => x.call('sseAvailable', []));
+  });
 }
 
 /** CR4.OSXSAVE, SSE and AVX state in XCR0, neither real-address nor virtual-8086 mode; CR0.TS. */
 export function requireAvx(x: Context): void {
   const { b } = x;
   const clear = (offset: number, bits: number): Value => b.andConst(b.xor(b.loadState('32', offset), b.i32(bits)), bits);
-  const wrong = b.or(b.andConst(b.loadState('32', MODE), MODE_REAL | MODE_V86), b.andConst(b.loadState('32', CR0), 8));
-  b.if(b.or(wrong, b.or(clear(CR4, 0x40000), clear(XCR0, 6))), () => x.call('avxAvailable', []));
+  x.checkOnce('avx', () => {
+    const wrong = b.or(b.andConst(b.loadState('32', MODE), MODE_REAL | MODE_V86), b.andConst(b.loadState('32', CR0), 8));
+    b.if(b.or(wrong, b.or(clear(CR4, 0x40000), clear(XCR0, 6))), () => x.call('avxAvailable', []));
+  });
 }
 
 /** The same of MMX and x87 instructions, which also deliver a pending x87 exception. */
