@@ -1,7 +1,7 @@
 import { UserError } from '../base/errors.ts';
 import { RAM_MAX_BYTES } from '../memory/layout.ts';
 
-export const ENGINE_NAMES = ['auto', 'interpreter', 'translator', 'kvm', 'hybrid'] as const;
+export const ENGINE_NAMES = ['auto', 'interpreter', 'translator', 'lockstep', 'kvm', 'hybrid'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
 
 /** How a machine is executed: the guest does not see it. */
@@ -66,7 +66,7 @@ export function checkCpus(cpus: number, text = String(cpus)): number {
 
 export function checkEngine(name: string): EngineName {
   if (!(ENGINE_NAMES as readonly string[]).includes(name)) throw new UserError(`engine "${name}" is unknown; give one of ${ENGINE_NAMES.join(', ')}`);
-  if (name !== 'auto' && name !== 'interpreter' && name !== 'translator') throw new UserError(`engine "${name}" is not part of this version yet; give auto, translator or interpreter`);
+  if (name !== 'auto' && name !== 'interpreter' && name !== 'translator' && name !== 'lockstep') throw new UserError(`engine "${name}" is not part of this version yet; give auto, translator, interpreter or lockstep`);
   return name as EngineName;
 }
 

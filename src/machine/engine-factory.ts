@@ -1,12 +1,15 @@
 import type { Vcpu } from '../cpu/vcpu.ts';
 import type { MonotonicClock } from '../host/clock.ts';
 import type { Log } from '../host/log.ts';
+import type { LinearMemory } from '../memory/linear-memory.ts';
 import type { InterruptInput } from '../wiring/interrupt-input.ts';
 import type { SystemBus } from '../wiring/system-bus.ts';
 
 /** What every engine gets to make one vCPU (DESIGN D7). */
 export interface VcpuParts {
   readonly memory: WebAssembly.Memory;
+  /** The same as devices see it. */
+  readonly ram: LinearMemory;
   readonly bus: SystemBus;
   readonly interrupts: InterruptInput;
   readonly hostTsc: () => bigint;

@@ -1,4 +1,5 @@
 import { createInterpreter } from '../engines/interpreter/interpreter.ts';
+import { LockstepVcpu } from '../engines/lockstep/lockstep-vcpu.ts';
 import { createTranslator } from '../engines/translator/translator.ts';
 import type { TranslatorOptions } from '../engines/translator/translator.ts';
 import type { EngineModules } from '../engines/modules.ts';
@@ -13,5 +14,6 @@ export type TranslationChoice = Pick<TranslatorOptions, 'compiler' | 'cacheBytes
 export function chooseEngine(name: EngineName, modules: EngineModules, translation: TranslationChoice = {}): { readonly name: string; readonly create: EngineFactory } {
   checkEngine(name);
   if (name === 'translator' || name === 'auto') return { name: 'translator', create: (parts) => createTranslator({ ...parts, modules, ...translation }) };
+  if (name === 'lockstep') return { name, create: (parts) => new LockstepVcpu({ ...parts, modules, ...translation }) };
   return { name: 'interpreter', create: (parts) => createInterpreter({ ...parts, modules }) };
 }

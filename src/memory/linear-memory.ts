@@ -52,6 +52,7 @@ export class LinearMemory implements GuestMemory, Stateful {
   readonly #windows = new Map<object, readonly MemoryWindow[]>();
   readonly #mapChanged: (() => void)[] = [];
   #regions: readonly Region[] = [];
+  #written: ((host: number, length: number) => void) | undefined;
   readonly #codeWritten: ((page: number, offset: number, length: number) => void)[] = [];
   #nextHost: number;
 
@@ -102,6 +103,11 @@ export class LinearMemory implements GuestMemory, Stateful {
     this.#codeWritten.push(callback);
   }
 
+  /** Calls back behind every write by a device or loader: where in the linear memory, how many bytes. For one who keeps a copy. */
+  onWritten(callback: (host: number, length: number) => void): void {
+    this.#written = callback;
+  }
+
   contains(address: PhysicalAddress, length: number): boolean {
     const region = this.#find(address);
     return region !== undefined && region.kind === REGION_KIND_RAM && address - region.first + length <= region.bytes;
@@ -135,6 +141,7 @@ export class LinearMemory implements GuestMemory, Stateful {
   /** Writes bytes of one page, wherever guests see it (`ramHost`, storage). */
   writeHost(host: number, source: Uint8Array): void {
     this.#bytes.set(source, host);
+    this.#written?.(host, source.length);
     const page = (host - RAM_BASE) >>> PAGE_SHIFT;
     if (this.#holdsCode(host)) for (const callback of this.#codeWritten) callback(page, host & PAGE_MASK, source.length);
   }
@@ -148,7 +155,10 @@ export class LinearMemory implements GuestMemory, Stateful {
   writeU16(address: PhysicalAddress, value: number): void {
     const host = this.#half(address);
     if (host === undefined || this.#holdsCode(2 * host)) this.write(address, Uint8Array.of(value, value >>> 8));
-    else Atomics.store(this.#halves, host, value & 0xffff);
+    else {
+      Atomics.store(this.#halves, host, value & 0xffff);
+      this.#written?.(2 * host, 2);
+    }
   }
   /** Index of an aligned half word of RAM. */
   #half(address: PhysicalAddress): number | undefined {

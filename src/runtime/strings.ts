@@ -2,7 +2,7 @@
 // everything checked, or the elements inside one page of source and destination at a time.
 
 import {
-  BREAKPOINTS_ARMED, BUDGET, CPL, EFLAGS, EVENTS, FAULT_PENDING, FLAGS_CARRY, FLAGS_RESULT, LEAVE_FAULT, LEAVE_RESUME, MODE, MODE_CODE64, MODE_CODE_MASK,
+  BREAKPOINTS_ARMED, BUDGET, BUDGET_START, CPL, EFLAGS, EVENTS, FAULT_PENDING, FLAGS_CARRY, FLAGS_RESULT, LEAVE_FAULT, LEAVE_RESUME, MODE, MODE_CODE64, MODE_CODE_MASK,
   RAX, RCX, RDI, RDX, RIP, RSI, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FAST_READ, SEG_FAST_WRITE, SEG_FS, ZERO,
 } from "../isa/x86/state/layout.ts";
 import { notePort } from "./breakpoints.ts";
@@ -29,7 +29,7 @@ const ONCE: i32 = 0;
 /** REP, or REPE for CMPS and SCAS. */
 const REP: i32 = 1;
 
-/** Elements that count as one instruction of the budget: a page of bytes is 256. */
+/** Elements that take as much of the budget as one instruction: a page of bytes is 256. */
 const ELEMENTS_PER_INSTRUCTION: u32 = 16;
 
 // Operands of the comparison made last.
@@ -75,6 +75,13 @@ function setCompareFlags(cpu: usize, size: u32): void {
 
 function accumulator(cpu: usize, size: u32): u64 {
   return load<u64>(cpu, RAX) & (u64.MAX_VALUE >> (64 - (<u64>size << 3)));
+}
+
+/** Takes from the budget what counts as no instruction retired. */
+// @ts-ignore: decorator
+@inline function spend(cpu: usize, amount: i32): void {
+  store<i32>(cpu, load<i32>(cpu, BUDGET) - amount, BUDGET);
+  store<i32>(cpu, load<i32>(cpu, BUDGET_START) - amount, BUDGET_START);
 }
 
 /** One element: 0, or LEAVE_FAULT with nothing changed. */
@@ -234,11 +241,13 @@ export function stringOperation(cpu: usize, operation: i32, size: i32, addressSi
     advance(cpu, RCX, mask, -<i64>done);
     if (count == 0 || (compares && (compareX == compareY) != (repeat == REP))) return 0;
     work += <u32>done;
-    store<i32>(cpu, load<i32>(cpu, BUDGET) - <i32>(work / ELEMENTS_PER_INSTRUCTION), BUDGET);
+    spend(cpu, <i32>(work / ELEMENTS_PER_INSTRUCTION));
     work %= ELEMENTS_PER_INSTRUCTION;
   } while (!single && load<i32>(cpu, BUDGET) > 0 && load<u32>(cpu, EVENTS) == 0);
   // Whatever is pushed before the last iteration shows RF set (SDM 3B, 18.3.1.1).
   store<u32>(cpu, load<u32>(cpu, EFLAGS) | FLAG_RF, EFLAGS);
   store<u64>(cpu, currentIp(cpu), RIP);
+  // The driver counts an instruction, which has not completed.
+  store<i32>(cpu, load<i32>(cpu, BUDGET_START) - 1, BUDGET_START);
   return LEAVE_RESUME;
 }

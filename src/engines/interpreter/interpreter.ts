@@ -169,11 +169,14 @@ export class Interpreter implements Vcpu {
 
   /** Recomputes everything that is derived from architectural state. */
   #refresh(): void {
+    this.#refreshDerived();
+    this.#cache.clear();
+  }
+  #refreshDerived(): void {
     for (let i = 0; i < 6; i++) this.#runtime.call('updateSegmentCache', i);
     this.#runtime.call('updateMode');
     this.#runtime.call('updateTlbBase');
     this.#runtime.call('flushTlb');
-    this.#cache.clear();
   }
 
   run(budget: number): VcpuExit {
@@ -187,11 +190,56 @@ export class Interpreter implements Vcpu {
     return exit;
   }
 
-  #loop(): VcpuExit {
+  /**
+   * Executes one instruction, a part of a repeated one, or what leads to the handler of an exception that it raises. Events
+   * wait: `takeEvent`. Legal between two calls of `run`, as all below.
+   */
+  step(): VcpuExit {
+    this.#setU32(BUDGET, 0);
+    this.#setU32(BUDGET_START, 0);
+    const exit = this.#loop(true);
+    this.#view.setBigUint64(this.#cpu + INSTRUCTIONS, BigInt(this.instructions), true);
+    this.#setU32(BUDGET_START, 0);
+    this.#setU32(BUDGET, 0);
+    return exit;
+  }
+  /** Delivers the interrupt or NMI that waits, when the guest can take one. */
+  takeEvent(): 'none' | 'delivered' | 'shutdown' {
+    this.#setU32(LINK_FROM, 0);
+    return this.#takeEvents();
+  }
+  get translates(): boolean {
+    return this.#tier !== undefined;
+  }
+  /** Exceptions delivered since reset. */
+  get exceptions(): number {
+    return this.#count64(COUNT_EXCEPTIONS);
+  }
+  /** The architectural state as it lies in memory (isa/x86/state/layout.ts): a copy. */
+  get state(): Uint8Array {
+    return this.#bytes.slice(this.#cpu, this.#cpu + STATE_BYTES);
+  }
+  /** Takes over a state of this vCPU or its twin; what is decoded stays, RAM is as it was then. */
+  restore(state: Uint8Array): void {
+    this.#bytes.set(state, this.#cpu);
+    for (const derived of [RECORD, LINK_FROM]) this.#setU32(derived, 0);
+    this.#refreshDerived();
+    this.#runtime.call('flushJumpCaches');
+  }
+  /** The bytes from RIP on, up to an instruction's length, as far as they lie in its page; undefined where it cannot be fetched. */
+  codeAhead(): Uint8Array | undefined {
+    const host = this.#runtime.call('fetchBlock') >>> 0;
+    this.#setU32(FAULT_PENDING, 0);
+    return host === 0 ? undefined : this.#bytes.slice(host, Math.min(host + 15, (host | 0xfff) + 1));
+  }
+
+  /** `once`: see `step`. */
+  #loop(once = false): VcpuExit {
     const cpu = this.#cpu;
     const view = this.#view;
-    for (;;) {
-      if (this.#exitRequested) {
+    for (let first = true; ; first = false) {
+      if (once && !first) return 'budget';
+      if (this.#exitRequested && !once) {
         this.#exitRequested = false;
         return 'requested';
       }
@@ -204,7 +252,7 @@ export class Interpreter implements Vcpu {
         this.#setU32(SHADOW, 0);
         single = true;
       } else {
-        const taken = this.#takeEvents();
+        const taken = once ? 'none' : this.#takeEvents();
         if (taken === 'shutdown') return 'shutdown';
         if (taken === 'delivered') link = 0;
         if (this.#u32(HALTED) !== 0 || this.#u32(WAIT_SIPI) !== 0) {
@@ -217,11 +265,11 @@ export class Interpreter implements Vcpu {
       const trap = (flags & FLAG_TF) !== 0;
       const debugging = (this.#u32(DR7) & 0xff) !== 0;
       const remaining = view.getInt32(cpu + BUDGET, true);
-      if (remaining <= 0 && !single) {
+      if (remaining <= 0 && !single && !once) {
         this.#counts.budget++;
         return 'budget';
       }
-      if (trap || debugging) single = true;
+      if (trap || debugging || once) single = true;
       if (debugging && (flags & FLAG_RF) === 0 && !behindStackLoad) {
         const hit = this.#executionBreakpoints();
         if (hit !== 0) {
@@ -386,7 +434,7 @@ export class Interpreter implements Vcpu {
   }
 
   get instructions(): number {
-    const done = this.#u32(BUDGET_START) - this.#view.getInt32(this.#cpu + BUDGET, true);
+    const done = this.#view.getInt32(this.#cpu + BUDGET_START, true) - this.#view.getInt32(this.#cpu + BUDGET, true);
     return Number(this.#view.getBigUint64(this.#cpu + INSTRUCTIONS, true)) + done;
   }
 

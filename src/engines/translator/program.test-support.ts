@@ -1,8 +1,8 @@
 import { expect } from 'vitest';
-import type { TranslationFigures, VcpuRegisters } from '../../cpu/vcpu.ts';
+import type { TranslationFigures, Vcpu, VcpuRegisters } from '../../cpu/vcpu.ts';
 import { loadEngineModules } from '../../host-node/engine-modules.ts';
 import { LinearMemory } from '../../memory/linear-memory.ts';
-import type { createInterpreter } from '../interpreter/interpreter.ts';
+import type { InterpreterOptions } from '../interpreter/interpreter.ts';
 
 const CODE = 0x100000;
 const TABLES = 0x1000;
@@ -16,13 +16,13 @@ interface Outcome {
 }
 
 /** Runs machine code (hexadecimal) at 1 MiB in 64-bit mode until it halts; the low GiB is mapped, 32 MiB of it RAM. */
-export function runProgram(create: typeof createInterpreter, code: string, slice = 1000): Outcome {
+export function runProgram(create: (options: InterpreterOptions & { readonly ram: LinearMemory }) => Vcpu, code: string, slice = 1000): Outcome {
   const memory = new LinearMemory(32 << 20);
   const bus = { readPort: () => 0xff, writePort: () => {}, readMmio: () => 0xffffffff, writeMmio: () => {} };
   const interrupts = {
     pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
   };
-  const vcpu = create({ modules: loadEngineModules(), memory: memory.wasm, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
+  const vcpu = create({ ram: memory, modules: loadEngineModules(), memory: memory.wasm, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
   memory.write(CODE, Uint8Array.from(Buffer.from(code, 'hex')));
   memory.writeU32(TABLES, TABLES + 0x1007);
   memory.writeU32(TABLES + 0x1000, 0x87);
@@ -32,7 +32,7 @@ export function runProgram(create: typeof createInterpreter, code: string, slice
     segments: { cs: segment(0xa09b), ss: segment(0xc093), ds: segment(0xc093), es: segment(0xc093) },
   });
   for (let slices = 0; vcpu.run(slice) !== 'halt'; slices++) if (slices > 100_000) throw new Error('the program does not end');
-  const translation = vcpu.translation();
+  const translation = vcpu.translation?.();
   return { registers: vcpu.registers(), instructions: vcpu.instructions, regions: translation?.regions.made ?? 0, translation, counts: vcpu.exitCounts() };
 }
 

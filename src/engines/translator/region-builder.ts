@@ -48,9 +48,12 @@ export class RegionBuilder implements RegionCompiler {
   readonly #decoder = new Decoder(implementedFeatures);
   readonly #scratch = new Scratch();
   readonly #handlers: HandlerMap;
+  readonly #maxInstructions: number | undefined;
 
-  constructor(handlers: HandlerMap) {
+  /** `maxInstructions`: of a region; fewer than usual to find out which one is translated wrongly. */
+  constructor(handlers: HandlerMap, maxInstructions?: number) {
     this.#handlers = handlers;
+    this.#maxInstructions = maxInstructions;
   }
 
   build(requests: readonly RegionRequest[], done: (result: BuildResult) => void): void {
@@ -77,6 +80,6 @@ export class RegionBuilder implements RegionCompiler {
 
   #form({ bytes, offset, long, executed }: RegionRequest): Region {
     const page = { bytes, codeSize: long ? 64 as const : 32 as const, executed: (at: number) => at >= 0 && at < PAGE_SIZE && (executed[at >> 3]! & (1 << (at & 7))) !== 0 };
-    return formRegion(page, offset, this.#decoder, this.#handlers);
+    return formRegion(page, offset, this.#decoder, this.#handlers, this.#maxInstructions);
   }
 }

@@ -43,7 +43,7 @@ export interface CodePageView {
 }
 
 /** Collects the blocks that are reached from `head` by direct branches without leaving the page. */
-export function formRegion(page: CodePageView, head: number, decoder: Decoder, handlers: HandlerMap): Region {
+export function formRegion(page: CodePageView, head: number, decoder: Decoder, handlers: HandlerMap, maxInstructions = MAX_INSTRUCTIONS): Region {
   const decoded = new Map<number, RegionInstruction | null>();
   const leaders = new Set([head]);
   const calls: { readonly target: number; readonly site: number }[] = [];
@@ -59,13 +59,13 @@ export function formRegion(page: CodePageView, head: number, decoder: Decoder, h
     return found;
   };
   const visit = (offset: number): void => {
-    if (offset < 0 || offset >= PAGE_SIZE || leaders.has(offset) || total >= MAX_INSTRUCTIONS) return;
+    if (offset < 0 || offset >= PAGE_SIZE || leaders.has(offset) || total >= maxInstructions) return;
     leaders.add(offset);
     worklist.push(offset);
   };
   for (let i = 0; i < worklist.length; i++) {
     let offset = worklist[i]!;
-    for (let length = 0; length < MAX_BLOCK && total < MAX_INSTRUCTIONS; length++) {
+    for (let length = 0; length < MAX_BLOCK && total < maxInstructions; length++) {
       const found = decode(offset);
       if (found === null) break;
       offset += found.instruction.length;

@@ -154,7 +154,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0xf0, numericError);
   const random = new Uint8Array(4);
   const vcpu = options.createVcpu({
-    memory: memory.wasm, bus, interrupts: traceInterrupts(localApic, log), hostTsc, clock, log, index: 0,
+    memory: memory.wasm, ram: memory, bus, interrupts: traceInterrupts(localApic, log), hostTsc, clock, log, index: 0,
     numericError: (pending) => numericError.error(pending),
     random32: () => {
       options.entropy.fill(random);

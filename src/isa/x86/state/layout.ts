@@ -40,7 +40,10 @@ export const CPL = 180;
 export const TLB_BASE = 184;
 /** Instructions left in this slice (i32); blocks subtract their length when they end; below 0 the slice is over. */
 export const BUDGET = 188;
-/** Instructions retired since reset = INSTRUCTIONS + (BUDGET_START - BUDGET). */
+/**
+ * Instructions retired since reset = INSTRUCTIONS + (BUDGET_START - BUDGET). A repeated string instruction is one, when its
+ * last element is done, whatever it takes from the budget: so engines agree on the count.
+ */
 export const INSTRUCTIONS = 192;
 export const BUDGET_START = 200;
 /** Decoded record of the instruction that runs; set before anything that can fault or needs RIP. */
@@ -307,7 +310,7 @@ export const CODE_EPOCH = 0x24208;
 /** 1 while ES, CS, SS and DS reach all 4 GiB from 0, may be read, and all but CS written; SS.B is set (u32). */
 export const FLAT_SEGMENTS = 0x2420c;
 /** Bytes from RIP to the end of the code segment, when it ends in RIP's page (u32); else 0. Set by fetchBlock. */
-export const CODE_LEFT = 0x24230;
+export const CODE_LEFT = 0x24234;
 /** A record of translated code's own (32 bytes): RECORD points here while a routine runs for it. */
 export const POSITION_RECORD = 0x24210;
 /** Set by each slow memory access of translated code (u32): 1 a fault is pending, 2 code was overwritten, 3 both. */
