@@ -5,7 +5,7 @@ import {
   X87_IP_SELECTOR, X87_OPCODE, X87_STATUS, X87_TAGS,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection } from "./faults.ts";
-import { loadLinear, probeAligned, storeLinear } from "./memory.ts";
+import { loadLinear, probeAligned, reachesCanonical, storeLinear } from "./memory.ts";
 import { x87Pending, x87UpdateSummary } from "./x87-stack.ts";
 import { CPL } from "../isa/x86/state/layout.ts";
 
@@ -69,6 +69,7 @@ function tagOf(cpu: usize, physical: u32): u32 {
 /** A misaligned image is #AC where alignment is checked, how far is up to the processor, else #GP (SDM 2A, FXSAVE). */
 function isFxAligned(cpu: usize, linear: u64): bool {
   if ((linear & 15) == 0) return true;
+  if (!reachesCanonical(cpu, linear)) return false;
   if (probeAligned(cpu, linear, 0, 4, false)) raiseGeneralProtection(cpu, 0);
   return false;
 }

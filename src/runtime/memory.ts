@@ -65,31 +65,32 @@ function writePart(host: usize, kind: u32, physical: u64, bytes: u32, value: u64
   afterWrite(host, bytes);
 }
 
-/** Alignment check of user code (SDM 3A, 6.15, #AC); false with a fault pending. */
-function inspect(cpu: usize, linear: u64, bytes: u32, set: u32): bool {
-  if (set == TLB_SET_USER && (<u32>linear & (bytes - 1)) != 0 && (load<u64>(cpu, CR0) & CR0_AM) != 0 && (load<u32>(cpu, EFLAGS) & FLAG_AC) != 0) {
-    if ((load<u64>(cpu, EFER) & EFER_LMA) != 0 && !isCanonical(linear)) raiseNonCanonical(cpu, linear);
-    else raiseFault(cpu, VECTOR_AC, 1, 0);
-    return false;
-  }
-  return true;
-}
-
-/** Of an access that reaches into the page at `next`, canonical addresses come before page faults; false with a fault pending. */
-function reachesCanonical(cpu: usize, next: u64): bool {
+/** Of an access that reaches to `next`, canonical addresses come before page faults; false with a fault pending. */
+export function reachesCanonical(cpu: usize, next: u64): bool {
   if ((load<u64>(cpu, EFER) & EFER_LMA) == 0 || isCanonical(next)) return true;
   raiseNonCanonical(cpu, next);
   return false;
 }
 
+/** Canonical addresses up to the last byte, then alignment of user code's accesses (SDM 3A, 6.15, #AC); false with a fault pending. */
+function inspect(cpu: usize, linear: u64, bytes: u32, alignment: u32, set: u32): bool {
+  if (bytes > 0x1000 - (<u32>linear & 0xfff) && !reachesCanonical(cpu, nextPage(cpu, linear))) return false;
+  if (set == TLB_SET_USER && (<u32>linear & (alignment - 1)) != 0 && (load<u64>(cpu, CR0) & CR0_AM) != 0 && (load<u32>(cpu, EFLAGS) & FLAG_AC) != 0) {
+    if (reachesCanonical(cpu, linear)) raiseFault(cpu, VECTOR_AC, 1, 0);
+    return false;
+  }
+  return true;
+}
+
+/** No alignment is asked of more than 16 bytes (SDM 3A, table 6-7). */
 export function probeStore(cpu: usize, linear: i64, bytes: i32): i32 {
-  return probeAligned(cpu, linear, bytes, bytes, true) ? 0 : LEAVE_FAULT;
+  return probeAligned(cpu, linear, bytes, min(bytes, 16), true) ? 0 : LEAVE_FAULT;
 }
 
 /** Whether `bytes` bytes may be accessed at the current privilege, aligned to `alignment` where that is checked; else a fault is pending. */
 export function probeAligned(cpu: usize, linear: u64, bytes: u32, alignment: u32, write: bool): bool {
   const set = currentSet(cpu);
-  return inspect(cpu, linear, alignment, set) && probe(cpu, linear, bytes, write ? ACCESS_WRITE : ACCESS_READ, set) == 0;
+  return inspect(cpu, linear, bytes, alignment, set) && probe(cpu, linear, bytes, write ? ACCESS_WRITE : ACCESS_READ, set) == 0;
 }
 
 /** Linear address of the next page's first byte; outside 64-bit code addresses wrap at 4 GiB. */
@@ -100,9 +101,8 @@ function nextPage(cpu: usize, linear: u64): u64 {
 
 /** Reads 1, 2, 4 or 8 bytes; 0 with a fault pending. `access` WRITE: the right to write is checked as well. */
 function readSlow(cpu: usize, linear: u64, bytes: u32, access: i32, set: u32): u64 {
-  if (!inspect(cpu, linear, bytes, set)) return 0;
+  if (!inspect(cpu, linear, bytes, bytes, set)) return 0;
   const inPage: u32 = 0x1000 - (<u32>linear & 0xfff);
-  if (inPage < bytes && !reachesCanonical(cpu, nextPage(cpu, linear))) return 0;
   if (!translateIn(cpu, linear, access, set)) return 0;
   // What a write to ROM would go to is not what a read sees.
   if (access == ACCESS_WRITE && foundKind != REGION_KIND_RAM && !translateIn(cpu, linear, ACCESS_READ, set)) return 0;
@@ -124,9 +124,8 @@ function readSlow(cpu: usize, linear: u64, bytes: u32, access: i32, set: u32): u
 }
 
 function writeSlow(cpu: usize, linear: u64, bytes: u32, value: u64, set: u32): void {
-  if (!inspect(cpu, linear, bytes, set)) return;
+  if (!inspect(cpu, linear, bytes, bytes, set)) return;
   const inPage: u32 = 0x1000 - (<u32>linear & 0xfff);
-  if (inPage < bytes && !reachesCanonical(cpu, nextPage(cpu, linear))) return;
   if (!translateIn(cpu, linear, ACCESS_WRITE, set)) return;
   if (inPage >= bytes) {
     if (foundKind != REGION_KIND_RAM) writeBus(foundPhysical, bytes, value);
@@ -150,9 +149,9 @@ function writeSlow(cpu: usize, linear: u64, bytes: u32, value: u64, set: u32): v
 }
 
 // Slow paths of generated code.
-/** The second half of a 16-byte access at the end of 4 GiB wraps outside 64-bit code. */
+/** Part of an access at the end of 4 GiB, which wraps outside 64-bit code. */
 // @ts-ignore: decorator
-@inline function wrapped(cpu: usize, linear: u64): u64 {
+@inline export function wrapped(cpu: usize, linear: u64): u64 {
   return (load<u32>(cpu, MODE) & MODE_CODE_MASK) == MODE_CODE64 ? linear : linear & 0xffffffff;
 }
 export function slowLoad8(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 1, ACCESS_READ, currentSet(cpu)); }
@@ -160,7 +159,7 @@ export function slowLoad16(cpu: usize, linear: i64): i32 { return <i32>readSlow(
 export function slowLoad32(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 4, ACCESS_READ, currentSet(cpu)); }
 export function slowLoad64(cpu: usize, linear: i64): i64 { return readSlow(cpu, wrapped(cpu, linear), 8, ACCESS_READ, currentSet(cpu)); }
 export function slowLoadLow128(cpu: usize, linear: i64): i64 {
-  return inspect(cpu, linear, 16, currentSet(cpu)) ? readSlow(cpu, linear, 8, ACCESS_READ, currentSet(cpu)) : 0;
+  return inspect(cpu, linear, 16, 16, currentSet(cpu)) ? readSlow(cpu, linear, 8, ACCESS_READ, currentSet(cpu)) : 0;
 }
 export function slowLoadForWrite8(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 1, ACCESS_WRITE, currentSet(cpu)); }
 export function slowLoadForWrite16(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 2, ACCESS_WRITE, currentSet(cpu)); }
@@ -172,7 +171,7 @@ export function slowStore32(cpu: usize, linear: i64, value: i32): void { writeSl
 export function slowStore64(cpu: usize, linear: i64, value: i64): void { writeSlow(cpu, linear, 8, value, currentSet(cpu)); }
 export function slowStore128(cpu: usize, linear: i64, low: i64, high: i64): void {
   // Both halves are checked before either is written.
-  if (!inspect(cpu, linear, 16, currentSet(cpu)) || probe(cpu, linear, 16, ACCESS_WRITE, currentSet(cpu)) != 0) return;
+  if (!probeAligned(cpu, linear, 16, 16, true)) return;
   writeSlow(cpu, linear, 8, low, currentSet(cpu));
   writeSlow(cpu, wrapped(cpu, <u64>linear + 8), 8, high, currentSet(cpu));
 }

@@ -1,7 +1,7 @@
 // PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM (Intel SDM 2B, 4.1): comparison of two strings of bytes or words.
 
 import { CPL, SCRATCH } from "../isa/x86/state/layout.ts";
-import { probeAligned, storeLinear8 } from "./memory.ts";
+import { probeAligned, storeLinear8, wrapped } from "./memory.ts";
 
 /** Element i of the string at `at`, sign-extended when the control says signed. */
 function element(at: usize, i: i32, control: i32): i32 {
@@ -91,11 +91,11 @@ export function compareStringsImplicit(cpu: usize, first: v128, second: v128, co
 
 /**
  * MASKMOVDQU, MASKMOVQ (`count` 16 or 8): bytes whose mask has bit 7 set. All of them are writable before the first is
- * written; an empty mask touches no memory, which the manual allows (SDM 2B, MASKMOVDQU).
+ * written; faults are those of a store of all of them even when the mask is empty, which the manual leaves open (SDM 2B, MASKMOVDQU).
  */
 export function storeMasked(cpu: usize, linear: i64, value: v128, mask: v128, count: i32): void {
   const bits = i8x16.bitmask(mask) & ((1 << count) - 1);
   if (!probeAligned(cpu, linear, count, 8, true)) return;
   v128.store(cpu, value, SCRATCH);
-  for (let i = 0; i < count; i++) if ((bits & (1 << i)) != 0) storeLinear8(cpu, <u64>(linear + i), load<u8>(cpu + i, SCRATCH));
+  for (let i = 0; i < count; i++) if ((bits & (1 << i)) != 0) storeLinear8(cpu, wrapped(cpu, linear + i), load<u8>(cpu + i, SCRATCH));
 }

@@ -1,7 +1,7 @@
 // AVX accesses whose elements are chosen by a mask or found one by one, and shifts by a count of their own for each lane.
 
 import { CPL, FAULT_PENDING, LEAVE_FAULT, MODE, MODE_CODE64, MODE_CODE_MASK, SCRATCH, VECTOR_BYTES } from "../isa/x86/state/layout.ts";
-import { checkSegment, loadUnaligned, probeLinear, storeLinear8 } from "./memory.ts";
+import { checkSegment, loadUnaligned, probeLinear, storeLinear8, wrapped } from "./memory.ts";
 
 function isUser(cpu: usize): i32 {
   return load<u32>(cpu, CPL) == 3 ? 1 : 0;
@@ -13,7 +13,7 @@ export function loadMasked(cpu: usize, linear: i64, mask: v128, bytes: i32): v12
   v128.store(cpu, i64x2.splat(0), SCRATCH);
   for (let at = 0; at < 16; at += bytes) {
     if (((bits >> (at + bytes - 1)) & 1) == 0) continue;
-    const value = loadUnaligned(cpu, <u64>(linear + at), bytes);
+    const value = loadUnaligned(cpu, wrapped(cpu, linear + at), bytes);
     if (load<u32>(cpu, FAULT_PENDING) != 0) break;
     if (bytes == 8) store<u64>(cpu + at, value, SCRATCH);
     else store<u32>(cpu + at, <u32>value, SCRATCH);
@@ -26,10 +26,10 @@ export function storeMaskedWide(cpu: usize, linear: i64, low: v128, high: v128, 
   const bits = <u32>i8x16.bitmask(lowMask) | (<u32>i8x16.bitmask(highMask) << 16);
   if (bits == 0) return;
   // Element by element, so that CR2 names one that is stored.
-  for (let i = 0; i < 32; i += 4) if (((bits >> i) & 1) != 0 && probeLinear(cpu, linear + i, 4, 1, isUser(cpu)) != 0) return;
+  for (let i = 0; i < 32; i += 4) if (((bits >> i) & 1) != 0 && probeLinear(cpu, wrapped(cpu, linear + i), 4, 1, isUser(cpu)) != 0) return;
   v128.store(cpu, low, SCRATCH);
   v128.store(cpu, high, SCRATCH + 16);
-  for (let i = 0; i < 32; i++) if (((bits >> i) & 1) != 0) storeLinear8(cpu, <u64>(linear + i), load<u8>(cpu + i, SCRATCH));
+  for (let i = 0; i < 32; i++) if (((bits >> i) & 1) != 0) storeLinear8(cpu, wrapped(cpu, linear + i), load<u8>(cpu + i, SCRATCH));
 }
 
 /**

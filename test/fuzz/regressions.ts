@@ -131,4 +131,24 @@ export const regressions: readonly Regression[] = [
     width: 64, address: 0x2000126, code: ['c4c26d8e08'], before: { r8: 0x1001ff2n, ymm2: 0x800000000000000000000000000000000000000000000000n }, after: { rip: 0x2000126n },
     raises: '#14 error 7 at 0x1002006',
   },
+  {
+    what: 'a store of 32 bytes checks alignment before its second page',
+    width: 64, address: 0x2000126, code: ['c4817d1175db'], before: { r13: 0x1000013n, flags: 0x40a97n }, after: { rip: 0x2000126n }, raises: '#17',
+  },
+  {
+    what: 'masked moves wrap at 4 GiB outside 64-bit code',
+    width: 32, address: 0x2000123, code: ['c4e2c18e03'], before: { rbx: 0xffffffffn, ymm7: 0x80ad000040000000bf4e0000c0517c6a3e270000c0d5a528n }, after: { rip: 0x2000123n }, raises: '#14 error 6 at 0x7',
+  },
+  {
+    what: 'a store that ends at an address that is not canonical is no page fault',
+    width: 64, address: 0x200010d, code: ['c40179f7e6'], before: { rdi: 0x7fffffffffffn }, after: { rip: 0x200010dn }, raises: '#13',
+  },
+  {
+    what: 'nor an unaligned one',
+    width: 64, address: 0x2000133, code: ['c4037d08293e'], before: { r9: 0x7fffffffffffn, flags: 0x40252n }, after: { rip: 0x2000133n }, raises: '#13',
+  },
+  {
+    what: 'FXRSTOR checks its address before its alignment',
+    width: 64, address: 0x200011d, code: ['0fae4db0'], before: { rbp: 0x807fff6292e8bef2n }, after: { rip: 0x200011dn }, raises: '#12',
+  },
 ];

@@ -208,7 +208,7 @@ export abstract class Context {
     else {
       // Two stores: where they may meet two pages, the second must not fault once the first is done.
       const crossing = b.gtU(b.andConst(b.wrap(address), 0xfff), b.i32(0xfe0));
-      b.if(crossing, () => this.call('probeLinear', [address, b.i32(32), b.i32(1), b.eq(b.loadState('32', CPL), b.i32(3))]));
+      b.if(crossing, () => this.call('probeStore', [address, b.i32(32)]));
     }
     this.#kept.set('write16', { value: address, scope: b.scope });
     this.writeVector(i, low, false);
