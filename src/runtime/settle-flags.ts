@@ -1,9 +1,10 @@
 // Status flags of translated code into the state's form (isa/x86/state/flag-kinds.ts, layout.ts FLAGS_RESULT).
 
 import { KIND_ADD, KIND_DEC, KIND_INC, KIND_RAW } from "../isa/x86/state/flag-kinds.ts";
-import { FLAGS_CARRY, FLAGS_RESULT } from "../isa/x86/state/layout.ts";
+import { FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT } from "../isa/x86/state/layout.ts";
 
 export function settleFlags(cpu: usize, kind: i32, a: i64, b: i64): void {
+  store<u32>(cpu, KIND_RAW, FLAGS_KIND);
   if (kind == KIND_RAW) {
     store<i64>(cpu, a, FLAGS_RESULT);
     store<i64>(cpu, b, FLAGS_CARRY);

@@ -10,7 +10,7 @@ import { x86MemoryModel } from '../x86-memory-model.ts';
 import { memoryRoutines } from '../../isa/x86/routines/memory.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import {
-  ATTENTION, BUDGET, CODE_EPOCH, FAULT_PENDING, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, POSITION_RECORD, RECORD, RIP, RSP, TLB_BASE, VECTOR_GP, VECTOR_UD,
+  ATTENTION, BUDGET, CODE_EPOCH, FAULT_PENDING, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, POSITION_RECORD, RECORD, RIP, RSP, TLB_BASE, VECTOR_GP, VECTOR_UD,
 } from '../../isa/x86/state/layout.ts';
 import { RECORD_BYTES, REC_BASE, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
 import { FIRST_HANDLER, LINK_NEVER } from './handler-places.ts';
@@ -157,9 +157,15 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   const enter = new Code().get(CPU).get(REC).get(REC).memory(loadOpcode['16u']!, REC_HANDLER).byte(0x11).u32(handlerType).u32(0);
   module.exportFunction('enter', module.addFunction(handlerType, [], enter.toBytes()));
   // What translated code calls: on to the next block, and back to the records.
-  module.exportFunction('jump', module.addFunction(jumpType, [], jumpFromRegionBody(jump)));
+  const settle = (code: Code): void => {
+    code.get(CPU).memory(loadOpcode['32']!, FLAGS_KIND).if();
+    code.get(CPU).get(CPU).memory(loadOpcode['32']!, FLAGS_KIND).get(CPU).memory(loadOpcode['64']!, FLAGS_RESULT).get(CPU).memory(loadOpcode['64']!, FLAGS_CARRY);
+    code.call(functionOf('settleFlags')).end();
+  };
+  module.exportFunction('jump', module.addFunction(jumpType, ['i32', 'i32'], jumpFromRegionBody(handlerType, functionOf('findBlock'), table.length, settle)));
   module.exportFunction('left', left);
   const interpret = new Code();
+  settle(interpret);
   next(interpret);
   module.exportFunction('interpret', module.addFunction(handlerType, [], interpret.toBytes()));
   for (const name of Object.keys(memoryRoutines)) {
@@ -214,7 +220,11 @@ function budgetBody(width: number): Uint8Array {
 
 /** (cpu, rip): goes to the block at RIP by way of the jump cache, or of the table of all blocks. */
 function jumpBody(handlerType: number, findBlock: number): Uint8Array {
-  const code = new Code();
+  return jumpTo(new Code(), handlerType, findBlock, () => {}).toBytes();
+}
+
+/** `found` is written where the record is known (its local is given) or is not (undefined). */
+function jumpTo(code: Code, handlerType: number, findBlock: number, found: (record: number | undefined) => void): Code {
   const [rip, entry, record] = [1, 2, 3];
   const shift = Math.log2(JUMP_CACHE_ENTRY_BYTES);
   code.get(CPU).memory(loadOpcode['32']!, JUMP_BASE);
@@ -223,11 +233,13 @@ function jumpBody(handlerType: number, findBlock: number): Uint8Array {
   code.memory(loadOpcode['64']!, 0).get(rip).byte(0x51).if();
   code.get(entry).memory(loadOpcode['32']!, 8).set(record).else();
   code.get(CPU).get(rip).call(findBlock).tee(record).byte(0x45).if();
+  found(undefined);
   code.get(CPU).get(rip).memory(storeOpcode['64']!, RIP);
   code.i32Const(LEAVE_JUMP).return().end().end();
+  found(record);
   code.get(CPU).get(rip).get(record).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7d);
   code.memory(storeOpcode['64']!, IP_BASE);
-  return code.get(CPU).get(record).get(record).memory(loadOpcode['16u']!, REC_HANDLER).returnCallIndirect(handlerType, 0).toBytes();
+  return code.get(CPU).get(record).get(record).memory(loadOpcode['16u']!, REC_HANDLER).returnCallIndirect(handlerType, 0);
 }
 
 /** (cpu, rec, rip): budget, then the jump cache. */
@@ -271,13 +283,18 @@ function accessBody(routine: number, args: number): Uint8Array {
   return code.memory(storeOpcode['32']!, ATTENTION).toBytes();
 }
 
-/** (cpu, rip): the jump cache unless the budget is used up. */
-function jumpFromRegionBody(jump: number): Uint8Array {
+/** (cpu, rip): the jump cache unless the budget is used up. Only regions, which have the places from `regions` on, take flags unsettled. */
+function jumpFromRegionBody(handlerType: number, findBlock: number, regions: number, settle: (code: Code) => void): Uint8Array {
   const code = new Code();
   const rip = 1;
-  code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48);
-  code.if().get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
-  return code.get(CPU).get(rip).returnCall(jump).toBytes();
+  code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48).if();
+  settle(code);
+  code.get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
+  return jumpTo(code, handlerType, findBlock, (record) => {
+    if (record !== undefined) code.get(record).memory(loadOpcode['16u']!, REC_HANDLER).i32Const(regions).byte(0x49).if();
+    settle(code);
+    if (record !== undefined) code.end();
+  }).toBytes();
 }
 
 /** Counts an execution of the block; leaves when it has been enough of them. */

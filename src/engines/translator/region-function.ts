@@ -1,15 +1,16 @@
 import { Locals } from '../../lowering/lower.ts';
 import type { LoweredRoutine, Lowering, LoweringTarget } from '../../lowering/lower.ts';
 import {
-  ATTENTION, BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, RSP, TLB_BASE,
+  ATTENTION, BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, RSP, TLB_BASE,
 } from '../../isa/x86/state/layout.ts';
+import { KIND_RAW } from '../../isa/x86/state/flag-kinds.ts';
 import { REC_BASE, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
 import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
 import type { WasmType } from '../../wasm/module.ts';
 import { x86MemoryModel } from '../x86-memory-model.ts';
 import { STACK_BASE, buildBlockIr } from './block-ir.ts';
 import type { BlockIr } from './block-ir.ts';
-import { RAW, UNKNOWN } from './flag-state.ts';
+import { UNKNOWN } from './flag-state.ts';
 import type { FlagState } from './flag-state.ts';
 import type { Region } from './region.ts';
 import { structureOf } from './structure.ts';
@@ -111,7 +112,7 @@ class RegionWriter implements LoweringTarget {
     // Flags flow along forward edges; where a loop closes, or from different instructions, nothing is known of them.
     const planned = region.blocks.map((_, i) => edgesOf(i));
     const sketch = structureOf(planned.map(listOf));
-    const ins = new Map<number, FlagState>([[0, sketch.isLoopHeader[0] !== 0 ? UNKNOWN : RAW]]);
+    const ins = new Map<number, FlagState>([[0, UNKNOWN]]);
     this.#blocks = [];
     for (const i of sketch.nodes) {
       const built = buildBlockIr(region.blocks[i]!, assumptions, ins.get(i) ?? UNKNOWN, scratch.ir());
@@ -129,13 +130,13 @@ class RegionWriter implements LoweringTarget {
     });
     this.#structure = structureOf(edges.map(listOf));
     this.#edges = edges.map((plan, i) => without(this.#structure, i, plan));
-    let touched = 0;
+    // Unsettled flags may come in, whoever looks at them behind the region.
+    let touched = FLAGS_MASK;
     let written = 0;
     for (const i of this.#structure.nodes) {
       touched |= this.#blocks[i]!.touched;
       written |= this.#blocks[i]!.written;
     }
-    if ((touched & FLAGS_MASK) !== 0) touched |= FLAGS_MASK;
     this.#touched = touched;
     this.#written = written & ~((1 << CONDITION) | (1 << TARGET));
     this.#dirtyIn = this.#flow();
@@ -178,10 +179,10 @@ class RegionWriter implements LoweringTarget {
     // To an address that is hardly ever gone to; it is on the stack.
     const address = this.#locals.take('i64');
     code.set(address);
-    this.#writeBack(this.#written, UNKNOWN);
+    this.#handOn(this.#written, UNKNOWN);
     code.get(CPU).get(address).returnCall(this.#imports.jump()).end();
     // Out, with a code for the driver.
-    this.#writeBack(this.#written, UNKNOWN);
+    this.#writeBack(this.#written);
     const instructions = this.#structure.nodes.reduce((sum, i) => sum + this.#blocks[i]!.places.length, 0);
     return { locals: this.#locals.types, body: code.toBytes(), instructions };
   }
@@ -195,6 +196,7 @@ class RegionWriter implements LoweringTarget {
     code.get(CPU).memory(loadOpcode['64']!, IP_BASE).set(this.#variables[IP_PAGE]!);
     code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).set(this.#epoch);
     this.#fetch();
+    code.get(CPU).memory(loadOpcode['32']!, FLAGS_KIND).set(this.#variables[FLAG_KIND]!);
   }
   /** Locals from the state: at the entry and behind routines that look at registers. */
   #fetch(): void {
@@ -205,14 +207,28 @@ class RegionWriter implements LoweringTarget {
     for (let n = 0; n < 16; n++) {
       if ((this.#touched & (1 << n)) !== 0) code.get(CPU).memory(load, n * 8).set(this.#variables[n]!);
     }
-    if ((this.#touched & FLAGS_MASK) !== 0) {
-      code.get(CPU).memory(loadOpcode['64']!, FLAGS_RESULT).set(this.#variables[FLAG_A]!);
-      code.get(CPU).memory(loadOpcode['64']!, FLAGS_CARRY).set(this.#variables[FLAG_B]!);
-      code.i32Const(0).set(this.#variables[FLAG_KIND]!);
-    }
+    code.get(CPU).memory(loadOpcode['64']!, FLAGS_RESULT).set(this.#variables[FLAG_A]!);
+    code.get(CPU).memory(loadOpcode['64']!, FLAGS_CARRY).set(this.#variables[FLAG_B]!);
   }
-  /** The state from the locals in `mask`, and the budget. */
-  #writeBack(mask: number, flags: FlagState): void {
+  /** The state from the locals in `mask`, and the budget; flags settled, as everybody but a region wants them. */
+  #writeBack(mask: number): void {
+    this.#writeRegisters(mask);
+    const [kind, a, b] = [FLAG_KIND, FLAG_A, FLAG_B].map((n) => this.#variables[n]!) as [number, number, number];
+    this.#code.get(CPU).get(kind).get(a).get(b).call(this.#imports.routine('settleFlags'));
+  }
+  /** The same on the way to another block, which may be a region. */
+  #handOn(mask: number, flags: FlagState): void {
+    const code = this.#code;
+    this.#writeRegisters(mask);
+    if ((mask & FLAGS_MASK) === 0) return;
+    code.get(CPU).get(this.#variables[FLAG_A]!).memory(storeOpcode['64']!, FLAGS_RESULT);
+    code.get(CPU).get(this.#variables[FLAG_B]!).memory(storeOpcode['64']!, FLAGS_CARRY);
+    code.get(CPU);
+    if (flags.operation === 'raw' || flags.operation === 'logic') code.i32Const(KIND_RAW);
+    else code.get(this.#variables[FLAG_KIND]!);
+    code.memory(storeOpcode['32']!, FLAGS_KIND);
+  }
+  #writeRegisters(mask: number): void {
     const code = this.#code;
     code.get(CPU).get(this.#budget).memory(storeOpcode['32']!, BUDGET);
     for (let n = 0; n < 16; n++) {
@@ -221,13 +237,6 @@ class RegionWriter implements LoweringTarget {
       if (!this.#assumptions.long) code.byte(0xad);
       code.memory(storeOpcode['64']!, n * 8);
     }
-    if ((mask & FLAGS_MASK) === 0) return;
-    if (flags.operation === 'raw' || flags.operation === 'logic') {
-      code.get(CPU).get(this.#variables[FLAG_A]!).memory(storeOpcode['64']!, FLAGS_RESULT);
-      code.get(CPU).get(this.#variables[FLAG_B]!).memory(storeOpcode['64']!, FLAGS_CARRY);
-      return;
-    }
-    code.get(CPU).get(this.#variables[FLAG_KIND]!).get(this.#variables[FLAG_A]!).get(this.#variables[FLAG_B]!).call(this.#imports.routine('settleFlags'));
   }
 
   /** A block with everything that it dominates. */
@@ -294,7 +303,7 @@ class RegionWriter implements LoweringTarget {
           this.#edge(i, site.block, site.offset);
           code.end();
         }
-        this.#writeBack(this.#dirtyOut(i), block.flags);
+        this.#handOn(this.#dirtyOut(i), block.flags);
         code.get(CPU).get(this.#variables[TARGET]!).returnCall(this.#imports.jump());
         return;
     }
@@ -308,7 +317,7 @@ class RegionWriter implements LoweringTarget {
     if (!this.#assumptions.long) this.#code.i64Const(0xffffffffn).byte(0x83);
   }
   #jump(i: number, offset: number): void {
-    this.#writeBack(this.#dirtyOut(i), this.#blocks[i]!.flags);
+    this.#handOn(this.#dirtyOut(i), this.#blocks[i]!.flags);
     this.#code.get(CPU);
     this.#address(offset);
     this.#code.returnCall(this.#imports.jump());
@@ -322,7 +331,7 @@ class RegionWriter implements LoweringTarget {
     }
     if (this.#structure.order[to]! <= this.#structure.order[from]!) {
       code.get(this.#budget).i32Const(0).byte(0x48).if();
-      this.#writeBack(this.#dirtyOut(from), this.#blocks[from]!.flags);
+      this.#writeBack(this.#dirtyOut(from));
       code.get(CPU);
       this.#address(offset);
       code.memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
@@ -368,11 +377,12 @@ class RegionWriter implements LoweringTarget {
         this.#place = immediate;
         return;
       case 'spill':
-        this.#writeBack((this.#dirtyIn[this.#number]! | this.#block.written) & this.#written, UNKNOWN);
+        this.#writeBack((this.#dirtyIn[this.#number]! | this.#block.written) & this.#written);
         this.#spilled = true;
         return;
       case 'reload':
         this.#fetch();
+        code.i32Const(KIND_RAW).set(this.#variables[FLAG_KIND]!);
         this.#compareEpoch(code);
         this.#spilled = false;
         return;

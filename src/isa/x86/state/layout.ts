@@ -32,6 +32,11 @@ export const RIP = 152;
  */
 export const FLAGS_RESULT = 160;
 export const FLAGS_CARRY = 168;
+/**
+ * What the two are (u32, flag-kinds.ts): not raw only on the way from one region of translated code to the next, which
+ * may never look at them. Everybody else finds them settled.
+ */
+export const FLAGS_KIND = 228;
 /** EFLAGS without CF PF AF ZF SF OF: bit 1 always set, TF IF DF IOPL NT RF VM AC VIF VIP ID where they stand. */
 export const EFLAGS = 176;
 /** Current privilege level, 0 to 3. */
