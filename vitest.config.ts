@@ -8,6 +8,8 @@ export default defineConfig({
     exclude: nightly ? ['node_modules/**'] : ['node_modules/**', 'test/nightly/**'],
     passWithNoTests: false,
     maxWorkers: 2,
+    // Engine auto: the same on every host that tests run on.
+    env: { POLYVISOR_ENGINE: 'translator' },
     testTimeout: 30_000,
     // A hook may have to compile the runtime module first.
     hookTimeout: 90_000,

@@ -1,6 +1,8 @@
 import type { VirtualMachine } from '../host-node/virtual-machine.ts';
 import { assertNever } from '../base/assert-never.ts';
+import { UserError } from '../base/errors.ts';
 import type { CommandIo } from './io.ts';
+import { LiveMeter } from './meter.ts';
 import { enterRawMode } from './terminal.ts';
 import { KEYS_HELP, TerminalKeys } from './terminal-keys.ts';
 import type { TerminalCommand } from './terminal-keys.ts';
@@ -11,7 +13,7 @@ import type { SaveTarget } from './save.ts';
 const UNREAD_MAX = 1 << 16;
 const LOOK_AGAIN_MS = 20;
 
-type KeyboardMachine = Pick<VirtualMachine, 'stop' | 'sendBreak' | 'pressPowerButton' | 'saveFile'>;
+type KeyboardMachine = Pick<VirtualMachine, 'stop' | 'sendBreak' | 'pressPowerButton' | 'saveFile' | 'engine' | 'engines' | 'switchEngine' | 'report'>;
 
 /** Where what is typed goes. */
 export interface TypedInput {
@@ -29,6 +31,7 @@ export function connectKeyboard(vm: KeyboardMachine, input: TypedInput, saveTo: 
   const terminal = stdin.isTTY === true;
   const keys = new TerminalKeys();
   const restore = terminal ? enterRawMode(io) : () => {};
+  const meter = new LiveMeter(vm, io);
   let timer: NodeJS.Timeout | undefined;
 
   const command = (what: TerminalCommand): void => {
@@ -38,6 +41,8 @@ export function connectKeyboard(vm: KeyboardMachine, input: TypedInput, saveTo: 
       case 'break': vm.sendBreak(); return;
       case 'power': vm.pressPowerButton(); return;
       case 'save': void save(vm, saveTo, io); return;
+      case 'engine': nextEngine(vm, io); return;
+      case 'meter': meter.toggle(); return;
       default: assertNever(what);
     }
   };
@@ -61,8 +66,25 @@ export function connectKeyboard(vm: KeyboardMachine, input: TypedInput, saveTo: 
   stdin.on('error', failed);
   return () => {
     clearTimeout(timer);
+    meter.stop();
     stdin.off('data', received);
     stdin.pause();
     restore();
   };
+}
+
+/** The next engine that takes the guest, in the order in which the machine has them. */
+function nextEngine(vm: KeyboardMachine, io: CommandIo): void {
+  const { engines, engine } = vm;
+  const at = engines.indexOf(engine);
+  for (const name of [...engines.slice(at + 1), ...engines.slice(0, at)]) {
+    try {
+      vm.switchEngine(name);
+      break;
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      io.stderr.write(`\r\npolyvisor: ${error.message}\r\n`);
+    }
+  }
+  io.stderr.write(`\r\npolyvisor: engine ${vm.engine}, of ${engines.join(', ')}\r\n`);
 }

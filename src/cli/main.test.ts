@@ -45,7 +45,7 @@ describe('wrong use is one line and status 1', () => {
     ['nonsense processors', () => [...good(), '--cpus', 'x'], /number of processors "x"/],
     ['many processors', () => [...good(), '--cpus', '4'], /this version runs one/],
     ['unknown engine', () => [...good(), '--engine', 'warp'], /engine "warp" is unknown/],
-    ['engine of a later version', () => [...good(), '--engine', 'kvm'], /engine "kvm" is not part of this version/],
+    ['engine of a later version', () => [...good(), '--engine', 'hybrid'], /engine "hybrid" is not part of this version/],
     ['unknown display', () => [...good(), '--display', 'vga'], /display "vga".*none, terminal or png:FILE/],
     ['display without firmware', () => [...good(), '--display', 'terminal'], /booted directly has no display/],
     ['display and serial on the terminal', () => ['run', '--firmware', 'seabios', '--display', 'terminal', '--serial', 'stdio'], /cannot both be on the terminal/],
@@ -88,7 +88,7 @@ describe('help', () => {
   it('is shown when it is asked for', async () => {
     const { status, out } = await run(['run', '--help']);
     expect(status).toBe(0);
-    for (const option of ['--kernel', '--initrd', '--append', '--memory', '--cpus', '--engine', '--serial', '--no-reboot', '--timeout', '--debug-exit-port', '--trace', '--report', '--firmware', '--disk', '--cdrom', '--floppy', '--boot', '--display', 'Ctrl-A X']) expect(out).toContain(option);
+    for (const option of ['--kernel', '--initrd', '--append', '--memory', '--cpus', '--engine', '--recalibrate', '--serial', '--no-reboot', '--timeout', '--debug-exit-port', '--trace', '--report', '--firmware', '--disk', '--cdrom', '--floppy', '--boot', '--display', 'Ctrl-A X']) expect(out).toContain(option);
     expect((await run(['--version'])).out).toMatch(/^[0-9]+\.[0-9]+\.[0-9]+\n$/);
   });
   it('is shown, as an error, when nothing is asked for', async () => {

@@ -10,6 +10,7 @@ import { TRACE_KINDS } from '../machine/trace.ts';
 import { disassembleFile } from './disassemble.ts';
 import type { DisassembleOptions } from './disassemble.ts';
 import { processIo } from './io.ts';
+import { doctor } from './doctor.ts';
 import type { CommandIo } from './io.ts';
 import { run } from './run.ts';
 import type { RunOptions } from './run.ts';
@@ -62,6 +63,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--save-to <file>', 'where Ctrl-A S saves the machine: FILE[,compress] (default polyvisor.save)')
     .option('--rng', 'a virtio entropy device')
     .option('--engine <name>', `what executes the guest: ${ENGINE_NAMES.join(', ')} (default auto)`)
+    .option('--recalibrate', 'with engine auto, measure this host again instead of taking what was found once')
     .option('--translation-cache <size>', 'memory that translated code may take; what was used least recently goes first', '128M')
     .option('--serial <where>', 'where the serial console goes: stdio, none or file:PATH (default: stdio, none with --display terminal)')
     .option('--display <where>', 'where the screen of a machine with firmware is shown: none, terminal or png:FILE', 'none')
@@ -72,6 +74,11 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--report <file>', 'write figures about the run as JSON')
     .addHelpText('after', RUN_NOTES)
     .action(async (guest: string | undefined, options: RunOptions) => finish(await run(guest, options, io)));
+  program.command('doctor')
+    .summary('say what can run guests on this host')
+    .description('Shows which engines work on this host, how fast, what "auto" chooses, and what would help. Exit status 0 if a guest can run.')
+    .option('--recalibrate', 'measure again instead of showing what was found once')
+    .action((options: { readonly recalibrate?: boolean }) => finish(doctor(options, io)));
   program.command('guests')
     .summary('list the guests of the catalogue')
     .description('Lists the guests that "polyvisor run" can get by itself.')

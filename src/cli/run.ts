@@ -30,6 +30,7 @@ export interface RunOptions {
   readonly cpus?: string;
   readonly rng?: boolean;
   readonly engine?: string;
+  readonly recalibrate?: boolean;
   readonly restore?: string;
   readonly saveTo?: string;
   readonly serial?: string;
@@ -108,10 +109,11 @@ function restore(file: string, guest: string | undefined, options: RunOptions): 
   return (ends) => VirtualMachine.restore(file, { ...wanted, ...ends });
 }
 
-function readRunOptions(options: RunOptions): Pick<VirtualMachineOptions, 'engine' | 'timeout' | 'translationCache'> {
+function readRunOptions(options: RunOptions): Pick<VirtualMachineOptions, 'engine' | 'recalibrate' | 'timeout' | 'translationCache'> {
   return {
     translationCache: parseTranslationCache(options.translationCache),
     ...(options.engine === undefined ? {} : { engine: checkEngine(options.engine) }),
+    ...(options.recalibrate === undefined ? {} : { recalibrate: options.recalibrate }),
     ...(options.timeout === undefined ? {} : { timeout: checkTimeout(toNumber(options.timeout), options.timeout) }),
   };
 }

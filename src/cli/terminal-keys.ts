@@ -1,15 +1,17 @@
 /** What a key after Ctrl-A asks for. */
-export type TerminalCommand = 'quit' | 'help' | 'break' | 'power' | 'save';
+export type TerminalCommand = 'quit' | 'help' | 'break' | 'power' | 'save' | 'engine' | 'meter';
 
 const CTRL_A = 1;
 
-const COMMANDS: Readonly<Record<string, TerminalCommand>> = { x: 'quit', h: 'help', '?': 'help', b: 'break', p: 'power', s: 'save' };
+const COMMANDS: Readonly<Record<string, TerminalCommand>> = { x: 'quit', h: 'help', '?': 'help', b: 'break', p: 'power', s: 'save', e: 'engine', i: 'meter' };
 
 /** For a terminal in raw mode. */
 export const KEYS_HELP = [
   'Ctrl-A X       end the machine, as pulling its plug',
   'Ctrl-A P       press its power button',
   'Ctrl-A S       save it to a file (--save-to), from which --restore goes on',
+  'Ctrl-A E       change to its next engine, and show which',
+  'Ctrl-A I       show who executes the guest, in the last row, or stop that',
   'Ctrl-A B       send a break (Linux: SysRq)',
   'Ctrl-A Ctrl-A  send Ctrl-A to the guest',
   'Ctrl-A H       show this',

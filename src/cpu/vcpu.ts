@@ -71,13 +71,37 @@ export interface Vcpu extends Stateful {
   codeWritten(page: number, offset: number, length: number): void;
   /** True while the processor sleeps after HLT; `run` wakes it when the interrupt input has something for it. */
   readonly halted: boolean;
-  /** Instructions retired since reset. */
+  /** Instructions retired since reset, as far as engines count them. */
   readonly instructions: number;
+  /** Does this one? */
+  readonly countsInstructions: boolean;
   /** Counts since the vCPU was made, by cause, for the report: 'port', 'mmio', 'interrupt', 'exception', ... */
   exitCounts(): Readonly<Record<string, number>>;
   registers(): VcpuRegisters;
   /** Of an engine that translates. */
   translation?(): TranslationFigures | undefined;
+  /** Of a vCPU that can change its engine. */
+  readonly engines?: EngineSwitch;
+  /** Gives back what the host holds for this vCPU, which is not used any more. */
+  close?(): void;
+}
+
+/** The engines that a vCPU may run on, and what each has done. */
+export interface EngineSwitch {
+  readonly current: string;
+  readonly available: readonly string[];
+  /** Legal between two runs. Throws UserError when the engine cannot take this guest: it stays where it is. */
+  switchTo(name: string): void;
+  readonly switches: { readonly count: number; readonly longestMs: number };
+  usage(): Readonly<Record<string, EngineUsage>>;
+}
+
+export interface EngineUsage {
+  /** Time in which the engine executed the guest, device accesses included. */
+  readonly seconds: number;
+  /** Guest instructions; null: the engine does not count them. */
+  readonly instructions: number | null;
+  readonly exits: Readonly<Record<string, number>>;
 }
 
 /** A translator's work since it was made; docs/report.md explains the fields. */

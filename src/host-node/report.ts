@@ -1,4 +1,4 @@
-import type { TranslationFigures } from '../cpu/vcpu.ts';
+import type { EngineUsage, TranslationFigures } from '../cpu/vcpu.ts';
 import type { MachineEnd } from '../machine/machine.ts';
 
 /** Figures about a run; docs/report.md describes each. Times in seconds since `start`. */
@@ -19,7 +19,11 @@ export interface Report {
   readonly idleSeconds: number;
   readonly resets: number;
   /** Guest instructions by engine. */
-  readonly instructions: Readonly<Record<string, number>>;
+  readonly instructions: Readonly<Record<string, number | null>>;
+  /** What each engine of the machine has done. */
+  readonly engines: Readonly<Record<string, EngineUsage>>;
+  /** Changes of the engine, and the longest that the guest stood still for one. */
+  readonly switches: { readonly count: number; readonly longestMs: number };
   /** How often the engine left or served guest code, by cause. */
   readonly exits: Readonly<Record<string, number>>;
   readonly console: { readonly bytesOut: number; readonly bytesIn: number };

@@ -8,7 +8,7 @@ import {
 } from '../machine/configuration.ts';
 import type { EngineName, ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
 import type { Drive } from '../machine/drives.ts';
-import { chooseEngine } from '../machine/engines.ts';
+import { engineFactory, tscKhzFor } from '../machine/engines.ts';
 import { Machine } from '../machine/machine.ts';
 import type { MachineEnd, TextCells } from '../machine/machine.ts';
 import { silentLog } from '../machine/trace.ts';
@@ -22,6 +22,8 @@ import { describeDrives, settleDrives } from './stored-drives.ts';
 import { bootFilesOf, describeMachine, readConfiguration } from './stored-configuration.ts';
 import { StateFile, writeStateFile } from './state-file.ts';
 import { loadEngineModules } from './engine-modules.ts';
+import { settleEngine } from './engine-choice.ts';
+import type { EngineChoice } from './engine-choice.ts';
 import { Listeners } from './events.ts';
 import { Screenshot } from './screenshot.ts';
 import { NodeClock, NodeScheduler, nodeEntropy, nodeWallClock } from './ports.ts';
@@ -34,6 +36,8 @@ export interface VirtualMachineOptions extends BootRequest, DrivesRequest {
   readonly memory?: number | string;
   readonly cpus?: number;
   readonly engine?: EngineName;
+  /** For engine `auto`: measure this host again instead of taking what was found once. */
+  readonly recalibrate?: boolean;
   /** Bound on the memory that translated code takes: bytes, or a text like '128M' (the default). */
   readonly translationCache?: number | string;
   /** End instead of starting again when the guest resets. */
@@ -56,7 +60,7 @@ export interface VirtualMachineOptions extends BootRequest, DrivesRequest {
 }
 
 /** What may be chosen when a stored machine goes on; everything else is as it was. */
-export type RestoreOptions = Pick<VirtualMachineOptions, 'engine' | 'translationCache' | 'timeout' | 'output' | 'onProgress' | 'log'>;
+export type RestoreOptions = Pick<VirtualMachineOptions, 'engine' | 'recalibrate' | 'translationCache' | 'timeout' | 'output' | 'onProgress' | 'log'>;
 
 export interface SaveOptions {
   /** Smaller and slower. */
@@ -84,6 +88,7 @@ interface Parts {
   readonly drives: readonly Drive[];
   readonly drivesRequest: DrivesRequest;
   readonly timeout: number | undefined;
+  readonly engine: EngineChoice;
   /** Where the machine's state comes from: open while the machine lives. */
   readonly stored?: StateFile;
 }
@@ -110,7 +115,6 @@ export class VirtualMachine {
   readonly #clock: NodeClock;
   readonly #compiler: WorkerCompiler;
   readonly #parts: Parts;
-  readonly #engine: string;
   #startedAt: number | undefined;
   #endedAt: number | undefined;
   #end: MachineEnd | undefined;
@@ -119,10 +123,11 @@ export class VirtualMachine {
   static async create(options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
     const configuration = configure(options);
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
+    const engine = settle(options);
     const files = await readBootFiles(options, options.onProgress ?? (() => {}));
     // A kernel that is loaded directly needs no firmware that can read the disk: the fastest interface will do.
     const drivesRequest = settleDrives(options, 'firmware' in files ? 'ide' : 'virtio');
-    return VirtualMachine.#make(options, { configuration: { ...configuration, append: files.append }, files, drivesRequest, timeout });
+    return VirtualMachine.#make(options, { configuration: { ...configuration, append: files.append }, files, drivesRequest, timeout, engine });
   }
 
   /**
@@ -131,11 +136,12 @@ export class VirtualMachine {
    */
   static async restore(file: string, options: RestoreOptions = {}): Promise<VirtualMachine> {
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
+    const engine = settle(options);
     const stored = new StateFile(file);
     let vm: VirtualMachine | undefined;
     try {
       const { configuration, files, drives } = readConfiguration(stored, configureExecution(options));
-      const made = vm = await VirtualMachine.#make(options, { configuration, files, drivesRequest: drives, timeout, stored });
+      const made = vm = await VirtualMachine.#make(options, { configuration, files, drivesRequest: drives, timeout, engine, stored });
       stored.tell(() => {
         stored.machine.fillRam(made.#machine.ram);
         made.#machine.loadDevices(stored.machine.devices());
@@ -160,11 +166,10 @@ export class VirtualMachine {
 
   private constructor(options: RestoreOptions, parts: Parts) {
     const { configuration, files, drives } = parts;
+    const { engine } = parts;
     const modules = loadEngineModules();
     this.#compiler = new WorkerCompiler(modules.handlers);
-    const engine = chooseEngine(configuration.engine, modules, { compiler: this.#compiler, cacheBytes: configuration.translationCacheBytes });
     this.#parts = parts;
-    this.#engine = engine.name;
     this.#clock = new NodeClock();
     let settle: Settle | undefined;
     this.finished = new Promise((resolve, reject) => (settle = { resolve, reject }));
@@ -179,7 +184,8 @@ export class VirtualMachine {
       boot: files,
       blank: parts.stored !== undefined,
       drives,
-      createVcpu: engine.create,
+      createVcpu: engineFactory({ ...engine, modules, translation: { compiler: this.#compiler, cacheBytes: configuration.translationCacheBytes } }),
+      tscKhz: tscKhzFor(engine.kvm),
       serial: {
         write: (bytes) => {
           output?.write(bytes);
@@ -281,6 +287,22 @@ export class VirtualMachine {
     return this.#listeners.add(event, listener);
   }
 
+  /** The engine that executes the guest now. */
+  get engine(): string {
+    return this.#machine.engines!.current;
+  }
+  /** Those that this machine may change to. */
+  get engines(): readonly string[] {
+    return this.#machine.engines!.available;
+  }
+  /**
+   * Goes on with another engine; the guest does not notice. Legal before, during and after a run. Throws UserError when that
+   * engine cannot take the guest, which then goes on as it was.
+   */
+  switchEngine(name: string): void {
+    this.#machine.switchEngine(name);
+  }
+
   /** State of every component as plain data, RAM included. Legal before, during and after a run. */
   save(): Plain {
     return this.#machine.save();
@@ -318,12 +340,14 @@ export class VirtualMachine {
     const seconds = (ns: number): number => Math.round(ns / 1e3) / 1e6;
     const since = (at: number | undefined): number | null => (started === undefined || at === undefined ? null : seconds(at - started));
     const translation = this.#machine.translation();
+    const engines = this.#machine.engines!;
+    const usage = engines.usage();
     return {
       reportVersion: 1,
       polyvisor: packageVersion(),
       host: { node: process.version, platform: process.platform, arch: process.arch },
       guest: this.#parts.files.guest,
-      engine: this.#engine,
+      engine: this.engine,
       cpus: this.#parts.configuration.cpus,
       end: this.#end?.kind ?? null,
       wallSeconds: since(this.#endedAt ?? this.#clock.now()) ?? 0,
@@ -331,7 +355,9 @@ export class VirtualMachine {
       powerOffSeconds: this.#end?.kind === 'poweroff' ? since(this.#endedAt) : null,
       idleSeconds: seconds(this.#machine.idleNs),
       resets: this.#machine.resets,
-      instructions: { [this.#engine]: this.#machine.instructions },
+      instructions: Object.fromEntries(Object.entries(usage).map(([name, { instructions }]) => [name, instructions])),
+      engines: usage,
+      switches: { count: engines.switches.count, longestMs: engines.switches.longestMs },
       exits: this.#machine.exitCounts(),
       console: { bytesOut: this.console.bytesOut, bytesIn: this.console.bytesIn },
       memory: {
@@ -364,6 +390,13 @@ function configureExecution({ engine = 'auto', translationCache = DEFAULT_TRANSL
     engine: checkEngine(engine),
     translationCacheBytes: typeof translationCache === 'number' ? checkTranslationCache(translationCache) : parseTranslationCache(translationCache),
   };
+}
+
+/** Before anything is fetched, as the engine may be one that this host cannot have. */
+function settle({ engine = 'auto', recalibrate, onProgress }: RestoreOptions): EngineChoice {
+  const choice = settleEngine(checkEngine(engine), recalibrate);
+  if (choice.why !== undefined) onProgress?.(choice.why);
+  return choice;
 }
 
 function makeMachine(options: ConstructorParameters<typeof Machine>[0]): Machine {

@@ -63,8 +63,10 @@ export interface LocalApicOptions {
   readonly clock: MonotonicClock;
   readonly timers: Timers;
   readonly kick: VcpuKick;
-  /** The guest's time stamp counter runs at 1 GHz from this clock: host-side ticks, for the TSC-deadline timer. */
+  /** The time stamp counter before the guest's own offset, for the TSC-deadline timer; it derives from the clock. */
   readonly tsc: () => bigint;
+  /** Its rate; missing: 1 GHz. */
+  readonly tscKhz?: () => number;
   /** The 8259 pair behind LINT0. */
   readonly pic: { readonly pending: boolean; acknowledge(): number } | undefined;
   /** INIT and start-up messages for this processor. */
@@ -467,11 +469,11 @@ export class LocalApic implements InterruptInput, Stateful {
       this.#timer.disarm();
       return;
     }
-    const { clock, tsc } = this.#options;
+    const { clock, tsc, tscKhz = () => 1_000_000 } = this.#options;
     // The comparison is unsigned; a deadline beyond a double's exact range is as good as never.
     const wait = this.#deadlineTsc - BigInt.asUintN(64, tsc());
     if (wait <= 0n) this.#timerDue();
-    else this.#timer.arm(Math.min(Number.MAX_SAFE_INTEGER, clock.now() + Number(wait)));
+    else this.#timer.arm(Math.min(Number.MAX_SAFE_INTEGER, clock.now() + (Number(wait) * 1e6) / tscKhz()));
   }
   #timerDue(): void {
     const lvt = this.#r[LVT_TIMER >> 4]!;

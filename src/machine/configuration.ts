@@ -66,7 +66,7 @@ export function checkCpus(cpus: number, text = String(cpus)): number {
 
 export function checkEngine(name: string): EngineName {
   if (!(ENGINE_NAMES as readonly string[]).includes(name)) throw new UserError(`engine "${name}" is unknown; give one of ${ENGINE_NAMES.join(', ')}`);
-  if (name !== 'auto' && name !== 'interpreter' && name !== 'translator' && name !== 'lockstep') throw new UserError(`engine "${name}" is not part of this version yet; give auto, translator, interpreter or lockstep`);
+  if (name === 'hybrid') throw new UserError(`engine "${name}" is not part of this version yet; give auto, translator, kvm, interpreter or lockstep`);
   return name as EngineName;
 }
 

@@ -13,6 +13,8 @@ export interface VcpuParts {
   readonly bus: SystemBus;
   readonly interrupts: InterruptInput;
   readonly hostTsc: () => bigint;
+  /** Its rate: as the machine was made, or as a stored one had it. */
+  readonly tscKhz: () => number;
   readonly random32: () => number;
   /** FERR#, and the IGNNE# that answers it. */
   readonly numericError: (pending: boolean) => boolean;

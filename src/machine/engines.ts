@@ -1,19 +1,65 @@
+import { identify } from '../engines/identity.ts';
 import { createInterpreter } from '../engines/interpreter/interpreter.ts';
+import type { Interpreter } from '../engines/interpreter/interpreter.ts';
+import type { KvmCapabilities } from '../engines/kvm/capabilities.ts';
+import type { KvmHost } from '../engines/kvm/kvm-host.ts';
+import { KvmFailure, KvmVcpu } from '../engines/kvm/kvm-vcpu.ts';
 import { LockstepVcpu } from '../engines/lockstep/lockstep-vcpu.ts';
 import { createTranslator } from '../engines/translator/translator.ts';
 import type { TranslatorOptions } from '../engines/translator/translator.ts';
 import type { EngineModules } from '../engines/modules.ts';
-import type { EngineName } from './configuration.ts';
-import { checkEngine } from './configuration.ts';
 import type { EngineFactory } from './engine-factory.ts';
+import { SwitchableVcpu } from './switchable-vcpu.ts';
+import type { EngineSlot } from './switchable-vcpu.ts';
+
+/** Engines that execute a guest; `auto` stands for one of them. */
+export type RunningEngine = 'interpreter' | 'translator' | 'kvm' | 'lockstep';
 
 /** Where a translator works, and how much memory its code may take. */
 export type TranslationChoice = Pick<TranslatorOptions, 'compiler' | 'cacheBytes'>;
 
-/** The engine that a name stands for on this host, and how to make a vCPU on it. */
-export function chooseEngine(name: EngineName, modules: EngineModules, translation: TranslationChoice = {}): { readonly name: string; readonly create: EngineFactory } {
-  checkEngine(name);
-  if (name === 'translator' || name === 'auto') return { name: 'translator', create: (parts) => createTranslator({ ...parts, modules, ...translation }) };
-  if (name === 'lockstep') return { name, create: (parts) => new LockstepVcpu({ ...parts, modules, ...translation }) };
-  return { name: 'interpreter', create: (parts) => createInterpreter({ ...parts, modules }) };
+/** KVM of this host. */
+export interface KvmParts {
+  readonly host: KvmHost;
+  readonly capabilities: KvmCapabilities;
+}
+
+/** The engines of one machine. */
+export interface EngineSet {
+  readonly first: RunningEngine;
+  readonly modules: EngineModules;
+  readonly translation?: TranslationChoice;
+  /** Missing: the machine is never on KVM, and its processor has all features. */
+  readonly kvm?: KvmParts | undefined;
+}
+
+/** Rate of the time stamp counter for machines that may be on this KVM; undefined: any. */
+export function tscKhzFor(kvm: KvmParts | undefined): number | undefined {
+  return kvm === undefined || kvm.capabilities.tscScaling ? undefined : kvm.capabilities.tscKhz;
+}
+
+/** How to make a vCPU on the set's first engine that can change to the others. */
+export function engineFactory({ first, modules, translation = {}, kvm }: EngineSet): EngineFactory {
+  return (parts) => {
+    const options = { ...parts, modules };
+    const common = { first, fallback: 'translator', clock: parts.clock, log: parts.log };
+    // Lockstep is two vCPUs over two memories: there is nothing to change to.
+    if (first === 'lockstep') return new SwitchableVcpu({ ...common, engines: new Map([[first, { create: () => new LockstepVcpu({ ...options, ...translation }) }]]), prepare: false });
+    // One interpreter: KVM builds on it.
+    let home: Interpreter | undefined;
+    const interpreter = (): Interpreter => (home ??= createInterpreter(options));
+    const engines = new Map<RunningEngine, EngineSlot>([
+      ['interpreter', { create: interpreter }],
+      ['translator', { create: () => createTranslator({ ...options, ...translation }) }],
+    ]);
+    if (kvm !== undefined) {
+      engines.set('kvm', {
+        create: () => new KvmVcpu({ ...options, ...kvm, home: interpreter() }),
+        obstacle: (vcpu) => (vcpu as KvmVcpu).obstacle(),
+        givesUp: (error) => error instanceof KvmFailure,
+      });
+    }
+    identify(parts.memory, { index: parts.index, tscKhz: parts.tscKhz(), hidden: kvm?.capabilities.hidden ?? [] });
+    return new SwitchableVcpu({ ...common, engines, prepare: kvm !== undefined });
+  };
 }

@@ -22,7 +22,7 @@ it('continues a stored time, also while it runs', () => {
   const host = { time: 7, now: () => host.time };
   const clock = new GuestClock(host);
   clock.load({ now: 123.5 }, 1);
-  expect(clock.save()).toEqual({ now: 123.5 });
+  expect(clock.save()).toEqual({ now: 123.5, tscKhz: 1_000_000 });
   clock.start();
   host.time += 10;
   clock.load({ now: 1e9 }, 1);
@@ -33,5 +33,6 @@ it('continues a stored time, also while it runs', () => {
 it('refuses what is no time', () => {
   const clock = new GuestClock({ now: () => 0 });
   for (const state of [null, {}, { now: -1 }, { now: Number.NaN }, { now: '5' }, { now: 1e300 }]) expect(() => clock.load(state, 1)).toThrow(StateError);
-  expect(() => clock.load({ now: 1 }, 2)).toThrow(StateError);
+  for (const tscKhz of [null, 0, 1e12, Number.NaN, '1']) expect(() => clock.load({ now: 1, tscKhz }, 2)).toThrow(StateError);
+  expect(() => clock.load({ now: 1 }, 3)).toThrow(StateError);
 });

@@ -13,6 +13,7 @@ type Step = (parts: VcpuParts, vcpu: ScriptedVcpu) => VcpuExit;
 
 /** A processor whose slices are written down; the last step repeats. */
 class ScriptedVcpu implements Vcpu {
+  readonly countsInstructions = true;
   readonly stateName = 'scripted';
   readonly stateVersion = 1;
   readonly parts: VcpuParts;

@@ -1,7 +1,8 @@
 import { assertNever } from '../base/assert-never.ts';
+import { UserError } from '../base/errors.ts';
 import type { Plain } from '../base/plain.ts';
 import type { PortAccess } from '../buses/system-bus.ts';
-import type { TranslationFigures, VcpuExit, VcpuRegisters } from '../cpu/vcpu.ts';
+import type { EngineSwitch, TranslationFigures, VcpuExit, VcpuRegisters } from '../cpu/vcpu.ts';
 import type { Display } from '../devices/display/vga.ts';
 import { loadKernel } from '../firmware/kernel-image.ts';
 import type { ByteSink } from '../host/bytes.ts';
@@ -56,6 +57,8 @@ export interface MachineOptions {
   /** Their block ports are the caller's to close, when `run` has settled. */
   readonly drives?: readonly Drive[];
   readonly createVcpu: EngineFactory;
+  /** Rate of the guest's time stamp counter; missing: 1 GHz. */
+  readonly tscKhz?: number | undefined;
   /** Gets the serial port's output, between slices only. */
   readonly serial: ByteSink;
   /** Gets the virtio console's output, if the machine has one, between slices only. */
@@ -91,12 +94,16 @@ export class Machine {
   /** Ends a wait for the console's sink. */
   #endWait: (() => void) | undefined;
   #idleNs = 0;
+  /** Guest time at which the host's event loop gets its turn. */
+  #turnEnds = 0;
+  /** When a slice should end at the latest. */
+  readonly #until = (): number => Math.min(this.#turnEnds, this.#board.timers.nextDeadline() ?? Number.POSITIVE_INFINITY);
   #resets = 0;
 
   /** Loads the kernel at once, so that bad input shows here as a UserError. */
   constructor(options: MachineOptions) {
     this.#options = options;
-    this.#clock = new GuestClock(options.clock);
+    this.#clock = new GuestClock(options.clock, options.tscKhz);
     this.#board = buildPcBoard({
       memoryBytes: options.configuration.memoryBytes,
       debugExitPort: options.configuration.debugExitPort,
@@ -108,6 +115,7 @@ export class Machine {
       // Listeners may call back into the machine, so they get the bytes when the guest does not execute.
       serial: { write: (bytes) => this.#output.push(bytes) },
       clock: this.#clock,
+      tscKhz: () => this.#clock.tscKhz,
       wallClock: options.wallClock,
       entropy: options.entropy,
       log: options.log,
@@ -156,14 +164,14 @@ export class Machine {
   }
 
   async #loop(): Promise<MachineEnd> {
-    const { clock, scheduler, serial } = this.#options;
+    const { scheduler, serial } = this.#options;
     for (;;) {
-      const turnEnds = clock.now() + TURN_NS;
+      this.#turnEnds = this.#clock.now() + TURN_NS;
       let halted = false;
       while (this.#end === undefined && !halted) {
         halted = this.#slice();
         if (this.#resetAsked) this.#reset();
-        if (clock.now() >= turnEnds) break;
+        if (this.#clock.now() >= this.#turnEnds) break;
       }
       this.#deliverOutput();
       if (this.#atRest.length > 0) await this.#rest();
@@ -201,7 +209,7 @@ export class Machine {
     const { vcpu } = this.#board;
     this.#executing = true;
     try {
-      return vcpu.run(SLICE);
+      return vcpu.run(SLICE, this.#until);
     } catch (cause) {
       // A mistake of ours that this guest has run into: it ends this machine, not the process around it.
       const reason = `engine failure: ${cause instanceof Error ? cause.message : String(cause)}`;
@@ -338,6 +346,18 @@ export class Machine {
     this.#wake();
   }
 
+  /** The engines of this machine, and what each has done; undefined: it has one for good. */
+  get engines(): EngineSwitch | undefined {
+    return this.#board.vcpu.engines;
+  }
+  /** Goes on with another engine. Legal as `save` is. Throws UserError when that one cannot take the guest. */
+  switchEngine(name: string): void {
+    if (this.#executing) throw new Error('the engine cannot be changed from inside a device access');
+    const { engines } = this.#board.vcpu;
+    if (engines === undefined) throw new UserError('this machine has one engine for good');
+    engines.switchTo(name);
+    this.#options.log.trace('machine', `engine ${name}`);
+  }
   get instructions(): number {
     return this.#board.vcpu.instructions;
   }

@@ -1,13 +1,16 @@
 // CPUID (Intel SDM 2A, CPUID): a processor of the x86-64-v3 class. Announces what the engines implement, nothing else:
 // isa/x86/features.ts lists the same for the decoder, and a test compares the two.
 
-import { CPUID_HIDDEN, CPU_COUNT, CR4, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_BIOS_SIGN_ID, PHYSICAL_MASK, RAX, RBX, RCX, RDX, SCRATCH, VCPU_INDEX, XCR0 } from "../isa/x86/state/layout.ts";
+import { CPUID_HIDDEN, CPU_COUNT, CR4, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_BIOS_SIGN_ID, PHYSICAL_MASK, RAX, RBX, RCX, RDX, SCRATCH, TSC_KHZ, VCPU_INDEX, XCR0 } from "../isa/x86/state/layout.ts";
 import { apicMsrRead } from "./host.ts";
 
 /** Family 6, model 44 (2Ch), stepping 2; resetVcpu leaves it in EDX as well. */
 export const SIGNATURE: u32 = 0x000206c2;
-/** The time stamp counter and the local APIC timer's input both run at this rate. */
-const TSC_HZ: u32 = 1000000000;
+/** The local APIC timer's input, which counts as the crystal; the time stamp counter's rate unless TSC_KHZ says. */
+const CRYSTAL_HZ: u32 = 1000000000;
+const CRYSTAL_KHZ: u32 = 1000000;
+/** Kernels multiply the crystal's kHz by the numerator in 32 bits. */
+const MAX_NUMERATOR: u32 = 4294;
 const MICROCODE_REVISION: u64 = 1;
 const MAX_BASIC: u32 = 0x16;
 const MAX_HYPERVISOR: u32 = 0x40000010;
@@ -183,6 +186,32 @@ function topologyLeaf(cpu: usize, index: u32): void {
   else give(cpu, 0, 0, index, id);
 }
 
+function tscKhz(cpu: usize): u32 {
+  const khz = load<u32>(cpu, TSC_KHZ);
+  return khz == 0 ? CRYSTAL_KHZ : khz;
+}
+
+/** Leaf 15h: TSC = crystal * EBX / EAX, by the fraction that comes nearest. */
+function timeStampLeaf(cpu: usize): void {
+  const khz = <u64>tscKhz(cpu);
+  let best: u64 = u64.MAX_VALUE;
+  let numerator: u64 = 0;
+  let denominator: u64 = 1;
+  for (let d: u64 = 1; d <= 1000; d++) {
+    const n = (khz * d + CRYSTAL_KHZ / 2) / CRYSTAL_KHZ;
+    if (n == 0 || n > MAX_NUMERATOR) continue;
+    // Error in kHz times 1000, so that small differences count.
+    const rate = n * CRYSTAL_KHZ * 1000 / d;
+    const error = rate > khz * 1000 ? rate - khz * 1000 : khz * 1000 - rate;
+    if (error >= best) continue;
+    best = error;
+    numerator = n;
+    denominator = d;
+    if (error == 0) break;
+  }
+  give(cpu, <u32>denominator, <u32>numerator, CRYSTAL_HZ, 0);
+}
+
 export function cpuid(cpu: usize): void {
   let leaf = load<u32>(cpu, RAX);
   const index = load<u32>(cpu, RCX);
@@ -201,10 +230,10 @@ export function cpuid(cpu: usize): void {
       return;
     case 0xb: topologyLeaf(cpu, index); return;
     case 0xd: extendedStateLeaf(cpu, index); return;
-    case 0x15: give(cpu, 1, 1, TSC_HZ, 0); return; // TSC = crystal * 1 / 1
-    case 0x16: give(cpu, TSC_HZ / 1000000, TSC_HZ / 1000000, 100, 0); return;
+    case 0x15: timeStampLeaf(cpu); return;
+    case 0x16: give(cpu, tscKhz(cpu) / 1000, tscKhz(cpu) / 1000, 100, 0); return;
     case 0x40000000: give(cpu, MAX_HYPERVISOR, 0x796c6f50, 0x6f736976, 0x20202072); return; // "Polyvisor   "
-    case 0x40000010: give(cpu, TSC_HZ / 1000, TSC_HZ / 1000, 0, 0); return; // TSC and APIC timer in kHz
+    case 0x40000010: give(cpu, tscKhz(cpu), CRYSTAL_KHZ, 0, 0); return; // TSC and APIC timer in kHz
     case 0x80000000: give(cpu, MAX_EXTENDED, 0, 0, 0); return;
     case 0x80000001: {
       let edx = offered(cpu, FEATURES_81_EDX, HIDDEN_81_EDX);

@@ -1,6 +1,6 @@
 import { readCapabilities } from '../../src/engines/kvm/capabilities.ts';
 import type { KvmCapabilities } from '../../src/engines/kvm/capabilities.ts';
-import { hide } from '../../src/engines/kvm/cpuid-table.ts';
+import { identify } from '../../src/engines/identity.ts';
 import { tryKvm } from '../../src/engines/kvm/trial.ts';
 import type { KvmFinding } from '../../src/engines/kvm/trial.ts';
 import { KvmVcpu } from '../../src/engines/kvm/kvm-vcpu.ts';
@@ -10,8 +10,6 @@ import type { Vcpu, VcpuStart } from '../../src/cpu/vcpu.ts';
 import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import { LinuxKvm } from '../../src/host-node/kvm/linux-kvm.ts';
 import { NodeClock } from '../../src/host-node/ports.ts';
-import { STATE_BYTES } from '../../src/isa/x86/state/layout.ts';
-import { VCPU_BASE } from '../../src/memory/layout.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
 import { gateDescriptor, segmentDescriptor } from './descriptors.ts';
 
@@ -87,6 +85,7 @@ export class KvmFixture {
     const clock = { now: () => (performance.now() - this.#started) * 1e6 };
     const parts = {
       modules: loadEngineModules(), memory: this.memory.wasm, index: 0, random32: () => 0, clock,
+      tscKhz: () => kvm.capabilities.tscKhz,
       hostTsc: () => BigInt(Math.floor(clock.now() * (kvm.capabilities.tscKhz / 1e6))),
       bus: {
         readPort: (port: number, size: number) => (note(`in${size} ${hex(port)}`), answer(size)),
@@ -110,7 +109,7 @@ export class KvmFixture {
       },
     };
     this.interpreter = createInterpreter(parts);
-    hide(new DataView(this.memory.wasm.buffer, VCPU_BASE, STATE_BYTES), kvm.capabilities.hidden);
+    identify(this.memory.wasm, { index: 0, tscKhz: kvm.capabilities.tscKhz, hidden: kvm.capabilities.hidden });
     this.kvm = new KvmVcpu({ ...parts, ...kvm, home: this.interpreter });
     for (const [selector, fields] of [[0x08, { access: 0x9b }], [0x10, { access: 0x93 }], [0x18, { access: 0xfb }], [0x20, { access: 0xf3 }]] as const) {
       this.poke64(GDT + selector, segmentDescriptor(fields));

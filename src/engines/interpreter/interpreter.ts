@@ -5,7 +5,7 @@ import type { Log } from '../../host/log.ts';
 import type { InterruptInput } from '../../wiring/interrupt-input.ts';
 import type { SystemBus } from '../../wiring/system-bus.ts';
 import {
-  BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CPUID_HIDDEN, CPU_COUNT, CR0, CR2, CR3, CR4, DR, DR7, EFER, EFLAGS,
+  BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CPUID_HIDDEN, CPU_COUNT, CR0, CR3, CR4, DR, DR7, EFER, EFLAGS,
   EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, FLAGS_KIND, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_HOT, LEAVE_JUMP, LEAVE_NEXT,
   LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
   NMI_BLOCKED, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, VCPU_INDEX, VECTOR_DB, VECTOR_PF, WAIT_SIPI,
@@ -15,6 +15,7 @@ import { REC_COUNT, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/rec
 import type { EngineModules, HandlerMap } from '../modules.ts';
 import { instantiateRuntime } from '../runtime-module.ts';
 import type { HostFunctions, Runtime } from '../runtime-module.ts';
+import { SEGMENT_NAMES, registersOf } from '../vcpu-registers.ts';
 import { CodeCache } from './code-cache.ts';
 import type { Tier } from './code-cache.ts';
 
@@ -54,7 +55,6 @@ const FLAG_TF = 0x100;
 const FLAG_IF = 0x200;
 const FLAG_RF = 0x10000;
 const DR6_SINGLE_STEP = 0x4000;
-const SEGMENT_NAMES = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const;
 
 /** A vCPU on the interpreter. */
 export function createInterpreter(options: InterpreterOptions): Interpreter {
@@ -429,6 +429,7 @@ export class Interpreter implements Vcpu {
   get runtime(): Runtime {
     return this.#runtime;
   }
+  readonly countsInstructions = true;
   get halted(): boolean {
     return this.#u32(HALTED) !== 0 || this.#u32(WAIT_SIPI) !== 0;
   }
@@ -453,21 +454,7 @@ export class Interpreter implements Vcpu {
   }
 
   registers(): VcpuRegisters {
-    const segment = (i: number): SegmentState => {
-      const at = SEGMENTS + i * SEGMENT_BYTES;
-      return { selector: this.#u32(at + SEG_SELECTOR), base: this.#u64(at + SEG_BASE), limit: this.#u32(at + SEG_LIMIT), attributes: this.#u32(at + SEG_ATTRIBUTES) };
-    };
-    return {
-      gpr: Array.from({ length: 16 }, (_, i) => this.#u64(GPR + i * 8)),
-      rip: this.#u64(RIP),
-      rflags: BigInt(this.#runtime.call('readFlags') >>> 0),
-      segments: Object.fromEntries(SEGMENT_NAMES.map((name, i) => [name, segment(i)])) as VcpuRegisters['segments'],
-      cr0: this.#u64(CR0),
-      cr2: this.#u64(CR2),
-      cr3: this.#u64(CR3),
-      cr4: this.#u64(CR4),
-      efer: this.#u64(EFER),
-    };
+    return registersOf(new DataView(this.#view.buffer, this.#cpu, STATE_BYTES), BigInt(this.#runtime.call('readFlags') >>> 0));
   }
 
   save(): Plain {

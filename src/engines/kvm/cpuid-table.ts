@@ -1,4 +1,4 @@
-import { CPUID_HIDDEN, RAX, RBX, RCX, RDX } from '../../isa/x86/state/layout.ts';
+import { RAX, RBX, RCX, RDX } from '../../isa/x86/state/layout.ts';
 import type { Runtime } from '../runtime-module.ts';
 import { CONSTANTS, IOCTLS, STRUCTS } from './abi.ts';
 import { KvmError } from './kvm-host.ts';
@@ -75,10 +75,6 @@ export function modelCpuid(runtime: Runtime, block: DataView): readonly CpuidEnt
 /** The features that the model announces and KVM lacks, as words like those of CPUID_HIDDEN. */
 export function missingFeatures(model: readonly CpuidEntry[], hidden: readonly number[]): readonly number[] {
   return FEATURE_WORDS.map(([leaf, register], i) => (model.find((entry) => entry.leaf === leaf && entry.index === 0)!.values[register] & hidden[i]!) >>> 0);
-}
-
-export function hide(block: DataView, words: readonly number[]): void {
-  words.forEach((word, i) => block.setUint32(CPUID_HIDDEN + 4 * i, (block.getUint32(CPUID_HIDDEN + 4 * i, true) | word) >>> 0, true));
 }
 
 /** A kvm_cpuid2 structure. */

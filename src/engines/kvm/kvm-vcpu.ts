@@ -13,6 +13,8 @@ import { missingFeatures, modelCpuid, packCpuid } from './cpuid-table.ts';
 import { KvmError } from './kvm-host.ts';
 import type { KvmHost } from './kvm-host.ts';
 import { KvmVm } from './kvm-vm.ts';
+import { registersOf } from '../vcpu-registers.ts';
+import { unpackRegisters, unpackSystemRegisters } from './registers.ts';
 import { Transfer } from './transfer.ts';
 
 export interface KvmOptions {
@@ -26,6 +28,8 @@ export interface KvmOptions {
   /** The guest's clock, for the times that `run` is given. */
   readonly clock: MonotonicClock;
   readonly hostTsc: () => bigint;
+  /** Its rate. */
+  readonly tscKhz: () => number;
   readonly index: number;
 }
 
@@ -35,6 +39,8 @@ export class KvmFailure extends Error {
 }
 
 const F = STRUCTS.kvm_run.fields;
+/** As far as KVM takes two rates of the time stamp counter for the same (its tsc_tolerance_ppm). */
+const TSC_TOLERANCE = 250e-6;
 const FLAG_IF = 0x200;
 const A20 = 0x100000n;
 /** Without a time from the caller: how long one run takes at most. */
@@ -61,7 +67,7 @@ export class KvmVcpu implements Vcpu {
   #unfinished = false;
   /** KVM would take an interrupt now. */
   #ready = false;
-  #slotsStale = true;
+  #slotsStale = false;
   #exitRequested = false;
   /** Guest time at which the alarm goes off; Infinity: not set. */
   #alarmAt = Number.POSITIVE_INFINITY;
@@ -90,15 +96,28 @@ export class KvmVcpu implements Vcpu {
     this.#leave();
     this.#home.load(state, version);
   }
+  /** The state stays where it is. */
   registers(): VcpuRegisters {
-    this.#leave();
-    return this.#home.registers();
+    if (!this.#resident) return this.#home.registers();
+    this.#finish();
+    const vm = this.#vm!;
+    const copy = new DataView(new ArrayBuffer(STATE_BYTES));
+    unpackSystemRegisters(vm.get(IOCTLS.KVM_GET_SREGS2, STRUCTS.kvm_sregs2.size), copy);
+    const rflags = unpackRegisters(vm.get(IOCTLS.KVM_GET_REGS, STRUCTS.kvm_regs.size), copy);
+    return registersOf(copy, BigInt(rflags));
   }
 
-  /** Names of the words of features that the state's guest has been told of and KVM lacks; empty: it can run here. */
-  missingFeatures(): readonly number[] {
-    this.#leave();
-    return missingFeatures(this.#modelCpuid(), this.#options.capabilities.hidden);
+  /** Why the guest whose state is in the block cannot run here; undefined: it can. */
+  obstacle(): string | undefined {
+    const { capabilities, tscKhz } = this.#options;
+    if (missingFeatures(this.#modelCpuid(), capabilities.hidden).some((word) => word !== 0)) {
+      return 'the guest has been told of processor features that KVM lacks on this host (start the machine with --engine kvm to leave them out)';
+    }
+    const rate = tscKhz();
+    if (!capabilities.tscScaling && Math.abs(rate - capabilities.tscKhz) > rate * TSC_TOLERANCE) {
+      return `the guest's time stamp counter runs at ${Math.round(rate / 1000)} MHz, the host's at ${Math.round(capabilities.tscKhz / 1000)} MHz, and this host cannot scale it (start the machine with --engine kvm)`;
+    }
+    return undefined;
   }
 
   /** Runs until something must be looked at or guest time is `until()`; instructions are not counted. Throws KvmFailure. */
@@ -298,7 +317,7 @@ export class KvmVcpu implements Vcpu {
     if (this.#resident) return;
     try {
       this.#prepare();
-      if (this.#slotsStale) this.#updateSlots();
+      this.#updateSlots();
       this.#transfer.push(this.#vm!);
     } catch (error) {
       if (error instanceof KvmError) throw new KvmFailure(`KVM does not take the guest: ${error.message}`);
@@ -315,8 +334,8 @@ export class KvmVcpu implements Vcpu {
     if (this.#vm !== undefined && this.#cpuid!.every((byte, i) => byte === packed[i])) return;
     this.close();
     this.#vm = new KvmVm(this.#host, this.#options.memory, entries);
+    if (this.#options.capabilities.tscScaling) this.#host.ioctl(this.#vm.vcpu, IOCTLS.KVM_SET_TSC_KHZ, Math.round(this.#options.tscKhz()));
     this.#cpuid = packed;
-    this.#slotsStale = true;
   }
   #modelCpuid(): ReturnType<typeof modelCpuid> {
     // CPUID shows SYSCALL in 64-bit code only; KVM is told what there is at all.
@@ -362,6 +381,7 @@ export class KvmVcpu implements Vcpu {
   /** Nothing is decoded here. */
   codeWritten(): void {}
 
+  readonly countsInstructions = false;
   get halted(): boolean {
     return this.#block.getUint32(HALTED, true) !== 0 || this.#block.getUint32(WAIT_SIPI, true) !== 0;
   }

@@ -3,10 +3,11 @@ import type { MonotonicClock } from '../../host/clock.ts';
 import { STATE_BYTES } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE } from '../../memory/layout.ts';
 import { LinearMemory } from '../../memory/linear-memory.ts';
+import { identify } from '../identity.ts';
 import { createInterpreter } from '../interpreter/interpreter.ts';
 import type { EngineModules } from '../modules.ts';
 import type { KvmCapabilities } from './capabilities.ts';
-import { hide, modelCpuid } from './cpuid-table.ts';
+import { modelCpuid } from './cpuid-table.ts';
 import type { KvmHost } from './kvm-host.ts';
 import { KvmVcpu } from './kvm-vcpu.ts';
 
@@ -76,7 +77,7 @@ class Trial {
     const parts = {
       memory: this.#memory.wasm, index: 0, clock, modules,
       // The counter of the guest stands near zero at the start, far from the host's.
-      hostTsc: () => BigInt(Math.floor((clock.now() * capabilities.tscKhz) / 1e6)), random32: () => 0,
+      hostTsc: () => BigInt(Math.floor((clock.now() * capabilities.tscKhz) / 1e6)), random32: () => 0, tscKhz: () => capabilities.tscKhz,
       bus: { readPort: () => 0, writePort: () => {}, readMmio: () => 0, writeMmio: () => {} },
       interrupts: {
         pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
@@ -84,7 +85,7 @@ class Trial {
     };
     const home = createInterpreter(parts);
     const block = new DataView(this.#memory.wasm.buffer, VCPU_BASE, STATE_BYTES);
-    hide(block, capabilities.hidden);
+    identify(this.#memory.wasm, { index: 0, tscKhz: capabilities.tscKhz, hidden: capabilities.hidden });
     this.#cpuid = modelCpuid(home.runtime, block);
     this.#vcpu = new KvmVcpu({ ...parts, host, capabilities, home });
     this.#layOut();

@@ -135,6 +135,7 @@ export class LockstepVcpu implements Vcpu {
   codeWritten(page: number, offset: number, length: number): void {
     this.#leader.vcpu.codeWritten(page, offset, length);
   }
+  readonly countsInstructions = true;
   get halted(): boolean {
     return this.#leader.vcpu.halted;
   }

@@ -79,6 +79,8 @@ export interface BoardOptions {
   /** A virtio console besides the serial port; missing: none. */
   readonly virtioConsole?: ByteSink;
   readonly clock: MonotonicClock;
+  /** Rate of the time stamp counter; missing: 1 GHz. */
+  readonly tscKhz?: () => number;
   readonly wallClock: WallClock;
   readonly entropy: Entropy;
   readonly log: Log;
@@ -111,22 +113,22 @@ export interface Board {
 
 /** The wiring list of a PC. */
 export function buildPcBoard(options: BoardOptions): Board {
-  const { clock, events, log } = options;
+  const { clock, events, log, tscKhz = () => 1_000_000 } = options;
   const { firmware } = options;
   const memory = new LinearMemory(options.memoryBytes, firmware === undefined ? 0 : firmware.firmware.length + VIDEO_MEMORY);
   const bus = new PcBus(log);
   // A kernel that is booted directly would find a display that no firmware has set up.
   const display = firmware?.vgaBios === undefined ? undefined : addDisplay(memory, bus, clock);
   const timers = new TimerQueue();
-  // One clock for all: the time stamp counter runs at 1 GHz from it, so that the guest's calibrations agree.
-  const hostTsc = (): bigint => BigInt(Math.floor(clock.now()));
+  // One clock for all: the time stamp counter runs from it too, so that the guest's calibrations agree.
+  const hostTsc = (): bigint => BigInt(Math.floor((clock.now() * tscKhz()) / 1e6));
 
   // Interrupts.
   const kick = { kick: () => events.kick() };
   const apicBus = new ApicBus();
   const pic = new PicPair(() => localApic.picChanged());
   const localApic: LocalApic = new LocalApic({
-    id: 0, boot: true, bus: apicBus, clock, timers, kick, tsc: hostTsc, pic,
+    id: 0, boot: true, bus: apicBus, clock, timers, kick, tsc: hostTsc, tscKhz, pic,
     processor: { init: () => {}, startup: () => {} },
     windowMoved: (address) => moveWindow(bus, localApic, address),
   });
@@ -154,7 +156,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0xf0, numericError);
   const random = new Uint8Array(4);
   const vcpu = options.createVcpu({
-    memory: memory.wasm, ram: memory, bus, interrupts: traceInterrupts(localApic, log), hostTsc, clock, log, index: 0,
+    memory: memory.wasm, ram: memory, bus, interrupts: traceInterrupts(localApic, log), hostTsc, tscKhz, clock, log, index: 0,
     numericError: (pending) => numericError.error(pending),
     random32: () => {
       options.entropy.fill(random);
@@ -239,7 +241,10 @@ export function buildPcBoard(options: BoardOptions): Board {
       for (const part of resettable) part.reset();
       if (firmware === undefined) asFirmware();
     },
-    halt: () => pci.halt(),
+    halt: () => {
+      pci.halt();
+      vcpu.close?.();
+    },
     recentPorts: () => bus.recentPorts(),
     save: () => Object.fromEntries(resettable.map(saveSection)),
     load: (state) => {

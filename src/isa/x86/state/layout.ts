@@ -286,6 +286,8 @@ export const VECTOR_XM = 19;
  * EBX, ECX, EDX; leaf 0x80000001 ECX, EDX; leaf 0x80000007 EDX; leaf 6 EAX; leaf 7 subleaf 2 EDX; the rest unused.
  */
 export const CPUID_HIDDEN = 2048; // 64 bytes
+/** Rate of the time stamp counter in kHz (u32); 0: 1 GHz. Among the words of CPUID_HIDDEN that are not used. */
+export const TSC_KHZ = 2108;
 /** Processors of the machine (u32); 0 counts as 1. */
 export const CPU_COUNT = 2112;
 /** The four PDPTE registers of PAE paging (Intel SDM 3A, 4.4.1), u64 each. */

@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import { judge } from '../host-node/engine-choice.ts';
+import { wasmProblem } from '../host-node/wasm-features.ts';
+import { describeHost } from './doctor.ts';
+import { describeShares } from './meter.ts';
+
+const native = { ring0: 3e9, ring3: 3e9, exitNs: 2500, cpuid: true, syscall: true, tscOffset: true };
+
+describe('the choice of an engine', () => {
+  it('is KVM where ring 0 is native and KVM does what it says', () => {
+    expect(judge({ kvm: native })).toEqual({ engine: 'kvm', why: 'engine kvm: ring 0 runs natively (3000 million instructions/s), an exit costs 2.5 us' });
+  });
+  it('is the translator otherwise, and says why', () => {
+    expect(judge({ kvm: { ...native, ring0: 1.4e6 } })).toEqual({ engine: 'translator', why: 'engine translator: KVM only emulates ring 0 here (1.4 million instructions/s, against 3000 in ring 3)' });
+    expect(judge({ kvm: { ...native, cpuid: false } }).why).toBe('engine translator: KVM cannot be relied on here: guests see the host\'s CPUID');
+    expect(judge({ kvm: { reason: 'there is no /dev/kvm', remedy: 'load it' } }).why).toBe('engine translator: there is no /dev/kvm');
+  });
+});
+
+describe('doctor', () => {
+  it('this JavaScript engine has what generated code needs', () => expect(wasmProblem()).toBeUndefined());
+  it('names what is missing and what would help', () => {
+    const text = describeHost({ kvm: { reason: '/dev/kvm may not be opened', remedy: 'join the group kvm' } }, undefined).join('\n');
+    expect(text).toContain('kvm          not here: /dev/kvm may not be opened\n             to have it: join the group kvm');
+    expect(text).toContain('auto chooses translator: /dev/kvm may not be opened');
+  });
+  it('says so when nothing can run', () => {
+    expect(describeHost({ kvm: native }, 'no tail calls').at(-1)).toBe('no engine can run a guest here; use Node 20 or later');
+  });
+});
+
+it('the live line shows shares of time since the last one, and what guest code was left for', () => {
+  const usage = (seconds: number, port: number) => ({ seconds, instructions: null, exits: { port, halt: 0 } });
+  const before = { engine: 'kvm', wallSeconds: 1, idleSeconds: 0.2, engines: { kvm: usage(0.5, 100), translator: usage(0.1, 0) } };
+  const after = { engine: 'kvm', wallSeconds: 3, idleSeconds: 0.7, engines: { kvm: usage(1.9, 2100), translator: usage(0.1, 0) } };
+  expect(describeShares(before, after)).toBe('kvm* 70 %, idle 25 % | a second: port 1000');
+});

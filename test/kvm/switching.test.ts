@@ -1,0 +1,116 @@
+import { expect, test } from 'vitest';
+import type { Vcpu } from '../../src/cpu/vcpu.ts';
+import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
+import { engineFactory, tscKhzFor } from '../../src/machine/engines.ts';
+import type { RunningEngine } from '../../src/machine/engines.ts';
+import type { EngineFactory } from '../../src/machine/engine-factory.ts';
+import { silentLog } from '../../src/machine/trace.ts';
+import { LinearMemory } from '../../src/memory/linear-memory.ts';
+import { Random } from '../../fuzz/cpu/random.ts';
+import { kvmIsMissing, openKvm } from '../support/kvm.ts';
+
+// User code in long mode with integer, x87, SSE and memory work whose results all depend on one another; every round
+// faults into the kernel, which counts and goes on. Engines are changed at random moments.
+
+const TABLES = 0x1000;
+const GDT = 0x4000;
+const IDT = 0x5000;
+const TSS = 0x6000;
+const KERNEL = 0x7000;
+const USER = 0x8000;
+const DATA = 0x20000;
+const ROUNDS = 300;
+
+const bytes32 = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
+
+const user = ((): number[] => {
+  const inner = [
+    0x48, 0x69, 0xc0, ...bytes32(0x19660d), 0x48, 0x05, ...bytes32(0x3c6ef35f), // imul rax,rax,19660dh; add rax,3c6ef35fh
+    0x48, 0x89, 0xc2, 0x48, 0xc1, 0xea, 0x11, 0x48, 0x31, 0xd3, 0x48, 0xd1, 0xc3, // mov rdx,rax; shr rdx,17; xor rbx,rdx; rol rbx,1
+    0xf2, 0x48, 0x0f, 0x2a, 0xca, 0xf2, 0x0f, 0x58, 0xc1, 0xf2, 0x0f, 0x51, 0xc0, // cvtsi2sd xmm1,rdx; addsd xmm0,xmm1; sqrtsd xmm0,xmm0
+    0x0f, 0xb7, 0xd2, 0x89, 0x04, 0x95, ...bytes32(DATA), 0x03, 0x1c, 0x95, ...bytes32(DATA), // movzx edx,dx; mov [DATA+rdx*4],eax; add ebx,[DATA+rdx*4]
+    0xd8, 0xc0, 0xdc, 0xf9, // fadd st0,st0; fdiv st1,st0 (the stack holds two numbers)
+    0xd9, 0xc9, 0xd9, 0xe1, 0xd9, 0xe8, 0xde, 0xc1, // fxch; fabs; fld1; faddp
+  ];
+  const round = [0xb9, ...bytes32(2000), ...inner, 0xff, 0xc9, 0x0f, 0x85, ...bytes32(-(inner.length + 8)), 0x0f, 0x0b]; // mov ecx,2000; (inner); dec ecx; jnz; ud2
+  return [
+    0xdb, 0xe3, 0xd9, 0xe8, 0xd9, 0xeb, 0x31, 0xc0, 0x31, 0xdb, 0x41, 0xbf, ...bytes32(ROUNDS), // fninit; fld1; fldpi; xor eax,eax; xor ebx,ebx; mov r15d,ROUNDS
+    ...round, 0x41, 0xff, 0xcf, 0x0f, 0x85, ...bytes32(-(round.length + 9)), // dec r15d; jnz
+    0xdd, 0x1c, 0x25, ...bytes32(DATA - 16), 0xdd, 0x1c, 0x25, ...bytes32(DATA - 8), // fstp qword, twice
+    0xb8, ...bytes32(0x1234), 0x0f, 0x0b, // mov eax,1234h; ud2
+  ];
+})();
+/** #UD: the end has 1234h in EAX; else it skips the UD2 and counts in R14. */
+const kernel = [0x3d, ...bytes32(0x1234), 0x74, 0x0a, 0x48, 0x83, 0x04, 0x24, 0x02, 0x49, 0xff, 0xc6, 0x48, 0xcf, 0xf4];
+
+function makeVcpu(first: RunningEngine): { vcpu: Vcpu; memory: LinearMemory } {
+  const kvm = openKvm();
+  const parts = typeof kvm === 'string' ? undefined : kvm;
+  const factory: EngineFactory = engineFactory({ first, modules: loadEngineModules(), kvm: parts });
+  const memory = new LinearMemory(2 << 20);
+  const clock = { now: () => performance.now() * 1e6 };
+  const tscKhz = tscKhzFor(parts) ?? 1e6;
+  const vcpu = factory({
+    memory: memory.wasm, ram: memory, index: 0, clock, log: silentLog, random32: () => 0, hostTsc: () => BigInt(Math.floor(clock.now() * (tscKhz / 1e6))), tscKhz: () => tscKhz, numericError: () => false,
+    bus: { readPort: () => 0, writePort: () => {}, readMmio: () => 0, writeMmio: () => {} },
+    interrupts: {
+      pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
+    },
+  });
+  for (const [address, value] of [
+    [TABLES, 0x2007n], [TABLES + 0x1000, 0x3007n], [TABLES + 0x2000, 0x87n], [GDT + 0x08, 0xaf9b_000000_ffffn], [GDT + 0x18, 0xcff3_000000_ffffn], [GDT + 0x20, 0xaffb_000000_ffffn],
+    [TSS + 4, 0x9f00n], [IDT + 16 * 6, BigInt(KERNEL) | (8n << 16n) | (0x8e00n << 32n)],
+  ] as const) memory.write(address, new Uint8Array(BigUint64Array.of(value).buffer));
+  memory.write(USER, Uint8Array.from(user));
+  memory.write(KERNEL, Uint8Array.from(kernel));
+  const segment = (selector: number, attributes: number) => ({ selector, base: 0n, limit: 0xffffffff, attributes });
+  const data = segment(0x1b, 0xc0f3);
+  vcpu.start({
+    rip: BigInt(USER), rflags: 2n, cr0: 0x80000033n, cr3: BigInt(TABLES), cr4: 0x620n, efer: 0x501n, gpr: { rsp: 0x9000n }, gdtr: { base: BigInt(GDT), limit: 0x27 }, idtr: { base: BigInt(IDT), limit: 4095 },
+    segments: { cs: segment(0x23, 0xa0fb), ss: data, ds: data, es: data, fs: data, gs: data, tr: { selector: 0x28, base: BigInt(TSS), limit: 103, attributes: 0x8b } },
+  });
+  return { vcpu, memory };
+}
+
+/** Runs to the end; `between` is called each time the vCPU stands still. Returns all that the program has computed. */
+function compute(first: RunningEngine, between: (vcpu: Vcpu) => void, slice: () => number): unknown {
+  const { vcpu, memory } = makeVcpu(first);
+  for (;;) {
+    const ends = performance.now() * 1e6 + slice();
+    const exit = vcpu.run(slice() / 10, () => ends);
+    if (exit === 'halt') break;
+    if (exit === 'shutdown') throw new Error('the guest has died');
+    between(vcpu);
+  }
+  const { gpr, rip } = vcpu.registers();
+  const data = new Uint8Array(0x41000);
+  memory.read(DATA - 16, data);
+  vcpu.close!();
+  return { gpr: gpr.filter((_, i) => i !== 4), rip, sum: data.reduce((sum, byte, i) => (sum * 31 + byte + i) >>> 0, 0), last: [...data.subarray(0, 16)] };
+}
+
+test('interpreter, translator and KVM in random turns compute what one engine computes', () => {
+  const engines: RunningEngine[] = kvmIsMissing() ? ['interpreter', 'translator'] : ['interpreter', 'translator', 'kvm'];
+  const expected = compute('translator', () => {}, () => 1e6);
+  for (const engine of engines) expect(compute(engine, () => {}, () => 1e6)).toEqual(expected);
+  const random = new Random(5, 0);
+  let last: Vcpu | undefined;
+  const found = compute('interpreter', (vcpu) => {
+    last = vcpu;
+    vcpu.engines!.switchTo(engines[random.below(engines.length)]!);
+  }, () => 2000 + random.below(300_000));
+  expect(found).toEqual(expected);
+  const { count, longestMs } = last!.engines!.switches;
+  const usage = last!.engines!.usage();
+  console.log(`${count} switches, the longest took ${longestMs.toFixed(1)} ms`);
+  expect(count).toBeGreaterThan(20);
+  for (const engine of engines) expect(usage[engine]!.seconds).toBeGreaterThan(0);
+}, 60_000);
+
+test('an engine that the machine has not is refused, and it goes on', () => {
+  const { vcpu } = makeVcpu('interpreter');
+  expect(() => vcpu.engines!.switchTo('hybrid')).toThrow('no engine "hybrid"; give one of interpreter, translator');
+  expect(vcpu.engines!.current).toBe('interpreter');
+  expect(vcpu.run(1000)).toBe('budget');
+  vcpu.close!();
+});
