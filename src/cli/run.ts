@@ -26,6 +26,7 @@ export interface RunOptions {
   readonly initrd?: string;
   readonly append?: string;
   readonly firmware?: string;
+  readonly nvram?: string;
   readonly memory?: string;
   readonly cpus?: string;
   readonly rng?: boolean;
@@ -98,7 +99,7 @@ function create(guest: string | undefined, options: RunOptions): Make {
 
 /** What a stored machine has settled already, by the names that the command line has for it. */
 const SETTLED = [
-  'kernel', 'initrd', 'append', 'firmware', 'memory', 'cpus', 'disk', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'debugExitPort',
+  'kernel', 'initrd', 'append', 'firmware', 'nvram', 'memory', 'cpus', 'disk', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'debugExitPort',
 ] as const satisfies readonly (keyof RunOptions)[];
 
 function restore(file: string, guest: string | undefined, options: RunOptions): Make {
@@ -126,6 +127,7 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.initrd === undefined ? {} : { initrd: options.initrd }),
     ...(options.append === undefined ? {} : { append: options.append }),
     ...(options.firmware === undefined ? {} : { firmware: options.firmware }),
+    ...(options.nvram === undefined ? {} : { nvram: options.nvram }),
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: parsePort(options.debugExitPort) }),
     ...(options.disk === undefined ? {} : { disks: options.disk.map(parseDisk) }),
     ...(options.floppy === undefined ? {} : { floppy: options.floppy }),

@@ -50,6 +50,13 @@ export class StateFields {
     return value;
   }
 
+  /** One of a few texts. */
+  choice<T extends string>(key: string, choices: readonly T[]): T {
+    const value = this.#field(key);
+    if (!(choices as readonly unknown[]).includes(value)) this.#refuse(key, `one of ${choices.join(', ')}`);
+    return value as T;
+  }
+
   /** A copy of a byte string of at most `max` bytes. */
   bytes(key: string, max: number): Uint8Array {
     const value = this.#field(key);

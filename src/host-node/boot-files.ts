@@ -1,10 +1,13 @@
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { UserError } from '../base/errors.ts';
 import { parseBootOrder } from '../machine/boot-source.ts';
 import type { BootFiles, FirmwareFiles, KernelFiles } from '../machine/boot-source.ts';
-import { checkFirmware } from '../machine/configuration.ts';
+import { checkFirmware, checkNvram } from '../machine/configuration.ts';
 import { catalogue } from './guests/catalogue.ts';
-import { fetchSeabios } from './guests/firmware.ts';
+import { fetchOvmf, fetchSeabios } from './guests/firmware.ts';
+import { openNvram } from './nvram-file.ts';
+import type { Warn } from './nvram-file.ts';
 import { fileTrouble } from './words.ts';
 
 /** What may be given to say what a machine boots. */
@@ -17,8 +20,10 @@ export interface BootRequest {
   readonly initrd?: string | Uint8Array;
   /** Kernel command line; added to a catalogue guest's own. Default for a kernel of one's own: `console=ttyS0`. */
   readonly append?: string;
-  /** Instead of a guest or kernel: `seabios` (fetched as guests are), a file's path, or its contents. */
+  /** Instead of a guest or kernel: `seabios` or `ovmf` (fetched as guests are), a file's path, or its contents. */
   readonly firmware?: string | Uint8Array;
+  /** With firmware that has variables (UEFI): the file that keeps them, made when it is not there. Without it they go with the machine. */
+  readonly nvram?: string;
   /** With firmware: where it looks for something to boot, letters out of `c` (hard disk), `d` (CD-ROM), `a` (floppy disk). Default: `cad`. */
   readonly bootOrder?: string;
   /** With firmware: ask for a key that leads to a menu. */
@@ -31,13 +36,14 @@ const DEFAULT_APPEND = 'console=ttyS0';
 const LARGEST_FILE = 0x100000000;
 
 /** Reads what a machine boots, fetching a catalogue guest where that is asked for. Throws UserError. */
-export async function readBootFiles(request: BootRequest, progress: (line: string) => void): Promise<BootFiles & { readonly append: string; readonly guest: string | null }> {
+export async function readBootFiles(request: BootRequest, progress: (line: string) => void, warn: Warn): Promise<BootFiles & { readonly append: string; readonly guest: string | null }> {
   const { guest, kernel, firmware } = request;
   if (firmware !== undefined) {
     if (guest ?? kernel ?? request.initrd ?? request.append) throw new UserError('firmware and a guest or kernel are given; give one of the two (firmware boots from disks)');
     const order = request.bootOrder === undefined ? {} : { bootOrder: parseBootOrder(request.bootOrder) };
-    return { ...(await readFirmware(firmware, progress)), ...order, bootMenu: request.bootMenu ?? false, append: '', guest: null };
+    return { ...(await readFirmware(firmware, request.nvram, progress, warn)), ...order, bootMenu: request.bootMenu ?? false, append: '', guest: null };
   }
+  if (request.nvram !== undefined) throw new UserError('a kernel that is booted directly has no firmware whose variables could be kept; give --firmware ovmf, or leave --nvram out');
   if (guest !== undefined && kernel !== undefined) throw new UserError(`a guest's name (${guest}) and a kernel are given; give one of the two`);
   if (request.bootOrder !== undefined || request.bootMenu === true) throw new UserError('a kernel that is booted directly needs no boot order; give --firmware seabios, or leave it out');
   if (kernel !== undefined) return { ...readAll(kernel, request.initrd), append: request.append ?? DEFAULT_APPEND, guest: null };
@@ -49,11 +55,25 @@ export async function readBootFiles(request: BootRequest, progress: (line: strin
   return { ...readAll(files.kernel, request.initrd ?? files.initrd), append, guest: name };
 }
 
-async function readFirmware(firmware: string | Uint8Array, progress: (line: string) => void): Promise<FirmwareFiles> {
-  const seabios = await fetchSeabios(progress);
-  if (firmware === 'seabios') return seabios;
+async function readFirmware(firmware: string | Uint8Array, nvram: string | undefined, progress: (line: string) => void, warn: Warn): Promise<FirmwareFiles> {
   // The display has the same option ROM whatever the firmware is.
-  return { ...seabios, firmware: checkFirmware(readInput('firmware', firmware), typeof firmware === 'string' ? `firmware ${firmware}` : 'the firmware') };
+  const seabios = await fetchSeabios(progress);
+  if (firmware === 'seabios') {
+    if (nvram !== undefined) throw new UserError('SeaBIOS has no variables to keep; leave --nvram out, or give --firmware ovmf');
+    return seabios;
+  }
+  const ovmf = firmware === 'ovmf' ? await fetchOvmf(progress) : undefined;
+  const image = ovmf?.firmware ?? checkFirmware(readInput('firmware', firmware), typeof firmware === 'string' ? `firmware ${firmware}` : 'the firmware');
+  const first = ovmf?.variables ?? (typeof firmware === 'string' ? variablesBeside(firmware) : undefined);
+  const variables = nvram !== undefined ? openNvram(nvram, first, warn) : first === undefined ? undefined : { contents: first };
+  return { vgaBios: seabios.vgaBios, firmware: image, ...(variables === undefined ? {} : { nvram: variables }) };
+}
+
+/** UEFI firmware comes in two files, whose names differ in one word: OVMF_CODE_4M.fd and OVMF_VARS_4M.fd. */
+function variablesBeside(firmware: string): Uint8Array | undefined {
+  const beside = join(dirname(firmware), basename(firmware).replace('CODE', 'VARS'));
+  if (beside === firmware || !existsSync(beside)) return undefined;
+  return checkNvram(readInput('nvram', beside), `nvram ${beside}`);
 }
 
 function readAll(kernel: string | Uint8Array, initrd: string | Uint8Array | undefined): KernelFiles {

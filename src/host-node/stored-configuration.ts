@@ -1,8 +1,10 @@
 import { StateError } from '../base/errors.ts';
 import { parseBootOrder } from '../machine/boot-source.ts';
 import type { BootFiles } from '../machine/boot-source.ts';
-import { checkCpus, checkDebugExitPort, checkFirmware, checkMemory } from '../machine/configuration.ts';
+import { checkCpus, checkDebugExitPort, checkFirmware, checkMemory, checkNvram } from '../machine/configuration.ts';
 import type { ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
+import { storeIn } from './nvram-file.ts';
+import type { Warn } from './nvram-file.ts';
 import type { StateFile } from './state-file.ts';
 import { checkStoredDrives } from './stored-drives.ts';
 import type { StoredDrives } from './stored-drives.ts';
@@ -15,7 +17,7 @@ interface StoredDescription {
   readonly guest: string | null;
   readonly boot:
     | { readonly kind: 'kernel'; readonly kernelName: string; readonly initrdName: string | null }
-    | { readonly kind: 'firmware'; readonly bootOrder: string | null; readonly bootMenu: boolean };
+    | { readonly kind: 'firmware'; readonly bootOrder: string | null; readonly bootMenu: boolean; readonly nvram: string | null };
   readonly drives: StoredDrives;
 }
 
@@ -30,24 +32,28 @@ export function describeMachine({ engine: _, translationCacheBytes: __, ...confi
   return {
     configuration, guest, drives,
     boot: 'firmware' in boot
-      ? { kind: 'firmware', bootOrder: boot.bootOrder?.join('') ?? null, bootMenu: boot.bootMenu ?? false }
+      ? { kind: 'firmware', bootOrder: boot.bootOrder?.join('') ?? null, bootMenu: boot.bootMenu ?? false, nvram: boot.nvram?.file ?? null }
       : { kind: 'kernel', kernelName: boot.kernelName, initrdName: boot.initrdName ?? null },
   };
 }
 
 /** The files that a machine boots from, by the names that `readConfiguration` knows. */
 export function bootFilesOf(boot: BootFiles): Readonly<Record<string, Uint8Array>> {
-  if ('firmware' in boot) return { firmware: boot.firmware, ...(boot.vgaBios === undefined ? {} : { vgabios: boot.vgaBios }) };
+  if ('firmware' in boot) {
+    return {
+      firmware: boot.firmware, ...(boot.vgaBios === undefined ? {} : { vgabios: boot.vgaBios }), ...(boot.nvram === undefined ? {} : { nvram: boot.nvram.contents }),
+    };
+  }
   return { kernel: boot.kernel, ...(boot.initrd === undefined ? {} : { initrd: boot.initrd }) };
 }
 
 /** Checks every value. Throws UserError. */
-export function readConfiguration(file: StateFile, execution: ExecutionConfiguration): StoredConfiguration {
+export function readConfiguration(file: StateFile, execution: ExecutionConfiguration, warn: Warn): StoredConfiguration {
   const stored = (file.machine.description ?? {}) as Partial<StoredDescription>;
   return file.tell(() => {
     const { guest = null } = stored;
     if (guest !== null && typeof guest !== 'string') throw new StateError('is damaged: its guest has no name');
-    return { configuration: checkConfiguration(stored.configuration, execution), files: { ...readBoot(file, stored.boot), guest }, drives: checkStoredDrives(stored.drives) };
+    return { configuration: checkConfiguration(stored.configuration, execution), files: { ...readBoot(file, stored.boot, warn), guest }, drives: checkStoredDrives(stored.drives) };
   });
 }
 
@@ -66,7 +72,7 @@ function checkConfiguration(stored: StoredDescription['configuration'] | undefin
   };
 }
 
-function readBoot(file: StateFile, boot: StoredDescription['boot'] | undefined): BootFiles {
+function readBoot(file: StateFile, boot: StoredDescription['boot'] | undefined, warn: Warn): BootFiles {
   const needed = (name: string): Uint8Array => {
     const contents = file.machine.file(name);
     if (contents === undefined) throw new StateError(`is damaged: it has no ${name}`);
@@ -74,9 +80,13 @@ function readBoot(file: StateFile, boot: StoredDescription['boot'] | undefined):
   };
   if (boot?.kind === 'firmware') {
     const vgaBios = file.machine.file('vgabios');
+    const contents = file.machine.file('nvram');
+    // The stored variables are the machine's: the file gets them when the state is loaded.
+    const kept = typeof boot.nvram === 'string' ? { file: boot.nvram, store: storeIn(boot.nvram, warn) } : {};
+    const nvram = contents === undefined ? {} : { nvram: { contents: checkNvram(contents, 'the nvram of the stored machine'), ...kept } };
     return {
       firmware: checkFirmware(needed('firmware'), 'the firmware of the stored machine'), bootMenu: boot.bootMenu === true,
-      ...(vgaBios === undefined ? {} : { vgaBios }),
+      ...(vgaBios === undefined ? {} : { vgaBios }), ...nvram,
       ...(boot.bootOrder === null ? {} : { bootOrder: parseBootOrder(String(boot.bootOrder)) }),
     };
   }

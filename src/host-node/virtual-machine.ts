@@ -124,7 +124,7 @@ export class VirtualMachine {
     const configuration = configure(options);
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
     const engine = settle(options);
-    const files = await readBootFiles(options, options.onProgress ?? (() => {}));
+    const files = await readBootFiles(options, options.onProgress ?? (() => {}), warnings(options));
     // A kernel that is loaded directly needs no firmware that can read the disk: the fastest interface will do.
     const drivesRequest = settleDrives(options, 'firmware' in files ? 'ide' : 'virtio');
     return VirtualMachine.#make(options, { configuration: { ...configuration, append: files.append }, files, drivesRequest, timeout, engine });
@@ -140,7 +140,7 @@ export class VirtualMachine {
     const stored = new StateFile(file);
     let vm: VirtualMachine | undefined;
     try {
-      const { configuration, files, drives } = readConfiguration(stored, configureExecution(options));
+      const { configuration, files, drives } = readConfiguration(stored, configureExecution(options), warnings(options));
       const made = vm = await VirtualMachine.#make(options, { configuration, files, drivesRequest: drives, timeout, engine, stored });
       stored.tell(() => {
         stored.machine.fillRam(made.#machine.ram);
@@ -383,6 +383,10 @@ function configure(options: VirtualMachineOptions): MachineConfiguration {
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(options.debugExitPort) }),
     ...(options.testDevice === true ? { testDevice: true } : {}),
   };
+}
+
+function warnings({ log = silentLog }: RestoreOptions): (line: string) => void {
+  return (line) => log.warn(line);
 }
 
 function configureExecution({ engine = 'auto', translationCache = DEFAULT_TRANSLATION_CACHE }: RestoreOptions): ExecutionConfiguration {

@@ -24,10 +24,21 @@ export function parseBootOrder(text: string): BootOrder {
 export interface FirmwareFiles {
   /** Image of the flash ROM that ends at 4 GiB. */
   readonly firmware: Uint8Array;
+  /** Flash memory below it, where firmware keeps its variables. */
+  readonly nvram?: Nvram;
   /** Option ROM of the display. */
   readonly vgaBios?: Uint8Array;
   /** By default DEFAULT_BOOT_ORDER. */
   readonly bootOrder?: BootOrder;
   /** The firmware asks where to boot from when a key is pressed. */
   readonly bootMenu?: boolean;
+}
+
+export interface Nvram {
+  /** What it holds when the machine is made: a whole number of blocks of 4 KiB. */
+  readonly contents: Uint8Array;
+  /** Where the host keeps it, for who stores the machine. */
+  readonly file?: string;
+  /** Keeps what the guest has changed; missing: the variables go with the machine. */
+  readonly store?: (offset: number, bytes: Uint8Array) => void;
 }

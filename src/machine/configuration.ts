@@ -83,14 +83,24 @@ export function checkTranslationCache(bytes: number, text = `of ${bytes} bytes`)
   return bytes;
 }
 
-const FIRMWARE_GRAIN = 65536;
+const FIRMWARE_GRAIN = 4096;
+const FIRMWARE_MIN = 65536;
 /** Above it lie the APICs. */
 const FIRMWARE_MAX = 16 * MIB;
 
 /** The image of a flash ROM. */
 export function checkFirmware(image: Uint8Array, text: string): Uint8Array {
-  const fits = image.length > 0 && image.length <= FIRMWARE_MAX && image.length % FIRMWARE_GRAIN === 0;
-  if (!fits) throw new UserError(`${text} has ${image.length} bytes; give an image of a multiple of 64 KiB, at most ${FIRMWARE_MAX / MIB} MiB, for instance SeaBIOS's bios-256k.bin`);
+  const fits = image.length >= FIRMWARE_MIN && image.length <= FIRMWARE_MAX && image.length % FIRMWARE_GRAIN === 0;
+  if (!fits) throw new UserError(`${text} has ${image.length} bytes; give an image of a multiple of 4 KiB, 64 KiB to ${FIRMWARE_MAX / MIB} MiB, for instance SeaBIOS's bios-256k.bin`);
+  return image;
+}
+
+const NVRAM_MAX = 2 * MIB;
+
+/** The image of the flash memory where firmware keeps its variables. */
+export function checkNvram(image: Uint8Array, text: string): Uint8Array {
+  const fits = image.length > 0 && image.length <= NVRAM_MAX && image.length % FIRMWARE_GRAIN === 0;
+  if (!fits) throw new UserError(`${text} has ${image.length} bytes; give an image of a multiple of 4 KiB, at most ${NVRAM_MAX / MIB} MiB, for instance a copy of OVMF_VARS_4M.fd`);
   return image;
 }
 

@@ -59,14 +59,17 @@ export class BootMedia {
     this.run('mcopy', ['-i', image, file, '::/']);
   }
 
-  /** A CD-ROM with GRUB, its configuration and other files (the host's by their place on the disc). */
-  grubCd(configuration: string, files: Readonly<Record<string, string>> = {}): string {
+  /**
+   * A CD-ROM with GRUB, its configuration and other files (the host's by their place on the disc). `platform`: for the
+   * BIOS, or for UEFI.
+   */
+  grubCd(configuration: string, files: Readonly<Record<string, string>> = {}, platform: 'i386-pc' | 'x86_64-efi' = 'i386-pc'): string {
     const tree = join(this.folder, 'cd');
     const image = join(this.folder, 'grub.iso');
     mkdirSync(join(tree, 'boot/grub'), { recursive: true });
     writeFileSync(join(tree, 'boot/grub/grub.cfg'), configuration);
     const grafts = Object.entries(files).map(([place, file]) => `${place}=${file}`);
-    this.run('grub-mkrescue', ['-d', '/usr/lib/grub/i386-pc', '-o', image, tree, ...grafts]);
+    this.run('grub-mkrescue', ['-d', `/usr/lib/grub/${platform}`, '-o', image, tree, ...grafts]);
     return image;
   }
 }

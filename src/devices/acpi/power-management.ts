@@ -24,6 +24,8 @@ const SLEEP_ENABLE = 1 << 13;
 
 /** SLP_TYP of S5; the \_S5 package of the DSDT must say the same. */
 export const SLEEP_TYPE_S5 = 5;
+/** What firmware that knows the chip writes instead: soft off (82371AB data sheet 290562, PMCNTRL, SUS_TYP). */
+const SUSPEND_SOFT_OFF = 0;
 /** Values for the SMI command port (FADT fields ACPI_ENABLE and ACPI_DISABLE). */
 export const SMI_ACPI_ENABLE = 0xa1;
 export const SMI_ACPI_DISABLE = 0xa0;
@@ -115,7 +117,8 @@ export class PowerManagement implements Stateful {
     });
     // SCI_EN belongs to the firmware (SMI command port). GBL_RLS and SLP_EN read as zero.
     this.#control = (next & (SLEEP_TYPE_MASK | BUS_MASTER_RELOAD)) | (this.#control & SCI_ENABLE);
-    if (next & SLEEP_ENABLE && (next & SLEEP_TYPE_MASK) >> SLEEP_TYPE_SHIFT === SLEEP_TYPE_S5) this.#options.powerOff();
+    const type = (next & SLEEP_TYPE_MASK) >> SLEEP_TYPE_SHIFT;
+    if (next & SLEEP_ENABLE && (type === SLEEP_TYPE_S5 || type === SUSPEND_SOFT_OFF)) this.#options.powerOff();
   }
 
   #writeSmi(offset: number, byte: number): void {

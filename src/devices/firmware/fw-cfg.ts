@@ -46,6 +46,12 @@ export class FwCfg implements RegisterBlock, Stateful {
 
   constructor(memory: GuestMemory, contents: FwCfgContents) {
     this.#memory = memory;
+    this.provide(contents);
+  }
+
+  /** Replaces everything that firmware may read. */
+  provide(contents: FwCfgContents): void {
+    this.#items.clear();
     for (const [key, data] of contents.items) this.#items.set(key, data);
     this.#items.set(SIGNATURE, ascii('QEMU', 4));
     this.#items.set(INTERFACES, Uint8Array.of(INTERFACE_PORTS | INTERFACE_DMA, 0, 0, 0));

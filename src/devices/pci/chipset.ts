@@ -1,5 +1,6 @@
 import type { AccessSize } from '../../base/addresses.ts';
 import type { Plain } from '../../base/plain.ts';
+import type { RegisterBlock } from '../../wiring/register-block.ts';
 import type { BusChange } from './bus-change.ts';
 import type { ConfigRegister } from './config-space.ts';
 import type { PciBus } from './pci-bus.ts';
@@ -104,24 +105,70 @@ export function isaBridge(): RegisterFunction {
   });
 }
 
-/** Intel 82371AB power management function (data sheet 290562): tells software where the ACPI ports are, read-only. */
-export function powerManagementFunction(pmBase: number): RegisterFunction {
-  return new RegisterFunction({
-    name: 'pci-power-management',
-    registers: [
-      ...pciHeader({ vendor: 0x8086, device: 0x7113, revision: 3, classCode: 0x068000 }),
-      { offset: 0x04, size: 2, reset: 0x0001 },
-      { offset: 0x40, size: 4, reset: (pmBase & 0xffc0) | 1 },
-      // Device activity B, APMC_EN: system management mode counts as set up, for there is none.
-      { offset: 0x58, size: 4, reset: 0x02000000 },
-      { offset: 0x80, size: 1, reset: 0x01 },
-    ],
-  });
+const PM_BASE_REGISTER = 0x40;
+const PM_BASE_MASK = 0xffc0;
+const PM_MISCELLANEOUS = 0x80;
+const PM_PORTS_ENABLE = 1;
+
+/** Intel 82371AB power management function (data sheet 290562): says where the ACPI ports are. */
+export class PowerManagementFunction extends RegisterFunction {
+  readonly #ports: RegisterBlock;
+  readonly #moved: (base: number | undefined) => void;
+  #mapped: number | undefined;
+
+  /** `moved` is told where the ports are, undefined: nowhere. They appear there by themselves. */
+  constructor(ports: RegisterBlock, moved: (base: number | undefined) => void) {
+    super({
+      name: 'pci-power-management',
+      registers: [
+        ...pciHeader({ vendor: 0x8086, device: 0x7113, revision: 3, classCode: 0x068000 }),
+        { offset: 0x04, size: 2, reset: 0x0000, writable: 0x0001 },
+        { offset: PM_BASE_REGISTER, size: 4, reset: 1, writable: PM_BASE_MASK },
+        // Device activity B, APMC_EN: system management mode counts as set up, for there is none.
+        { offset: 0x58, size: 4, reset: 0x02000000 },
+        { offset: PM_MISCELLANEOUS, size: 1, reset: 0, writable: PM_PORTS_ENABLE },
+      ],
+    });
+    this.#ports = ports;
+    this.#moved = moved;
+  }
+
+  override writeConfig(offset: number, size: AccessSize, value: number): readonly BusChange[] {
+    return [...super.writeConfig(offset, size, value), ...this.#apply()];
+  }
+  override reset(): readonly BusChange[] {
+    return [...super.reset(), ...this.#apply()];
+  }
+  override loadMapped(state: Plain, version: number): readonly BusChange[] {
+    return [...super.loadMapped(state, version), ...this.#apply()];
+  }
+
+  #apply(): readonly BusChange[] {
+    const enabled = (this.config.read(PM_MISCELLANEOUS, 1) & PM_PORTS_ENABLE) !== 0;
+    const base = this.config.read(PM_BASE_REGISTER, 4) & PM_BASE_MASK;
+    const next = enabled && base !== 0 ? base : undefined;
+    if (next === this.#mapped) return [];
+    const change = (kind: 'map' | 'unmap', at: number | undefined): readonly BusChange[] => (at === undefined ? [] : [{ kind, space: 'port', base: at, block: this.#ports }]);
+    const changes = [...change('unmap', this.#mapped), ...change('map', next)];
+    this.#mapped = next;
+    this.#moved(next);
+    return changes;
+  }
 }
 
-/** Puts the bridges, and the power management function, in the places a PC has them. */
-export function addChipset(bus: PciBus, pmBase: number, shadow: (pam: Uint8Array) => void): void {
+/** Where the bridges and the power management function are. */
+const ISA_SLOT = 1;
+const PM_FUNCTION = 3;
+
+/** Puts them there. */
+export function addChipset(bus: PciBus, powerManagement: PowerManagementFunction, shadow: (pam: Uint8Array) => void): void {
   bus.add(0, 0, new HostBridge(shadow));
-  bus.add(1, 0, isaBridge());
-  bus.add(1, 3, powerManagementFunction(pmBase));
+  bus.add(ISA_SLOT, 0, isaBridge());
+  bus.add(ISA_SLOT, PM_FUNCTION, powerManagement);
+}
+
+/** As firmware does: says where the ACPI ports are. */
+export function enablePowerPorts(bus: PciBus, base: number): void {
+  bus.writeConfig(0, ISA_SLOT, PM_FUNCTION, PM_BASE_REGISTER, 4, base);
+  bus.writeConfig(0, ISA_SLOT, PM_FUNCTION, PM_MISCELLANEOUS, 1, PM_PORTS_ENABLE);
 }

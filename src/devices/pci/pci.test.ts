@@ -3,7 +3,7 @@ import { StateError } from '../../base/errors.ts';
 import type { RegisterBlock } from '../../wiring/register-block.ts';
 import { ResetControl } from '../acpi/reset-control.ts';
 import type { BusChange } from './bus-change.ts';
-import { addChipset, pciHeader, pciInterrupt } from './chipset.ts';
+import { PowerManagementFunction, addChipset, enablePowerPorts, pciHeader, pciInterrupt } from './chipset.ts';
 import { PciConfigPorts } from './config-ports.ts';
 import { PciBus } from './pci-bus.ts';
 import { RegisterFunction } from './register-function.ts';
@@ -26,7 +26,8 @@ function make() {
   const changes: string[] = [];
   const note = (change: BusChange) => changes.push(`${change.kind} ${change.space} ${change.base.toString(16)} ${change.block.name}`);
   const bus = new PciBus(note);
-  addChipset(bus, 0x600, () => {});
+  const moves: (number | undefined)[] = [];
+  addChipset(bus, new PowerManagementFunction(block('acpi', 64), (base) => moves.push(base)), () => {});
   bus.add(3, 0, device());
   let resets = 0;
   const ports = new PciConfigPorts(bus, new ResetControl(() => resets++));
@@ -40,7 +41,7 @@ function make() {
     ports.write(4 + (register & 3), size, value);
   };
   const take = () => changes.splice(0);
-  return { bus, ports, read, write, take, resets: () => resets };
+  return { bus, ports, moves, read, write, take, resets: () => resets };
 }
 
 describe('PCI', () => {
@@ -50,7 +51,7 @@ describe('PCI', () => {
     expect(read(1, 0, 0)).toBe(0x70008086);
     expect(read(1, 0, 0x0e, 1)).toBe(0x80);
     expect(read(1, 3, 0)).toBe(0x71138086);
-    expect(read(1, 3, 0x40)).toBe(0x601);
+    expect(read(1, 3, 0x40)).toBe(1);
     expect(read(0, 0, 0x0a, 2)).toBe(0x0600);
     expect([read(2, 0, 0), read(2, 0, 2, 2), read(2, 0, 1, 1)]).toEqual([0xffffffff, 0xffff, 0xff]);
   });
@@ -116,10 +117,23 @@ describe('PCI', () => {
     expect([b.bus.save(), b.ports.save()]).toEqual(state);
     expect(b.take()).toEqual(['unmap memory fd000000 registers', 'map memory fe000000 registers']);
     const empty = new PciBus(() => {});
-    addChipset(empty, 0x600, () => {});
+    addChipset(empty, new PowerManagementFunction(block('acpi', 64), () => {}), () => {});
     expect(() => empty.load(state[0], 1)).toThrow(StateError);
     a.bus.reset();
     expect(a.take()).toEqual(['unmap memory fe000000 registers']);
+  });
+
+  it('moves the ACPI ports, and says where they are', () => {
+    const { bus, read, write, take, moves } = make();
+    write(1, 3, 0x40, 0xb000);
+    expect([take(), moves, read(1, 3, 0x40)]).toEqual([[], [], 0xb001]);
+    write(1, 3, 0x80, 1, 1);
+    enablePowerPorts(bus, 0x600);
+    expect(take()).toEqual(['map port b000 acpi', 'unmap port b000 acpi', 'map port 600 acpi']);
+    const state = bus.save();
+    bus.reset();
+    bus.load(state, 1);
+    expect([take(), moves]).toEqual([['unmap port 600 acpi', 'map port 600 acpi'], [0xb000, 0x600, undefined, 0x600]]);
   });
 
   it('spreads interrupts and finds free slots', () => {

@@ -5,36 +5,55 @@ import { AptError, PrivateApt } from './apt.ts';
 import { cacheFolder, isCached, putIntoCache } from './file-cache.ts';
 
 const RECIPE = 1;
-const PACKAGE = 'seabios';
-const BIOS = 'bios-256k.bin';
-const VGA_BIOS = 'vgabios-stdvga.bin';
+
+/** A Debian package with firmware, and the files that are wanted of it. */
+interface FirmwarePackage {
+  readonly title: string;
+  readonly name: string;
+  readonly folder: string;
+  readonly files: readonly string[];
+}
+
+const SEABIOS = { title: 'SeaBIOS', name: 'seabios', folder: 'usr/share/seabios', files: ['bios-256k.bin', 'vgabios-stdvga.bin'] } as const satisfies FirmwarePackage;
+const OVMF = { title: 'OVMF', name: 'ovmf', folder: 'usr/share/OVMF', files: ['OVMF_CODE_4M.fd', 'OVMF_VARS_4M.fd'] } as const satisfies FirmwarePackage;
 
 /** Debian's SeaBIOS and the display's option ROM, through apt as the guests are. Throws UserError. */
 export async function fetchSeabios(progress: (line: string) => void): Promise<{ readonly firmware: Uint8Array; readonly vgaBios: Uint8Array }> {
-  const cache = cacheFolder();
-  const folder = join(cache, 'firmware', PACKAGE);
-  if (!isCached(folder, RECIPE, [BIOS, VGA_BIOS])) {
-    if (existsSync(folder)) progress('the cached firmware is outdated or damaged; it is fetched anew');
-    try {
-      await fetch(cache, folder, progress);
-    } catch (error) {
-      if (!(error instanceof AptError)) throw error;
-      throw new UserError(`SeaBIOS cannot be fetched (${error.message}); give a firmware file yourself: --firmware FILE (Debian: package seabios, /usr/share/seabios/${BIOS})`);
-    }
-  }
-  return { firmware: read(folder, BIOS), vgaBios: read(folder, VGA_BIOS) };
+  const [firmware, vgaBios] = await fetchFiles(SEABIOS, progress);
+  return { firmware: firmware!, vgaBios: vgaBios! };
 }
 
-async function fetch(cache: string, folder: string, progress: (line: string) => void): Promise<void> {
+/** Debian's UEFI firmware, and what its variables are at first. Throws UserError. */
+export async function fetchOvmf(progress: (line: string) => void): Promise<{ readonly firmware: Uint8Array; readonly variables: Uint8Array }> {
+  const [firmware, variables] = await fetchFiles(OVMF, progress);
+  return { firmware: firmware!, variables: variables! };
+}
+
+async function fetchFiles(wanted: FirmwarePackage, progress: (line: string) => void): Promise<readonly Uint8Array[]> {
+  const cache = cacheFolder();
+  const folder = join(cache, 'firmware', wanted.name);
+  if (!isCached(folder, RECIPE, wanted.files)) {
+    if (existsSync(folder)) progress('the cached firmware is outdated or damaged; it is fetched anew');
+    try {
+      await fetch(wanted, cache, folder, progress);
+    } catch (error) {
+      if (!(error instanceof AptError)) throw error;
+      throw new UserError(`${wanted.title} cannot be fetched (${error.message}); give a firmware file yourself: --firmware FILE (Debian: package ${wanted.name}, /${wanted.folder}/${wanted.files[0]})`);
+    }
+  }
+  return wanted.files.map((name) => read(folder, name));
+}
+
+async function fetch(wanted: FirmwarePackage, cache: string, folder: string, progress: (line: string) => void): Promise<void> {
   const apt = new PrivateApt(join(cache, 'apt', 'amd64'), 'amd64');
   progress(`firmware: reading Debian's package lists through apt, into ${cache}`);
   await apt.update();
-  progress(`firmware: downloading ${PACKAGE}`);
-  const { folder: unpacked, cleanUp } = await apt.unpack(PACKAGE, './usr/share/seabios/*');
+  progress(`firmware: downloading ${wanted.name}`);
+  const { folder: unpacked, cleanUp } = await apt.unpack(wanted.name, `./${wanted.folder}/*`);
   try {
-    const inside = join(unpacked, 'usr/share/seabios');
-    for (const name of [BIOS, VGA_BIOS]) if (!existsSync(join(inside, name))) throw new AptError(`package ${PACKAGE} holds no ${name}`);
-    putIntoCache(folder, RECIPE, PACKAGE, { [BIOS]: read(inside, BIOS), [VGA_BIOS]: read(inside, VGA_BIOS) });
+    const inside = join(unpacked, wanted.folder);
+    for (const name of wanted.files) if (!existsSync(join(inside, name))) throw new AptError(`package ${wanted.name} holds no ${name}`);
+    putIntoCache(folder, RECIPE, wanted.name, Object.fromEntries(wanted.files.map((name) => [name, read(inside, name)])));
   } finally {
     cleanUp();
   }

@@ -6,20 +6,17 @@ import type { Vcpu } from '../../cpu/vcpu.ts';
 import { PowerManagement, SLEEP_TYPE_S5, SMI_ACPI_DISABLE, SMI_ACPI_ENABLE } from '../../devices/acpi/power-management.ts';
 import { RESET_CONTROL_HARD_RESET, ResetControl } from '../../devices/acpi/reset-control.ts';
 import type { Display } from '../../devices/display/vga.ts';
-import { DebugPort } from '../../devices/firmware/debug-port.ts';
-import { FwCfg } from '../../devices/firmware/fw-cfg.ts';
 import { A20Gate } from '../../devices/legacy/a20-gate.ts';
 import { DebugExit } from '../../devices/legacy/debug-exit.ts';
 import { I8042 } from '../../devices/legacy/i8042.ts';
 import { NumericError } from '../../devices/legacy/numeric-error.ts';
 import { Port92 } from '../../devices/legacy/port-92.ts';
 import { Serial16550 } from '../../devices/legacy/serial-16550.ts';
-import { PCI_INTERRUPTS, addChipset, pciInterrupt } from '../../devices/pci/chipset.ts';
+import { PCI_INTERRUPTS, PowerManagementFunction, addChipset, enablePowerPorts, pciInterrupt } from '../../devices/pci/chipset.ts';
 import { PciConfigPorts } from '../../devices/pci/config-ports.ts';
 import { PciBus } from '../../devices/pci/pci-bus.ts';
-import { ShadowMemory } from '../../devices/pci/shadow-memory.ts';
 import { TestDevice } from '../../devices/test-device.ts';
-import { buildAcpiTables, buildRelocatableAcpiTables } from '../../firmware/acpi-tables.ts';
+import { buildAcpiTables } from '../../firmware/acpi-tables.ts';
 import type { AcpiOptions } from '../../firmware/acpi-tables.ts';
 import { VirtioConsole } from '../../devices/virtio/virtio-console.ts';
 import { VirtioEntropy } from '../../devices/virtio/virtio-entropy.ts';
@@ -31,6 +28,7 @@ import type { Log } from '../../host/log.ts';
 import { ApicBus } from '../../interrupts/apic-bus.ts';
 import { IoApic } from '../../interrupts/io-apic.ts';
 import { IrqRouter, ioApicPin } from '../../interrupts/irq-router.ts';
+import { powerPorts } from './power-ports.ts';
 import { LOCAL_APIC_WINDOW, LocalApic } from '../../interrupts/local-apic.ts';
 import { PicPair } from '../../interrupts/pic.ts';
 import { LinearMemory } from '../../memory/linear-memory.ts';
@@ -47,11 +45,12 @@ import { setUpCmos } from './cmos.ts';
 import { addIde, ideMedia } from './ide-drives.ts';
 import { VIDEO_MEMORY, addDisplay, addDisplayFunction } from './display.ts';
 import { addFloppy, floppyDrive } from './floppy-drive.ts';
-import { firmwareConfiguration } from './firmware-configuration.ts';
+import { addFirmware, firmwareBytes } from './firmware.ts';
 import { loadSection, saveSection } from '../sections.ts';
 import { traceInterrupts } from '../trace.ts';
 import { addPciDevice, addPciDisks } from './pci-devices.ts';
 
+/** Where the ACPI ports are until firmware says otherwise. */
 const PM_BASE = 0x600;
 const PORT92_A20 = 2;
 const IO_APIC = 0xfec00000;
@@ -115,7 +114,7 @@ export interface Board {
 export function buildPcBoard(options: BoardOptions): Board {
   const { clock, events, log, tscKhz = () => 1_000_000 } = options;
   const { firmware } = options;
-  const memory = new LinearMemory(options.memoryBytes, firmware === undefined ? 0 : firmware.firmware.length + VIDEO_MEMORY);
+  const memory = new LinearMemory(options.memoryBytes, firmware === undefined ? 0 : firmwareBytes(firmware) + VIDEO_MEMORY);
   const bus = new PcBus(log);
   // A kernel that is booted directly would find a display that no firmware has set up.
   const display = firmware?.vgaBios === undefined ? undefined : addDisplay(memory, bus, clock);
@@ -148,7 +147,6 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0x40, pit);
   bus.ports.map(0x61, pit.port61);
   bus.ports.map(0x70, rtc);
-  bus.ports.map(PM_BASE + 8, pmTimer);
   setUpCmos(rtc, { memory, cpus: 1, bootOrder: firmware?.bootOrder ?? DEFAULT_BOOT_ORDER, floppy: floppyDrive(options.drives)?.format.drive ?? 0 });
 
   // Processor, and what PC/AT boards put beside it for x87 errors.
@@ -192,11 +190,12 @@ export function buildPcBoard(options: BoardOptions): Board {
   };
   const firmwareParts = firmware === undefined ? undefined : addFirmware(firmware, acpi, memory, bus, log);
   // A kernel that is booted directly has RAM everywhere.
-  addChipset(pci, PM_BASE, (pam) => firmwareParts?.shadow.apply(pam));
+  const powerFunction = new PowerManagementFunction(powerPorts(power, pmTimer), (base) => {
+    if (base !== undefined) firmwareParts?.describe({ ...acpi, pmBase: base });
+  });
+  addChipset(pci, powerFunction, (pam) => firmwareParts?.shadow.apply(pam));
   if (display !== undefined) addDisplayFunction(display, pci, firmware!.vgaBios!);
   const pciPorts = new PciConfigPorts(pci, resetControl);
-  bus.ports.map(PM_BASE, power.eventBlock);
-  bus.ports.map(PM_BASE + 4, power.controlBlock);
   bus.ports.map(0xb2, power.smiCommand);
   bus.ports.map(0xcf8, pciPorts);
 
@@ -217,10 +216,11 @@ export function buildPcBoard(options: BoardOptions): Board {
   const resettable: readonly (Stateful & { reset(): void })[] = [
     vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, numericError, power, resetControl, pci, pciPorts, ...optional,
   ];
-  // A kernel that is booted without firmware finds what firmware would have set up: address line 20 is open, and the
-  // 8259 reaches the processor.
+  // A kernel that is booted without firmware finds what firmware would have set up: address line 20 is open, the ACPI
+  // ports are where the tables say, and the 8259 reaches the processor.
   const asFirmware = (): void => {
     port92.write(0, 1, PORT92_A20);
+    enablePowerPorts(pci, PM_BASE);
     localApic.virtualWire();
     if (options.testDevice === true) programPic(bus);
   };
@@ -251,19 +251,6 @@ export function buildPcBoard(options: BoardOptions): Board {
       for (const part of resettable) loadSection(state, part);
     },
   };
-}
-
-/** Flash ROM, and the ports that firmware made for QEMU's PC talks to. */
-function addFirmware(files: FirmwareFiles, acpi: AcpiOptions, memory: LinearMemory, bus: PcBus, log: Log): { shadow: ShadowMemory; devices: readonly (Stateful & { reset(): void })[] } {
-  const rom = memory.allocate(files.firmware.length);
-  rom.data.set(files.firmware);
-  const shadow = new ShadowMemory(memory, rom);
-  bus.mmio.map(0xc0000, shadow);
-  const fwCfg = new FwCfg(memory, firmwareConfiguration({ memory, cpus: acpi.cpus, acpi: buildRelocatableAcpiTables(acpi), bootMenu: files.bootMenu ?? false }));
-  const debugPort = new DebugPort((line) => log.trace('firmware', line));
-  bus.ports.map(0x510, fwCfg);
-  bus.ports.map(0x402, debugPort);
-  return { shadow, devices: [fwCfg, debugPort] };
 }
 
 /** At a port that the user chose: the only block that may meet another one. */

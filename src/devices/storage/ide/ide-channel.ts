@@ -17,7 +17,8 @@ const DEVICE_SECOND = 0x10;
 const CONTROL_NO_INTERRUPT = 2;
 const CONTROL_RESET = 4;
 const STATUS_BUSY = 0x80;
-const NOBODY = 0xff;
+/** Nobody drives the lines: data line 7, the busy bit, is pulled down (ATA/ATAPI-6, 7.2). */
+const NOBODY = 0x7f;
 
 export type IdeMedium = { readonly kind: 'disk'; readonly block: BlockPort; readonly name: string } | { readonly kind: 'cdrom'; readonly block: BlockPort };
 

@@ -197,7 +197,7 @@ describe('hard disk', () => {
 
   it('nobody answers for an empty cable, and the only drive for its absent neighbour', () => {
     const { ide, out, status, command } = make([disk(new MemoryDisk(64 * SECTOR))]);
-    expect(ide.channels[1].commandBlock.read(7, 1)).toBe(0xff);
+    expect(ide.channels[1].commandBlock.read(7, 1)).toBe(0x7f);
     out(6, 0xb0);
     out(7, 0xec);
     expect([status(), command.read(6, 1)]).toEqual([0, 0xb0]);

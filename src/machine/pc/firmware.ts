@@ -1,0 +1,57 @@
+import type { Stateful } from '../../base/plain.ts';
+import type { PcBus } from '../../buses/system-bus.ts';
+import { DebugPort } from '../../devices/firmware/debug-port.ts';
+import { Flash } from '../../devices/firmware/flash.ts';
+import { FwCfg } from '../../devices/firmware/fw-cfg.ts';
+import type { FwCfgContents } from '../../devices/firmware/fw-cfg.ts';
+import { ShadowMemory } from '../../devices/pci/shadow-memory.ts';
+import { buildRelocatableAcpiTables } from '../../firmware/acpi-tables.ts';
+import type { AcpiOptions } from '../../firmware/acpi-tables.ts';
+import type { Log } from '../../host/log.ts';
+import type { LinearMemory } from '../../memory/linear-memory.ts';
+import type { FirmwareFiles, Nvram } from '../boot-source.ts';
+import { firmwareConfiguration } from './firmware-configuration.ts';
+
+const FOUR_GIB = 2 ** 32;
+
+export interface FirmwareParts {
+  /** Tells firmware of another machine than before: what it reads next is about that. */
+  describe(acpi: AcpiOptions): void;
+  readonly shadow: ShadowMemory;
+  readonly devices: readonly (Stateful & { reset(): void })[];
+}
+
+/** Storage in the linear memory that firmware needs. */
+export function firmwareBytes(files: FirmwareFiles): number {
+  return files.firmware.length + (files.nvram?.contents.length ?? 0);
+}
+
+/** Flash ROM, flash memory for variables, and the ports that firmware made for QEMU's PC talks to. */
+export function addFirmware(files: FirmwareFiles, acpi: AcpiOptions, memory: LinearMemory, bus: PcBus, log: Log): FirmwareParts {
+  const rom = memory.allocate(files.firmware.length);
+  rom.data.set(files.firmware);
+  const shadow = new ShadowMemory(memory, rom);
+  bus.mmio.map(0xc0000, shadow);
+  const configuration = (options: AcpiOptions): FwCfgContents => firmwareConfiguration({ memory, cpus: options.cpus, acpi: buildRelocatableAcpiTables(options), bootMenu: files.bootMenu ?? false });
+  const fwCfg = new FwCfg(memory, configuration(acpi));
+  const debugPort = new DebugPort((line) => log.trace('firmware', line));
+  bus.ports.map(0x510, fwCfg);
+  bus.ports.map(0x402, debugPort);
+  const flash = files.nvram === undefined ? [] : [addFlash(files.nvram, FOUR_GIB - files.firmware.length, memory, bus)];
+  return { shadow, describe: (options) => fwCfg.provide(configuration(options)), devices: [fwCfg, debugPort, ...flash] };
+}
+
+/** Right below the ROM, where firmware that keeps variables looks for it. */
+function addFlash(nvram: Nvram, end: number, memory: LinearMemory, bus: PcBus): Flash {
+  const bytes = nvram.contents.length;
+  const storage = memory.allocate(bytes);
+  storage.data.set(nvram.contents);
+  const flash: Flash = new Flash({
+    data: storage.data,
+    readsArray: (array) => memory.setWindows(flash, array ? [{ first: end - bytes, bytes, kind: 'rom', host: storage.host }] : []),
+    changed: (offset, changed) => nvram.store?.(offset, changed),
+  });
+  memory.setWindows(flash, [{ first: end - bytes, bytes, kind: 'rom', host: storage.host }]);
+  bus.mmio.map(end - bytes, flash);
+  return flash;
+}

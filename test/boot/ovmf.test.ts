@@ -1,0 +1,44 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { VirtualMachine } from '../../src/index.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'polyvisor-ovmf-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const VARIABLE = 'setvar Kept -guid 11111111-2222-3333-4444-555555555555';
+
+/** Debian's stock OVMF, which comes through apt on the first run, up to its shell's prompt. */
+async function shell(nvram: string): Promise<VirtualMachine> {
+  const vm = await VirtualMachine.create({ firmware: 'ovmf', nvram, memory: '128M', timeout: 120 });
+  void vm.start();
+  await vm.console.waitFor(/seconds to skip/, 120_000);
+  vm.console.write('\x1b');
+  await vm.console.waitFor(/Shell> /, 30_000);
+  return vm;
+}
+
+test('OVMF comes to its shell on screen and serial line, keeps variables in a file, and powers off', async () => {
+  const nvram = join(folder, 'variables');
+  const first = await shell(nvram);
+  // Its letters are drawn: grey, and the prompt yellow.
+  const { width, height, pixels } = first.screenshot().picture;
+  const colours = new Set(new Uint32Array(pixels.buffer, pixels.byteOffset, pixels.length / 4));
+  expect([width, height, colours.size >= 3]).toEqual([1280, 800, true]);
+  first.console.write(`${VARIABLE} -bs -rt -nv =L"as it was"\r`);
+  // A letter for each byte of UCS-2: it lies in the file as it was typed.
+  const stored = (): boolean => readFileSync(nvram).includes(Buffer.from('as it was', 'utf16le'));
+  while (!stored()) {
+    expect(first.report().end).toBeNull();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await first.console.waitFor(/Shell> /, 30_000);
+  first.console.write('reset -s\r');
+  expect((await first.finished).kind).toBe('poweroff');
+
+  const second = await shell(nvram);
+  second.console.write(`${VARIABLE}\r`);
+  await second.console.waitFor(/Kept - 0012 Bytes/, 30_000);
+  await second.stop();
+}, 300_000);
