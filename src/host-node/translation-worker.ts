@@ -1,8 +1,12 @@
+import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { HandlerMap } from '../engines/modules.ts';
 import { RegionBuilder } from '../engines/translator/region-builder.ts';
 import type { RegionRequest } from '../engines/translator/region-builder.ts';
 import type { Translated } from './worker-compiler.ts';
+
+// On Linux a thread has a niceness of its own: where processors are few, the guest's thread is to have the first.
+if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 // The thread that translates for one machine: requests in, modules out, in the same order.
 const builder = new RegionBuilder(workerData as HandlerMap);

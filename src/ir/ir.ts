@@ -19,6 +19,8 @@ export class Ir {
   b = new Int32Array(256);
   c = new Int32Array(256);
   immediate = new BigInt64Array(256);
+  /** The same, by halves, lower one first as on every host that V8 runs on: without a bigint for each small number. */
+  #halves = new Int32Array(this.immediate.buffer);
   pool = new Int32Array(64);
   readonly constants: Uint8Array[] = [];
   readonly variables: ValueType[] = [];
@@ -32,15 +34,29 @@ export class Ir {
     this.variables.length = 0;
   }
 
-  append(op: number, a: number, b: number, c: number, immediate: bigint): Value {
+  /** A number as the immediate has 32 bits, signed. */
+  append(op: number, a: number, b: number, c: number, immediate: bigint | number): Value {
     const index = this.length++;
     if (index === this.op.length) this.#grow();
     this.op[index] = op;
     this.a[index] = a;
     this.b[index] = b;
     this.c[index] = c;
-    this.immediate[index] = immediate;
+    if (typeof immediate === 'bigint') this.immediate[index] = immediate;
+    else {
+      this.#halves[2 * index] = immediate;
+      this.#halves[2 * index + 1] = immediate >> 31;
+    }
     return index as Value;
+  }
+
+  /** The lower half of an immediate: all of it unless the value is a 64-bit constant. */
+  small(value: number): number {
+    return this.#halves[2 * value]!;
+  }
+  /** The immediate is its lower half sign-extended. */
+  isSmall(value: number): boolean {
+    return this.#halves[2 * value + 1] === this.#halves[2 * value]! >> 31;
   }
 
   appendPool(value: number): number {
@@ -71,5 +87,6 @@ export class Ir {
     this.b = wide(this.b, new Int32Array(size));
     this.c = wide(this.c, new Int32Array(size));
     this.immediate = wide(this.immediate, new BigInt64Array(size));
+    this.#halves = new Int32Array(this.immediate.buffer);
   }
 }

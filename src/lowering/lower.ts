@@ -30,7 +30,8 @@ export interface LoweredRoutine {
 /** What differs between the interpreter build and the translator: where the guest stands, and where it goes. */
 export interface LoweringTarget {
   readonly memory: MemoryModel;
-  readonly routines: readonly LoweredRoutine[];
+  /** By the index that calls in the IR have. */
+  lowered(routine: number): LoweredRoutine;
   /**
    * Calls a memory slow path, e.g. 'slowLoad32', with the vCPU and what `push` puts on the stack; leaves on a fault. The
    * result goes to a local.
@@ -241,13 +242,13 @@ export class Lowering {
     const code = this.#code;
     const operation = operations[ir.op[i]!]!;
     const plan = plans[ir.op[i]!]!;
-    const immediate = ir.immediate[i]!;
+    const immediate = ir.small(i);
     switch (plan.kind) {
       case 'numeric':
         this.#operands(i);
         code.bytes(operation.wasm!);
-        if (operation.lane) code.byte(Number(immediate));
-        else if (operation.name === 'i8x16.shuffle') code.bytes(ir.constants[Number(immediate)]!);
+        if (operation.lane) code.byte(immediate);
+        else if (operation.name === 'i8x16.shuffle') code.bytes(ir.constants[immediate]!);
         return;
       case 'select':
         this.#operands(i);
@@ -255,9 +256,12 @@ export class Lowering {
         else code.byte(0x1b);
         return;
       case 'const':
-        if (operation.result === 'i32') code.i32Const(Number(immediate));
-        else if (operation.result === 'i64') code.i64Const(immediate);
-        else code.bytes([0xfd, 0x0c]).bytes(ir.constants[Number(immediate)]!);
+        if (operation.result === 'i32') code.i32Const(immediate);
+        else if (operation.result === 'i64') {
+          if (ir.isSmall(i)) code.byte(0x42).s32(immediate);
+          else code.i64Const(ir.immediate[i]!);
+        }
+        else code.bytes([0xfd, 0x0c]).bytes(ir.constants[immediate]!);
         return;
       case 'state.load':
         code.get(CPU);
@@ -265,16 +269,16 @@ export class Lowering {
           this.#push(ir.a[i]!);
           code.byte(0x6a);
         }
-        code.memory(loadOpcode[plan.suffix]!, Number(immediate));
+        code.memory(loadOpcode[plan.suffix]!, immediate);
         return;
       case 'field':
-        this.#target.field(code, plan.suffix, Number(immediate));
+        this.#target.field(code, plan.suffix, immediate);
         return;
       case 'memory.load':
         this.#load(i, plan.suffix, plan.write);
         return;
       case 'variable.get':
-        code.get(this.#variables[Number(immediate)]!);
+        code.get(this.#variables[immediate]!);
         return;
       case 'call':
         this.#call(i);
@@ -296,14 +300,14 @@ export class Lowering {
           code.byte(0x6a);
           this.#push(ir.b[i]!);
         } else this.#push(ir.a[i]!);
-        code.memory(storeOpcode[plan.suffix]!, Number(ir.immediate[i]!));
+        code.memory(storeOpcode[plan.suffix]!, ir.small(i));
         return;
       case 'memory.store':
         this.#store(i, plan.suffix);
         return;
       case 'variable.set':
         this.#push(ir.a[i]!);
-        code.set(this.#variables[Number(ir.immediate[i]!)]!);
+        code.set(this.#variables[ir.small(i)]!);
         return;
       case 'call':
         this.#call(i);
@@ -339,7 +343,7 @@ export class Lowering {
         return;
       }
       case 'transfer':
-        this.#target.transfer(code, operations[ir.op[i]!]!.name, Number(ir.immediate[i]!), () => this.#push(ir.a[i]!));
+        this.#target.transfer(code, operations[ir.op[i]!]!.name, ir.small(i), () => this.#push(ir.a[i]!));
         return;
       default:
         throw new Error(`lowering knows no ${operations[ir.op[i]!]!.name}`);
@@ -357,7 +361,7 @@ export class Lowering {
   #call(i: number): void {
     const ir = this.#ir;
     const code = this.#code;
-    const routine = this.#target.routines[Number(ir.immediate[i]!)]!;
+    const routine = this.#target.lowered(ir.small(i));
     if (routine.needsPosition) this.#target.storePosition(code);
     code.get(CPU);
     for (let k = 0; k < ir.c[i]!; k++) this.#push(ir.pool[ir.b[i]! + k]!);

@@ -67,7 +67,7 @@ export function compile(ir: Ir, routines: readonly TestRoutine[] = []): Compiled
   const next = module.addFunction(handler, [], new Code().i32Const(NEXT).toBytes());
   const { locals, body } = lower(ir, {
     memory: memoryModel,
-    routines: lowered,
+    lowered: (routine) => lowered[routine]!,
     slowPath: (code, name, push, result) => {
       code.get(0).get(1).memory(storeOpcode['32']!, POSITION).get(0);
       push();

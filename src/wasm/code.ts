@@ -6,17 +6,25 @@ export class Code {
   depth = 0;
 
   byte(value: number): this {
-    if (this.length === this.#bytes.length) {
-      const grown = new Uint8Array(this.length * 2);
-      grown.set(this.#bytes);
-      this.#bytes = grown;
-    }
+    if (this.length === this.#bytes.length) this.#grow(1);
     this.#bytes[this.length++] = value;
     return this;
   }
   bytes(values: ArrayLike<number>): this {
-    for (let i = 0; i < values.length; i++) this.byte(values[i]!);
+    if (this.length + values.length > this.#bytes.length) this.#grow(values.length);
+    if (values.length > 8) this.#bytes.set(values, this.length);
+    else for (let i = 0; i < values.length; i++) this.#bytes[this.length + i] = values[i]!;
+    this.length += values.length;
     return this;
+  }
+  /** What another buffer holds. */
+  code(other: Code): this {
+    return this.bytes(other.#bytes.subarray(0, other.length));
+  }
+  #grow(needed: number): void {
+    const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.length + needed));
+    grown.set(this.#bytes);
+    this.#bytes = grown;
   }
   /** Unsigned LEB128 of a 32-bit number. */
   u32(value: number): this {

@@ -57,7 +57,7 @@ export class ModuleBuilder {
     const section = (id: number, fill: (code: Code) => void): void => {
       const code = new Code();
       fill(code);
-      out.byte(id).u32(code.length).bytes(code.toBytes());
+      out.byte(id).u32(code.length).code(code);
     };
     section(1, (code) => {
       code.u32(this.#types.length);
@@ -96,17 +96,16 @@ export class ModuleBuilder {
     section(10, (code) => {
       code.u32(this.#functions.length);
       for (const entry of this.#functions) {
-        const body = new Code();
+        const head = new Code();
         const runs: { type: WasmType; count: number }[] = [];
         for (const type of entry.locals) {
           const last = runs.at(-1);
           if (last !== undefined && last.type === type) last.count++;
           else runs.push({ type, count: 1 });
         }
-        body.u32(runs.length);
-        for (const run of runs) body.u32(run.count).byte(typeCode[run.type]);
-        body.bytes(entry.body).end();
-        code.u32(body.length).bytes(body.toBytes());
+        head.u32(runs.length);
+        for (const run of runs) head.u32(run.count).byte(typeCode[run.type]);
+        code.u32(head.length + entry.body.length + 1).code(head).bytes(entry.body).end();
       }
     });
     return out.toBytes();

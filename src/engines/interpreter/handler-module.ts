@@ -75,7 +75,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   };
   const target: LoweringTarget = {
     memory: x86MemoryModel,
-    routines: routineFunctions,
+    lowered: (routine) => routineFunctions[routine]!,
     slowPath: (code, name, push, result) => {
       storePosition(code);
       code.get(CPU);

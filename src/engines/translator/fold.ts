@@ -1,3 +1,4 @@
+import type { Builder } from '../../ir/builder.ts';
 import type { Ir, Value } from '../../ir/ir.ts';
 import { operationNumber, operations } from '../../ir/operations.ts';
 
@@ -15,13 +16,13 @@ export function constantOf(ir: Ir, value: Value): bigint | undefined {
 }
 
 /** The operand of a conversion from i32, whatever it does to the upper half. */
-export function narrowOf(ir: Ir, value: Value): Value | undefined {
+function narrowOf(ir: Ir, value: Value): Value | undefined {
   const op = ir.op[value]!;
   return op === EXTEND_U || op === EXTEND_S ? ir.a[value]! as Value : undefined;
 }
 
 /** The operand of a zero-extension. */
-export function zeroExtended(ir: Ir, value: Value): Value | undefined {
+function zeroExtended(ir: Ir, value: Value): Value | undefined {
   return ir.op[value] === EXTEND_U ? ir.a[value]! as Value : undefined;
 }
 
@@ -52,67 +53,87 @@ const computations: Readonly<Record<string, Compute>> = {
 
 /** Operations that a right operand of 0 leaves alone. */
 const ZERO_IS_NEUTRAL = new Set(['add', 'sub', 'or', 'xor', 'shl', 'shr_u', 'shr_s', 'rotl', 'rotr']);
+/** What undoes a conversion of bits. */
+const REINTERPRETED: Readonly<Record<string, string>> = { 'i32.reinterpret_f32': 'f32.reinterpret_i32', 'i64.reinterpret_f64': 'f64.reinterpret_i64', 'f32.reinterpret_i32': 'i32.reinterpret_f32', 'f64.reinterpret_i64': 'i64.reinterpret_f64' };
 
-const REINTERPRETED = Object.fromEntries((['i32 f32', 'i64 f64', 'f32 i32', 'f64 i64'] as const).map((pair) => {
-  const [to, from] = pair.split(' ');
-  return [`${to}.reinterpret_${from}`, operationNumber(`${from}.reinterpret_${to}`)];
-}));
-/** The operand of a conversion of bits that undoes another one. */
-export function reinterpretedTwice(ir: Ir, name: string, value: Value): Value | undefined {
-  const inverse = REINTERPRETED[name];
-  return inverse !== undefined && ir.op[value] === inverse ? ir.a[value]! as Value : undefined;
+/** How an operation of two operands folds. */
+interface Rule {
+  readonly name: string;
+  readonly bits: 32 | 64;
+  readonly wide: boolean;
+  readonly compute: Compute | undefined;
+  readonly zeroIsNeutral: boolean;
 }
+const rules = operations.map(({ name, params, result }): Rule | undefined => {
+  const operation = name.slice(4);
+  if (params.length !== 2 || !/^i(32|64)\./.test(name)) return undefined;
+  return { name: operation, bits: params[0] === 'i32' ? 32 : 64, wide: result === 'i64', compute: computations[operation], zeroIsNeutral: ZERO_IS_NEUTRAL.has(operation) };
+});
+const unary = operations.map(({ name, params }): string | undefined => (params.length === 1 && /^i(32|64)\./.test(name) ? name : undefined));
+const inverse = operations.map(({ name }) => (REINTERPRETED[name] === undefined ? -1 : operationNumber(REINTERPRETED[name])));
 
-/** What a numeric operation comes to when it need not be done: a constant (bigint) or a value that is there already. */
-export function foldNumeric(ir: Ir, name: string, args: readonly Value[]): { constant: bigint } | { value: Value } | undefined {
-  const dot = name.indexOf('.');
-  const type = name.slice(0, dot);
-  if (type !== 'i32' && type !== 'i64') return undefined;
-  const bits = type === 'i32' ? 32 : 64;
-  const operation = name.slice(dot + 1);
-  const a = constantOf(ir, args[0]!);
-  if (args.length === 1) return foldUnary(ir, operation, args[0]!, a);
-  const b = constantOf(ir, args[1]!);
-  if (b === undefined) return undefined;
-  if (a !== undefined) {
-    const compute = computations[operation];
-    if (compute === undefined) return undefined;
-    const result = compute(a, b, bits);
-    return { constant: typeof result === 'boolean' ? BigInt(result) : BigInt.asIntN(bits, result) };
+/** The value of a numeric operation that need not be done: a constant, one that is there already, or a simpler one; else undefined. */
+export function fold(b: Builder, code: number, x: Value, y: Value | undefined): Value | undefined {
+  const { ir } = b;
+  if (y === undefined) {
+    if (inverse[code] === ir.op[x]) return ir.a[x]! as Value;
+    const name = unary[code];
+    return name === undefined ? undefined : foldUnary(b, name, x);
   }
-  if (b === 0n && ZERO_IS_NEUTRAL.has(operation)) return { value: args[0]! };
-  if (operation === 'and' && b === -1n) return { value: args[0]! };
-  if ((operation === 'and' || operation === 'mul') && b === 0n) return { constant: 0n };
-  if (operation === 'mul' && b === 1n) return { value: args[0]! };
-  return undefined;
-}
-
-function foldUnary(ir: Ir, operation: string, x: Value, constant: bigint | undefined): { constant: bigint } | { value: Value } | undefined {
-  switch (operation) {
-    case 'wrap_i64': {
-      if (constant !== undefined) return { constant: BigInt.asIntN(32, constant) };
-      const narrow = narrowOf(ir, x);
-      return narrow === undefined ? undefined : { value: narrow };
-    }
-    case 'extend_i32_u':
-      return constant === undefined ? undefined : { constant: BigInt.asUintN(32, constant) };
-    case 'extend_i32_s':
-      return constant === undefined ? undefined : { constant };
-    case 'extend8_s':
-      return constant === undefined ? undefined : { constant: BigInt.asIntN(8, constant) };
-    case 'extend16_s':
-      return constant === undefined ? undefined : { constant: BigInt.asIntN(16, constant) };
-    case 'eqz':
-      return constant === undefined ? undefined : { constant: BigInt(constant === 0n) };
+  const rule = rules[code];
+  if (rule === undefined) return undefined;
+  const right = constantOf(ir, y);
+  if (right === undefined) return undefined;
+  const left = constantOf(ir, x);
+  if (left !== undefined) {
+    if (rule.compute === undefined) return undefined;
+    const result = rule.compute(left, right, rule.bits);
+    return typeof result === 'boolean' ? b.i32(result ? 1 : 0) : b.constant(rule.wide ? 'i64' : 'i32', BigInt.asIntN(rule.bits, result));
+  }
+  if (right === 0n && rule.zeroIsNeutral) return x;
+  switch (rule.name) {
+    case 'and':
+      if (right === -1n) return x;
+      if (right === 0n) return y;
+      break;
+    case 'mul':
+      if (right === 1n) return x;
+      return right === 0n ? y : undefined;
+    case 'add':
+      break;
     default:
       return undefined;
   }
+  // (x + c) + d and (x & c) & d.
+  if (ir.op[x] !== code) return undefined;
+  const inner = constantOf(ir, ir.b[x]! as Value);
+  if (inner === undefined) return undefined;
+  return rule.name === 'add' ? b.addConst(ir.a[x]! as Value, inner + right) : b.andConst(ir.a[x]! as Value, inner & right);
 }
 
-/** `x + c` or `x & c` as its parts, for joining it with another constant. */
-export function withConstant(ir: Ir, value: Value, operation: 'add' | 'and'): { x: Value; constant: bigint } | undefined {
-  const name = operations[ir.op[value]!]!.name;
-  if (name !== `i32.${operation}` && name !== `i64.${operation}`) return undefined;
-  const constant = constantOf(ir, ir.b[value]! as Value);
-  return constant === undefined ? undefined : { x: ir.a[value]! as Value, constant };
+function foldUnary(b: Builder, name: string, x: Value): Value | undefined {
+  const constant = constantOf(b.ir, x);
+  switch (name) {
+    case 'i32.wrap_i64':
+      return constant === undefined ? narrowOf(b.ir, x) : b.constant('i32', constant);
+    case 'i64.extend_i32_u':
+      return constant === undefined ? undefined : b.i64(BigInt.asUintN(32, constant));
+    case 'i64.extend_i32_s':
+      return constant === undefined ? undefined : b.i64(constant);
+    case 'i32.extend8_s':
+    case 'i64.extend8_s':
+      return constant === undefined ? undefined : b.constant(name.slice(0, 3) as 'i32', BigInt.asIntN(8, constant));
+    case 'i32.extend16_s':
+    case 'i64.extend16_s':
+      return constant === undefined ? undefined : b.constant(name.slice(0, 3) as 'i32', BigInt.asIntN(16, constant));
+    case 'i64.extend32_s': {
+      const narrow = zeroExtended(b.ir, x);
+      return narrow === undefined ? undefined : b.extendS(narrow);
+    }
+    case 'i32.eqz':
+    case 'i64.eqz':
+      return constant === undefined ? undefined : b.i32(constant === 0n ? 1 : 0);
+    default:
+      return undefined;
+  }
 }

@@ -28,7 +28,7 @@ const EXIT = -1;
 /** Functions that region code calls, by the index they have in its module. */
 export interface RegionImports {
   /** By the index that calls in the IR have. */
-  readonly routines: readonly LoweredRoutine[];
+  lowered(routine: number): LoweredRoutine;
   routine(name: string): number;
   /** A slow path of memory access: see the interpreter's handler module. */
   access(name: string): number;
@@ -61,7 +61,6 @@ export function buildRegionFunction(region: Region, assumptions: Assumptions, im
 
 class RegionWriter implements LoweringTarget {
   readonly memory = x86MemoryModel;
-  readonly routines: readonly LoweredRoutine[];
   readonly #imports: RegionImports;
   readonly #lowering: Lowering;
   readonly #assumptions: Assumptions;
@@ -97,7 +96,6 @@ class RegionWriter implements LoweringTarget {
     this.#lowering = scratch.lowering;
     this.#imports = imports;
     this.#assumptions = assumptions;
-    this.routines = imports.routines;
     this.#variables = variableTypes(assumptions.long).map((type) => this.#locals.take(type));
     [this.#budget, this.#tlb, this.#epoch, this.#stale] = [0, 0, 0, 0].map(() => this.#locals.take('i32')) as [number, number, number, number];
     this.#targets = region.blocks.map((block) => block.target ?? 0);
@@ -341,6 +339,9 @@ class RegionWriter implements LoweringTarget {
   }
 
   // What lowering asks for.
+  lowered(routine: number): LoweredRoutine {
+    return this.#imports.lowered(routine);
+  }
   slowPath(code: Code, name: string, push: () => void, result: number | undefined): void {
     code.get(CPU);
     push();

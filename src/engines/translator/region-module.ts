@@ -22,12 +22,10 @@ export class RegionModule implements RegionImports {
   readonly #importIndex = new Map<string, number>();
   readonly #regions: RegionFunction[] = [];
   readonly #scratch: Scratch;
-  readonly routines: readonly LoweredRoutine[];
+  readonly #lowered: LoweredRoutine[] = [];
 
   constructor(scratch: Scratch) {
     this.#scratch = scratch;
-    const index = (name: string): number => this.routine(name);
-    this.routines = routines.map(({ name, routine }) => ({ ...callEffects(routine), get functionIndex() { return index(name); } }));
   }
 
   /** Returns the number of guest instructions in it. */
@@ -47,30 +45,32 @@ export class RegionModule implements RegionImports {
     return module.toBytes() as Uint8Array<ArrayBuffer>;
   }
 
-  #index(entry: Import): number {
-    let index = this.#importIndex.get(entry.name);
+  #index(name: string, entry: () => Omit<Import, 'name'>): number {
+    let index = this.#importIndex.get(name);
     if (index === undefined) {
       index = this.#imports.length;
-      this.#imports.push(entry);
-      this.#importIndex.set(entry.name, index);
+      this.#imports.push({ name, ...entry() });
+      this.#importIndex.set(name, index);
     }
     return index;
   }
+  lowered(routine: number): LoweredRoutine {
+    const { name, routine: declared } = routines[routine]!;
+    return (this.#lowered[routine] ??= { ...callEffects(declared), functionIndex: this.routine(name) });
+  }
   routine(name: string): number {
-    const { routine } = routines[routineIndex(name)]!;
-    return this.#index({ module: 'runtime', name, ...wasmTypeOf(routine) });
+    return this.#index(name, () => ({ module: 'runtime', ...wasmTypeOf(routines[routineIndex(name)]!.routine) }));
   }
   access(name: string): number {
-    const { routine } = routines[routineIndex(name)]!;
-    return this.#index({ module: 'core', name, ...accessType(routine) });
+    return this.#index(name, () => ({ module: 'core', ...accessType(routines[routineIndex(name)]!.routine) }));
   }
   jump(): number {
-    return this.#index({ module: 'core', name: 'jump', params: ['i32', 'i64'], results: ['i32'] });
+    return this.#index('jump', () => ({ module: 'core', params: ['i32', 'i64'], results: ['i32'] }));
   }
   left(): number {
-    return this.#index({ module: 'core', name: 'left', params: ['i32', 'i32'], results: ['i32'] });
+    return this.#index('left', () => ({ module: 'core', params: ['i32', 'i32'], results: ['i32'] }));
   }
   interpret(): number {
-    return this.#index({ module: 'core', name: 'interpret', params: ['i32', 'i32'], results: ['i32'] });
+    return this.#index('interpret', () => ({ module: 'core', params: ['i32', 'i32'], results: ['i32'] }));
   }
 }

@@ -1,13 +1,28 @@
 import { Builder } from '../../ir/builder.ts';
-import type { Ir, Value } from '../../ir/ir.ts';
+import type { Ir, Value, Variable } from '../../ir/ir.ts';
+import { operationNumber, operations } from '../../ir/operations.ts';
 import { CONST_4G, FLAGS_CARRY, FLAGS_RESULT, IP_BASE, SEGMENTS, SEGMENT_BYTES, SEG_BASE, STACK_MASK, ZERO } from '../../isa/x86/state/layout.ts';
 import { UNKNOWN } from './flag-state.ts';
 import type { FlagState } from './flag-state.ts';
-import { constantOf, foldNumeric, reinterpretedTwice, withConstant, zeroExtended } from './fold.ts';
+import { constantOf, fold } from './fold.ts';
 import { KnownVectors } from './known-vectors.ts';
 import { FLAGS_MASK, FLAG_A, FLAG_B, IP_PAGE, variableTypes } from './variables.ts';
 
 const GENERAL_END = 128;
+
+interface StateOperation {
+  readonly load: boolean;
+  /** The first operand is added to the offset. */
+  readonly at: boolean;
+  readonly suffix: string;
+  /** The same operation without that operand. */
+  readonly plain: number;
+}
+const stateOperations = operations.map(({ name }): StateOperation | undefined => {
+  const [, kind, suffix, at] = /^state\.(load|store)(\w+)(\.at)?$/.exec(name) ?? [];
+  return kind === undefined ? undefined : { load: kind === 'load', at: at !== undefined, suffix: suffix!, plain: operationNumber(`state.${kind}${suffix}`) };
+});
+const LOAD_64 = operationNumber('state.load64');
 
 /** What a region may take for granted; checked whenever it is entered. */
 export interface Assumptions {
@@ -26,7 +41,7 @@ export class TranslatorBuilder extends Builder {
   readonly #flat: boolean;
   /** By variable: the value it has here. */
   #known: (Value | undefined)[] = [];
-  readonly #vectors = new KnownVectors(this, (suffix, offset) => super.op(`state.load${suffix}`, [], offset));
+  readonly #vectors = new KnownVectors(this, (suffix, offset) => super.emit(operationNumber(`state.load${suffix}`), undefined, undefined, undefined, offset));
   /** Values and checks that hold until a routine may have changed what they are made of. */
   #lasting = new Map<string, Value | undefined>();
   /** What the flag variables mean here, as far as that is known when the code is made. */
@@ -45,22 +60,23 @@ export class TranslatorBuilder extends Builder {
   getVariable(number: number): Value {
     let value = this.#known[number];
     if (value === undefined) {
-      value = super.op(`variable.get.${this.ir.variables[number]!}`, [], number);
+      value = super.get(number as Variable);
       this.#known[number] = value;
       this.touched |= 1 << number;
     }
     return value;
   }
   setVariable(number: number, value: Value): void {
-    super.op(`variable.set.${this.ir.variables[number]!}`, [value], number);
+    super.set(number as Variable, value);
     this.#known[number] = value;
     this.touched |= 1 << number;
     this.written |= 1 << number;
   }
   /** Takes FLAGS_RESULT and FLAGS_CARRY, which settleFlags has just written. */
   fetchSettledFlags(): void {
-    this.setVariable(FLAG_A, super.op('state.load64', [], FLAGS_RESULT));
-    this.setVariable(FLAG_B, super.op('state.load64', [], FLAGS_CARRY));
+    const load = (offset: number): Value => super.emit(LOAD_64, undefined, undefined, undefined, offset);
+    this.setVariable(FLAG_A, load(FLAGS_RESULT));
+    this.setVariable(FLAG_B, load(FLAGS_CARRY));
   }
   /** All variables may have changed: a routine has been at the state. */
   forget(): void {
@@ -85,59 +101,34 @@ export class TranslatorBuilder extends Builder {
     this.#lasting.set(name, undefined);
   }
 
-  override op(name: string, args: readonly Value[] = [], immediate: bigint | number = 0n): Value {
-    if (name.startsWith('state.')) {
-      const found = this.#state(name, args, immediate);
-      if (found !== undefined) return found;
-      return super.op(name, args, immediate);
-    }
-    if (args.length === 0) return super.op(name, args, immediate);
-    const number = reinterpretedTwice(this.ir, name, args[0]!);
-    if (number !== undefined) return number;
-    const folded = foldNumeric(this.ir, name, args);
-    if (folded !== undefined) return 'value' in folded ? folded.value : name.startsWith('i64') && !/eq|ne|lt|gt|le|ge/.test(name) ? this.i64(folded.constant) : this.i32(Number(folded.constant));
-    return this.#combine(name, args) ?? super.op(name, args, immediate);
+  protected override emit(code: number, x?: Value, y?: Value, z?: Value, immediate = 0): Value {
+    const state = stateOperations[code];
+    if (state !== undefined) return this.#state(state, code, x, y, immediate);
+    if (x === undefined) return super.emit(code, x, y, z, immediate);
+    return fold(this, code, x, y) ?? super.emit(code, x, y, z, immediate);
   }
 
-  /** (x + c) + d and (x & c) & d. */
-  #combine(name: string, args: readonly Value[]): Value | undefined {
-    const operation = name === 'i64.add' || name === 'i32.add' ? 'add' : name === 'i64.and' || name === 'i32.and' ? 'and' : undefined;
-    if (operation === undefined) {
-      if (name !== 'i64.extend32_s') return undefined;
-      const narrow = zeroExtended(this.ir, args[0]!);
-      return narrow === undefined ? undefined : this.extendS(narrow);
-    }
-    const outer = constantOf(this.ir, args[1]!);
-    if (outer === undefined) return undefined;
-    const inner = withConstant(this.ir, args[0]!, operation);
-    if (inner === undefined) return undefined;
-    return operation === 'add' ? this.addConst(inner.x, inner.constant + outer) : this.andConst(inner.x, inner.constant & outer);
-  }
-
-  /** State operations on what is a variable or a constant here; undefined for the rest. */
-  #state(name: string, args: readonly Value[], immediate: bigint | number): Value | undefined {
-    let offset = Number(immediate);
-    let rest = args;
-    if (name.endsWith('.at')) {
-      const constant = constantOf(this.ir, args[0]!);
+  /** What is a variable or a constant here does not come from the state. */
+  #state({ load, at, suffix, plain }: StateOperation, code: number, x: Value | undefined, y: Value | undefined, immediate: number): Value {
+    let offset = immediate;
+    if (at) {
+      const constant = constantOf(this.ir, x!);
       if (constant === undefined) {
-        if (!name.startsWith('state.load')) this.#vectors.forget();
-        return undefined;
+        if (!load) this.#vectors.forget();
+        return super.emit(code, x, y, undefined, immediate);
       }
       offset += Number(constant);
-      rest = args.slice(1);
     }
-    const load = name.startsWith('state.load');
-    const suffix = name.slice(load ? 10 : 11).replace('.at', '');
-    if (offset < GENERAL_END) return load ? this.#loadPart(offset, suffix) : this.#storePart(offset, suffix, rest[0]!);
+    const value = at ? y : x;
+    if (offset < GENERAL_END) return load ? this.#loadPart(offset, suffix) : this.#storePart(offset, suffix, value!);
     if (offset === FLAGS_RESULT || offset === FLAGS_CARRY) {
       const number = offset === FLAGS_RESULT ? FLAG_A : FLAG_B;
       if (!load) {
-        this.setVariable(number, rest[0]!);
-        return rest[0]!;
+        this.setVariable(number, value!);
+        return value!;
       }
-      const value = this.getVariable(number);
-      return suffix === '32' ? this.wrap(value) : value;
+      const flags = this.getVariable(number);
+      return suffix === '32' ? this.wrap(flags) : flags;
     }
     if (load) {
       const constant = this.#constantState(offset);
@@ -145,14 +136,13 @@ export class TranslatorBuilder extends Builder {
       if (offset === IP_BASE) return suffix === '64' ? this.getVariable(IP_PAGE) : this.wrap(this.getVariable(IP_PAGE));
     }
     if (KnownVectors.covers(offset)) {
-      if (!load) this.#vectors.store(suffix, offset, rest[0]!);
+      if (!load) this.#vectors.store(suffix, offset, value!);
       else {
         const known = this.#vectors.load(suffix, offset);
         if (known !== undefined) return known;
       }
     }
-    if (name.endsWith('.at')) return super.op(name.slice(0, -3), rest, offset);
-    return undefined;
+    return super.emit(plain, value, undefined, undefined, offset);
   }
 
   #constantState(offset: number): bigint | undefined {

@@ -10,9 +10,12 @@ export const IP_PAGE = 19;
 export const CONDITION = 20;
 export const TARGET = 21;
 
+const typesFor = (general: 'i32' | 'i64'): readonly ('i32' | 'i64')[] => [...Array.from({ length: 16 }, () => general), 'i64', 'i64', 'i32', 'i64', 'i32', 'i64'];
+const types = { long: typesFor('i64'), short: typesFor('i32') };
+
 /** Type of each variable; general registers are i64 in 64-bit code, else i32. */
 export function variableTypes(long: boolean): readonly ('i32' | 'i64')[] {
-  return [...Array.from({ length: 16 }, () => (long ? 'i64' as const : 'i32' as const)), 'i64', 'i64', 'i32', 'i64', 'i32', 'i64'];
+  return long ? types.long : types.short;
 }
 
 /** Sets of variables are bit masks; this one is all of the flags. */
