@@ -79,8 +79,8 @@ const open: readonly Rule[] = [
   },
   {
     why: 'CVTPI2PS from memory makes the x87 registers MMX ones and waits for x87 exceptions (SDM 2A); AMD leaves them alone',
-    differs: /^(fsw|ftw|exception)$/,
-    when: (o) => o.instruction.row.name === 'cvtpi2ps' && o.instruction.isMemory && (!o.differs.includes('exception') || actualVector(o) === FLOATING_POINT),
+    differs: /^(fsw|ftw|mxcsr|exception)$/,
+    when: (o) => o.instruction.row.name === 'cvtpi2ps' && o.instruction.isMemory && (actualVector(o) === FLOATING_POINT || !(o.differs.includes('exception') || o.differs.includes('mxcsr'))),
   },
   {
     why: 'MXCSR.MM exists on AMD processors alone (APM 1, 4.2.2); elsewhere loading it is #GP',

@@ -22,12 +22,16 @@ const precision = { f32: 24, f64: 53 } as const;
 export const vectorOf = { f32: 'f32x4', f64: 'f64x2' } as const;
 const lanesOf = { f32: 'i32x4', f64: 'i64x2' } as const;
 
-/** A result without a routine: right where `holds` is 1, which else is 0. */
+/** A result without a routine: right where `holds` is 1, which else is 0, or where what `thorough` builds is 1. */
 export interface Inline {
   /** Bits, or a number (f32, f64). */
   readonly value: Value;
   readonly holds: Value;
+  readonly thorough?: () => Value;
 }
+
+/** Off: results are taken unchecked, wrong as they may be. For the benchmark that measures what exactness costs. */
+export const exactness = { checked: true };
 
 /** By routines, of one or two halves: both count before an exception is raised. */
 export function exactHalves(x: Context, count: number, exact: (half: number) => Value): Value[] {
@@ -41,22 +45,25 @@ export function exactHalves(x: Context, count: number, exact: (half: number) => 
 export function orExactHalves(x: Context, inlines: readonly Inline[], exact: (half: number) => Value): Value[] {
   const { b } = x;
   const isNumber = (value: Value): boolean => b.typeOf(value) === 'f32' || b.typeOf(value) === 'f64';
+  const asResult = (value: Value): Value => (isNumber(value) ? asBits(x, b.typeOf(value) as Float, value) : value);
+  if (!exactness.checked) return inlines.map(({ value }) => asResult(value));
   const results = inlines.map(({ value }) => {
     const result = b.variable(b.typeOf(value));
     b.set(result, value);
     return result;
   });
-  const hold = inlines.map(({ holds }) => holds).reduce((all, one) => b.and(all, one));
-  b.if(b.eqz(hold), () => {
+  const exactly = (): void => {
     exactHalves(x, results.length, exact).forEach((value, half) => {
       const inlined = inlines[half]!.value;
       b.set(results[half]!, isNumber(inlined) ? asFloat(x, b.typeOf(inlined) as Float, value) : value);
     });
+  };
+  const unless = (conditions: readonly Value[], then: () => void): void => b.if(b.eqz(conditions.reduce((all, one) => b.and(all, one))), then);
+  unless(inlines.map(({ holds }) => holds), () => {
+    if (inlines[0]!.thorough === undefined) exactly();
+    else unless(inlines.map(({ thorough }) => thorough!()), exactly);
   });
-  return results.map((result) => {
-    const value = b.get(result);
-    return isNumber(value) ? asBits(x, b.typeOf(value) as Float, value) : value;
-  });
+  return results.map((result) => asResult(b.get(result)));
 }
 export function orExact(x: Context, inline: Inline, exact: () => Value): Value {
   return orExactHalves(x, [inline], exact)[0]!;
@@ -120,13 +127,30 @@ export function isPlain(x: Context, type: Float, value: Value): Value {
 export type Arithmetic = 'add' | 'sub' | 'mul' | 'div';
 export type Extreme = 'min' | 'max';
 
+/**
+ * What has the exponent's two top bits differ (f64: from 2**-511 to below 2**513, f32: from 2**-63 to below 2**65): sums of
+ * such numbers need no look at the result, products and quotients are looked at in the same way. Programs calculate with
+ * hardly anything else, and this takes half of the time of the thorough test, which knows zeros and all the rest.
+ */
+const exponentTop = { f32: 30, f64: 62 } as const;
+
 /** a and c are bits. */
 export function scalarArithmetic(x: Context, type: Float, name: Arithmetic, a: Value, c: Value): Inline {
   const { b } = x;
   const value = b.op(`${type}.${name}`, [asFloat(x, type, a), asFloat(x, type, c)]);
-  const result = asBits(x, type, value);
-  const fits = name === 'add' || name === 'sub' ? isFinite(x, type, result) : isOrdinary(x, type, result);
-  return { value, holds: b.and(b.and(fits, noDenormal(x, type, a, c)), mayRound(x)) };
+  const isSum = name === 'add' || name === 'sub';
+  const middling = (number: Value): Value => b.xor(number, b.shlConst(number, 1));
+  const operands = b.and(middling(a), middling(c));
+  const all = isSum ? operands : b.and(operands, middling(asBits(x, type, value)));
+  return {
+    value,
+    holds: b.and(b.wrap(b.shrUConst(all, exponentTop[type])), mayRound(x)),
+    thorough: () => {
+      const result = asBits(x, type, value);
+      const fits = isSum ? isFinite(x, type, result) : isOrdinary(x, type, result);
+      return b.and(b.and(fits, noDenormal(x, type, a, c)), mayRound(x));
+    },
+  };
 }
 
 /** Of positive normal numbers. */
@@ -187,16 +211,28 @@ export function packedArithmetic(x: Context, type: Float, name: Arithmetic, a: V
   const { b } = x;
   const [vector, lanes] = [vectorOf[type], lanesOf[type]];
   const value = b.op(`${vector}.${name}`, [a, c]);
-  let holds = b.op('v128.and', [packedNoDenormal(x, type, a, c), packedFinite(x, type, value)]);
-  if (name === 'mul' || name === 'div') {
-    const large = b.op(`${lanes}.shr_u`, [b.op(`${lanes}.shl`, [value, b.i32(1)]), b.i32(precision[type] + 1)]);
-    // What is zero because of an operand is exact.
-    let zero = b.op(`${vector}.eq`, [a, zeros(x)]);
-    if (name === 'mul') zero = b.op('v128.or', [zero, b.op(`${vector}.eq`, [c, zeros(x)])]);
-    const nonzero = b.op(`${lanes}.ne`, [b.op('v128.or', [large, zero]), zeros(x)]);
-    holds = b.op('v128.and', [holds, nonzero]);
-  }
-  return { value, holds: b.and(allNonzero(x, type, holds), mayRound(x)) };
+  const isSum = name === 'add' || name === 'sub';
+  const shifted = (number: Value, by: number): Value => b.op(`${lanes}.shl`, [number, b.i32(by)]);
+  const middling = (number: Value): Value => b.op('v128.xor', [number, shifted(number, 1)]);
+  const operands = b.op('v128.and', [middling(a), middling(c)]);
+  const all = isSum ? operands : b.op('v128.and', [operands, middling(value)]);
+  const signs = b.op(`${lanes}.bitmask`, [shifted(all, 1)]);
+  return {
+    value,
+    holds: b.and(b.eq(signs, b.i32(type === 'f32' ? 15 : 3)), mayRound(x)),
+    thorough: () => {
+      let holds = b.op('v128.and', [packedNoDenormal(x, type, a, c), packedFinite(x, type, value)]);
+      if (!isSum) {
+        const large = b.op(`${lanes}.shr_u`, [shifted(value, 1), b.i32(precision[type] + 1)]);
+        // What is zero because of an operand is exact.
+        let zero = b.op(`${vector}.eq`, [a, zeros(x)]);
+        if (name === 'mul') zero = b.op('v128.or', [zero, b.op(`${vector}.eq`, [c, zeros(x)])]);
+        const nonzero = b.op(`${lanes}.ne`, [b.op('v128.or', [large, zero]), zeros(x)]);
+        holds = b.op('v128.and', [holds, nonzero]);
+      }
+      return b.and(allNonzero(x, type, holds), mayRound(x));
+    },
+  };
 }
 
 export function packedSquareRoot(x: Context, type: Float, c: Value): Inline {
