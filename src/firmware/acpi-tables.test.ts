@@ -10,6 +10,7 @@ const OPTIONS: AcpiOptions = {
   lowBytes: 512 * 2 ** 20,
   pmBase: 0x600,
   pmTimer: true,
+  hpet: { address: 0xfed00000, capabilities: 0x8086a201 },
   smiCommandPort: 0xb2,
   smiEnable: 0xa1,
   smiDisable: 0xa0,
@@ -55,7 +56,7 @@ const sum = (bytes: Uint8Array) => bytes.reduce((total, byte) => (total + byte) 
 describe('ACPI tables', () => {
   it('have right checksums and lead to each other', () => {
     const tables = follow(OPTIONS);
-    expect([...tables.keys()].sort()).toEqual(['APIC', 'DSDT', 'FACP', 'FACS', 'RSDP', 'RSDT', 'XSDT']);
+    expect([...tables.keys()].sort()).toEqual(['APIC', 'DSDT', 'FACP', 'FACS', 'HPET', 'RSDP', 'RSDT', 'XSDT']);
     for (const [signature, table] of tables) if (signature !== 'FACS') expect([signature, sum(table)]).toEqual([signature, 0]);
     expect(sum(tables.get('RSDP')!.subarray(0, 20))).toBe(0);
     expect(tables.get('FACS')!.byteOffset % 64).toBe(0);

@@ -15,6 +15,8 @@ export interface AcpiOptions {
   readonly pmBase: number;
   /** True when the power-management timer (32 bits wide) is there. */
   readonly pmTimer: boolean;
+  /** Where the HPET is, if there is one, and the low half of its capabilities. */
+  readonly hpet?: { readonly address: number; readonly capabilities: number };
   readonly smiCommandPort: number;
   readonly smiEnable: number;
   readonly smiDisable: number;
@@ -93,7 +95,7 @@ function placeAcpiTables(options: AcpiOptions, address: number): RelocatableAcpi
   const facs = place(buildFacs()); // first, for its alignment is 64
   const dsdt = place(table('DSDT', 2, Uint8Array.from(dsdtContent({ ...options, pciWindow: pciWindow(options.lowBytes) }))));
   const fadt = place(buildFadt(options, facs, dsdt), [{ at: 36, bytes: 4 }, { at: 40, bytes: 4 }, { at: 140, bytes: 8 }]);
-  const root = [fadt, place(buildMadt(options))];
+  const root = [fadt, place(buildMadt(options)), ...(options.hpet === undefined ? [] : [place(buildHpet(options.hpet))])];
   const rsdt = place(table('RSDT', 1, pointerBytes(root, 4)), list(root, 4));
   const xsdt = place(table('XSDT', 1, pointerBytes(root, 8)), list(root, 8));
   return {
@@ -223,6 +225,9 @@ function buildFadt(options: AcpiOptions, facs: number, dsdt: number): Uint8Array
   return table('FACP', 6, bytes);
 }
 
+/** Ticks: what a guest's interrupt takes is more than a microsecond. */
+const SHORTEST_HPET_PERIOD = 100;
+
 const ACTIVE_HIGH_EDGE = 0b0101;
 const ACTIVE_HIGH_LEVEL = 0b1101;
 
@@ -244,6 +249,12 @@ function buildMadt(options: AcpiOptions): Uint8Array {
   for (const irq of [...level].sort((a, b) => a - b)) override(irq, irq, ACTIVE_HIGH_LEVEL);
   bytes.push(4, 6, 0xff, ACTIVE_HIGH_EDGE, 0, 1); // NMI at LINT1 of all processors
   return table('APIC', 5, Uint8Array.from(bytes));
+}
+
+/** IA-PC HPET specification 1.0a, section 3.2.4. */
+function buildHpet(hpet: { readonly address: number; readonly capabilities: number }): Uint8Array {
+  const memory = [0, 64, 0, 0];
+  return table('HPET', 1, Uint8Array.from([...u32le(hpet.capabilities), ...memory, ...u32le(hpet.address), ...u32le(0), 0, ...[SHORTEST_HPET_PERIOD & 0xff, SHORTEST_HPET_PERIOD >> 8], 0]));
 }
 
 function u32le(value: number): number[] {

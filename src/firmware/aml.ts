@@ -86,6 +86,11 @@ export function ioPorts(base: number, length: number): Aml {
   return [0x47, 0x01, ...littleEndian(base, 2), ...littleEndian(base, 2), 0x01, length];
 }
 
+/** A fixed range of memory below 4 GiB, read-only (6.4.3.4). */
+export function memory(base: number, length: number): Aml {
+  return [0x86, 9, 0, 0, ...littleEndian(base, 4), ...littleEndian(length, 4)];
+}
+
 /** One edge-triggered, active-high, exclusive ISA interrupt. */
 export function isaInterrupt(number: number): Aml {
   return [0x22, ...littleEndian(1 << number, 2)];

@@ -7,6 +7,8 @@ export interface DsdtOptions {
   /** First byte of the power-management ports, 64 of which are claimed. */
   readonly pmBase: number;
   readonly serialPorts: readonly { readonly port: number; readonly interrupt: number }[];
+  /** The registers of the HPET, if there is one. */
+  readonly hpet?: { readonly address: number };
   /** False where a keyboard controller is absent. */
   readonly keyboardController: boolean;
   /** First and last byte of the window for PCI memory below 4 GiB. */
@@ -29,10 +31,15 @@ export function dsdtContent(options: DsdtOptions): Aml {
         aml.name('_BBN', aml.integer(0)),
         aml.name('_CRS', rootWindows(options)),
         aml.name('_PRT', routing(options.pciInterrupt)),
+        ...(options.hpet === undefined ? [] : [hpetDevice(options.hpet.address)]),
         aml.device('ISA', [aml.name('_ADR', aml.integer(0x10000)), ...isaDevices(options)]),
       ]),
     ]),
   ];
+}
+
+function hpetDevice(address: number): Aml {
+  return aml.device('HPET', [aml.name('_HID', aml.eisaId('PNP0103')), aml.name('_UID', aml.integer(0)), aml.name('_CRS', aml.resources([aml.memory(address, 0x400)]))]);
 }
 
 function rootWindows(options: DsdtOptions): Aml {

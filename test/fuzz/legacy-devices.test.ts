@@ -6,10 +6,13 @@ import { PcBus } from '../../src/buses/system-bus.ts';
 import { Vga } from '../../src/devices/display/vga.ts';
 import { FwCfg } from '../../src/devices/firmware/fw-cfg.ts';
 import { Dma8237 } from '../../src/devices/legacy/dma-8237.ts';
+import { Flash } from '../../src/devices/firmware/flash.ts';
 import { ShadowMemory } from '../../src/devices/pci/shadow-memory.ts';
 import { FloppyController } from '../../src/devices/storage/floppy/floppy-controller.ts';
 import { PiixIde } from '../../src/devices/storage/ide/piix-ide.ts';
 import { MemoryDisk, settled } from '../../src/devices/storage/memory-disk.test-support.ts';
+import { Hpet } from '../../src/timers/hpet.ts';
+import { TimerQueue } from '../../src/timers/timer-queue.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
 
 // Whatever a guest writes where: devices throw nothing, and what they are afterwards is stored and loaded equal.
@@ -29,7 +32,7 @@ function random(seed: number): (below: number) => number {
 }
 
 function machine() {
-  const memory = new LinearMemory(2 << 20, 0x140000);
+  const memory = new LinearMemory(2 << 20, 0x144000);
   const bus = new PcBus({ warn: () => {}, tracing: () => false, trace: () => {} });
   const line = { kind: 'level' as const, set: () => {} };
   const vga = new Vga(memory.allocate(1 << 20).data, { now: () => 12345 });
@@ -58,21 +61,31 @@ function machine() {
   bus.ports.map(0x3f0, floppy.registers);
   bus.ports.map(0x3f7, floppy.changeRegister);
   bus.ports.map(0x510, fwCfg);
-  const parts: readonly Stateful[] = [vga, ide, dma, floppy, fwCfg];
-  return { memory, bus, vga, shadow, parts };
+  const flashStorage = memory.allocate(0x4000);
+  const flash: Flash = new Flash({
+    data: flashStorage.data, changed: () => {},
+    readsArray: (array) => memory.setWindows(flash, array ? [{ first: 0xffc00000, bytes: 0x4000, kind: 'rom', host: flashStorage.host }] : []),
+  });
+  const edge = { kind: 'edge' as const, pulse: () => {} };
+  const timers = new TimerQueue();
+  const hpet = new Hpet({ clock: { now: () => 12345 }, timers, legacy: [edge, edge], replaces: () => {}, inputs: () => ({ level: line, edge }), messages: { send: () => {} } });
+  bus.mmio.map(0xffc00000, flash);
+  bus.mmio.map(0xfed00000, hpet);
+  const parts: readonly Stateful[] = [vga, ide, dma, floppy, fwCfg, flash, hpet];
+  return { memory, bus, vga, shadow, timers, parts };
 }
 
 const PORTS = [[0x3b0, 0x30], [0x1ce, 4], [0x1f0, 8], [0x170, 8], [0x3f6, 1], [0x376, 1], [0xc000, 16], [0, 16], [0x80, 16], [0xc0, 32], [0x3f0, 6], [0x3f7, 1], [0x510, 12]] as const;
-const ADDRESSES = [[0xa0000, 0x20000], [0xc0000, 0x40000], [0xe0000000, 0x1000], [0xe1000000, 1 << 20]] as const;
+const ADDRESSES = [[0xa0000, 0x20000], [0xc0000, 0x40000], [0xe0000000, 0x1000], [0xe1000000, 1 << 20], [0xffc00000, 0x4000], [0xfed00000, 0x180]] as const;
 /** Values that mean something somewhere: commands, lengths, addresses in memory. */
-const TELLING = [0, 1, 2, 4, 8, 0x14, 0x1c, 0x20, 0x25, 0x35, 0x41, 0x46, 0x4a, 0x90, 0xa0, 0xc5, 0xc8, 0xca, 0xe0, 0xec, 0xe6, 0xff, 0x100, 0x8000, 0xffff, 0x10000] as const;
+const TELLING = [0, 1, 2, 4, 8, 0x14, 0x1c, 0x20, 0x25, 0x35, 0x41, 0x46, 0x4a, 0x90, 0xa0, 0xc5, 0xc8, 0xca, 0xd0, 0xe0, 0xe8, 0xec, 0xe6, 0xff, 0x100, 0x8000, 0xffff, 0x10000] as const;
 
 test(`devices of the PC survive ${CASES} hostile guests`, async () => {
   let done = 0;
   for (let seed = 1; seed <= CASES; seed++) {
     const below = random(seed);
     const value = (): number => (below(2) === 0 ? TELLING[below(TELLING.length)]! : below(0x7fffffff) * 2);
-    const { memory, bus, vga, shadow, parts } = machine();
+    const { memory, bus, vga, shadow, timers, parts } = machine();
     memory.write(0, Uint8Array.from({ length: 0x1000 }, () => below(256)));
     for (let step = 0; step < STEPS; step++) {
       const size = [1, 1, 2, 4][below(4)] as AccessSize;
@@ -85,6 +98,7 @@ test(`devices of the PC survive ${CASES} hostile guests`, async () => {
         else bus.writePort(at, size, value());
       } else if (below(3) === 0) bus.readMmio(at, size);
       else bus.writeMmio(at, size, value());
+      if (below(16) === 0) timers.runDue(12345 + below(2 ** 30));
       if (below(64) === 0) await settled();
       if (below(512) === 0) shadow.apply(Uint8Array.from({ length: 7 }, () => below(256)));
     }

@@ -39,7 +39,7 @@ test.skipIf(missing !== '')(`the Debian installer comes from a CD-ROM to its fir
 }, 960_000);
 
 test.skipIf(missingEfi !== '')(`the Debian installer comes through OVMF from a CD-ROM to its first question, on the screen${missingEfi}`, async () => {
-  const cdrom = media.grubCd('insmod all_video\nlinux /linux vga=normal --- quiet\ninitrd /initrd.gz\nboot\n', { '/linux': join(IMAGES, 'linux'), '/initrd.gz': join(IMAGES, 'initrd.gz') }, 'x86_64-efi');
+  const cdrom = media.grubCd('insmod all_video\nlinux /linux --- quiet\ninitrd /initrd.gz\nboot\n', { '/linux': join(IMAGES, 'linux'), '/initrd.gz': join(IMAGES, 'initrd.gz') }, 'x86_64-efi');
   const vm = await VirtualMachine.create({ firmware: 'ovmf', cdrom, timeout: 900 });
   void vm.start();
   let picture: Picture;

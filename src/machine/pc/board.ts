@@ -32,6 +32,7 @@ import { powerPorts } from './power-ports.ts';
 import { LOCAL_APIC_WINDOW, LocalApic } from '../../interrupts/local-apic.ts';
 import { PicPair } from '../../interrupts/pic.ts';
 import { LinearMemory } from '../../memory/linear-memory.ts';
+import { HPET_CAPABILITIES, Hpet } from '../../timers/hpet.ts';
 import { Pit } from '../../timers/pit.ts';
 import { PmTimer } from '../../timers/pm-timer.ts';
 import { Rtc } from '../../timers/rtc.ts';
@@ -48,12 +49,14 @@ import { addFloppy, floppyDrive } from './floppy-drive.ts';
 import { addFirmware, firmwareBytes } from './firmware.ts';
 import { loadSection, saveSection } from '../sections.ts';
 import { traceInterrupts } from '../trace.ts';
+import { legacyTimerLines } from './legacy-timer-lines.ts';
 import { addPciDevice, addPciDisks } from './pci-devices.ts';
 
 /** Where the ACPI ports are until firmware says otherwise. */
 const PM_BASE = 0x600;
 const PORT92_A20 = 2;
 const IO_APIC = 0xfec00000;
+const HPET_ADDRESS = 0xfed00000;
 const COM1 = { port: 0x3f8, interrupt: 4 } as const;
 
 /** What the guest's hardware asks of the machine. Called inside port writes: acted on when the slice has ended. */
@@ -141,9 +144,12 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.mmio.map(LOCAL_APIC_WINDOW, localApic.registers);
 
   // Timers.
-  const pit = new Pit({ clock, timers, irq: irq.edge(0) });
-  const rtc = new Rtc({ wall: options.wallClock, clock, timers, line: irq.level(8) });
+  const legacy = legacyTimerLines(irq);
+  const pit = new Pit({ clock, timers, irq: legacy.intervalTimer });
+  const rtc = new Rtc({ wall: options.wallClock, clock, timers, line: legacy.clock });
+  const hpet = new Hpet({ clock, timers, legacy: [irq.edge(0), irq.edge(8)], replaces: legacy.replace, inputs: (input) => ({ level: irq.level(input), edge: irq.edge(input) }), messages: apicBus });
   const pmTimer = new PmTimer(clock);
+  bus.mmio.map(HPET_ADDRESS, hpet);
   bus.ports.map(0x40, pit);
   bus.ports.map(0x61, pit.port61);
   bus.ports.map(0x70, rtc);
@@ -184,7 +190,7 @@ export function buildPcBoard(options: BoardOptions): Board {
     else map.mapMovable(change.base, change.block);
   });
   const acpi: AcpiOptions = {
-    cpus: 1, lowBytes: memory.lowBytes, pmBase: PM_BASE, pmTimer: true, smiCommandPort: 0xb2, smiEnable: SMI_ACPI_ENABLE, smiDisable: SMI_ACPI_DISABLE,
+    cpus: 1, lowBytes: memory.lowBytes, pmBase: PM_BASE, pmTimer: true, hpet: { address: HPET_ADDRESS, capabilities: Number(HPET_CAPABILITIES & 0xffffffffn) }, smiCommandPort: 0xb2, smiEnable: SMI_ACPI_ENABLE, smiDisable: SMI_ACPI_DISABLE,
     sleepTypeS5: SLEEP_TYPE_S5, resetPort: 0xcf9, resetValue: RESET_CONTROL_HARD_RESET, pciInterrupt, pciInterrupts: PCI_INTERRUPTS,
     serialPorts: [COM1], keyboardController: true, vga: firmware?.vgaBios !== undefined,
   };
@@ -214,7 +220,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   // Controllers before what drives their lines.
   const optional = [...(firmwareParts?.devices ?? []), ...(display === undefined ? [] : [display.vga]), ...ide, ...diskettes, ...tests];
   const resettable: readonly (Stateful & { reset(): void })[] = [
-    vcpu, pic, ioApic, localApic, pit, rtc, com1, i8042, port92, numericError, power, resetControl, pci, pciPorts, ...optional,
+    vcpu, pic, ioApic, localApic, pit, rtc, hpet, com1, i8042, port92, numericError, power, resetControl, pci, pciPorts, ...optional,
   ];
   // A kernel that is booted without firmware finds what firmware would have set up: address line 20 is open, the ACPI
   // ports are where the tables say, and the 8259 reaches the processor.

@@ -18,6 +18,7 @@ const MAX_CPUS = 0x0f;
 /** x86: the interval timer is wired to I/O APIC input 2. */
 const IRQ0_OVERRIDE = 0x8002;
 
+const COM1 = 0x3f8;
 const FOUR_GIB = 2 ** 32;
 const E820_RAM = 1;
 
@@ -34,6 +35,8 @@ export function firmwareConfiguration(machine: FirmwareMachine): FwCfgContents {
     ]),
     files: new Map([
       ['etc/e820', memoryRanges(memory)],
+      // SeaBIOS shows what it writes to the screen on the first serial port too, and takes keys from there.
+      ['etc/sercon-port', littleEndian(COM1, 2)],
       // Nothing to boot: say so and stay there.
       ['etc/boot-fail-wait', littleEndian(0xffffffff, 4)],
       ...acpiFiles(machine.acpi),
