@@ -7,10 +7,13 @@ export function wasmTypeOf({ params, result }: Routine, more: readonly WasmType[
   return { params: ['i32', ...params, ...more], results: result === 'none' ? [] : [result] };
 }
 
-/** Type of a memory slow path as the interpreter exports it to translated code: position and budget come last. */
+/** Type of a memory slow path as the interpreter exports it to translated code: position and budget come last; the budget, behind the result, comes back. */
 export function accessType(routine: Routine): ReturnType<typeof wasmTypeOf> {
-  return wasmTypeOf(routine, ['i32', 'i32']);
+  const { params, results } = wasmTypeOf(routine, ['i32', 'i32']);
+  return { params, results: [...results, 'i32'] };
 }
+/** In place of that budget: a fault is pending. No budget is as low, or as low as -8192: regions and blocks are shorter. */
+export const ACCESS_FAULTS = -0x10000;
 
 /** What has to happen around a call, by what the routine may do. */
 export function callEffects({ kind }: Routine): Omit<LoweredRoutine, 'functionIndex'> {

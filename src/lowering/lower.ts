@@ -32,11 +32,8 @@ export interface LoweringTarget {
   readonly memory: MemoryModel;
   /** By the index that calls in the IR have. */
   lowered(routine: number): LoweredRoutine;
-  /**
-   * Calls a memory slow path, e.g. 'slowLoad32', with the vCPU and what `push` puts on the stack; leaves on a fault. The
-   * result goes to a local.
-   */
-  slowPath(code: Code, name: string, push: () => void, result: number | undefined): void;
+  /** Calls a memory slow path, e.g. 'slowLoad32', with the vCPU and what `push` puts on the stack; leaves on a fault. A result stays on the stack. */
+  slowPath(code: Code, name: string, push: () => void): void;
   /** Stores the position of the current guest instruction where routines find it. */
   storePosition(code: Code): void;
   field(code: Code, suffix: string, offset: number): void;
@@ -418,17 +415,11 @@ export class Lowering {
     code.else();
     if (suffix === 'v128') {
       // Two halves: nothing changes between them, so a fault in either is precise.
-      const low = this.#newScratch('i64');
-      const high = this.#newScratch('i64');
-      this.#target.slowPath(code, 'slowLoadLow128', () => code.get(address), low);
-      this.#target.slowPath(code, 'slowLoad64', () => code.get(address).i64Const(8n).byte(0x7c), high);
-      code.get(low).bytes([0xfd, 0x12]);
-      code.get(high).bytes([0xfd, 0x1e, 1]);
-    } else {
-      const local = this.#newScratch(type);
-      this.#target.slowPath(code, `slowLoad${write ? 'ForWrite' : ''}${suffix}`, () => code.get(address), local);
-      code.get(local);
-    }
+      this.#target.slowPath(code, 'slowLoadLow128', () => code.get(address));
+      code.bytes([0xfd, 0x12]);
+      this.#target.slowPath(code, 'slowLoad64', () => code.get(address).i64Const(8n).byte(0x7c));
+      code.bytes([0xfd, 0x1e, 1]);
+    } else this.#target.slowPath(code, `slowLoad${write ? 'ForWrite' : ''}${suffix}`, () => code.get(address));
     code.end();
   }
 
@@ -453,7 +444,7 @@ export class Lowering {
     this.#target.slowPath(code, `slowStore${suffix === 'v128' ? '128' : suffix}`, () => {
       code.get(address).get(local);
       if (suffix === 'v128') code.bytes([0xfd, 0x1d, 0]).get(local).bytes([0xfd, 0x1d, 1]);
-    }, undefined);
+    });
     code.end();
   }
 }

@@ -68,11 +68,10 @@ export function compile(ir: Ir, routines: readonly TestRoutine[] = []): Compiled
   const { locals, body } = lower(ir, {
     memory: memoryModel,
     lowered: (routine) => lowered[routine]!,
-    slowPath: (code, name, push, result) => {
+    slowPath: (code, name, push) => {
       code.get(0).get(1).memory(storeOpcode['32']!, POSITION).get(0);
       push();
       code.call(slow.get(name)!);
-      if (result !== undefined) code.set(result);
       code.get(0).memory(loadOpcode['32']!, FAULT_PENDING).if().i32Const(LEAVE_FAULT).return().end();
     },
     storePosition: (code) => void code.get(0).get(1).memory(storeOpcode['32']!, POSITION),

@@ -5,12 +5,12 @@ import type { LoweringTarget } from '../../lowering/lower.ts';
 import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import type { Semantics, Shape } from '../../isa/x86/semantics/context.ts';
-import { accessType, callEffects, wasmTypeOf } from '../routine-calls.ts';
+import { ACCESS_FAULTS, accessType, callEffects, wasmTypeOf } from '../routine-calls.ts';
 import { x86MemoryModel } from '../x86-memory-model.ts';
 import { memoryRoutines } from '../../isa/x86/routines/memory.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import {
-  ATTENTION, BUDGET, CODE_EPOCH, FAULT_PENDING, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, POSITION_RECORD, RECORD, RIP, RSP, TLB_BASE, VECTOR_GP, VECTOR_UD,
+  BUDGET, BUDGET_START, CODE_EPOCH, FAULT_PENDING, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, POSITION_RECORD, RECORD, RIP, RSP, TLB_BASE, VECTOR_GP, VECTOR_UD,
 } from '../../isa/x86/state/layout.ts';
 import { RECORD_BYTES, REC_BASE, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
 import { FIRST_HANDLER, LINK_NEVER } from './handler-places.ts';
@@ -76,12 +76,11 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   const target: LoweringTarget = {
     memory: x86MemoryModel,
     lowered: (routine) => routineFunctions[routine]!,
-    slowPath: (code, name, push, result) => {
+    slowPath: (code, name, push) => {
       storePosition(code);
       code.get(CPU);
       push();
       code.call(functionOf(name));
-      if (result !== undefined) code.set(result);
       code.get(CPU).memory(loadOpcode['32']!, FAULT_PENDING).if().i32Const(LEAVE_FAULT).return().end();
     },
     storePosition,
@@ -172,7 +171,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
     if (!name.startsWith('slow')) continue;
     const { routine } = routines[routineIndex(name)]!;
     const { params, results } = accessType(routine);
-    module.exportFunction(name, module.addFunction(module.type(params, results), ['i32'], accessBody(functionOf(name), routine.params.length)));
+    module.exportFunction(name, module.addFunction(module.type(params, results), ['i32'], accessBody(functionOf(name), routine.params.length, routine.result !== 'none')));
   }
   module.table(table);
   return { wasm: module.toBytes(), places, terminates };
@@ -263,10 +262,10 @@ function continueBody(jump: number): Uint8Array {
 }
 
 /**
- * (cpu, the slow path's arguments, position, budget): a slow path for translated code. Afterwards ATTENTION is 1 when a fault
- * is pending, 2 when code was overwritten: the region has to be left, at once or behind the instruction.
+ * (cpu, the slow path's arguments, position, budget) -> its result, and the budget as it is then, or ACCESS_FAULTS: a slow
+ * path for translated code.
  */
-function accessBody(routine: number, args: number): Uint8Array {
+function accessBody(routine: number, args: number, loads: boolean): Uint8Array {
   const code = new Code();
   const [position, budget, epoch] = [args + 1, args + 2, args + 3];
   code.get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
@@ -278,9 +277,14 @@ function accessBody(routine: number, args: number): Uint8Array {
   code.get(CPU);
   for (let i = 1; i <= args; i++) code.get(i);
   code.call(routine);
-  code.get(CPU).get(CPU).memory(loadOpcode['32']!, FAULT_PENDING);
-  code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).get(epoch).byte(0x47).i32Const(1).byte(0x74).byte(0x72);
-  return code.memory(storeOpcode['32']!, ATTENTION).toBytes();
+  if (loads) {
+    // A device that was read has overwritten code: regions look for that behind stores only, so they are to leave soon.
+    code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).get(epoch).byte(0x47).if();
+    code.get(CPU).get(CPU).memory(loadOpcode['32']!, BUDGET_START).get(CPU).memory(loadOpcode['32']!, BUDGET).byte(0x6b).memory(storeOpcode['32']!, BUDGET_START);
+    code.get(CPU).i32Const(0).memory(storeOpcode['32']!, BUDGET).end();
+  }
+  code.i32Const(ACCESS_FAULTS).get(CPU).memory(loadOpcode['32']!, BUDGET).get(CPU).memory(loadOpcode['32']!, FAULT_PENDING).byte(0x1b);
+  return code.toBytes();
 }
 
 /** (cpu, rip): the jump cache unless the budget is used up. Only regions, which have the places from `regions` on, take flags unsettled. */

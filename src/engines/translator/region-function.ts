@@ -1,7 +1,7 @@
 import { Locals } from '../../lowering/lower.ts';
 import type { LoweredRoutine, Lowering, LoweringTarget } from '../../lowering/lower.ts';
 import {
-  ATTENTION, BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, RSP, TLB_BASE,
+  BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, RSP, TLB_BASE,
 } from '../../isa/x86/state/layout.ts';
 import { KIND_RAW } from '../../isa/x86/state/flag-kinds.ts';
 import { REC_BASE, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
@@ -24,6 +24,8 @@ const REC = 1;
 const I32 = 0x7f;
 const I64 = 0x7e;
 const EXIT = -1;
+/** Below it: not a budget but ACCESS_FAULTS. */
+const LOWEST_BUDGET = -8192;
 
 /** Functions that region code calls, by the index they have in its module. */
 export interface RegionImports {
@@ -70,7 +72,6 @@ class RegionWriter implements LoweringTarget {
   readonly #budget: number;
   readonly #tlb: number;
   readonly #epoch: number;
-  readonly #stale: number;
   /** Offset of the direct branch's target, by block. */
   readonly #targets: readonly number[];
   readonly #blocks: BlockIr[];
@@ -85,6 +86,7 @@ class RegionWriter implements LoweringTarget {
   #exitLabel = 0;
   #jumpLabel = 0;
   #staleLabel = 0;
+  #faultLabel = 0;
   // While a block is lowered.
   #block!: BlockIr;
   #number = 0;
@@ -97,7 +99,7 @@ class RegionWriter implements LoweringTarget {
     this.#imports = imports;
     this.#assumptions = assumptions;
     this.#variables = variableTypes(assumptions.long).map((type) => this.#locals.take(type));
-    [this.#budget, this.#tlb, this.#epoch, this.#stale] = [0, 0, 0, 0].map(() => this.#locals.take('i32')) as [number, number, number, number];
+    [this.#budget, this.#tlb, this.#epoch] = [0, 0, 0].map(() => this.#locals.take('i32')) as [number, number, number];
     this.#targets = region.blocks.map((block) => block.target ?? 0);
     const number = new Map(region.blocks.map(({ offset }, i) => [offset, i]));
     const find = (offset: number | undefined): number => (offset === undefined ? EXIT : number.get(offset) ?? EXIT);
@@ -167,8 +169,12 @@ class RegionWriter implements LoweringTarget {
     this.#jumpLabel = code.depth;
     code.block(I32);
     this.#staleLabel = code.depth;
+    code.block();
+    this.#faultLabel = code.depth;
     this.#tree(0);
     code.byte(0x00).end();
+    code.get(CPU).memory(loadOpcode['32']!, BUDGET).set(this.#budget);
+    code.i32Const(LEAVE_FAULT).br(this.#exitLabel).end();
     // Behind an instruction that overwrote code; its position is on the stack.
     const position = this.#locals.take('i32');
     code.set(position).get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
@@ -277,7 +283,7 @@ class RegionWriter implements LoweringTarget {
       case 'jump': {
         const target = this.#targets[i]!;
         if (block.writesLast) {
-          code.get(this.#stale).if();
+          this.#isStale().if();
           this.#address(target);
           code.br(this.#jumpLabel).end();
         }
@@ -342,15 +348,11 @@ class RegionWriter implements LoweringTarget {
   lowered(routine: number): LoweredRoutine {
     return this.#imports.lowered(routine);
   }
-  slowPath(code: Code, name: string, push: () => void, result: number | undefined): void {
+  slowPath(code: Code, name: string, push: () => void): void {
     code.get(CPU);
     push();
     code.i32Const(this.#block.places[this.#place]!).get(this.#budget).call(this.#imports.access(name));
-    if (result !== undefined) code.set(result);
-    // A device may have taken the budget away.
-    code.get(CPU).memory(loadOpcode['32']!, BUDGET).set(this.#budget);
-    code.get(CPU).memory(loadOpcode['32']!, ATTENTION).get(this.#stale).byte(0x72).tee(this.#stale).i32Const(1).byte(0x71).if();
-    code.i32Const(LEAVE_FAULT).br(this.#exitLabel).end();
+    code.tee(this.#budget).i32Const(LOWEST_BUDGET).byte(0x48).brIf(this.#faultLabel);
   }
   storePosition(code: Code): void {
     code.get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
@@ -364,8 +366,9 @@ class RegionWriter implements LoweringTarget {
   tlbBase(code: Code): void {
     code.get(this.#tlb);
   }
-  #compareEpoch(code: Code): void {
-    code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).get(this.#epoch).byte(0x47).get(this.#stale).byte(0x72).set(this.#stale);
+  /** Leaves 1 on the stack when code has been overwritten since the region was entered. */
+  #isStale(): Code {
+    return this.#code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).get(this.#epoch).byte(0x47);
   }
   leave(code: Code): void {
     // A routine that looks at registers has left them in the state.
@@ -384,11 +387,10 @@ class RegionWriter implements LoweringTarget {
       case 'reload':
         this.#fetch();
         code.i32Const(KIND_RAW).set(this.#variables[FLAG_KIND]!);
-        this.#compareEpoch(code);
         this.#spilled = false;
         return;
       case 'leave.stale':
-        code.get(this.#stale).if().i32Const(this.#block.places[this.#place]! & ~STACK_BASE).br(this.#staleLabel).end();
+        this.#isStale().if().i32Const(this.#block.places[this.#place]! & ~STACK_BASE).br(this.#staleLabel).end();
         return;
       default:
         throw new Error(`translated code has no ${name}`);

@@ -320,5 +320,3 @@ export const FLAT_SEGMENTS = 0x2420c;
 export const CODE_LEFT = 0x24234;
 /** A record of translated code's own (32 bytes): RECORD points here while a routine runs for it. */
 export const POSITION_RECORD = 0x24210;
-/** Set by each slow memory access of translated code (u32): 1 a fault is pending, 2 code was overwritten, 3 both. */
-export const ATTENTION = 0x24230;
