@@ -81,16 +81,22 @@ function remember(cpu: usize, rip: u64, record: u32): void {
   store<u32>(entry, record, 8);
 }
 
+/** 1 when the jump cache in use was filled for the mode and code segment as they are; fetchBlock empties it else. */
+export function jumpCacheHolds(cpu: usize): i32 {
+  const keys: usize = cpu + (load<u32>(cpu, CPL) == 3 ? 8 : 0);
+  const key = jumpKey(load<u32>(cpu, MODE), load<u32>(cpu + CS, SEG_LIMIT));
+  return i32(load<u32>(keys, JUMP_KEYS) == key && load<u32>(keys, JUMP_KEYS + 4) == <u32>load<u64>(cpu + CS, SEG_BASE));
+}
+
 /**
  * First record of the block at an address that the jump cache does not have, when its page is in the TLB and the block
  * decoded; else 0. Remembers it.
  */
 export function findBlock(cpu: usize, rip: u64): u32 {
+  if (jumpCacheHolds(cpu) == 0) return 0;
   const mode = load<u32>(cpu, MODE);
   const base = load<u64>(cpu + CS, SEG_BASE);
   const user = load<u32>(cpu, CPL) == 3;
-  const keys: usize = cpu + (user ? 8 : 0);
-  if (load<u32>(keys, JUMP_KEYS) != jumpKey(mode, load<u32>(cpu + CS, SEG_LIMIT)) || load<u32>(keys, JUMP_KEYS + 4) != <u32>base) return 0;
   let linear = rip;
   if ((mode & MODE_CODE_MASK) != MODE_CODE64) {
     if (load<u32>(cpu + CS, SEG_LIMIT) != 0xffffffff) return 0;
@@ -114,5 +120,5 @@ export function mayResume(cpu: usize): i32 {
   store<i32>(cpu, budget, BUDGET);
   if (budget < 0) return LEAVE_BUDGET;
   const special = (load<u32>(cpu, EFLAGS) & (FLAG_TF | FLAG_RF)) | (load<u32>(cpu, DR7) & 0xff) | load<u32>(cpu, SHADOW) | load<u32>(cpu, EVENTS) | load<u32>(cpu, PENDING_DEBUG);
-  return special != 0 || interruptPending() != 0 ? LEAVE_JUMP : 0;
+  return special != 0 || jumpCacheHolds(cpu) == 0 || interruptPending() != 0 ? LEAVE_JUMP : 0;
 }

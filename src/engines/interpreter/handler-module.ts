@@ -47,7 +47,8 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   const handlerType = module.type(['i32', 'i32'], ['i32']);
   const jumpType = module.type(['i32', 'i64'], ['i32']);
 
-  const jump = module.addFunction(jumpType, ['i32', 'i32'], jumpBody(handlerType, functionOf('findBlock')));
+  const search = module.addFunction(jumpType, ['i32'], searchBody(handlerType, functionOf('findBlock')));
+  const jump = module.addFunction(jumpType, ['i32', 'i32'], jumpBody(handlerType, search));
   const branch = new Map<number, number>();
   const takeBudget = new Map<number, number>();
   for (const width of [16, 32, 64]) {
@@ -152,7 +153,8 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
     return place;
   });
 
-  // What the driver calls to enter a block.
+  // What the driver calls: to go on at RIP when its block may be known, and to enter a block.
+  module.exportFunction('resume', module.addFunction(module.type(['i32'], ['i32']), [], resumeBody(jump, functionOf('jumpCacheHolds'))));
   const enter = new Code().get(CPU).get(REC).get(REC).memory(loadOpcode['16u']!, REC_HANDLER).byte(0x11).u32(handlerType).u32(0);
   module.exportFunction('enter', module.addFunction(handlerType, [], enter.toBytes()));
   // What translated code calls: on to the next block, and back to the records.
@@ -161,7 +163,10 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
     code.get(CPU).get(CPU).memory(loadOpcode['32']!, FLAGS_KIND).get(CPU).memory(loadOpcode['64']!, FLAGS_RESULT).get(CPU).memory(loadOpcode['64']!, FLAGS_CARRY);
     code.call(functionOf('settleFlags')).end();
   };
-  module.exportFunction('jump', module.addFunction(jumpType, ['i32', 'i32'], jumpFromRegionBody(handlerType, functionOf('findBlock'), table.length, settle)));
+  const jumpSettled = new Code();
+  settle(jumpSettled);
+  const settled = module.addFunction(jumpType, [], jumpUnlessSpent(jumpSettled, jump));
+  module.exportFunction('jump', module.addFunction(jumpType, ['i32', 'i32'], jumpFromRegionBody(handlerType, settled, table.length)));
   module.exportFunction('left', left);
   const interpret = new Code();
   settle(interpret);
@@ -217,25 +222,41 @@ function budgetBody(width: number): Uint8Array {
   return code.memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).toBytes();
 }
 
-/** (cpu, rip): goes to the block at RIP by way of the jump cache, or of the table of all blocks. */
-function jumpBody(handlerType: number, findBlock: number): Uint8Array {
-  return jumpTo(new Code(), handlerType, findBlock, () => {}).toBytes();
+/** (cpu, rip): goes to the block at RIP by way of the jump cache, else by `search`. */
+function jumpBody(handlerType: number, search: number): Uint8Array {
+  const code = new Code();
+  const [rip, record] = [1, 3];
+  lookup(code, () => code.if().get(CPU).get(rip).returnCall(search).end());
+  return enterBlock(code, handlerType, rip, record).toBytes();
 }
 
-/** `found` is written where the record is known (its local is given) or is not (undefined). */
-function jumpTo(code: Code, handlerType: number, findBlock: number, found: (record: number | undefined) => void): Code {
+/**
+ * (cpu, rip, entry, record): finds the record of the block at RIP in the jump cache. `otherwise` gets 1 on the stack where it is
+ * not there; it leaves by a tail call, so that the way that every jump between blocks takes has nothing to keep over calls.
+ */
+function lookup(code: Code, otherwise: () => void): void {
   const [rip, entry, record] = [1, 2, 3];
   const shift = Math.log2(JUMP_CACHE_ENTRY_BYTES);
   code.get(CPU).memory(loadOpcode['32']!, JUMP_BASE);
   code.get(rip).get(rip).i64Const(BigInt(JUMP_CACHE_BITS)).byte(0x88).byte(0x85).byte(0xa7);
   code.i32Const(shift).byte(0x74).i32Const((JUMP_CACHE_ENTRIES - 1) << shift).byte(0x71).byte(0x6a).tee(entry);
-  code.memory(loadOpcode['64']!, 0).get(rip).byte(0x51).if();
-  code.get(entry).memory(loadOpcode['32']!, 8).set(record).else();
+  code.memory(loadOpcode['64']!, 0).get(rip).byte(0x52);
+  otherwise();
+  code.get(entry).memory(loadOpcode['32']!, 8).set(record);
+}
+
+/** (cpu, rip): the same by the table of all blocks. */
+function searchBody(handlerType: number, findBlock: number): Uint8Array {
+  const code = new Code();
+  const [rip, record] = [1, 2];
   code.get(CPU).get(rip).call(findBlock).tee(record).byte(0x45).if();
-  found(undefined);
   code.get(CPU).get(rip).memory(storeOpcode['64']!, RIP);
-  code.i32Const(LEAVE_JUMP).return().end().end();
-  found(record);
+  code.i32Const(LEAVE_JUMP).return().end();
+  return enterBlock(code, handlerType, rip, record).toBytes();
+}
+
+/** To the block at RIP, whose first record is known. */
+function enterBlock(code: Code, handlerType: number, rip: number, record: number): Code {
   code.get(CPU).get(rip).get(record).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7d);
   code.memory(storeOpcode['64']!, IP_BASE);
   return code.get(CPU).get(record).get(record).memory(loadOpcode['16u']!, REC_HANDLER).returnCallIndirect(handlerType, 0);
@@ -287,18 +308,25 @@ function accessBody(routine: number, args: number, loads: boolean): Uint8Array {
   return code.toBytes();
 }
 
-/** (cpu, rip): the jump cache unless the budget is used up. Only regions, which have the places from `regions` on, take flags unsettled. */
-function jumpFromRegionBody(handlerType: number, findBlock: number, regions: number, settle: (code: Code) => void): Uint8Array {
+/** (cpu, rip): to a region by the jump cache; only regions, which have the places from `regions` on, take flags unsettled. */
+function jumpFromRegionBody(handlerType: number, settled: number, regions: number): Uint8Array {
   const code = new Code();
+  const [rip, record] = [1, 3];
+  const otherwise = (): void => void code.if().get(CPU).get(rip).returnCall(settled).end();
+  code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48);
+  otherwise();
+  lookup(code, otherwise);
+  code.get(record).memory(loadOpcode['16u']!, REC_HANDLER).i32Const(regions).byte(0x49);
+  otherwise();
+  return enterBlock(code, handlerType, rip, record).toBytes();
+}
+
+/** (cpu, rip): the jump cache unless the budget is used up. */
+function jumpUnlessSpent(code: Code, jump: number): Uint8Array {
   const rip = 1;
-  code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48).if();
-  settle(code);
-  code.get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
-  return jumpTo(code, handlerType, findBlock, (record) => {
-    if (record !== undefined) code.get(record).memory(loadOpcode['16u']!, REC_HANDLER).i32Const(regions).byte(0x49).if();
-    settle(code);
-    if (record !== undefined) code.end();
-  }).toBytes();
+  code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48);
+  code.if().get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
+  return code.get(CPU).get(rip).returnCall(jump).toBytes();
 }
 
 /** Counts an execution of the block; leaves when it has been enough of them. */
@@ -320,6 +348,13 @@ function leftBody(jump: number, mayResume: number): Uint8Array {
   code.get(left).i32Const(LEAVE_RESUME).byte(0x47).if().get(left).return().end();
   code.get(cpu).call(mayResume).tee(left).if().get(left).return().end();
   return code.get(cpu).get(cpu).memory(loadOpcode['64']!, RIP).returnCall(jump).toBytes();
+}
+
+/** (cpu): goes on at RIP, or out with LEAVE_JUMP for the driver to find the block. */
+function resumeBody(jump: number, jumpCacheHolds: number): Uint8Array {
+  const code = new Code();
+  code.get(CPU).call(jumpCacheHolds).byte(0x45).if().i32Const(LEAVE_JUMP).return().end();
+  return code.get(CPU).get(CPU).memory(loadOpcode['64']!, RIP).returnCall(jump).toBytes();
 }
 
 /** BUDGET -= REC_COUNT - 1. */

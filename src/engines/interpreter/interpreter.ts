@@ -69,6 +69,7 @@ export class Interpreter implements Vcpu {
   readonly #bytes: Uint8Array;
   readonly #runtime: Runtime;
   readonly #enter: (cpu: number, record: number) => number;
+  readonly #resume: (cpu: number) => number;
   readonly #interrupts: InterruptInput;
   readonly #cache: CodeCache;
   readonly #tier: Tier | undefined;
@@ -116,6 +117,7 @@ export class Interpreter implements Vcpu {
     this.#runtime = instantiateRuntime(options.modules.runtime, options.memory, this.#cpu, host);
     const instance = new WebAssembly.Instance(options.modules.interpreter, { env: { memory: options.memory }, runtime: this.#runtime.functions });
     this.#enter = instance.exports['enter'] as (cpu: number, record: number) => number;
+    this.#resume = instance.exports['resume'] as (cpu: number) => number;
     this.#tier = options.tier?.({
       memory: options.memory, cpu: this.#cpu, runtime: this.#runtime, handlers: options.modules.handlers, table: instance.exports['table'] as WebAssembly.Table,
       functions: Object.fromEntries(Object.entries(instance.exports).filter(([, value]) => typeof value === 'function')) as Record<string, WebAssembly.ExportedFunction>, cache: () => this.#cache,
@@ -237,6 +239,8 @@ export class Interpreter implements Vcpu {
   #loop(once = false): VcpuExit {
     const cpu = this.#cpu;
     const view = this.#view;
+    /** The block at RIP has to be found or decoded: the jump cache has none, or one that is no longer true. */
+    let lost = false;
     for (let first = true; ; first = false) {
       if (once && !first) return 'budget';
       if (this.#exitRequested && !once) {
@@ -282,9 +286,12 @@ export class Interpreter implements Vcpu {
       // RF holds for one instruction (SDM 3B, 18.3.1.1).
       if ((flags & FLAG_RF) !== 0) this.#setU32(EFLAGS, flags & ~FLAG_RF);
 
-      const record = single ? this.#cache.findSingle() : this.#cache.find(link);
+      const known = !single && !lost && link === 0;
+      const record = known ? 0 : single ? this.#cache.findSingle() : this.#cache.find(link);
+      const fetchFault = !known && record === 0;
       let code: number;
-      if (record === 0) code = LEAVE_FAULT;
+      if (known) code = this.#resume(cpu);
+      else if (fetchFault) code = LEAVE_FAULT;
       else if (!single) code = this.#enter(cpu, record);
       else {
         // With no budget every way out of the instruction leaves the block.
@@ -294,7 +301,8 @@ export class Interpreter implements Vcpu {
       }
       // An instruction that faults has hit no breakpoint.
       if (code === LEAVE_FAULT) this.#setU32(PENDING_DEBUG, 0);
-      if (this.#leave(code, record === 0)) return 'shutdown';
+      lost = code === LEAVE_JUMP || code === LEAVE_STALE;
+      if (this.#leave(code, fetchFault)) return 'shutdown';
       const stepped = this.#stepped(trap) && code !== LEAVE_FAULT;
       if ((stepped || this.#u32(PENDING_DEBUG) !== 0) && this.#u32(SHADOW) !== 2 && this.#trap(stepped)) return 'shutdown';
     }

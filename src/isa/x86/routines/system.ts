@@ -33,6 +33,8 @@ export const systemRoutines = {
   mayResume: { params: [], result: 'i32', kind: 'state' },
   /** address: the first record of its block, 0 when that has to be looked for; see src/runtime/blocks.ts. */
   findBlock: { params: ['i64'], result: 'i32', kind: 'state' },
+  /** 1 when the jump cache is that of the mode and code segment as they are. */
+  jumpCacheHolds: { params: [], result: 'i32', kind: 'state' },
   /** kind of state/flag-kinds.ts and its two values: flags of translated code into the state. */
   settleFlags: { params: ['i32', 'i64', 'i64'], result: 'none', kind: 'state' },
   /** value, operand size; then flagsNeedAttention once RSP has moved. */
