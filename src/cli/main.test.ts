@@ -60,6 +60,10 @@ describe('wrong use is one line and status 1', () => {
     ['nonsense port', () => [...good(), '--debug-exit-port', 'f4'], /debug exit port "f4"/],
     ['port that is taken', () => [...good(), '--debug-exit-port', '0x3f8'], /overlaps com1.*0xf4/],
     ['unknown trace', () => [...good(), '--trace', 'pork'], /trace kind "pork".*port, mmio/],
+    ['profile map without profile', () => [...good(), '--profile-map', 'System.map'], /^polyvisor: --profile-map is given without --profile; give --profile FILE too\n$/],
+    ['profile map that is none', () => [...good(), '--profile', at('profile'), '--profile-map', '/etc/hostname'], /map \/etc\/hostname names no code; give/],
+    ['profile nowhere', () => [...good(), '--profile', at('no/where')], /profile file .*no\/where does not exist/],
+    ['translation cache', () => [...good(), '--translation-cache', '1'], /translation cache "1" makes no sense; give 4M to 4G/],
     ['report nowhere', () => [...good(), '--report', at('no/where')], /report file .*no\/where does not exist/],
     ['nothing to disassemble', () => ['disassemble', at('none')], /file .*none does not exist/],
     ['nonsense bits', () => ['disassemble', '--bits', '8', file('code', 'x')], /--bits 16, 32 or 64/],
@@ -219,6 +223,12 @@ describe('files', () => {
     expect([status, out]).toEqual([0, '']);
     expect(readFileSync(at('serial'), 'latin1')).toBe('to the file');
   });
+  it('--profile gets a table and folded stacks', async () => {
+    await run(['run', '--kernel', kernel(print('x'), powerOff()), ...SMALL, '--profile', at('profile')]);
+    expect(readFileSync(at('profile'), 'utf8')).toMatch(/^# [0-9.]+ ms sampled, .*in 0 translated regions/);
+    expect(readFileSync(at('profile.folded'), 'utf8')).toMatch(/^(kernel;[0-9a-f]+ [0-9]+\n)+$/);
+  });
+
   it('--report gets figures', async () => {
     const { status } = await run(['run', '--kernel', kernel(print('x'), powerOff()), ...SMALL, '--report', at('report')]);
     const report = JSON.parse(readFileSync(at('report'), 'utf8')) as Record<string, never>;

@@ -72,6 +72,8 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--timeout <seconds>', 'end with status 124 after this time')
     .option('--debug-exit-port <port>', 'I/O port whose writes end the machine, for instance 0xf4')
     .option('--trace <kinds>', `show events on standard error: ${TRACE_KINDS.join(', ')}, separated by commas, or all`)
+    .option('--profile <file>', 'write what the guest spent its time on, and <file>.folded for flame graphs')
+    .option('--profile-map <file>', "with --profile, names of the kernel's code: its System.map or /proc/kallsyms")
     .option('--report <file>', 'write figures about the run as JSON')
     .addHelpText('after', RUN_NOTES)
     .action(async (guest: string | undefined, options: RunOptions) => finish(await run(guest, options, io)));

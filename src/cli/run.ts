@@ -14,7 +14,8 @@ import type { CommandIo } from './io.ts';
 import { parseDisplay } from './display.ts';
 import type { ShowDisplay } from './display.ts';
 import { connectKeyboard } from './keyboard.ts';
-import { ReportFile } from './report-file.ts';
+import { openProfile } from './profile-files.ts';
+import { OutputFile } from './output-file.ts';
 import { parseSaveTarget } from './save.ts';
 import type { SaveTarget } from './save.ts';
 import { openSerial } from './serial.ts';
@@ -47,6 +48,8 @@ export interface RunOptions {
   readonly trace?: string;
   readonly report?: string;
   readonly translationCache: string;
+  readonly profile?: string;
+  readonly profileMap?: string;
 }
 
 const EXIT_DIED = 2;
@@ -69,7 +72,8 @@ export async function run(guest: string | undefined, options: RunOptions, io: Co
   const saveTo = parseSaveTarget(options.saveTo);
   const showDisplay = parseDisplay(options, saveTo, io);
   const log = stderrLog(options.trace === undefined ? [] : parseTraceKinds(options.trace), io);
-  const report = options.report === undefined ? undefined : new ReportFile(options.report);
+  const report = options.report === undefined ? undefined : new OutputFile('report', options.report);
+  const profile = openProfile(options);
   const interruption: Interruption = {};
   let vm: VirtualMachine | undefined;
   // Two cannot draw on one terminal.
@@ -82,7 +86,8 @@ export async function run(guest: string | undefined, options: RunOptions, io: Co
     const end = await runOnTerminal(vm, serial, showDisplay, saveTo, interruption, io);
     const status = exitStatus(end, interruption);
     explain(end, vm, options, io);
-    report?.write({ ...vm.report(), exitStatus: status });
+    profile?.write(vm);
+    report?.write(`${JSON.stringify({ ...vm.report(), exitStatus: status }, null, 2)}\n`);
     if (interruption.output?.error !== undefined) throw interruption.output.error;
     return status;
   } finally {
@@ -110,8 +115,9 @@ function restore(file: string, guest: string | undefined, options: RunOptions): 
   return (ends) => VirtualMachine.restore(file, { ...wanted, ...ends });
 }
 
-function readRunOptions(options: RunOptions): Pick<VirtualMachineOptions, 'engine' | 'recalibrate' | 'timeout' | 'translationCache'> {
+function readRunOptions(options: RunOptions): Pick<VirtualMachineOptions, 'engine' | 'recalibrate' | 'timeout' | 'translationCache' | 'profile'> {
   return {
+    ...(options.profile === undefined ? {} : { profile: true }),
     translationCache: parseTranslationCache(options.translationCache),
     ...(options.engine === undefined ? {} : { engine: checkEngine(options.engine) }),
     ...(options.recalibrate === undefined ? {} : { recalibrate: options.recalibrate }),

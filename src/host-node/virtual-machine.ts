@@ -7,6 +7,7 @@ import {
   DEFAULT_MEMORY, DEFAULT_TRANSLATION_CACHE, checkCpus, checkDebugExitPort, checkEngine, checkMemory, checkTimeout, checkTranslationCache, parseMemorySize, parseTranslationCache,
 } from '../machine/configuration.ts';
 import type { EngineName, ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
+import type { Profile, Profiler } from '../engines/profile/profiler.ts';
 import type { Drive } from '../machine/drives.ts';
 import { engineFactory, tscKhzFor } from '../machine/engines.ts';
 import { Machine } from '../machine/machine.ts';
@@ -40,6 +41,8 @@ export interface VirtualMachineOptions extends BootRequest, DrivesRequest {
   readonly recalibrate?: boolean;
   /** Bound on the memory that translated code takes: bytes, or a text like '128M' (the default). */
   readonly translationCache?: number | string;
+  /** Make a profile: `VirtualMachine.profile()`. The guest runs slower then. */
+  readonly profile?: boolean;
   /** End instead of starting again when the guest resets. */
   readonly noReboot?: boolean;
   /** A virtio entropy device. */
@@ -60,7 +63,7 @@ export interface VirtualMachineOptions extends BootRequest, DrivesRequest {
 }
 
 /** What may be chosen when a stored machine goes on; everything else is as it was. */
-export type RestoreOptions = Pick<VirtualMachineOptions, 'engine' | 'recalibrate' | 'translationCache' | 'timeout' | 'output' | 'onProgress' | 'log'>;
+export type RestoreOptions = Pick<VirtualMachineOptions, 'engine' | 'recalibrate' | 'translationCache' | 'profile' | 'timeout' | 'output' | 'onProgress' | 'log'>;
 
 export interface SaveOptions {
   /** Smaller and slower. */
@@ -110,6 +113,7 @@ export class VirtualMachine {
   /** Settles when the machine has ended, with the reason. Rejects only with what a listener has thrown. */
   readonly finished: Promise<MachineEnd>;
   readonly #settle: Settle;
+  #profiler: Profiler | undefined;
   readonly #listeners = new Listeners<VirtualMachineEvents>();
   readonly #machine: Machine;
   readonly #clock: NodeClock;
@@ -184,7 +188,10 @@ export class VirtualMachine {
       boot: files,
       blank: parts.stored !== undefined,
       drives,
-      createVcpu: engineFactory({ ...engine, modules, translation: { compiler: this.#compiler, cacheBytes: configuration.translationCacheBytes } }),
+      createVcpu: engineFactory({
+        ...engine, modules, translation: { compiler: this.#compiler, cacheBytes: configuration.translationCacheBytes },
+        profile: options.profile === true ? (profiler) => (this.#profiler = profiler) : undefined,
+      }),
       tscKhz: tscKhzFor(engine.kvm),
       serial: {
         write: (bytes) => {
@@ -333,6 +340,11 @@ export class VirtualMachine {
         files: bootFilesOf(files),
       }, options.compress ?? false);
     });
+  }
+
+  /** What the guest's time went to since it started, on the translator and the interpreter. Undefined when none was asked for. */
+  profile(): Profile | undefined {
+    return this.#profiler?.profile();
   }
 
   report(): Report {

@@ -5,6 +5,7 @@ import type { KvmCapabilities } from '../engines/kvm/capabilities.ts';
 import type { KvmHost } from '../engines/kvm/kvm-host.ts';
 import { KvmFailure, KvmVcpu } from '../engines/kvm/kvm-vcpu.ts';
 import { LockstepVcpu } from '../engines/lockstep/lockstep-vcpu.ts';
+import { Profiler } from '../engines/profile/profiler.ts';
 import { createTranslator } from '../engines/translator/translator.ts';
 import type { TranslatorOptions } from '../engines/translator/translator.ts';
 import type { EngineModules } from '../engines/modules.ts';
@@ -29,6 +30,8 @@ export interface EngineSet {
   readonly first: RunningEngine;
   readonly modules: EngineModules;
   readonly translation?: TranslationChoice;
+  /** A profile is to be made of what translator and interpreter run; gets what makes it. */
+  readonly profile?: ((profiler: Profiler) => void) | undefined;
   /** Missing: the machine is never on KVM, and its processor has all features. */
   readonly kvm?: KvmParts | undefined;
 }
@@ -39,9 +42,11 @@ export function tscKhzFor(kvm: KvmParts | undefined): number | undefined {
 }
 
 /** How to make a vCPU on the set's first engine that can change to the others. */
-export function engineFactory({ first, modules, translation = {}, kvm }: EngineSet): EngineFactory {
+export function engineFactory({ first, modules, translation = {}, profile, kvm }: EngineSet): EngineFactory {
   return (parts) => {
-    const options = { ...parts, modules };
+    const profiler = profile === undefined ? undefined : new Profiler(parts.memory, parts.index, parts.clock);
+    if (profiler !== undefined) profile!(profiler);
+    const options = { ...parts, modules, profiler };
     const common = { first, fallback: 'translator', clock: parts.clock, log: parts.log };
     // Lockstep is two vCPUs over two memories: there is nothing to change to.
     if (first === 'lockstep') return new SwitchableVcpu({ ...common, engines: new Map([[first, { create: () => new LockstepVcpu({ ...options, ...translation }) }]]), prepare: false });

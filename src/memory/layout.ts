@@ -28,6 +28,10 @@ export const PAGE_FLAG_CODE = 1;
 /** Stores must be logged (migration, display): stores take the slow path until the log has the page. */
 export const PAGE_FLAG_TRACK = 2;
 
+/** Counters of translated regions while a profile is made: two u64 each (engines/profile). */
+export const PROFILE_COUNTERS = 0x3000000;
+export const PROFILE_COUNTERS_END = 0x4000000;
+
 /**
  * Decoded blocks by the host address of their first byte, one entry for each slot: u64 host address | code size << 32 (0: none),
  * u32 first record. Slot: (address ^ address >> 12) & (BLOCK_SLOTS - 1).

@@ -16,6 +16,7 @@ import type { EngineModules, HandlerMap } from '../modules.ts';
 import { instantiateRuntime } from '../runtime-module.ts';
 import type { HostFunctions, Runtime } from '../runtime-module.ts';
 import { SEGMENT_NAMES, registersOf } from '../vcpu-registers.ts';
+import type { Profiler } from '../profile/profiler.ts';
 import { CodeCache } from './code-cache.ts';
 import type { Tier } from './code-cache.ts';
 
@@ -34,6 +35,7 @@ export interface InterpreterOptions {
   readonly index: number;
   /** Asked for kind 'exception'. */
   readonly log?: Log;
+  readonly profiler?: Profiler | undefined;
   /** Makes the second tier of this vCPU. */
   readonly tier?: (core: InterpreterCore) => Tier;
 }
@@ -75,6 +77,7 @@ export class Interpreter implements Vcpu {
   readonly #tier: Tier | undefined;
   readonly #counts = { port: 0, mmio: 0, halt: 0, budget: 0 };
   readonly #log: Log | undefined;
+  readonly #profiler: Profiler | undefined;
   #exitRequested = false;
 
   constructor(options: InterpreterOptions) {
@@ -83,6 +86,7 @@ export class Interpreter implements Vcpu {
     this.#bytes = new Uint8Array(options.memory.buffer);
     this.#interrupts = options.interrupts;
     this.#log = options.log;
+    this.#profiler = options.profiler;
     const counts = this.#counts;
     const { bus, interrupts } = options;
     const host: HostFunctions = {
@@ -184,7 +188,9 @@ export class Interpreter implements Vcpu {
   run(budget: number): VcpuExit {
     this.#setU32(BUDGET, budget);
     this.#setU32(BUDGET_START, budget);
+    const began = this.#profiler?.clock.now();
     const exit = this.#loop();
+    if (began !== undefined) this.#profiler!.sample(this.#u64(RIP), this.#u32(CPL) === 3, this.#profiler!.clock.now() - began);
     this.#tier?.translate();
     this.#view.setBigUint64(this.#cpu + INSTRUCTIONS, BigInt(this.instructions), true);
     this.#setU32(BUDGET_START, 0);

@@ -16,6 +16,8 @@ export interface RegionRequest {
   readonly offset: number;
   readonly long: boolean;
   readonly flat: boolean;
+  /** Address of counters, when a profile is made. */
+  readonly counters?: number | undefined;
   /** One bit for each offset at which a block has begun that was executed. */
   readonly executed: Uint8Array;
 }
@@ -27,6 +29,8 @@ export interface BuiltRegion {
   readonly bytes: Uint8Array;
   readonly ranges: readonly number[];
   readonly instructions: number;
+  /** Of its function. */
+  readonly functionBytes: number;
 }
 
 export interface BuildResult {
@@ -71,8 +75,8 @@ export class RegionBuilder implements RegionCompiler {
         continue;
       }
       for (const block of region.blocks) blocks.add(key(block.offset));
-      const instructions = module.add(region, { long: request.long, flat: !request.long && request.flat });
-      regions.push({ request: number, bytes: request.bytes, ranges: region.blocks.flatMap((block) => [block.offset, block.next]), instructions });
+      const { instructions, body } = module.add(region, { long: request.long, flat: !request.long && request.flat, counters: request.counters });
+      regions.push({ request: number, bytes: request.bytes, ranges: region.blocks.flatMap((block) => [block.offset, block.next]), instructions, functionBytes: body.length });
     }
     const wasm = regions.length === 0 ? undefined : module.toBytes();
     done({ module: wasm === undefined ? undefined : new WebAssembly.Module(wasm), moduleBytes: wasm?.length ?? 0, regions, covered });

@@ -201,6 +201,13 @@ class RegionWriter implements LoweringTarget {
     code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).set(this.#epoch);
     this.#fetch();
     code.get(CPU).memory(loadOpcode['32']!, FLAGS_KIND).set(this.#variables[FLAG_KIND]!);
+    this.#count(0, 1);
+  }
+  /** Adds to one of the region's counters, when a profile is made. */
+  #count(offset: number, amount: number): void {
+    const { counters } = this.#assumptions;
+    if (counters === undefined) return;
+    this.#code.i32Const(counters).i32Const(counters).memory(loadOpcode['64']!, offset).i64Const(BigInt(amount)).byte(0x7c).memory(storeOpcode['64']!, offset);
   }
   /** Locals from the state: at the entry and behind routines that look at registers. */
   #fetch(): void {
@@ -272,6 +279,7 @@ class RegionWriter implements LoweringTarget {
     this.#spilled = false;
     this.#lowering.run(code, this.#locals, block.ir, this, this.#variables);
     code.get(this.#budget).i32Const(block.places.length).byte(0x6b).set(this.#budget);
+    this.#count(8, block.places.length);
     const edges = this.#edges[i]!;
     switch (block.ending) {
       case 'left':

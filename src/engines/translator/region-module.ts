@@ -28,11 +28,10 @@ export class RegionModule implements RegionImports {
     this.#scratch = scratch;
   }
 
-  /** Returns the number of guest instructions in it. */
-  add(region: Region, assumptions: Assumptions): number {
+  add(region: Region, assumptions: Assumptions): RegionFunction {
     const built = buildRegionFunction(region, assumptions, this, this.#scratch);
     this.#regions.push(built);
-    return built.instructions;
+    return built;
   }
 
   /** The regions are exported as r0, r1, ... in the order in which they were added. */

@@ -30,6 +30,8 @@ export interface Assumptions {
   readonly long: boolean;
   /** 32-bit code with FLAT_SEGMENTS. */
   readonly flat: boolean;
+  /** Address of the region's counters (engines/profile), when a profile is made. */
+  readonly counters?: number | undefined;
 }
 
 /**

@@ -2,8 +2,9 @@ import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
 import type { TranslationFigures } from '../../cpu/vcpu.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import { REC_HANDLER, REC_IMMEDIATE, REC_SEGMENT } from '../../isa/x86/decode/record.ts';
-import { FLAT_SEGMENTS, MODE, MODE_CODE16, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, POSITION_RECORD, RECORD, ZERO } from '../../isa/x86/state/layout.ts';
+import { CPL, FLAT_SEGMENTS, MODE, MODE_CODE16, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, POSITION_RECORD, RECORD, RIP, ZERO } from '../../isa/x86/state/layout.ts';
 import { RAM_BASE } from '../../memory/layout.ts';
+import type { Profiler } from '../profile/profiler.ts';
 import { HANDLER_COUNT } from '../interpreter/handler-places.ts';
 import { Interpreter } from '../interpreter/interpreter.ts';
 import type { InterpreterCore, InterpreterOptions } from '../interpreter/interpreter.ts';
@@ -54,6 +55,10 @@ interface HotBlock {
   readonly host: number;
   readonly mode: number;
   readonly flat: boolean;
+  /** When a profile is made: its address, and its counters once it has some. */
+  readonly rip: bigint;
+  readonly user: boolean;
+  counters?: number | undefined;
 }
 
 /** A vCPU that interprets cold code and translates hot code (DESIGN D3). */
@@ -80,14 +85,16 @@ export class Translator implements Tier {
   readonly #restless = new Map<number, Restlessness>();
   readonly #pauses = new Pauses();
   readonly #clock: MonotonicClock | undefined;
+  readonly #profiler: Profiler | undefined;
   #instructions = 0;
   #wasmBytes = 0;
 
-  constructor(core: InterpreterCore, options: Pick<TranslatorOptions, 'modules' | 'compiler' | 'tuning' | 'cacheBytes' | 'clock'>) {
+  constructor(core: InterpreterCore, options: Pick<TranslatorOptions, 'modules' | 'compiler' | 'tuning' | 'cacheBytes' | 'clock' | 'profiler'>) {
     this.#core = core;
     this.#compiler = options.compiler ?? new RegionBuilder(options.modules.handlers);
     this.#tuning = options.tuning ?? DEFAULT_TUNING;
     this.#clock = options.clock;
+    this.#profiler = options.profiler;
     this.#view = new DataView(core.memory.buffer);
     this.#cache = new TranslationCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES, { view: this.#view, table: core.table, givenUp: (page) => this.#giveUp(page) });
     this.#bytes = new Uint8Array(core.memory.buffer);
@@ -117,7 +124,10 @@ export class Translator implements Tier {
     if ((mode & (MODE_REAL | MODE_V86)) !== 0 || (mode & MODE_CODE_MASK) === MODE_CODE16) return;
     const host = this.#fetchBlock(cpu) >>> 0;
     if (host === 0) return;
-    this.#waiting.push({ host, mode, flat: this.#view.getUint32(cpu + FLAT_SEGMENTS, true) !== 0 });
+    this.#waiting.push({
+      host, mode, flat: this.#view.getUint32(cpu + FLAT_SEGMENTS, true) !== 0,
+      rip: this.#profiler === undefined ? 0n : this.#view.getBigUint64(cpu + RIP, true), user: this.#view.getUint32(cpu + CPL, true) === 3,
+    });
     if (this.#waiting.length >= BATCH || this.#tuning.wait === 0) this.translate();
   }
 
@@ -141,7 +151,9 @@ export class Translator implements Tier {
     const pages = new Map<string, Pick<RegionRequest, 'bytes' | 'executed'>>();
     const blocks = this.#hottest();
     if (blocks.length === 0) return;
-    const requests = blocks.map(({ host, mode, flat }): RegionRequest => {
+    const requests = blocks.map((block): RegionRequest => {
+      const { host, mode, flat } = block;
+      block.counters = this.#profiler?.takeCounter();
       const page = pageOf(host);
       const key = `${page} ${mode & MODE_CODE_MASK}`;
       let known = pages.get(key);
@@ -151,7 +163,7 @@ export class Translator implements Tier {
         known = { bytes: this.#bytes.slice(host - (host & PAGE_MASK), host - (host & PAGE_MASK) + PAGE_SIZE), executed };
         pages.set(key, known);
       }
-      return { page, ...known, offset: host & PAGE_MASK, long: (mode & MODE_CODE_MASK) === MODE_CODE64, flat };
+      return { page, ...known, offset: host & PAGE_MASK, long: (mode & MODE_CODE_MASK) === MODE_CODE64, flat, counters: block.counters };
     });
     this.#busy = true;
     this.#compiler.build(requests, (result) => {
@@ -188,13 +200,17 @@ export class Translator implements Tier {
     const instance = new WebAssembly.Instance(result.module, { env: { memory }, runtime: runtime.functions, core: functions });
     const module = this.#cache.addModule(result.moduleBytes);
     this.#wasmBytes += result.moduleBytes;
-    result.regions.forEach(({ request, bytes, ranges, instructions }, i) => {
+    result.regions.forEach(({ request, bytes, ranges, instructions, functionBytes }, i) => {
       const block = blocks[request]!;
       const record = this.#recordOf(block);
       const page = pageOf(block.host);
       if (record === undefined || !this.#unchanged(block.host - (block.host & PAGE_MASK), bytes, ranges)) return;
       for (let k = 0; k < ranges.length; k += 2) this.#core.cache().depend(page, ranges[k]!, ranges[k + 1]!);
       if (this.#cache.addRegion(module, record, page, instance.exports[`r${i}`] as WebAssembly.ExportedFunction)) this.#instructions += instructions;
+      if (block.counters !== undefined) {
+        const base = block.rip - BigInt(block.host & PAGE_MASK);
+        this.#profiler!.addRegion({ entry: block.rip, start: base + BigInt(Math.min(...ranges)), end: base + BigInt(Math.max(...ranges)), user: block.user, size: instructions, translatedBytes: functionBytes }, block.counters);
+      }
     });
   }
 

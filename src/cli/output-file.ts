@@ -1,28 +1,30 @@
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { UserError } from '../base/errors.ts';
-import type { Report } from '../host-node/report.ts';
 import { fileTrouble } from '../host-node/words.ts';
 
-/** `--report FILE`: a path that cannot be written shows before the machine starts. */
-export class ReportFile {
+/** A file for what is known at the end: a path that cannot be written shows before the machine starts. */
+export class OutputFile {
+  readonly #what: string;
   readonly #path: string;
 
-  constructor(path: string) {
+  /** `what` it is, for messages: `report`. */
+  constructor(what: string, path: string) {
+    this.#what = what;
     this.#path = path;
     // Opened for appending: what is there stays until there is something new.
     this.#try(() => closeSync(openSync(path, 'a')));
   }
 
   /** Throws UserError, a full disk's too. */
-  write(report: Report & { readonly exitStatus: number }): void {
-    this.#try(() => writeFileSync(this.#path, `${JSON.stringify(report, null, 2)}\n`));
+  write(text: string): void {
+    this.#try(() => writeFileSync(this.#path, text));
   }
 
   #try(action: () => void): void {
     try {
       action();
     } catch (error) {
-      throw new UserError(`report file ${this.#path} ${fileTrouble(error)}; give a path that can be written`);
+      throw new UserError(`${this.#what} file ${this.#path} ${fileTrouble(error)}; give a path that can be written`);
     }
   }
 }
