@@ -1,10 +1,12 @@
 // npm run fuzz:cpu: random instruction sequences on an engine and on a reference, state compared after each step.
 import { parseArgs } from 'node:util';
 import { UserError } from '../../src/base/errors.ts';
+import { createEngineReference } from './engine-reference.ts';
 import { createHost, hostUnavailable } from './host.ts';
 import { InterpreterEngine } from './interpreter.ts';
 import { opcodeRows } from '../../src/isa/x86/opcodes/table.ts';
 import { report } from './report.ts';
+import { engineNames } from './user-mode.ts';
 import { eligibleRows, hostFeatures, listExcluded } from './rows.ts';
 import { dataImage, fuzz } from './run.ts';
 import type { Engine, Reference } from './executor.ts';
@@ -14,8 +16,8 @@ const usage = `usage: npm run fuzz:cpu -- [options]
   --seed S         the same seed gives the same cases (1)
   --first I        number of the first case (0)
   --width 64|32    size of the code (64)
-  --engine E       what is tested: interpreter or translator
-  --against R      what it is held against: host
+  --engine E       what is tested: interpreter, translator or evaluator (of the IR: slow)
+  --against R      what it is held against: host, or one of the engines
   --rows REGEXP    only opcode rows whose encoding, name or feature matches
   --limit K        stop after K kinds of differences (20)
   --list-excluded  print the opcode rows that are not tried, and why`;
@@ -45,7 +47,7 @@ function main(): number {
     return 0;
   }
   const image = dataImage();
-  const engine = createEngine(values.engine, image);
+  const engine = createEngine('--engine', values.engine, image);
   const reference = createReference(values.against, image);
   const rows = selectRows(eligibleRows(width, features), values.rows);
   const started = performance.now();
@@ -73,13 +75,14 @@ function selectRows(rows: readonly number[], pattern: string): readonly number[]
   return selected;
 }
 
-function createEngine(name: string, image: Uint8Array): Engine {
-  if (name === 'interpreter' || name === 'translator') return new InterpreterEngine(image, name);
-  throw new UserError(`--engine ${name} is not known: interpreter or translator`);
+function createEngine(option: string, name: string, image: Uint8Array): Engine {
+  const known = engineNames.find((candidate) => candidate === name);
+  if (known === undefined) throw new UserError(`${option} ${name} is not known: ${[...engineNames, ...(option === '--against' ? ['host'] : [])].join(', ')}`);
+  return new InterpreterEngine(image, known);
 }
 
 function createReference(name: string, image: Uint8Array): Reference {
-  if (name !== 'host') throw new UserError(`--against ${name} is not known: host`);
+  if (name !== 'host') return createEngineReference(createEngine('--against', name, image), image);
   const why = hostUnavailable();
   if (why !== undefined) throw new UserError(`--against host is not possible: ${why}`);
   return createHost(image);

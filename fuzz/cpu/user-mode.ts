@@ -6,6 +6,7 @@ import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import { CPL, CR2, HALTED, XCR0 } from '../../src/isa/x86/state/layout.ts';
 import { RAM_BASE, VCPU_BASE } from '../../src/memory/layout.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
+import { createEvaluator } from './evaluator.ts';
 
 // Physical addresses of what the kernel half needs. User pages may lie anywhere behind.
 const IDT = 0x210000;
@@ -40,10 +41,12 @@ const vectorsWithError = new Set([8, 10, 11, 12, 13, 14, 17]);
 
 /** Makes the vCPU of an engine; the translator translates everything at once. */
 const makers = {
+  evaluator: createEvaluator,
   interpreter: createInterpreter,
   translator: (options: InterpreterOptions) => createTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 0 } }),
 } as const;
 export type EngineName = keyof typeof makers;
+export const engineNames = Object.keys(makers) as EngineName[];
 
 /** What an exception pushed (SDM 3A, 6.14.2), and CR2. `error` is 0 where the vector has none. */
 export interface Exception {

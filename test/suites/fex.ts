@@ -1,19 +1,19 @@
 // Runs the tests of FEX's `unittests/ASM` and `unittests/32Bit_ASM` on our engines and compares the outcome with what
 // fex.json says of them. Nothing of the suite is part of this repository.
-//   npm run suite:fex -- DIR [--engine interpreter|translator] [--show] [NAME...]
+//   npm run suite:fex -- DIR [--engine interpreter|translator|evaluator] [--show] [NAME...]
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { UserMode } from '../../fuzz/cpu/user-mode.ts';
+import { UserMode, engineNames } from '../../fuzz/cpu/user-mode.ts';
 import type { EngineName } from '../../fuzz/cpu/user-mode.ts';
 import { implementedFeatures } from '../../src/isa/x86/features.ts';
 import { parseFexHeader } from './fex-header.ts';
 import type { FexHeader } from './fex-header.ts';
 import { runFexTest } from './fex-run.ts';
 
-const usage = `usage: npm run suite:fex -- DIR [--engine interpreter|translator] [--show] [NAME...]
+const usage = `usage: npm run suite:fex -- DIR [--engine interpreter|translator|evaluator] [--show] [NAME...]
 DIR is a FEX source tree; NAME is part of a test's path; --show prints what differs in tests known to fail as well.`;
 
 /** Names of features where the suite has others than ours. */
@@ -51,7 +51,7 @@ function knownReason(list: Readonly<Record<string, string>>, name: string): stri
 function main(): number {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { engine: { type: 'string', default: 'interpreter' }, show: { type: 'boolean', default: false } } });
   const [directory, ...names] = positionals;
-  if (directory === undefined || !existsSync(join(directory, 'unittests/ASM')) || !['interpreter', 'translator'].includes(values.engine)) {
+  if (directory === undefined || !existsSync(join(directory, 'unittests/ASM')) || !engineNames.some((name) => name === values.engine)) {
     console.error(usage);
     return 1;
   }
