@@ -4,6 +4,7 @@ import { StateError, UserError } from '../base/errors.ts';
 import type { FileReader, FileWriter, Packing } from '../host/files.ts';
 import { StoredMachine, writeStoredMachine } from '../snapshot/stored-machine.ts';
 import type { MachineParts } from '../snapshot/stored-machine.ts';
+import { mapFile } from './file-mapping.ts';
 import { packageVersion } from './version.ts';
 import { fileTrouble } from './words.ts';
 
@@ -93,6 +94,7 @@ function writer(file: number): FileWriter {
 function reader(file: number, bytes: number): FileReader {
   return {
     bytes,
+    map: (offset, target) => mapFile(file, offset, target),
     read: (offset, target) => {
       for (let done = 0; done < target.length; ) {
         const count = readSync(file, target, done, target.length - done, offset + done);

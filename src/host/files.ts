@@ -3,6 +3,8 @@ export interface FileReader {
   readonly bytes: number;
   /** Fills the whole of `target`; throws where the file ends before it. */
   read(offset: number, target: Uint8Array): void;
+  /** Lets shared memory show the bytes, which arrive when they are touched; false: it cannot, so read them. */
+  map?(offset: number, target: Uint8Array): boolean;
 }
 
 /** Bytes of a file by offset, written at once. */

@@ -143,8 +143,11 @@ export class ContainerReader {
     return data;
   }
 
-  /** Spreads the data of a section over the targets, which take all of them. Throws StateError, with some of them filled. */
-  readInto(name: string, targets: Iterable<Uint8Array>): void {
+  /**
+   * Spreads the data of a section over the targets, which take all of them. `map`: they are shared memory, which may
+   * come to show the file itself. Throws StateError, with some of them filled.
+   */
+  readInto(name: string, targets: Iterable<Uint8Array>, map = false): void {
     const { offset, bytes, blocks } = this.#section(name);
     const rest = new Pieces(targets);
     let at = offset;
@@ -157,8 +160,9 @@ export class ContainerReader {
         const piece = rest.next(length - done);
         if (piece === undefined) throw damaged(`section ${name} is too long`);
         // What is not compressed goes where it belongs without a copy in between: RAM is large.
-        if (packed === undefined) this.#file.read(at + done, piece);
-        else piece.set(packed.subarray(done, done + piece.length));
+        if (packed === undefined) {
+          if (!map || this.#file.map?.(at + done, piece) !== true) this.#file.read(at + done, piece);
+        } else piece.set(packed.subarray(done, done + piece.length));
         found = this.#packing.checksum(piece, found);
         done += piece.length;
       }

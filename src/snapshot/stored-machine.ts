@@ -80,6 +80,6 @@ export class StoredMachine {
       const isCount = (value: Plain | undefined): value is number => typeof value === 'number' && Number.isInteger(value) && value >= 0;
       if (!isCount(offset) || !isCount(length) || offset + length > ram.bytes) throw new StateError('is damaged: a run of pages does not lie in RAM');
       return ram.view(offset, length);
-    }));
+    }), true);
   }
 }
