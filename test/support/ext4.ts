@@ -10,6 +10,12 @@ export const hasExt4Tools = spawnSync('mkfs.ext4', ['-V'], { env }).status === 0
 
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
+/** What e2fsck complains of in an image; empty when the file system is clean. Changes nothing. */
+export function checkExt4(image: string): string {
+  const { status, stdout, stderr } = spawnSync('e2fsck', ['-f', '-n', image], { env, encoding: 'utf8' });
+  return status === 0 ? '' : `${stdout}${stderr}`;
+}
+
 /** An image with an ext4 file system that the host's tools make, check and read. */
 export class Ext4Image {
   readonly path: string;
@@ -24,10 +30,8 @@ export class Ext4Image {
     execFileSync('mkfs.ext4', ['-q', '-F', '-d', contents, this.path, `${mebibytes}M`], { env });
   }
 
-  /** What e2fsck complains of; empty when the file system is clean. Changes nothing. */
   check(): string {
-    const { status, stdout, stderr } = spawnSync('e2fsck', ['-f', '-n', this.path], { env, encoding: 'utf8' });
-    return status === 0 ? '' : `${stdout}${stderr}`;
+    return checkExt4(this.path);
   }
   read(name: string): Uint8Array {
     return execFileSync('debugfs', ['-R', `cat /${name}`, this.path], { env, maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'ignore'] });
