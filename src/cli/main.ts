@@ -6,6 +6,7 @@ import { UserError } from '../base/errors.ts';
 import { catalogue } from '../host-node/guests/catalogue.ts';
 import { packageVersion } from '../host-node/version.ts';
 import { ENGINE_NAMES } from '../machine/configuration.ts';
+import { DISK_INTERFACES } from '../machine/drives.ts';
 import { TRACE_KINDS } from '../machine/trace.ts';
 import { disassembleFile } from './disassemble.ts';
 import type { DisassembleOptions } from './disassemble.ts';
@@ -21,6 +22,15 @@ const WRONG_USE = 1;
 const RUN_NOTES = `
 Keys, on a terminal:
 ${KEYS_HELP.map((line) => `  ${line}`).join('\n')}
+
+Disks:
+  FILE                  a raw image, which no other machine may use meanwhile
+  FILE,ram              what the guest writes is kept in memory and forgotten, the file stays as it is
+  ram:SIZE              an empty disk in memory
+  concat:FILE,FILE      several images one behind the other
+  stripe:FILE,FILE      pieces in turn on each, of 64 KiB or ,chunk=SIZE
+  mirror:FILE,FILE      the same on each; FILE.mirror beside each says whether it is up to date
+  Behind each: ,if=${DISK_INTERFACES.join(' ,if=')} and ,readonly. A comma in a file's name is written twice.
 
 Exit status:
   0    the guest powered off
@@ -55,7 +65,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--nvram <file>', 'with UEFI firmware, the file that keeps its variables; made when it is not there')
     .option('--memory <size>', 'guest memory: bytes, or with K, M or G (default 512M)')
     .option('--cpus <n>', 'number of processors (default 1)')
-    .option('--disk <file>', 'a disk: FILE[,if=INTERFACE][,readonly]; may be given several times', (disk: string, before: readonly string[] = []) => [...before, disk])
+    .option('--disk <file>', 'a disk (see below); may be given several times', (disk: string, before: readonly string[] = []) => [...before, disk])
     .option('--cdrom <file>', 'a CD-ROM image in an IDE drive')
     .option('--floppy <file>', 'a floppy disk image, of 360 KB to 2.88 MB')
     .option('--boot <order>', 'with --firmware, where it looks for something to boot: letters out of c (hard disk), d (CD-ROM), a (floppy disk); default cad')

@@ -35,6 +35,9 @@ export class SparseMemory implements GuestMemory {
     }
   }
 
+  ram(): undefined {}
+  wrote(): void {}
+
   view(address: number, length: number): DataView {
     const bytes = new Uint8Array(length);
     this.read(address, bytes);

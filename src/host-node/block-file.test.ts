@@ -1,9 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { UserError } from '../base/errors.ts';
 import { BlockFile } from './block-file.ts';
+import { FileCalls } from './file-calls.ts';
+import { fileTrouble } from './words.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'polyvisor-block-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -55,6 +57,66 @@ describe('BlockFile', () => {
     await disk.close();
     expect(readFileSync(path).every((byte, i) => byte === i >> 14)).toBe(true);
     await Promise.all(writes);
+  });
+
+  it('reads what the system has in its memory at once, into shared memory', async () => {
+    const path = image('cached', 20_000);
+    const contents = readFileSync(path);
+    const disk = await BlockFile.open(path, { readOnly: true, what: 'disk' });
+    const shared = new Uint8Array(new SharedArrayBuffer(65536));
+    const pieces = [shared.subarray(100, 700), shared.subarray(700, 5000), shared.subarray(60_000, 60_001)];
+    expect(disk.readNow(512, pieces)).toBe(FileCalls.available !== undefined);
+    if (FileCalls.available !== undefined) expect(Buffer.concat(pieces).equals(contents.subarray(512, 512 + 4901))).toBe(true);
+    // Not all of it is in the file.
+    expect(disk.readNow(19_968, [shared.subarray(0, 512)])).toBe(false);
+    expect(disk.readNow(0, [new Uint8Array(512)])).toBe(false);
+    await disk.close();
+  });
+
+  it.skipIf(FileCalls.available === undefined)('gives room back for zeros', async () => {
+    const path = image('holes', 1 << 20);
+    const disk = await BlockFile.open(path, { readOnly: false, what: 'disk' });
+    expect(disk.releases).toBe(true);
+    await disk.zero(100, (1 << 20) - 200);
+    await disk.flush();
+    const found = statSync(path);
+    expect([found.size, found.blocks * 512 < 100_000, readFileSync(path).findIndex((byte, i) => i >= 100 && byte !== 0)]).toEqual([1 << 20, true, (1 << 20) - 100]);
+    await disk.close();
+  });
+
+  it.skipIf(FileCalls.available === undefined)('lets nobody else open what is written to', async () => {
+    const path = image('claimed', 4096);
+    const open = (readOnly: boolean): Promise<BlockFile> => BlockFile.open(path, { readOnly, what: 'disk' });
+    const writer = await open(false);
+    for (const readOnly of [false, true]) await expect(open(readOnly)).rejects.toThrow(new UserError(`disk ${path} is in use by another machine; end that one first, or let both only read it (readonly)`));
+    await writer.close();
+    const readers = [await open(true), await open(true)];
+    await expect(open(false)).rejects.toThrow('in use');
+    for (const reader of readers) await reader.close();
+    await (await open(false)).close();
+  });
+
+  it('fails, and says so once, when the file is cut short or deleted', async () => {
+    const lines: string[] = [];
+    const path = image('vanishing', 8192);
+    const disk = await BlockFile.open(path, { readOnly: false, what: 'disk', complain: (line) => lines.push(line) });
+    truncateSync(path, 4096);
+    for (let i = 0; i < 2; i++) await expect(disk.read(4096, new Uint8Array(512))).rejects.toThrow('shorter');
+    unlinkSync(path);
+    await expect(disk.flush()).rejects.toThrow('deleted');
+    expect(lines).toEqual([`disk ${path} has become shorter meanwhile; the guest gets an error when reading`, `disk ${path} has been deleted; the guest gets an error when flushing`]);
+    await disk.close();
+  });
+
+  // A device of the system that is always full stands for a full disk of the host's.
+  it.skipIf(!existsSync('/dev/full'))('has words for a full disk', () => {
+    let trouble = '';
+    try {
+      writeFileSync('/dev/full', 'x');
+    } catch (error) {
+      trouble = fileTrouble(error);
+    }
+    expect(trouble).toBe('has no room: the disk is full');
   });
 
   it('says in one line what is wrong with a file', async () => {

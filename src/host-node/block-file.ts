@@ -2,25 +2,45 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { UserError } from '../base/errors.ts';
 import type { BlockPort } from '../host/blocks.ts';
+import { FileCalls } from './file-calls.ts';
 import { fileTrouble } from './words.ts';
 
 const SECTOR = 512;
+const ZEROS = new Uint8Array(1 << 20);
+
+export interface BlockFileOptions {
+  readonly readOnly: boolean;
+  /** How messages call it: `disk`, `CD-ROM image`. */
+  readonly what: string;
+  /** Gets a line for the user when the host cannot do what the guest asks, once for each kind of trouble. */
+  readonly complain?: (line: string) => void;
+}
 
 /** A raw image: byte n of the disk is byte n of the file. */
 export class BlockFile implements BlockPort {
   readonly bytes: number;
   readonly readOnly: boolean;
+  readonly releases: boolean;
   readonly #file: FileHandle;
+  readonly #path: string;
+  readonly #options: BlockFileOptions;
+  /** Size of the file; up to the next sector the disk has zeros. */
+  readonly #fileBytes: number;
   readonly #inFlight = new Set<Promise<unknown>>();
+  readonly #complained = new Set<string>();
 
-  private constructor(file: FileHandle, bytes: number, readOnly: boolean) {
+  private constructor(file: FileHandle, path: string, fileBytes: number, options: BlockFileOptions) {
     this.#file = file;
-    this.bytes = bytes;
-    this.readOnly = readOnly;
+    this.#path = path;
+    this.#fileBytes = fileBytes;
+    this.#options = options;
+    this.bytes = Math.ceil(fileBytes / SECTOR) * SECTOR;
+    this.readOnly = options.readOnly;
+    this.releases = !options.readOnly && (FileCalls.available?.canRelease(file.fd, fileBytes) ?? false);
   }
 
-  /** `what` is how messages call it: `disk`, `CD-ROM image`. Throws UserError. */
-  static async open(path: string, options: { readonly readOnly: boolean; readonly what: string }): Promise<BlockFile> {
+  /** Throws UserError. */
+  static async open(path: string, options: BlockFileOptions): Promise<BlockFile> {
     const { readOnly, what } = options;
     let file: FileHandle | undefined;
     try {
@@ -28,7 +48,10 @@ export class BlockFile implements BlockPort {
       const found = await file.stat();
       if (!found.isFile()) throw new UserError(`${what} ${path} is no regular file; give a disk image`);
       if (found.size === 0) throw new UserError(`${what} ${path} is empty; give an image, or make one: truncate -s 1G ${path}`);
-      return new BlockFile(file, Math.ceil(found.size / SECTOR) * SECTOR, readOnly);
+      if (FileCalls.available?.claim(file.fd, !readOnly) === false) {
+        throw new UserError(`${what} ${path} is in use by another machine; end that one first, or let both only read it (readonly)`);
+      }
+      return new BlockFile(file, path, found.size, options);
     } catch (error) {
       await file?.close();
       if (error instanceof UserError) throw error;
@@ -39,24 +62,30 @@ export class BlockFile implements BlockPort {
 
   read(offset: number, target: Uint8Array): Promise<void> {
     this.#check(offset, target.length);
-    return this.#track(this.#read(offset, target));
+    return this.#track(this.#read(offset, target), 'reading');
   }
 
   async #read(offset: number, target: Uint8Array): Promise<void> {
+    const inFile = Math.max(0, Math.min(target.length, this.#fileBytes - offset));
     let done = 0;
-    while (done < target.length) {
-      const { bytesRead } = await this.#file.read(target, done, target.length - done, offset + done);
-      if (bytesRead === 0) break;
+    while (done < inFile) {
+      const { bytesRead } = await this.#file.read(target, done, inFile - done, offset + done);
+      if (bytesRead === 0) throw new Error('has become shorter meanwhile');
       done += bytesRead;
     }
-    // Behind the end of the file the last sector is zeros.
-    target.fill(0, done);
+    target.fill(0, inFile);
+  }
+
+  readNow(offset: number, targets: readonly Uint8Array[]): boolean {
+    const bytes = targets.reduce((sum, target) => sum + target.length, 0);
+    this.#check(offset, bytes);
+    return offset + bytes <= this.#fileBytes && (FileCalls.available?.readCached(this.#file.fd, offset, targets) ?? false);
   }
 
   write(offset: number, source: Uint8Array): Promise<void> {
     this.#check(offset, source.length);
     if (this.readOnly) return Promise.reject(new Error('the disk is read-only'));
-    return this.#track(this.#write(offset, source));
+    return this.#track(this.#write(offset, source), 'writing');
   }
 
   async #write(offset: number, source: Uint8Array): Promise<void> {
@@ -64,10 +93,28 @@ export class BlockFile implements BlockPort {
     while (done < source.length) done += (await this.#file.write(source, done, source.length - done, offset + done)).bytesWritten;
   }
 
+  zero(offset: number, bytes: number): Promise<void> {
+    this.#check(offset, bytes);
+    if (this.readOnly) return Promise.reject(new Error('the disk is read-only'));
+    return this.#track(this.#zero(offset, bytes), 'writing');
+  }
+
+  async #zero(offset: number, bytes: number): Promise<void> {
+    if (this.releases && (await FileCalls.available!.release(this.#file.fd, offset, bytes))) return;
+    for (let done = 0; done < bytes; done += ZEROS.length) await this.#write(offset + done, ZEROS.subarray(0, Math.min(ZEROS.length, bytes - done)));
+  }
+
   flush(): Promise<void> {
     if (this.readOnly) return Promise.resolve();
-    // What was asked before may still be on its way to the file.
-    return this.#track(Promise.allSettled([...this.#inFlight]).then(() => this.#file.datasync()));
+    return this.#track(this.#flush([...this.#inFlight]), 'flushing');
+  }
+
+  /** What was asked before may still be on its way to the file. */
+  async #flush(before: readonly Promise<unknown>[]): Promise<void> {
+    await Promise.allSettled(before);
+    await this.#file.datasync();
+    // The data of a file without a name are gone when the machine ends: they cannot be called stable.
+    if ((await this.#file.stat()).nlink === 0) throw new Error('has been deleted');
   }
 
   async close(): Promise<void> {
@@ -75,11 +122,23 @@ export class BlockFile implements BlockPort {
     await this.#file.close(); // again: no harm
   }
 
-  #track<T>(promise: Promise<T>): Promise<T> {
-    const done = (): void => void this.#inFlight.delete(promise);
+  #track(promise: Promise<void>, doing: string): Promise<void> {
+    const over = (): void => void this.#inFlight.delete(promise);
     this.#inFlight.add(promise);
-    promise.then(done, done);
+    promise.then(over, (error: unknown) => {
+      over();
+      this.#complain(doing, error);
+    });
     return promise;
+  }
+
+  #complain(doing: string, error: unknown): void {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const trouble = code === undefined ? message : fileTrouble(error);
+    const key = `${doing} ${trouble}`;
+    if (this.#complained.has(key)) return;
+    this.#complained.add(key);
+    this.#options.complain?.(`${this.#options.what} ${this.#path} ${trouble}; the guest gets an error when ${doing}`);
   }
 
   #check(offset: number, length: number): void {

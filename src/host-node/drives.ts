@@ -1,11 +1,17 @@
 import { accessSync, constants } from 'node:fs';
-import { parseDisk } from '../machine/drives.ts';
+import { UserError } from '../base/errors.ts';
+import { RamDisk } from '../disk/ram-disk.ts';
+import { concatenated, striped } from '../disk/spread-disk.ts';
+import type { BlockPort } from '../host/blocks.ts';
+import type { Log } from '../host/log.ts';
+import { parseDisk, stripeChunk } from '../machine/drives.ts';
 import type { DiskInterface, DiskRequest, Drive } from '../machine/drives.ts';
 import { BlockFile } from './block-file.ts';
+import { openMirror } from './mirror-files.ts';
 
 /** What may be given to say which drives a machine has. */
 export interface DrivesRequest {
-  /** Hard disks: `FILE[,if=INTERFACE][,readonly]`, or the same taken apart. */
+  /** Hard disks, as `parseDisk` takes them, or the same taken apart. */
   readonly disks?: readonly (string | DiskRequest)[];
   /** Path of a CD-ROM image (ISO 9660). */
   readonly cdrom?: string;
@@ -14,13 +20,13 @@ export interface DrivesRequest {
 }
 
 /** Opens what is asked for, all or nothing. `usual`: how disks are attached that do not say it. Throws UserError. */
-export async function openDrives(request: DrivesRequest, usual: DiskInterface): Promise<readonly Drive[]> {
+export async function openDrives(request: DrivesRequest, usual: DiskInterface, log: Log): Promise<readonly Drive[]> {
   const disks = (request.disks ?? []).map((disk) => (typeof disk === 'string' ? parseDisk(disk) : disk));
   const drives: Drive[] = [];
   try {
-    for (const disk of disks) drives.push({ kind: 'disk', interface: disk.interface ?? usual, block: await BlockFile.open(disk.file, { readOnly: disk.readOnly ?? false, what: 'disk' }) });
-    if (request.cdrom !== undefined) drives.push({ kind: 'cdrom', block: await BlockFile.open(request.cdrom, { readOnly: true, what: 'CD-ROM image' }) });
-    if (request.floppy !== undefined) drives.push({ kind: 'floppy', block: await openFloppy(request.floppy) });
+    for (const disk of disks) drives.push({ kind: 'disk', interface: disk.interface ?? usual, block: await openDisk(disk, log) });
+    if (request.cdrom !== undefined) drives.push({ kind: 'cdrom', block: await openMedium('cdrom', request.cdrom, log) });
+    if (request.floppy !== undefined) drives.push({ kind: 'floppy', block: await openMedium('floppy', request.floppy, log) });
     return drives;
   } catch (error) {
     await closeDrives(drives);
@@ -28,15 +34,47 @@ export async function openDrives(request: DrivesRequest, usual: DiskInterface): 
   }
 }
 
+async function openDisk(disk: DiskRequest, log: Log): Promise<BlockPort> {
+  const readOnly = disk.readOnly ?? false;
+  const open = (file: string, reads = readOnly): Promise<BlockFile> => BlockFile.open(file, { readOnly: reads, what: 'disk', complain: log.warn });
+  if ('ramBytes' in disk) return new RamDisk(disk.ramBytes);
+  if ('file' in disk) {
+    if (disk.ram !== true) return open(disk.file);
+    const below = await open(disk.file, true);
+    return new RamDisk(below.bytes, below);
+  }
+  if (disk.layout === 'mirror') {
+    if (readOnly) throw new UserError(`a mirror (${disk.files.join(', ')}) cannot be read-only; give one of its files as a disk`);
+    return openMirror(disk.files, log);
+  }
+  const parts: BlockFile[] = [];
+  try {
+    for (const file of disk.files) parts.push(await open(file));
+    if (disk.layout === 'concat') return concatenated(parts);
+    const chunk = stripeChunk(disk);
+    const small = disk.files.find((_, i) => parts[i]!.bytes < chunk);
+    if (small !== undefined) throw new UserError(`disk ${small} is smaller than a chunk of the stripe (${chunk} bytes); give a larger one, or a smaller chunk`);
+    return striped(parts, chunk);
+  } catch (error) {
+    await Promise.all(parts.map((part) => part.close()));
+    throw error;
+  }
+}
+
+/** A medium to put into a drive. Throws UserError. */
+export function openMedium(kind: 'cdrom' | 'floppy', path: string, log: Log): Promise<BlockFile> {
+  return kind === 'cdrom' ? BlockFile.open(path, { readOnly: true, what: 'CD-ROM image', complain: log.warn }) : openFloppy(path, log);
+}
+
 /** Without the right to write it is write-protected. */
-async function openFloppy(path: string): Promise<BlockFile> {
+async function openFloppy(path: string, log: Log): Promise<BlockFile> {
   let writable = true;
   try {
     accessSync(path, constants.W_OK);
   } catch {
     writable = false;
   }
-  return BlockFile.open(path, { readOnly: !writable, what: 'floppy disk image' });
+  return BlockFile.open(path, { readOnly: !writable, what: 'floppy disk image', complain: log.warn });
 }
 
 /** Legal again and again. */

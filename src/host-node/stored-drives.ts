@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { StateError, UserError } from '../base/errors.ts';
-import { DISK_INTERFACES, parseDisk } from '../machine/drives.ts';
+import { DISK_INTERFACES, DISK_LAYOUTS, filesOf, mapFiles, parseDisk } from '../machine/drives.ts';
 import type { DiskInterface, DiskRequest } from '../machine/drives.ts';
 import type { DrivesRequest } from './drives.ts';
 import { fileTrouble } from './words.ts';
@@ -26,13 +26,17 @@ export interface StoredDrives {
 export function settleDrives(request: DrivesRequest, usual: DiskInterface): DrivesRequest {
   const disks = (request.disks ?? []).map((disk) => (typeof disk === 'string' ? parseDisk(disk) : disk));
   return {
-    ...(disks.length === 0 ? {} : { disks: disks.map((disk) => ({ ...disk, file: resolve(disk.file), interface: disk.interface ?? usual })) }),
+    ...(disks.length === 0 ? {} : { disks: disks.map((disk) => ({ ...mapFiles(disk, (path) => resolve(path)), interface: disk.interface ?? usual })) }),
     ...(request.cdrom === undefined ? {} : { cdrom: resolve(request.cdrom) }),
     ...(request.floppy === undefined ? {} : { floppy: resolve(request.floppy) }),
   };
 }
 
+/** Throws UserError for drives whose contents would be lost. */
 export function describeDrives(request: DrivesRequest): StoredDrives {
+  if ((request.disks ?? []).some((disk) => typeof disk !== 'string' && ('ramBytes' in disk || ('ram' in disk && disk.ram === true)))) {
+    throw new UserError('a machine with a disk in memory (ram) cannot be saved, as the disk would be lost; use a file');
+  }
   return {
     request,
     images: imagesOf(request).map(({ path, readOnly }) => {
@@ -72,15 +76,17 @@ function checkImage({ path, bytes, modified }: StoredImage): void {
 
 function imagesOf(request: DrivesRequest): { readonly path: string; readonly readOnly: boolean }[] {
   return [
-    ...(request.disks ?? []).map((disk) => disk as DiskRequest).map((disk) => ({ path: disk.file, readOnly: disk.readOnly ?? false })),
+    ...(request.disks ?? []).map((disk) => disk as DiskRequest).flatMap((disk) => filesOf(disk).map((path) => ({ path, readOnly: disk.readOnly ?? false }))),
     ...(request.cdrom === undefined ? [] : [{ path: request.cdrom, readOnly: true }]),
     ...(request.floppy === undefined ? [] : [{ path: request.floppy, readOnly: false }]),
   ];
 }
 
 function isDisk(disk: unknown): boolean {
-  const { file, interface: how, readOnly } = (disk ?? {}) as { readonly [key: string]: unknown };
-  return typeof file === 'string' && (DISK_INTERFACES as readonly unknown[]).includes(how) && (readOnly === undefined || typeof readOnly === 'boolean');
+  const { file, layout, files, chunkBytes, interface: how, readOnly } = (disk ?? {}) as { readonly [key: string]: unknown };
+  const several = (DISK_LAYOUTS as readonly unknown[]).includes(layout) && Array.isArray(files) && files.length > 1 && files.every((path) => typeof path === 'string') &&
+    (chunkBytes === undefined || (typeof chunkBytes === 'number' && chunkBytes >= 512 && chunkBytes % 512 === 0));
+  return (typeof file === 'string' || several) && (DISK_INTERFACES as readonly unknown[]).includes(how) && (readOnly === undefined || typeof readOnly === 'boolean');
 }
 function isPath(path: unknown): boolean {
   return path === undefined || typeof path === 'string';

@@ -159,7 +159,7 @@ export class VirtualMachine {
   }
 
   static async #make(options: RestoreOptions, parts: Omit<Parts, 'drives'>): Promise<VirtualMachine> {
-    const drives = await openDrives(parts.drivesRequest, 'virtio');
+    const drives = await openDrives(parts.drivesRequest, 'virtio', options.log ?? silentLog);
     try {
       return new VirtualMachine(options, { ...parts, drives });
     } catch (error) {

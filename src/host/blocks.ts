@@ -11,8 +11,17 @@ export interface BlockPort {
   readonly readOnly: boolean;
   /** Fills the whole of `target`. */
   read(offset: number, target: Uint8Array): Promise<void>;
+  /**
+   * Fills the targets, one behind the other, if that takes no waiting, as when the host has the bytes in its memory. False:
+   * nothing is known of what the targets hold, and `read` is to be asked.
+   */
+  readNow(offset: number, targets: readonly Uint8Array[]): boolean;
   /** `source` must stay as it is until the promise settles. */
   write(offset: number, source: Uint8Array): Promise<void>;
+  /** The bytes read as zeros afterwards. Where `releases` is true the storage gives their room back, as far as it can. */
+  zero(offset: number, bytes: number): Promise<void>;
+  /** Whether `zero` frees room: then it suits what a guest discards. */
+  readonly releases: boolean;
   /** Settles when all that was written before the call is on stable storage. */
   flush(): Promise<void>;
   /** Settles when everything in flight is done and the storage is let go. Nothing but `close` again may be asked after it. */

@@ -44,8 +44,8 @@ export function parseMemorySize(text: string): number {
   return checkMemory(bytes, `"${text}"`);
 }
 
-/** NaN for what is no size. */
-function parseSize(text: string): number {
+/** `64K`, `512M`, `1G`, with `B` or `iB` behind if one likes, or bytes; NaN for what is no size. */
+export function parseSize(text: string): number {
   const match = /^([0-9]+)(?:([KMG])(?:i?B)?)?$/i.exec(text.trim());
   if (match === null) return Number.NaN;
   return Number(match[1]) * { '': 1, K: 1024, M: MIB, G: 1024 * MIB }[(match[2] ?? '').toUpperCase() as '' | 'K' | 'M' | 'G'];

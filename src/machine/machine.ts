@@ -90,6 +90,8 @@ export class Machine {
   #resetAsked = false;
   #executing = false;
   #asleep = false;
+  /** The processor was told of something since the last slice began. */
+  #kicked = false;
   #haltReported = false;
   /** Ends a wait for the console's sink. */
   #endWait: (() => void) | undefined;
@@ -128,6 +130,7 @@ export class Machine {
         },
         debugExit: (value) => this.#finish({ kind: 'debug-exit', value }),
         kick: () => {
+          this.#kicked = true;
           this.#interruptSlice();
           this.#wake();
         },
@@ -169,9 +172,13 @@ export class Machine {
       this.#turnEnds = this.#clock.now() + TURN_NS;
       let halted = false;
       while (this.#end === undefined && !halted) {
+        this.#kicked = false;
         halted = this.#slice();
         if (this.#resetAsked) this.#reset();
         if (this.#clock.now() >= this.#turnEnds) break;
+        // What devices have asked for and got at once is answered now.
+        await undefined;
+        if (this.#kicked) halted = false;
       }
       this.#deliverOutput();
       if (this.#atRest.length > 0) await this.#rest();

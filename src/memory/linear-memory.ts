@@ -138,12 +138,24 @@ export class LinearMemory implements GuestMemory, Stateful {
       done += count;
     }
   }
+  ram(address: PhysicalAddress, length: number): Uint8Array | undefined {
+    if (!this.contains(address, length)) return undefined;
+    const host = this.hostAddress(address)!;
+    return this.#bytes.subarray(host, host + length);
+  }
+  wrote(address: PhysicalAddress, length: number): void {
+    const host = this.hostAddress(address)!;
+    for (let at = host; at < host + length; at = (at | PAGE_MASK) + 1) this.#changed(at, Math.min((at | PAGE_MASK) + 1, host + length) - at);
+  }
   /** Writes bytes of one page, wherever guests see it (`ramHost`, storage). */
   writeHost(host: number, source: Uint8Array): void {
     this.#bytes.set(source, host);
-    this.#written?.(host, source.length);
+    this.#changed(host, source.length);
+  }
+  #changed(host: number, length: number): void {
+    this.#written?.(host, length);
     const page = (host - RAM_BASE) >>> PAGE_SHIFT;
-    if (this.#holdsCode(host)) for (const callback of this.#codeWritten) callback(page, host & PAGE_MASK, source.length);
+    if (this.#holdsCode(host)) for (const callback of this.#codeWritten) callback(page, host & PAGE_MASK, length);
   }
   readU16(address: PhysicalAddress): number {
     const host = this.#half(address);

@@ -42,6 +42,19 @@ export class ScatterList {
     return this.#walk(offset, source.length, (address, at, count) => this.#memory.write(address, source.subarray(at, at + count)));
   }
 
+  /** Lets the host fill all of the list in place; what `use` says, or false when there is no such way. */
+  fillInPlace(use: (pieces: readonly Uint8Array[]) => boolean): boolean {
+    const pieces: Uint8Array[] = [];
+    for (const { address, length } of this.segments) {
+      const piece = this.#memory.ram(address, length);
+      if (piece === undefined) return false;
+      pieces.push(piece);
+    }
+    const filled = use(pieces);
+    for (const { address, length } of this.segments) this.#memory.wrote(address, length);
+    return filled;
+  }
+
   /** The bytes `offset` to `offset + length`, as far as they exist. */
   slice(offset: number, length = this.bytes - offset): ScatterList {
     const segments: Segment[] = [];

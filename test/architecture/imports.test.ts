@@ -20,10 +20,11 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   runtime: ['base', 'cpu', 'ir', 'wasm', 'isa', 'memory'],
   engines: ['base', 'host', 'memory', 'wiring', 'cpu', 'ir', 'wasm', 'isa', 'lowering', 'runtime'],
   devices: ['base', 'host', 'memory', 'wiring', 'buses', 'interrupts', 'timers'],
+  disk: ['base', 'host'],
   firmware: ['base', 'host', 'memory', 'cpu'],
   snapshot: ['base', 'host'],
   machine: ['base', 'host', 'memory', 'wiring', 'buses', 'interrupts', 'timers', 'cpu', 'engines', 'devices', 'firmware'],
-  'host-node': ['base', 'host', 'snapshot', 'machine', 'engines', 'memory', 'cpu', 'firmware'],
+  'host-node': ['base', 'host', 'disk', 'snapshot', 'machine', 'engines', 'memory', 'cpu', 'firmware'],
   // The disassembler is a command of its own.
   cli: ['base', 'host', 'machine', 'host-node', 'isa', 'cpu', 'buses'],
 };

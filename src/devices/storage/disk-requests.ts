@@ -6,6 +6,8 @@ export type Outcome = 'done' | 'failed' | 'abandoned';
 
 /** Host memory that one request takes at a time. */
 const CHUNK = 1 << 20;
+/** The most that the guest waits for, about 0.2 ms of copying. */
+const MOST_NOW = 2 << 20;
 /** Requests that the host works on at a time; the others wait their turn. */
 const AT_ONCE = 16;
 
@@ -36,10 +38,17 @@ export class DiskRequests {
 
   /** From the disk to all of the list. */
   read(offset: number, target: ScatterList): Promise<Outcome> {
+    if (this.readNow(offset, target)) return Promise.resolve('done');
     return this.#transfer(offset, target.bytes, (at, length, alive) => this.#buffered(length, async (buffer) => {
       await this.#block.read(offset + at, buffer);
       if (alive()) target.write(at, buffer);
     }));
+  }
+
+  /** As `read`, but at once and without a copy; false when that is not possible, and then nothing has been asked. */
+  readNow(offset: number, target: ScatterList): boolean {
+    if (this.#before !== undefined || target.bytes > MOST_NOW || !this.contains(offset, target.bytes)) return false;
+    return target.fillInPlace((pieces) => this.#block.readNow(offset, pieces));
   }
 
   write(offset: number, source: ScatterList): Promise<Outcome> {
@@ -60,8 +69,12 @@ export class DiskRequests {
   }
 
   zero(offset: number, bytes: number): Promise<Outcome> {
-    const zeros = new Uint8Array(Math.min(bytes, CHUNK));
-    return this.#transfer(offset, bytes, (at, length) => this.#block.write(offset + at, zeros.subarray(0, length)));
+    return this.contains(offset, bytes) ? this.#run(() => this.#block.zero(offset, bytes)) : Promise.resolve('failed');
+  }
+
+  /** The guest has no more use for these bytes. A hint: without effect on storage that cannot let them go. */
+  discard(offset: number, bytes: number): Promise<Outcome> {
+    return this.#block.releases || !this.contains(offset, bytes) ? this.zero(offset, bytes) : Promise.resolve('done');
   }
 
   flush(): Promise<Outcome> {
@@ -76,7 +89,11 @@ export class DiskRequests {
   /** A reset: requests under way end as `abandoned`. */
   abandon(): void {
     this.#epoch++;
-    this.#before = Promise.all([...this.#running]);
+    const before = Promise.all([...this.#running]);
+    this.#before = before;
+    void before.then(() => {
+      if (this.#before === before) this.#before = undefined;
+    });
   }
 
   #transfer(offset: number, bytes: number, step: (at: number, length: number, alive: () => boolean) => Promise<void>): Promise<Outcome> {

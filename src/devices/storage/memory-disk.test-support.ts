@@ -30,6 +30,9 @@ export class MemoryDisk implements BlockPort {
     if (this.#held !== undefined) await new Promise<void>((resolve) => this.#held!.push(resolve));
     if (this.fail) throw new Error('the medium is damaged');
   }
+  readNow(): boolean {
+    return false;
+  }
   async read(offset: number, target: Uint8Array): Promise<void> {
     await this.#turn(`read ${offset} ${target.length}`);
     target.set(this.contents.subarray(offset, offset + target.length));
@@ -37,6 +40,11 @@ export class MemoryDisk implements BlockPort {
   async write(offset: number, source: Uint8Array): Promise<void> {
     await this.#turn(`write ${offset} ${source.length}`);
     this.contents.set(source, offset);
+  }
+  readonly releases = true;
+  async zero(offset: number, bytes: number): Promise<void> {
+    await this.#turn(`zero ${offset} ${bytes}`);
+    this.contents.fill(0, offset, offset + bytes);
   }
   async flush(): Promise<void> {
     await this.#turn('flush');

@@ -2,6 +2,7 @@ import type { Plain } from '../../base/plain.ts';
 import type { BlockPort } from '../../host/blocks.ts';
 import { DiskRequests } from '../storage/disk-requests.ts';
 import type { Outcome } from '../storage/disk-requests.ts';
+import type { ScatterList } from '../../memory/scatter-list.ts';
 import type { DescriptorChain } from './descriptor-chain.ts';
 import type { DriverSide, VirtioDevice } from './virtio-device.ts';
 import type { Virtqueue } from './virtqueue.ts';
@@ -94,28 +95,30 @@ export class VirtioBlock implements VirtioDevice {
     }
     const view = new DataView(header.buffer);
     const sector = view.getUint32(8, true) + view.getUint32(12, true) * 2 ** 32;
-    void this.#execute(view.getUint32(0, true), sector, chain).then((status) => {
-      if (status === undefined) return;
-      const at = chain.writable.bytes - 1;
-      chain.writable.write(at, Uint8Array.of(status));
+    const type = view.getUint32(0, true);
+    const answer = (code: number | undefined): void => {
+      if (code === undefined) return;
+      chain.writable.write(chain.writable.bytes - 1, Uint8Array.of(code));
       queue.push(chain, chain.writable.bytes);
-    });
+    };
+    if (type === TYPE_IN && (chain.writable.bytes - 1) % SECTOR !== 0) answer(STATUS_IO_ERROR);
+    else if (type === TYPE_IN && this.#disk.readNow(sector * SECTOR, toGuest(chain))) answer(STATUS_OK);
+    else void this.#execute(type, sector, chain).then(answer);
   }
 
   /** The request's status; undefined when it was abandoned. */
   async #execute(type: number, sector: number, chain: DescriptorChain): Promise<number | undefined> {
-    const toGuest = chain.writable.slice(0, chain.writable.bytes - 1);
     const fromGuest = chain.readable.slice(HEADER_BYTES);
     switch (type) {
       case TYPE_IN:
-        return toGuest.bytes % SECTOR === 0 ? status(await this.#disk.read(sector * SECTOR, toGuest)) : STATUS_IO_ERROR;
+        return status(await this.#disk.read(sector * SECTOR, toGuest(chain)));
       case TYPE_OUT:
         if (this.#disk.readOnly || fromGuest.bytes % SECTOR !== 0) return STATUS_IO_ERROR;
         return status(await this.#written(this.#disk.write(sector * SECTOR, fromGuest)));
       case TYPE_FLUSH:
         return status(await this.#disk.flush());
       case TYPE_GET_ID:
-        toGuest.write(0, Uint8Array.from({ length: ID_BYTES }, (_, i) => this.#serial[i] ?? 0));
+        toGuest(chain).write(0, Uint8Array.from({ length: ID_BYTES }, (_, i) => this.#serial[i] ?? 0));
         return STATUS_OK;
       case TYPE_DISCARD: case TYPE_WRITE_ZEROES: {
         const ranges = new Uint8Array(Math.min(fromGuest.bytes, (MOST_RANGES + 1) * RANGE_BYTES));
@@ -146,10 +149,9 @@ export class VirtioBlock implements VirtioDevice {
       if (sectors > MOST_SECTORS || !this.#disk.contains(range.offset, range.length)) return STATUS_IO_ERROR;
       ranges.push(range);
     }
-    // A discard is a hint, and what is read afterwards is undefined: the port has no way to let storage go, so all stays.
-    if (type === TYPE_DISCARD) return STATUS_OK;
     for (const { offset, length } of ranges) {
-      const outcome = status(await this.#written(this.#disk.zero(offset, length)));
+      const doing = type === TYPE_DISCARD ? this.#disk.discard(offset, length) : this.#disk.zero(offset, length);
+      const outcome = status(await this.#written(doing));
       if (outcome !== STATUS_OK) return outcome;
     }
     return STATUS_OK;
@@ -160,6 +162,11 @@ export class VirtioBlock implements VirtioDevice {
     return null;
   }
   load(): void {}
+}
+
+/** Room for data: all but the status byte behind them. */
+function toGuest(chain: DescriptorChain): ScatterList {
+  return chain.writable.slice(0, chain.writable.bytes - 1);
 }
 
 function status(outcome: Outcome): number | undefined {
@@ -179,5 +186,6 @@ function describe(sectors: number): Uint8Array {
   view.setUint32(44, 1, true); // alignment of what is discarded, in sectors
   view.setUint32(48, MOST_SECTORS, true);
   view.setUint32(52, MOST_RANGES, true);
+  config[56] = 1; // zeros that are written may free room
   return config;
 }

@@ -192,17 +192,19 @@ export class AtaDisk {
     }
   }
 
-  /** DATA SET MANAGEMENT: ranges to trim are hints. They are checked and change nothing: the port cannot let storage go. */
-  #trim(file: TaskFile, data: DataMemory): AtaAnswer {
+  /** DATA SET MANAGEMENT with TRIM: ranges that are let go, all checked before the first one is. */
+  async #trim(file: TaskFile, data: DataMemory): Promise<AtaAnswer | undefined> {
     if ((file.features & 1) === 0 || this.#disk.readOnly) return ABORTED;
     const bytes = new Uint8Array(SECTOR);
     if (file.count !== 1 || (data(SECTOR)?.read(0, bytes) ?? 0) < SECTOR) return ABORTED;
     const view = new DataView(bytes.buffer);
-    for (let at = 0; at < SECTOR; at += 8) {
-      const first = view.getUint32(at, true) + view.getUint16(at + 4, true) * 2 ** 32;
-      if (!this.#disk.contains(first * SECTOR, view.getUint16(at + 6, true) * SECTOR)) return failed(ERROR_NO_SECTOR, first);
-    }
-    return { ...GOOD, bytes: SECTOR };
+    const ranges = Array.from({ length: SECTOR / 8 }, (_, i) => ({ first: view.getUint32(8 * i, true) + view.getUint16(8 * i + 4, true) * 2 ** 32, sectors: view.getUint16(8 * i + 6, true) }));
+    const bad = ranges.find(({ first, sectors }) => !this.#disk.contains(first * SECTOR, sectors * SECTOR));
+    if (bad !== undefined) return failed(ERROR_NO_SECTOR, bad.first);
+    // An entry without sectors is padding.
+    const outcomes = await Promise.all(ranges.filter(({ sectors }) => sectors > 0).map(({ first, sectors }) => this.#disk.discard(first * SECTOR, sectors * SECTOR)));
+    const answer = this.#answer(outcomes.find((outcome) => outcome !== 'done') ?? 'done', ranges[0]!.first);
+    return answer?.error === 0 ? { ...answer, bytes: SECTOR } : answer;
   }
 
   /** READ LOG EXT: only the log that says which queued command has failed (9.16). */

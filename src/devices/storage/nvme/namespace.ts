@@ -19,6 +19,7 @@ const WRITE = 0x01;
 const READ = 0x02;
 const WRITE_ZEROES = 0x08;
 const DATASET_MANAGEMENT = 0x09;
+const DEALLOCATE = 4;
 const FORCE_UNIT_ACCESS = 0x40000000;
 
 /** Namespace 1: the disk. */
@@ -99,18 +100,22 @@ export class NvmeNamespace {
     return this.#end(outcome === 'done' && through ? await this.#disk.flush() : outcome, STATUS.writeFault);
   }
 
-  /** 6.7: hints. Those to deallocate are checked and change nothing: the port has no way to let storage go. */
-  #dataset(command: NvmeCommand): number {
+  /** 6.7: hints, of which only the one to deallocate (AD) has an effect. All ranges are checked before one is let go. */
+  async #dataset(command: NvmeCommand): Promise<number | undefined> {
+    const deallocate = (command.word(11) & DEALLOCATE) !== 0;
+    if (deallocate && this.readOnly) return STATUS.namespaceWriteProtected;
     const count = (command.word(10) & 0xff) + 1;
     const list = readPrps(this.#memory, command.prp1, command.prp2, count * 16);
     if (!(list instanceof ScatterList)) return list;
     const ranges = new Uint8Array(count * 16);
     list.read(0, ranges);
     const view = new DataView(ranges.buffer);
-    for (let at = 0; at < ranges.length; at += 16) {
-      const first = view.getUint32(at + 8, true) + view.getUint32(at + 12, true) * 2 ** 32;
-      if (!this.#disk.contains(first * SECTOR, view.getUint32(at + 4, true) * SECTOR)) return STATUS.outOfRange;
-    }
-    return STATUS.success;
+    const parts = Array.from({ length: count }, (_, i) => ({
+      offset: (view.getUint32(16 * i + 8, true) + view.getUint32(16 * i + 12, true) * 2 ** 32) * SECTOR, bytes: view.getUint32(16 * i + 4, true) * SECTOR,
+    }));
+    if (!parts.every(({ offset, bytes }) => this.#disk.contains(offset, bytes))) return STATUS.outOfRange;
+    if (!deallocate) return STATUS.success;
+    const outcomes = await Promise.all(parts.map(({ offset, bytes }) => this.#disk.discard(offset, bytes)));
+    return this.#end(outcomes.find((outcome) => outcome !== 'done') ?? 'done', STATUS.writeFault);
   }
 }

@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+import { MemoryPort, exercise } from './memory-port.test-support.ts';
+import { RamDisk } from './ram-disk.ts';
+
+describe('RamDisk', () => {
+  it('holds what was written to it, and is empty before', async () => {
+    const disk = new RamDisk(700 * 512);
+    await exercise(disk, new Uint8Array(disk.bytes), 1, 400);
+  });
+
+  it('shows another disk until it is written, and never writes to that', async () => {
+    const below = new MemoryPort(700 * 512, (i) => i >> 3);
+    const before = below.contents.slice();
+    const disk = new RamDisk(below.bytes, below);
+    await exercise(disk, before.slice(), 2, 400);
+    expect(below.contents).toEqual(before);
+    await disk.close();
+    expect(below.closed).toBe(true);
+  });
+
+  it('keeps both of two writes to one chunk that is still on its way', async () => {
+    const disk = new RamDisk(65536, new MemoryPort(65536, () => 7));
+    await Promise.all([disk.write(512, Uint8Array.of(1)), disk.write(1024, Uint8Array.of(2)), disk.zero(2048, 1), disk.write(0, new Uint8Array(256).fill(3))]);
+    const all = new Uint8Array(65536);
+    await disk.read(0, all);
+    expect([all[0], all[255], all[256], all[512], all[513], all[1024], all[2048], all[2049]]).toEqual([3, 3, 7, 1, 7, 2, 0, 7]);
+  });
+
+  it('passes an error of the disk below on, and can be asked again', async () => {
+    const below = new MemoryPort(65536, () => 7);
+    const disk = new RamDisk(65536, below);
+    below.fail = true;
+    await expect(disk.write(0, Uint8Array.of(1))).rejects.toThrow('damaged');
+    below.fail = false;
+    await disk.write(0, Uint8Array.of(1));
+    const two = new Uint8Array(2);
+    await disk.read(0, two);
+    expect([...two]).toEqual([1, 7]);
+  });
+});

@@ -1,0 +1,110 @@
+import type { BlockPort } from '../host/blocks.ts';
+
+const CHUNK = 1 << 16;
+
+/**
+ * A disk in the host's memory: empty, or over another one, whose contents it shows until they are written. The other one
+ * is never written to. Takes memory only for what was written and is not zero.
+ */
+export class RamDisk implements BlockPort {
+  readonly bytes: number;
+  readonly readOnly = false;
+  readonly releases = true;
+  readonly #below: BlockPort | undefined;
+  /** Chunks that differ from what is below; an empty one is all zeros. */
+  readonly #chunks = new Map<number, Uint8Array>();
+  /** Chunks on their way from below, as a write needs the rest of them. */
+  readonly #coming = new Map<number, Promise<Uint8Array>>();
+
+  /** `below` has the same size, and is closed with this one. */
+  constructor(bytes: number, below?: BlockPort) {
+    this.bytes = bytes;
+    this.#below = below;
+  }
+
+  async read(offset: number, target: Uint8Array): Promise<void> {
+    const below: Promise<void>[] = [];
+    for (const { index, from, at, count } of this.#pieces(offset, target.length)) {
+      const chunk = this.#chunks.get(index);
+      const part = target.subarray(at, at + count);
+      if (chunk !== undefined && chunk.length > 0) part.set(chunk.subarray(from, from + count));
+      else if (chunk !== undefined || this.#below === undefined) part.fill(0);
+      else below.push(this.#below.read(index * CHUNK + from, part));
+    }
+    await Promise.all(below);
+  }
+
+  readNow(offset: number, targets: readonly Uint8Array[]): boolean {
+    const pieces = this.#pieces(offset, targets.reduce((sum, target) => sum + target.length, 0));
+    if (this.#below !== undefined && !pieces.every(({ index }) => this.#chunks.has(index))) return false;
+    for (const target of targets) {
+      void this.read(offset, target); // at once, as nothing below is asked
+      offset += target.length;
+    }
+    return true;
+  }
+
+  async write(offset: number, source: Uint8Array): Promise<void> {
+    await Promise.all(this.#pieces(offset, source.length).map(async ({ index, from, at, count }) => {
+      const chunk = count === this.#size(index) && !this.#coming.has(index) ? this.#fresh(index) : await this.#writable(index);
+      chunk.set(source.subarray(at, at + count), from);
+    }));
+  }
+
+  async zero(offset: number, bytes: number): Promise<void> {
+    await Promise.all(this.#pieces(offset, bytes).map(async ({ index, from, count }) => {
+      if (count < this.#size(index) || this.#coming.has(index)) (await this.#writable(index)).fill(0, from, from + count);
+      else if (this.#below === undefined) this.#chunks.delete(index);
+      else this.#chunks.set(index, new Uint8Array(0));
+    }));
+  }
+
+  async flush(): Promise<void> {}
+  async close(): Promise<void> {
+    await this.#below?.close();
+  }
+
+  #size(index: number): number {
+    return Math.min(CHUNK, this.bytes - index * CHUNK);
+  }
+
+  #fresh(index: number): Uint8Array {
+    const chunk = new Uint8Array(this.#size(index));
+    this.#chunks.set(index, chunk);
+    return chunk;
+  }
+
+  /** The chunk in memory, with its contents of before. */
+  async #writable(index: number): Promise<Uint8Array> {
+    const chunk = this.#chunks.get(index);
+    if (chunk !== undefined && chunk.length > 0) return chunk;
+    if (chunk !== undefined || this.#below === undefined) return this.#fresh(index);
+    const coming = this.#coming.get(index) ?? this.#fetch(index, this.#below);
+    this.#coming.set(index, coming);
+    return coming;
+  }
+
+  async #fetch(index: number, below: BlockPort): Promise<Uint8Array> {
+    try {
+      const chunk = new Uint8Array(this.#size(index));
+      await below.read(index * CHUNK, chunk);
+      this.#chunks.set(index, chunk);
+      return chunk;
+    } finally {
+      this.#coming.delete(index);
+    }
+  }
+
+  /** The chunks that a range touches: where in the chunk, and where in the range. */
+  #pieces(offset: number, length: number): { index: number; from: number; at: number; count: number }[] {
+    const pieces = [];
+    for (let at = 0; at < length;) {
+      const index = Math.floor((offset + at) / CHUNK);
+      const from = offset + at - index * CHUNK;
+      const count = Math.min(CHUNK - from, length - at);
+      pieces.push({ index, from, at, count });
+      at += count;
+    }
+    return pieces;
+  }
+}

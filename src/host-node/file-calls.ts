@@ -1,0 +1,128 @@
+import { createRequire } from 'node:module';
+
+// What Node's own file functions lack: system calls of Linux, through FFI.
+
+const RWF_NOWAIT = 8;
+/** The most pieces of one call (UIO_MAXIOV). */
+const MOST_PIECES = 1024;
+
+const FALLOC_KEEP_SIZE = 1;
+const FALLOC_PUNCH_HOLE = 2;
+const F_OFD_GETLK = 36;
+const F_OFD_SETLK = 37;
+const F_RDLCK = 0;
+const F_WRLCK = 1;
+const F_UNLCK = 2;
+
+// Bytes of an image whose locks say what it is used for, as QEMU has them (its docs/system/images, "Disk image file
+// locking"): a shared lock at `USED` for each way of using it, at `UNSHARED` for each way that others must not.
+const USED = 100;
+const UNSHARED = 200;
+const READ = 0;
+const WRITE = 1;
+const RESIZE = 3;
+
+/** A C function; `async` runs it in another thread. */
+interface CFunction {
+  (...args: readonly unknown[]): number;
+  async(...args: readonly unknown[]): void;
+}
+interface Koffi {
+  load(library: null): { func(prototype: string): CFunction };
+  address(bytes: Uint8Array): bigint;
+}
+
+type Preadv2 = (fd: number, vectors: Uint8Array, count: number, offset: number, flags: number) => number;
+
+export class FileCalls {
+  readonly #koffi: Koffi;
+  readonly #preadv2: Preadv2;
+  readonly #fallocate: CFunction;
+  readonly #fcntl: CFunction;
+  /** struct iovec: address and length, 64 bits each. */
+  readonly #vectors = new Uint32Array(4 * MOST_PIECES);
+  readonly #vectorBytes = new Uint8Array(this.#vectors.buffer);
+
+  private constructor(koffi: Koffi) {
+    const c = koffi.load(null);
+    this.#koffi = koffi;
+    this.#preadv2 = c.func('long preadv2(int fd, void *vectors, int count, int64_t offset, int flags)') as Preadv2;
+    this.#fallocate = c.func('int fallocate(int fd, int mode, int64_t offset, int64_t bytes)');
+    this.#fcntl = c.func('int fcntl(int fd, int command, void *lock)');
+  }
+
+  /** Undefined where the system has no such calls. */
+  static readonly available: FileCalls | undefined = FileCalls.#find();
+
+  static #find(): FileCalls | undefined {
+    if (process.platform !== 'linux' || (process.arch !== 'x64' && process.arch !== 'arm64')) return undefined;
+    try {
+      return new FileCalls(createRequire(import.meta.url)('koffi') as Koffi);
+    } catch {
+      return undefined; // no FFI for this system, or another C library
+    }
+  }
+
+  /**
+   * Reads from a file what the system has in its page cache (preadv2(2), RWF_NOWAIT) into pieces of shared memory, which
+   * never moves. True when all of them are filled.
+   */
+  readCached(fd: number, offset: number, pieces: readonly Uint8Array[]): boolean {
+    const buffer = pieces[0]?.buffer;
+    if (!(buffer instanceof SharedArrayBuffer) || pieces.length > MOST_PIECES) return false;
+    const base = Number(this.#koffi.address(new Uint8Array(buffer)));
+    let count = 0;
+    let bytes = 0;
+    let end = -1;
+    for (const piece of pieces) {
+      if (piece.buffer !== buffer) return false;
+      const at = 4 * count;
+      const address = base + piece.byteOffset;
+      if (address === end) this.#vectors[at - 2]! += piece.length;
+      else {
+        this.#vectors[at] = address;
+        this.#vectors[at + 1] = address / 2 ** 32;
+        this.#vectors[at + 2] = piece.length;
+        count++;
+      }
+      end = address + piece.length;
+      bytes += piece.length;
+    }
+    return this.#preadv2(fd, this.#vectorBytes, count, offset, RWF_NOWAIT) === bytes;
+  }
+
+  /** Whether room in the middle of the file can be given back. `end` is the file's size. */
+  canRelease(fd: number, end: number): boolean {
+    return this.#fallocate(fd, FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE, end, 1) === 0;
+  }
+  /** Makes a hole, which reads as zeros; false when the system refuses. */
+  release(fd: number, offset: number, bytes: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#fallocate.async(fd, FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE, offset, bytes, (error: unknown, result: number) => resolve(error === null && result === 0));
+    });
+  }
+
+  /**
+   * Says to others that the image is read or written here, until the file is closed; false when somebody else uses it in a way
+   * that does not go with that. True where the file system has no such locks.
+   */
+  claim(fd: number, writes: boolean): boolean {
+    const used = writes ? [READ, WRITE] : [READ];
+    const unshared = [WRITE, RESIZE];
+    for (const byte of [...used.map((way) => USED + way), ...unshared.map((way) => UNSHARED + way)]) if (this.#fcntl(fd, F_OFD_SETLK, flock(F_RDLCK, byte)) !== 0) return true;
+    return [...used.map((way) => UNSHARED + way), ...unshared.map((way) => USED + way)].every((byte) => {
+      const lock = flock(F_WRLCK, byte);
+      return this.#fcntl(fd, F_OFD_GETLK, lock) !== 0 || lock[0] === F_UNLCK;
+    });
+  }
+}
+
+/** struct flock of a 64-bit Linux: type, whence (from the start), first byte, length, owner. */
+function flock(type: number, byte: number): Uint8Array {
+  const lock = new Uint8Array(32);
+  const view = new DataView(lock.buffer);
+  view.setInt16(0, type, true);
+  view.setBigInt64(8, BigInt(byte), true);
+  view.setBigInt64(16, 1n, true);
+  return lock;
+}
