@@ -56,7 +56,7 @@ export class LockstepVcpu implements Vcpu {
     const follower = (this.#follower = new Twin(new WebAssembly.Memory({ initial: memory.buffer.byteLength / 65536, maximum: 65536, shared: true }), index));
     this.#checkpointRam = new Uint32Array((leader.bytes.length - RAM_BASE) / 4);
     leader.vcpu = createTranslator({ ...options, ...recordedCalls(options, this.#log, () => leader.place()) });
-    const { log: _, ...quiet } = options;
+    const { log: _, profiler: __, ...quiet } = options;
     follower.vcpu = createInterpreter({ ...quiet, memory: follower.memory, ...replayedCalls(this.#reader, follower, options.numericError !== undefined) });
     ram.onWritten((host, length) => {
       if (this.#checkpoint !== undefined) this.#log.add({ kind: 'store', host, bytes: leader.bytes.slice(host, host + length) });

@@ -76,7 +76,7 @@ export class Narrowing {
     const { memory, block } = this.#leaderMemory;
     const leader = new Twin(memory, this.#options.index);
     if (leader.block !== block) throw new Error('another vCPU');
-    const { log: _, clock: __, compiler: ___, ...quiet } = this.#options;
+    const { log: _, clock: __, compiler: ___, profiler: ____, ...quiet } = this.#options;
     const { builder = (size) => new RegionBuilder(this.#options.modules.handlers, size) } = this.#options;
     leader.vcpu = createTranslator({ ...quiet, compiler: builder(instructions), tuning: { hot, wait: 0, doublings: 0 }, ...replayedCalls(reader, leader, this.#options.numericError !== undefined) });
     leader.become(this.#checkpoint);
