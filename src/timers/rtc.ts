@@ -30,13 +30,14 @@ const B_PERIODIC = 0x40;
 const B_SET = 0x80;
 /** How long register A announces an update: 244 us ahead and the cycle of 1984 us (32.768 kHz time base). */
 const UPDATE_NS = 2_228_000;
+const SECONDS_OF_A_DAY = 86400;
 
 /** Ports 70h (index) and 71h (data). */
 export class Rtc implements RegisterBlock, Stateful {
   readonly name = 'rtc';
   readonly length = 2;
   readonly stateName = 'rtc';
-  readonly stateVersion = 1;
+  readonly stateVersion = 2;
   readonly #wall: WallClock;
   readonly #clock: MonotonicClock;
   readonly #line: LevelLine;
@@ -46,6 +47,8 @@ export class Rtc implements RegisterBlock, Stateful {
   #index = 0;
   /** Added to the wall clock, in ms: what the guest set the clock to. */
   #offset = 0;
+  /** When register C was last read: by this clock in ms, and by the machine's in ns. */
+  #seen = { time: 0, now: 0 };
 
   constructor(options: { wall: WallClock; clock: MonotonicClock; timers: Timers; line: LevelLine }) {
     this.#wall = options.wall;
@@ -55,6 +58,7 @@ export class Rtc implements RegisterBlock, Stateful {
     this.#periodic = options.timers.create('rtc-periodic', () => this.#periodicDue());
     this.#ram[A] = 0x26;
     this.#ram[B] = B_24H;
+    this.#look();
   }
 
   /** Sets a byte of CMOS RAM, as firmware's set-up would have: memory size, boot order. */
@@ -118,6 +122,7 @@ export class Rtc implements RegisterBlock, Stateful {
         return (this.#ram[A]! & 0x7f) | (updating ? 0x80 : 0);
       }
       case C: {
+        this.#catchUp();
         const flags = this.#ram[C]!;
         this.#ram[C] = 0;
         this.#line.set(false);
@@ -159,9 +164,30 @@ export class Rtc implements RegisterBlock, Stateful {
     const time = Date.UTC(r(CENTURY) * 100 + r(YEAR), r(MONTH) - 1, r(DAY), this.#decodeHour(this.#ram[HOURS]!), r(MINUTES), r(SECONDS));
     if (!Number.isFinite(time)) return;
     this.#offset = time - this.#wall.now();
+    this.#look();
     // Seconds begin elsewhere now.
     this.#second.disarm();
     this.#schedule();
+  }
+
+  #look(): void {
+    this.#seen = { time: this.#wall.now() + this.#offset, now: this.#clock.now() };
+  }
+
+  /** Flags come whether their interrupts are enabled or not. For those that are not no timer runs: who looks finds what has come. */
+  #catchUp(): void {
+    const { time, now } = this.#seen;
+    this.#look();
+    const b = this.#ram[B]!;
+    const last = Math.floor(this.#seen.time / 1000);
+    const seconds = Math.min(last - Math.floor(time / 1000), SECONDS_OF_A_DAY);
+    let flags = 0;
+    if ((b & B_SET) === 0 && seconds > 0) {
+      flags |= B_UPDATE;
+      for (let i = 0; i < seconds && (flags & B_ALARM) === 0; i++) if (this.#isAlarm(new Date((last - i) * 1000))) flags |= B_ALARM;
+    }
+    if ((this.#ram[A]! & 15) !== 0 && Math.floor(this.#seen.now / this.#period()) > Math.floor(now / this.#period())) flags |= B_PERIODIC;
+    this.#ram[C]! |= flags & ~b;
   }
 
   /** Timers for what is enabled; none runs otherwise. */
@@ -184,11 +210,12 @@ export class Rtc implements RegisterBlock, Stateful {
     return (1e9 / 32768) * 2 ** ((rate < 3 ? rate + 7 : rate) - 1);
   }
   #secondPassed(): void {
-    const t = this.#time();
-    const matches = (register: number, value: number): boolean => this.#ram[register]! >= 0xc0 || this.#ram[register] === value;
-    const alarm = matches(1, this.#code(t.getUTCSeconds())) && matches(3, this.#code(t.getUTCMinutes())) && matches(5, this.#codeHour(t.getUTCHours()));
-    this.#raise(B_UPDATE | (alarm ? B_ALARM : 0));
+    this.#raise(B_UPDATE | (this.#isAlarm(this.#time()) ? B_ALARM : 0));
     this.#schedule();
+  }
+  #isAlarm(t: Date): boolean {
+    const matches = (register: number, value: number): boolean => this.#ram[register]! >= 0xc0 || this.#ram[register] === value;
+    return matches(1, this.#code(t.getUTCSeconds())) && matches(3, this.#code(t.getUTCMinutes())) && matches(5, this.#codeHour(t.getUTCHours()));
   }
   #periodicDue(): void {
     this.#raise(B_PERIODIC);
@@ -202,16 +229,17 @@ export class Rtc implements RegisterBlock, Stateful {
   }
 
   save(): Plain {
-    return { ram: this.#ram.slice(), index: this.#index, offset: this.#offset, second: this.#second.deadline ?? null, periodic: this.#periodic.deadline ?? null };
+    return { ram: this.#ram.slice(), index: this.#index, offset: this.#offset, seen: { ...this.#seen }, second: this.#second.deadline ?? null, periodic: this.#periodic.deadline ?? null };
   }
   load(state: Plain, version: number): void {
-    if (version !== 1) throw new StateError(`rtc: state version ${version} is unknown, expected 1`);
+    if (version !== 1 && version !== 2) throw new StateError(`rtc: state version ${version} is unknown, expected 1 or 2`);
     const s = state as { [key: string]: Plain };
     const ram = s?.['ram'];
     if (!(ram instanceof Uint8Array) || ram.length !== 128) throw new StateError('rtc: field ram must be 128 bytes');
     const { index, offset } = s;
     if (typeof index !== 'number' || !Number.isInteger(index) || index < 0 || index > 127) throw new StateError('rtc: field index must be 0..127');
     if (typeof offset !== 'number' || !Number.isFinite(offset)) throw new StateError('rtc: field offset must be a number');
+    const seen = version === 1 ? undefined : checkSeen(s['seen']);
     for (const key of ['second', 'periodic']) {
       const value = s[key];
       if (value !== null && (typeof value !== 'number' || !(value >= 0))) throw new StateError(`rtc: field ${key} is damaged`);
@@ -219,10 +247,18 @@ export class Rtc implements RegisterBlock, Stateful {
     this.#ram.set(ram);
     this.#index = index;
     this.#offset = offset;
+    if (seen === undefined) this.#look();
+    else this.#seen = seen;
     this.#second.disarm();
     this.#periodic.disarm();
     if (s['second'] !== null) this.#second.arm(s['second'] as number);
     if (s['periodic'] !== null) this.#periodic.arm(s['periodic'] as number);
     this.#line.set((this.#ram[C]! & 0x80) !== 0);
   }
+}
+
+function checkSeen(state: Plain | undefined): { time: number; now: number } {
+  const { time, now } = (state ?? {}) as { readonly time?: Plain; readonly now?: Plain };
+  if (typeof time !== 'number' || !Number.isFinite(time) || typeof now !== 'number' || !Number.isFinite(now)) throw new StateError('rtc: field seen is damaged');
+  return { time, now };
 }

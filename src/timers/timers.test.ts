@@ -244,6 +244,20 @@ describe('real-time clock', () => {
     put(rtc, 11, 2);
     expect(bench.high).toBe(false);
   });
+  it('shows flags without their interrupts to who polls, once each', () => {
+    const bench = new Bench();
+    const rtc = bench.rtc();
+    put(rtc, 1, 0x07); put(rtc, 3, 0xff); put(rtc, 5, 0xff);
+    expect(get(rtc, 12)).toBe(0);
+    bench.to(0.5e9);
+    expect([get(rtc, 12), get(rtc, 12)]).toEqual([0x40, 0]);
+    bench.to(1.5e9);
+    expect([get(rtc, 12), get(rtc, 12)]).toEqual([0x50, 0]);
+    bench.to(4.5e9);
+    expect([get(rtc, 12), bench.high]).toEqual([0x70, false]);
+    bench.to(1e12);
+    expect([get(rtc, 12), get(rtc, 12)]).toEqual([0x70, 0]);
+  });
   it('state goes round; damage is refused', () => {
     const bench = new Bench();
     const rtc = bench.rtc();
@@ -252,13 +266,13 @@ describe('real-time clock', () => {
     const state = structuredClone(rtc.save());
     const other = new Bench();
     const fresh = other.rtc();
-    fresh.load(state, 1);
+    fresh.load(state, 2);
     expect(fresh.save()).toEqual(state);
     expect(other.high).toBe(true);
-    expect(() => fresh.load(state, 2)).toThrow(StateError);
-    expect(() => fresh.load(null, 1)).toThrow(StateError);
-    for (const [key, value] of [['ram', new Uint8Array(127)], ['index', 128], ['index', 0.5], ['offset', NaN], ['second', 'x'], ['periodic', -1]] as const) {
-      expect(() => fresh.load(field(state, key, value), 1)).toThrow(StateError);
+    expect(() => fresh.load(state, 3)).toThrow(StateError);
+    expect(() => fresh.load(null, 2)).toThrow(StateError);
+    for (const [key, value] of [['ram', new Uint8Array(127)], ['index', 128], ['index', 0.5], ['offset', NaN], ['second', 'x'], ['periodic', -1], ['seen', { time: Number.NaN, now: 0 }]] as const) {
+      expect(() => fresh.load(field(state, key, value), 2)).toThrow(StateError);
     }
     expect(fresh.save()).toEqual(state);
   });
