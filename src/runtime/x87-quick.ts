@@ -183,7 +183,8 @@ export function quickRegisters(cpu: usize, operation: i32, destination: u32, sou
   return operate(cpu, operation, to, load<u64>(cpu + (from << 4), X87), load<u16>(cpu + (from << 4), X87 + 8));
 }
 
-// Operands of other formats, exact in this one: significand returned, sign and exponent here; 0, 1 (denormal): not for this file.
+// Operands of other formats are exact in this one: the significand is returned, sign and exponent stand here, the exponent 0
+// for what is no normal number.
 let operandExponent: u32 = 0;
 // @ts-ignore: decorator
 @inline function fromDouble(bits: u64): u64 {
