@@ -179,6 +179,7 @@ export function slowStore128(cpu: usize, linear: i64, low: i64, high: i64): void
 /** 1, 2, 4 or 8 bytes wherever they lie: no alignment is checked. */
 export function loadUnaligned(cpu: usize, linear: u64, bytes: u32): u64 {
   if ((<u32>linear & (bytes - 1)) == 0) return loadLinear(cpu, linear, bytes);
+  if (!inspect(cpu, linear, bytes, 1, currentSet(cpu))) return 0;
   let value: u64 = 0;
   for (let i: u32 = 0; i < bytes && load<u32>(cpu, FAULT_PENDING) == 0; i++) value |= <u64>loadLinear8(cpu, linear + i) << (<u64>i << 3);
   return value;

@@ -1,11 +1,7 @@
 // AVX accesses whose elements are chosen by a mask or found one by one, and shifts by a count of their own for each lane.
 
-import { CPL, FAULT_PENDING, LEAVE_FAULT, MODE, MODE_CODE64, MODE_CODE_MASK, SCRATCH, VECTOR_BYTES } from "../isa/x86/state/layout.ts";
-import { checkSegment, loadUnaligned, probeLinear, storeLinear8, wrapped } from "./memory.ts";
-
-function isUser(cpu: usize): i32 {
-  return load<u32>(cpu, CPL) == 3 ? 1 : 0;
-}
+import { FAULT_PENDING, LEAVE_FAULT, MODE, MODE_CODE64, MODE_CODE_MASK, SCRATCH, VECTOR_BYTES } from "../isa/x86/state/layout.ts";
+import { checkSegment, loadUnaligned, probeAligned, storeLinear8, wrapped } from "./memory.ts";
 
 /** 16 bytes, of which those with the mask's byte negative are read, the others zero (VMASKMOV, VPMASKMOV); elements of 4 or 8 bytes. */
 export function loadMasked(cpu: usize, linear: i64, mask: v128, bytes: i32): v128 {
@@ -26,7 +22,7 @@ export function storeMaskedWide(cpu: usize, linear: i64, low: v128, high: v128, 
   const bits = <u32>i8x16.bitmask(lowMask) | (<u32>i8x16.bitmask(highMask) << 16);
   if (bits == 0) return;
   // Element by element, so that CR2 names one that is stored.
-  for (let i = 0; i < 32; i += 4) if (((bits >> i) & 1) != 0 && probeLinear(cpu, wrapped(cpu, linear + i), 4, 1, isUser(cpu)) != 0) return;
+  for (let i = 0; i < 32; i += 4) if (((bits >> i) & 1) != 0 && !probeAligned(cpu, wrapped(cpu, linear + i), 4, 1, true)) return;
   v128.store(cpu, low, SCRATCH);
   v128.store(cpu, high, SCRATCH + 16);
   for (let i = 0; i < 32; i++) if (((bits >> i) & 1) != 0) storeLinear8(cpu, wrapped(cpu, linear + i), load<u8>(cpu + i, SCRATCH));

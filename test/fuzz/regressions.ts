@@ -151,4 +151,8 @@ export const regressions: readonly Regression[] = [
     what: 'FXRSTOR checks its address before its alignment',
     width: 64, address: 0x200011d, code: ['0fae4db0'], before: { rbp: 0x807fff6292e8bef2n }, after: { rip: 0x200011dn }, raises: '#12',
   },
+  {
+    what: 'nor an element of a masked move',
+    width: 64, address: 0x200012e, code: ['c4420d8c37'], before: { r15: 0x7fffffffffffn, ymm14: 0x80000000n }, after: { rip: 0x200012en }, raises: '#13',
+  },
 ];
