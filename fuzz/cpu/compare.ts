@@ -60,7 +60,7 @@ export function compare(entry: Case, image: Uint8Array, reference: readonly Step
     const raised = engine.step(row?.repeatable === true);
     if (step.change !== undefined) memory.set(step.change.bytes, step.change.offset);
     const lines = differences(step, engine.state, raised, undefinedIn(row, step), memory, engine.memory);
-    if (lines.length > 0 && instruction !== undefined && isOpen({ instruction, before: at, expected: step, raised, actual: engine.state, differs: lines.map(nameOf) })) return undefined;
+    if (lines.length > 0 && instruction !== undefined && isOpen({ engine: engine.name, instruction, before: at, expected: step, raised, actual: engine.state, differs: lines.map(nameOf) })) return undefined;
     if (lines.length > 0) return { step: i, how: 'step', lines, expected: step.state, actual: engine.state.clone() };
     at = step.state;
     const flags = step.state.u64(RFLAGS);
@@ -83,7 +83,7 @@ export function compare(entry: Case, image: Uint8Array, reference: readonly Step
   const before = reference.at(-2)?.state ?? entry.before;
   const last = instructions.get(Number(before.u64(RIP)));
   const lines = differences(lastStep, engine.state, lastStep.raised, undefinedIn(last?.row, lastStep), memory, engine.memory);
-  const open = last !== undefined && isOpen({ instruction: last, before, expected: lastStep, raised: lastStep.raised, actual: engine.state, differs: lines.map(nameOf) });
+  const open = last !== undefined && isOpen({ engine: engine.name, instruction: last, before, expected: lastStep, raised: lastStep.raised, actual: engine.state, differs: lines.map(nameOf) });
   return lines.length > 0 && !open ? { step: reference.length - 1, how: 'block', lines, expected: lastStep.state, actual: engine.state.clone() } : undefined;
 }
 

@@ -16,7 +16,7 @@ const usage = `usage: npm run fuzz:cpu -- [options]
   --seed S         the same seed gives the same cases (1)
   --first I        number of the first case (0)
   --width 64|32    size of the code (64)
-  --engine E       what is tested: interpreter, translator or evaluator (of the IR: slow)
+  --engine E       what is tested: interpreter, translator, evaluator (of the IR: slow) or kvm (ring 3 of a guest)
   --against R      what it is held against: host, or one of the engines
   --rows REGEXP    only opcode rows whose encoding, name or feature matches
   --limit K        stop after K kinds of differences (20)
@@ -41,7 +41,7 @@ function main(): number {
   };
   if (values.width !== '64' && values.width !== '32') throw new UserError(`--width is 64 or 32, not ${values.width}`);
   const width = values.width === '64' ? 64 : 32;
-  const features = values.against === 'host' ? hostFeatures() : undefined;
+  const features = values.against === 'host' || values.against === 'kvm' ? hostFeatures() : undefined;
   if (values['list-excluded']) {
     console.log(listExcluded(width, features));
     return 0;

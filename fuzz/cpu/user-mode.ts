@@ -7,6 +7,7 @@ import { CPL, CR2, HALTED, XCR0 } from '../../src/isa/x86/state/layout.ts';
 import { RAM_BASE, VCPU_BASE } from '../../src/memory/layout.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
 import { createEvaluator } from './evaluator.ts';
+import { KvmUser } from './kvm-user.ts';
 
 // Physical addresses of what the kernel half needs. User pages may lie anywhere behind.
 const IDT = 0x210000;
@@ -45,8 +46,8 @@ const makers = {
   interpreter: createInterpreter,
   translator: (options: InterpreterOptions) => createTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 0 } }),
 } as const;
-export type EngineName = keyof typeof makers;
-export const engineNames = Object.keys(makers) as EngineName[];
+export type EngineName = keyof typeof makers | 'kvm';
+export const engineNames: readonly EngineName[] = [...(Object.keys(makers) as (keyof typeof makers)[]), 'kvm'];
 
 /** What an exception pushed (SDM 3A, 6.14.2), and CR2. `error` is 0 where the vector has none. */
 export interface Exception {
@@ -88,7 +89,8 @@ export class UserMode {
     let seed = 1;
     const random32 = (): number => (seed = Math.imul(seed, 0x19660d) + 0x3c6ef35f | 0) >>> 0;
     let ticks = 0n;
-    this.cpu = makers[engine]({ modules: loadEngineModules(), memory: memory.wasm, bus, interrupts, hostTsc: () => (ticks += 1000n), random32, index: 0 });
+    const options = { modules: loadEngineModules(), memory: memory.wasm, bus, interrupts, hostTsc: () => (ticks += 1000n), random32, index: 0 };
+    this.cpu = engine === 'kvm' ? new KvmUser(options, () => this.#debugFrame()) : makers[engine](options);
     const buffer = memory.wasm.buffer as ArrayBuffer;
     this.ram = Buffer.from(buffer, RAM_BASE, memoryBytes);
     this.block = Buffer.from(buffer, VCPU_BASE, RAM_BASE - VCPU_BASE);
@@ -185,6 +187,12 @@ export class UserMode {
     if (exit !== 'halt' && exit !== 'budget') throw new Error(`the vCPU ended with ${exit}`);
     this.exception = exit === 'halt' ? this.#readFrame() : undefined;
     return exit === 'halt';
+  }
+
+  /** Of a step by the trap flag. */
+  #debugFrame(): Exception | undefined {
+    const frame = this.#readFrame();
+    return frame.vector === 1 ? frame : undefined;
   }
 
   #readFrame(): Exception {
