@@ -77,6 +77,8 @@ export interface Vcpu extends Stateful {
   readonly countsInstructions: boolean;
   /** Counts since the vCPU was made, by cause, for the report: 'port', 'mmio', 'interrupt', 'exception', ... */
   exitCounts(): Readonly<Record<string, number>>;
+  /** Seconds in guest code (`guest`) and serving exits by cause; of an engine that runs the guest directly. */
+  exitSeconds?(): Readonly<Record<string, number>>;
   registers(): VcpuRegisters;
   /** Of an engine that translates. */
   translation?(): TranslationFigures | undefined;
@@ -102,6 +104,8 @@ export interface EngineUsage {
   /** Guest instructions; null: the engine does not count them. */
   readonly instructions: number | null;
   readonly exits: Readonly<Record<string, number>>;
+  /** Of an engine that runs guest code directly: seconds there (`guest`), and serving exits by cause. */
+  readonly exitSeconds?: Readonly<Record<string, number>>;
 }
 
 /** A translator's work since it was made; docs/report.md explains the fields. */

@@ -125,7 +125,10 @@ export class SwitchableVcpu implements Vcpu, EngineSwitch {
   usage(): Readonly<Record<string, EngineUsage>> {
     return Object.fromEntries([...this.#made].map(([name, vcpu]) => {
       const { ns, instructions } = this.#usage.get(name) ?? { ns: 0, instructions: 0 };
-      return [name, { seconds: Math.round(ns / 1e3) / 1e6, instructions: vcpu.countsInstructions ? instructions : null, exits: vcpu.exitCounts() }];
+      const exitSeconds = vcpu.exitSeconds?.();
+      return [name, {
+        seconds: Math.round(ns / 1e3) / 1e6, instructions: vcpu.countsInstructions ? instructions : null, exits: vcpu.exitCounts(), ...(exitSeconds === undefined ? {} : { exitSeconds }),
+      }];
     }));
   }
 

@@ -58,6 +58,8 @@ export class KvmVcpu implements Vcpu {
   readonly #block: DataView;
   readonly #transfer: Transfer;
   readonly #counts = { port: 0, mmio: 0, msr: 0, halt: 0, interruptWindow: 0, alarm: 0, assist: 0, interrupt: 0, entries: 0 };
+  /** Nanoseconds in guest code, and serving exits. */
+  readonly #ns = { guest: 0, port: 0, mmio: 0, msr: 0, assist: 0, other: 0 };
   #vm: KvmVm | undefined;
   /** What the guest of `#vm` sees in CPUID, packed. */
   #cpuid: Uint8Array | undefined;
@@ -156,12 +158,18 @@ export class KvmVcpu implements Vcpu {
     const priority = this.#options.interrupts.readTaskPriority();
     run.setUint8(F.cr8, priority);
     this.#unfinished = false;
+    const { clock } = this.#options;
+    const entered = clock.now();
     const error = this.#host.runVcpu(vm.vcpu);
+    const left = clock.now();
+    this.#ns.guest += left - entered;
     this.#ready = run.getUint8(F.ready_for_interrupt_injection) !== 0;
     if (run.getUint8(F.cr8) !== priority) this.#options.interrupts.writeTaskPriority(run.getUint8(F.cr8));
     if (error === this.#host.interrupted) return this.#interrupted();
     if (error !== 0) throw new KvmFailure(`KVM_RUN failed with error ${error}`);
-    return this.#handle(run);
+    const exit = this.#handle(run);
+    this.#ns[causeOf(run)] += clock.now() - left;
+    return exit;
   }
 
   #interrupted(): VcpuExit | undefined {
@@ -391,6 +399,20 @@ export class KvmVcpu implements Vcpu {
   }
   exitCounts(): Readonly<Record<string, number>> {
     return this.#counts;
+  }
+  exitSeconds(): Readonly<Record<string, number>> {
+    return Object.fromEntries(Object.entries(this.#ns).map(([cause, ns]) => [cause, Math.round(ns / 1e3) / 1e6]));
+  }
+}
+
+/** Under what the time of an exit counts. */
+function causeOf(run: DataView): 'port' | 'mmio' | 'msr' | 'assist' | 'other' {
+  switch (run.getUint32(F.exit_reason, true)) {
+    case K.KVM_EXIT_IO: return 'port';
+    case K.KVM_EXIT_MMIO: return 'mmio';
+    case K.KVM_EXIT_X86_RDMSR: case K.KVM_EXIT_X86_WRMSR: return 'msr';
+    case K.KVM_EXIT_INTERNAL_ERROR: return 'assist';
+    default: return 'other';
   }
 }
 

@@ -72,15 +72,7 @@ export class LinuxKvm implements KvmHost {
   #openDevice(open: (path: string, flags: number, mode: number) => number): number {
     const fd = open(DEVICE, C.O_RDWR | C.O_CLOEXEC, 0);
     if (fd >= 0) return fd;
-    const errno = this.#koffi.errno();
-    switch (errno) {
-      case C.ENOENT: case C.ENODEV:
-        throw new KvmUnavailable(`there is no ${DEVICE}`, 'load the kernel module (modprobe kvm_intel or kvm_amd), turn virtualization on in the firmware, or on a virtual host ask for nested virtualization');
-      case C.EACCES: case C.EPERM:
-        throw new KvmUnavailable(`${DEVICE} may not be opened`, 'join the group kvm (sudo usermod -aG kvm $USER, then log in again)');
-      default:
-        throw new KvmUnavailable(`${DEVICE} cannot be opened (error ${errno})`, 'see whether another hypervisor uses the processor');
-    }
+    throw cannotOpen(this.#koffi.errno());
   }
 
   /** A timer whose signal goes to this thread. */
@@ -141,6 +133,18 @@ export class LinuxKvm implements KvmHost {
 
   #error(call: string): KvmError {
     return new KvmError(call, this.#koffi.errno());
+  }
+}
+
+/** By the error number of opening the device. */
+export function cannotOpen(errno: number): KvmUnavailable {
+  switch (errno) {
+    case C.ENOENT: case C.ENODEV:
+      return new KvmUnavailable(`there is no ${DEVICE}`, 'load the kernel module (modprobe kvm_intel or kvm_amd), turn virtualization on in the firmware, or on a virtual host ask for nested virtualization');
+    case C.EACCES: case C.EPERM:
+      return new KvmUnavailable(`${DEVICE} may not be opened`, 'join the group kvm (sudo usermod -aG kvm $USER, then log in again)');
+    default:
+      return new KvmUnavailable(`${DEVICE} cannot be opened (error ${errno})`, 'see whether another hypervisor uses the processor');
   }
 }
 
