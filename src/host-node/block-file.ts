@@ -36,7 +36,7 @@ export class BlockFile implements BlockPort {
     this.#options = options;
     this.bytes = Math.ceil(fileBytes / SECTOR) * SECTOR;
     this.readOnly = options.readOnly;
-    this.releases = !options.readOnly && (FileCalls.available?.canRelease(file.fd, fileBytes) ?? false);
+    this.releases = !options.readOnly && (FileCalls.available?.canRelease(file.fd) ?? false);
   }
 
   /** Throws UserError. */

@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 // What Node's own file functions lack: system calls of Linux, through FFI.
@@ -8,6 +9,8 @@ const MOST_PIECES = 1024;
 
 const FALLOC_KEEP_SIZE = 1;
 const FALLOC_PUNCH_HOLE = 2;
+/** In place of nanoseconds: leave that time as it is. */
+const UTIME_OMIT = 0x3ffffffen;
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
 const F_RDLCK = 0;
@@ -39,6 +42,7 @@ export class FileCalls {
   readonly #preadv2: Preadv2;
   readonly #fallocate: CFunction;
   readonly #fcntl: CFunction;
+  readonly #futimens: CFunction;
   /** struct iovec: address and length, 64 bits each. */
   readonly #vectors = new Uint32Array(4 * MOST_PIECES);
   readonly #vectorBytes = new Uint8Array(this.#vectors.buffer);
@@ -49,6 +53,7 @@ export class FileCalls {
     this.#preadv2 = c.func('long preadv2(int fd, void *vectors, int count, int64_t offset, int flags)') as Preadv2;
     this.#fallocate = c.func('int fallocate(int fd, int mode, int64_t offset, int64_t bytes)');
     this.#fcntl = c.func('int fcntl(int fd, int command, void *lock)');
+    this.#futimens = c.func('int futimens(int fd, void *times)');
   }
 
   /** Undefined where the system has no such calls. */
@@ -91,9 +96,13 @@ export class FileCalls {
     return this.#preadv2(fd, this.#vectorBytes, count, offset, RWF_NOWAIT) === bytes;
   }
 
-  /** Whether room in the middle of the file can be given back. `end` is the file's size. */
-  canRelease(fd: number, end: number): boolean {
-    return this.#fallocate(fd, FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE, end, 1) === 0;
+  /** Whether room in the middle of the file can be given back. */
+  canRelease(fd: number): boolean {
+    // Only trying tells. A hole behind the end changes nothing but the time of the last write, which is put back.
+    const { size, mtimeNs } = fstatSync(fd, { bigint: true });
+    const can = this.#fallocate(fd, FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE, Number(size), 1) === 0;
+    this.#futimens(fd, new Uint8Array(BigInt64Array.of(0n, UTIME_OMIT, mtimeNs / 1_000_000_000n, mtimeNs % 1_000_000_000n).buffer));
+    return can;
   }
   /** Makes a hole, which reads as zeros; false when the system refuses. */
   release(fd: number, offset: number, bytes: number): Promise<boolean> {

@@ -27,7 +27,8 @@ test.each(['virtio', 'nvme', 'ahci', undefined] as const)('SeaBIOS boots from a 
     const log = { warn: () => {}, tracing: (what: string) => what === 'firmware', trace: (what: string, line: string) => void (what === 'firmware' && /warning|timeout|fail/i.test(line) && warnings.push(line)) };
     const vm = await VirtualMachine.create({ firmware: 'seabios', memory: '64M', disks: [kind === undefined ? file : { file, interface: kind }], debugExitPort: 0xf4, timeout: 100, log });
     expect(await vm.start()).toEqual({ kind: 'debug-exit', value: 0 });
-    expect(vm.console.text).toBe(text);
+    // Behind what SeaBIOS says there.
+    expect(vm.console.text.endsWith(text)).toBe(true);
     expect(readFileSync(file).subarray(5 * 512, 7 * 512)).toEqual(image.subarray(512, 3 * 512));
     expect(warnings).toEqual([]);
   } finally {
