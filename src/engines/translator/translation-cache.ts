@@ -8,8 +8,8 @@ const TABLE_LIMIT = 65_535;
 
 /**
  * Resident memory of translated code, which V8 does not tell: for a module and its instance, and for a byte of its
- * WebAssembly (the bytes, V8's tables, machine code of its first and, where hot, its second compiler). Fitted to runs of
- * `npm run bench:memory`.
+ * WebAssembly (the bytes, V8's tables, machine code of its first and, where hot, its second compiler). An estimate that is
+ * still to be fitted to runs of `npm run bench:memory`.
  */
 const MODULE_COST = 32 << 10;
 const BYTE_COST = 8;
