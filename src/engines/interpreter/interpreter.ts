@@ -307,7 +307,8 @@ export class Interpreter implements Vcpu {
       }
       // An instruction that faults has hit no breakpoint.
       if (code === LEAVE_FAULT) this.#setU32(PENDING_DEBUG, 0);
-      lost = code === LEAVE_JUMP || code === LEAVE_STALE;
+      // A tier that looks at a hot block may find that it can no longer be fetched: that is for `find` to raise.
+      lost = code === LEAVE_JUMP || code === LEAVE_STALE || code === LEAVE_HOT;
       if (this.#leave(code, fetchFault)) return 'shutdown';
       const stepped = this.#stepped(trap) && code !== LEAVE_FAULT;
       if ((stepped || this.#u32(PENDING_DEBUG) !== 0) && this.#u32(SHADOW) !== 2 && this.#trap(stepped)) return 'shutdown';
