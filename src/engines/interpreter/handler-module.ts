@@ -165,7 +165,8 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   };
   const jumpSettled = new Code();
   settle(jumpSettled);
-  const settled = module.addFunction(jumpType, [], jumpUnlessSpent(jumpSettled, jump));
+  isSpent(jumpSettled);
+  const settled = module.addFunction(jumpType, [], jumpUnlessSpent(jumpSettled, 1, jump));
   module.exportFunction('jump', module.addFunction(jumpType, ['i32', 'i32'], jumpFromRegionBody(handlerType, settled, table.length)));
   module.exportFunction('left', left);
   const interpret = new Code();
@@ -194,7 +195,18 @@ function countDown(code: Code): void {
   code.get(CPU);
   code.get(CPU).memory(loadOpcode['32']!, BUDGET).get(REC).memory(loadOpcode['8u']!, REC_COUNT).byte(0x6b);
   code.memory(storeOpcode['32']!, BUDGET);
+  isSpent(code);
+}
+
+/** Leaves 1 on the stack when the budget is used up. */
+function isSpent(code: Code): void {
   code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48);
+}
+
+/** To the address in a local; out with it as RIP when the value on the stack says that the budget is used up. */
+function jumpUnlessSpent(code: Code, rip: number, jump: number): Uint8Array {
+  code.if().get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
+  return code.get(CPU).get(rip).returnCall(jump).toBytes();
 }
 
 /** Leaves the target of the direct branch at REC on the stack (i64). */
@@ -265,10 +277,8 @@ function enterBlock(code: Code, handlerType: number, rip: number, record: number
 /** (cpu, rec, rip): budget, then the jump cache. */
 function indirectBody(jump: number): Uint8Array {
   const code = new Code();
-  const rip = 2;
   countDown(code);
-  code.if().get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
-  return code.get(CPU).get(rip).returnCall(jump).toBytes();
+  return jumpUnlessSpent(code, 2, jump);
 }
 
 /** The record behind a block's last instruction: RIP = IP_BASE + its page offset; REC_COUNT counts it as one more. */
@@ -277,9 +287,8 @@ function continueBody(jump: number): Uint8Array {
   const rip = 2;
   uncount(code);
   code.get(CPU).memory(loadOpcode['64']!, IP_BASE).get(REC).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7c).set(rip);
-  code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48);
-  code.if().get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
-  return code.get(CPU).get(rip).returnCall(jump).toBytes();
+  isSpent(code);
+  return jumpUnlessSpent(code, rip, jump);
 }
 
 /**
@@ -313,20 +322,12 @@ function jumpFromRegionBody(handlerType: number, settled: number, regions: numbe
   const code = new Code();
   const [rip, record] = [1, 3];
   const otherwise = (): void => void code.if().get(CPU).get(rip).returnCall(settled).end();
-  code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48);
+  isSpent(code);
   otherwise();
   lookup(code, otherwise);
   code.get(record).memory(loadOpcode['16u']!, REC_HANDLER).i32Const(regions).byte(0x49);
   otherwise();
   return enterBlock(code, handlerType, rip, record).toBytes();
-}
-
-/** (cpu, rip): the jump cache unless the budget is used up. */
-function jumpUnlessSpent(code: Code, jump: number): Uint8Array {
-  const rip = 1;
-  code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48);
-  code.if().get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
-  return code.get(CPU).get(rip).returnCall(jump).toBytes();
 }
 
 /** Counts an execution of the block; leaves when it has been enough of them. */
