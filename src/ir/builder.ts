@@ -27,7 +27,8 @@ const ALL: readonly ValueType[] = ['i32', 'i64', 'f32', 'f64', 'v128'];
 const SELECT = byType('select', ALL);
 const GET = byType('variable.get', ALL);
 const SET = byType('variable.set', ALL);
-const LOAD_STATE = Object.fromEntries(['8u', '8s', '16u', '16s', '32', '64', 'f32', 'f64', 'v128'].map((suffix) => [suffix, operationNumber(`state.load${suffix}`)]));
+/** Numbers of the loads from the state, by suffix. */
+export const LOAD_STATE: Readonly<Record<string, number>> = Object.fromEntries(['8u', '8s', '16u', '16s', '32', '64', 'f32', 'f64', 'v128'].map((suffix) => [suffix, operationNumber(`state.load${suffix}`)]));
 const STORE_STATE = Object.fromEntries(['8', '16', '32', '64', 'f32', 'f64', 'v128'].map((suffix) => [suffix, operationNumber(`state.store${suffix}`)]));
 
 /** A routine to call, as the builder needs to know it. */

@@ -1,4 +1,4 @@
-import { Builder } from '../../ir/builder.ts';
+import { Builder, LOAD_STATE } from '../../ir/builder.ts';
 import type { Ir, Value, Variable } from '../../ir/ir.ts';
 import { operationNumber, operations } from '../../ir/operations.ts';
 import { CONST_4G, FLAGS_CARRY, FLAGS_RESULT, IP_BASE, SEGMENTS, SEGMENT_BYTES, SEG_BASE, STACK_MASK, ZERO } from '../../isa/x86/state/layout.ts';
@@ -22,7 +22,6 @@ const stateOperations = operations.map(({ name }): StateOperation | undefined =>
   const [, kind, suffix, at] = /^state\.(load|store)(\w+)(\.at)?$/.exec(name) ?? [];
   return kind === undefined ? undefined : { load: kind === 'load', at: at !== undefined, suffix: suffix!, plain: operationNumber(`state.${kind}${suffix}`) };
 });
-const LOAD_64 = operationNumber('state.load64');
 
 /** What a region may take for granted; checked whenever it is entered. */
 export interface Assumptions {
@@ -43,7 +42,7 @@ export class TranslatorBuilder extends Builder {
   readonly #flat: boolean;
   /** By variable: the value it has here. */
   #known: (Value | undefined)[] = [];
-  readonly #vectors = new KnownVectors(this, (suffix, offset) => super.emit(operationNumber(`state.load${suffix}`), undefined, undefined, undefined, offset));
+  readonly #vectors = new KnownVectors(this, (suffix, offset) => this.#loadState(suffix, offset));
   /** Values and checks that hold until a routine may have changed what they are made of. */
   #lasting = new Map<string, Value | undefined>();
   /** What the flag variables mean here, as far as that is known when the code is made. */
@@ -74,11 +73,14 @@ export class TranslatorBuilder extends Builder {
     this.touched |= 1 << number;
     this.written |= 1 << number;
   }
+  /** From the state itself, whatever is known of it. */
+  #loadState(suffix: string, offset: number): Value {
+    return super.emit(LOAD_STATE[suffix]!, undefined, undefined, undefined, offset);
+  }
   /** Takes FLAGS_RESULT and FLAGS_CARRY, which settleFlags has just written. */
   fetchSettledFlags(): void {
-    const load = (offset: number): Value => super.emit(LOAD_64, undefined, undefined, undefined, offset);
-    this.setVariable(FLAG_A, load(FLAGS_RESULT));
-    this.setVariable(FLAG_B, load(FLAGS_CARRY));
+    this.setVariable(FLAG_A, this.#loadState('64', FLAGS_RESULT));
+    this.setVariable(FLAG_B, this.#loadState('64', FLAGS_CARRY));
   }
   /** All variables may have changed: a routine has been at the state. */
   forget(): void {
