@@ -1,7 +1,8 @@
-import { ACPI_TABLES, ACPI_TABLES_END } from './boot-layout.ts';
+import { acpiTable, placeAcpiTables, relocatableAcpiTables, u32le } from './acpi-image.ts';
+import type { AcpiContents, AcpiTables, RelocatableAcpiTables } from './acpi-image.ts';
 import { dsdtContent } from './dsdt.ts';
 
-// ACPI specification 6.5, chapter 5.
+// ACPI specification 6.5, chapter 5: the tables of a PC.
 
 export interface AcpiOptions {
   /** Number of processors; local APIC identifiers are 0 and up, or as `apicIds` says. */
@@ -31,77 +32,25 @@ export interface AcpiOptions {
   readonly vga: boolean;
 }
 
-export interface AcpiTables {
-  /** Where `bytes` must lie: the tables point to each other. */
-  readonly address: number;
-  readonly bytes: Uint8Array;
-  /** Physical address of the RSDP. */
-  readonly rsdp: number;
-}
-
-/** Tables that firmware places: each pointer holds an offset into `tables`, each table of `checksums` has a 0 there. */
-export interface RelocatableAcpiTables {
-  readonly rsdp: Uint8Array;
-  readonly tables: Uint8Array;
-  readonly rsdpPointers: readonly AcpiPointer[];
-  readonly pointers: readonly AcpiPointer[];
-  readonly checksums: readonly { readonly at: number; readonly first: number; readonly bytes: number }[];
-  readonly rsdpChecksums: readonly { readonly at: number; readonly first: number; readonly bytes: number }[];
-}
-
-export interface AcpiPointer {
-  readonly at: number;
-  readonly bytes: 4 | 8;
-}
-
 const LOCAL_APIC = 0xfee00000;
 const IO_APIC = 0xfec00000;
 const SCI_INTERRUPT = 9;
-/** A multiple of the FACS's alignment. */
-const RSDP_ROOM = 64;
-const OEM = 'POLYVM';
-const OEM_TABLE = 'POLYVISR';
-const CREATOR = 'PLVR';
 
-/** All tables in one image, RSDP first, where a scan finds it at once. */
-export function buildAcpiTables(options: AcpiOptions, address = ACPI_TABLES): AcpiTables {
-  const { rsdp, tables } = placeAcpiTables(options, address + RSDP_ROOM);
-  if (RSDP_ROOM + tables.length > ACPI_TABLES_END - ACPI_TABLES) throw new RangeError('ACPI tables do not fit their area');
-  const bytes = new Uint8Array(RSDP_ROOM + tables.length);
-  bytes.set(rsdp, 0);
-  bytes.set(tables, RSDP_ROOM);
-  return { address, bytes, rsdp: address };
+export function buildAcpiTables(options: AcpiOptions, address?: number): AcpiTables {
+  return placeAcpiTables(pcTables(options), address);
 }
 
 /** The same for firmware that places them and fixes their pointers. */
 export function buildRelocatableAcpiTables(options: AcpiOptions): RelocatableAcpiTables {
-  return placeAcpiTables(options, 0);
+  return relocatableAcpiTables(pcTables(options));
 }
 
-/** Tables for an address that is a multiple of 64. The IRQ 0 override says that the interval timer is wired to I/O APIC input 2. */
-function placeAcpiTables(options: AcpiOptions, address: number): RelocatableAcpiTables {
-  const image: number[] = [];
-  const pointers: AcpiPointer[] = [];
-  const checksums: { at: number; first: number; bytes: number }[] = [];
-  const place = (bytes: Uint8Array, pointersInside: readonly AcpiPointer[] = []): number => {
-    while (image.length % 16 !== 0) image.push(0);
-    const first = image.length;
-    image.push(...bytes);
-    for (const pointer of pointersInside) pointers.push({ ...pointer, at: first + pointer.at });
-    if (first > 0) checksums.push({ at: first + 9, first, bytes: bytes.length }); // the FACS has none
-    return address + first;
-  };
-  const list = (entries: readonly number[], size: 4 | 8): AcpiPointer[] => entries.map((_, i) => ({ at: 36 + i * size, bytes: size }));
-  const facs = place(buildFacs()); // first, for its alignment is 64
-  const dsdt = place(table('DSDT', 2, Uint8Array.from(dsdtContent({ ...options, pciWindow: pciWindow(options.lowBytes) }))));
-  const fadt = place(buildFadt(options, facs, dsdt), [{ at: 36, bytes: 4 }, { at: 40, bytes: 4 }, { at: 140, bytes: 8 }]);
-  const root = [fadt, place(buildMadt(options)), ...(options.hpet === undefined ? [] : [place(buildHpet(options.hpet))])];
-  const rsdt = place(table('RSDT', 1, pointerBytes(root, 4)), list(root, 4));
-  const xsdt = place(table('XSDT', 1, pointerBytes(root, 8)), list(root, 8));
+/** The IRQ 0 override says that the interval timer is wired to I/O APIC input 2. */
+function pcTables(options: AcpiOptions): AcpiContents {
   return {
-    rsdp: buildRsdp(rsdt, xsdt), tables: Uint8Array.from(image), pointers, checksums,
-    rsdpPointers: [{ at: 16, bytes: 4 }, { at: 24, bytes: 8 }],
-    rsdpChecksums: [{ at: 8, first: 0, bytes: 20 }, { at: 32, first: 0, bytes: 36 }],
+    dsdt: dsdtContent({ ...options, pciWindow: pciWindow(options.lowBytes) }),
+    fadt: (facs, dsdt) => buildFadt(options, facs, dsdt),
+    tables: [buildMadt(options), ...(options.hpet === undefined ? [] : [buildHpet(options.hpet)])],
   };
 }
 
@@ -109,64 +58,6 @@ function placeAcpiTables(options: AcpiOptions, address: number): RelocatableAcpi
 function pciWindow(lowBytes: number): readonly [number, number] {
   const mebibyte = 2 ** 20;
   return [Math.ceil(lowBytes / mebibyte) * mebibyte, IO_APIC - 1];
-}
-
-function ascii(text: string, length: number): Uint8Array {
-  return Uint8Array.from({ length }, (_, i) => (i < text.length ? text.charCodeAt(i) : 0x20));
-}
-
-function checksum(bytes: Uint8Array): number {
-  let sum = 0;
-  for (const byte of bytes) sum += byte;
-  return -sum & 0xff;
-}
-
-/** System description table header (5.2.6) with the content after it, checksum filled in. */
-function table(signature: string, revision: number, content: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(36 + content.length);
-  const view = new DataView(bytes.buffer);
-  bytes.set(ascii(signature, 4), 0);
-  view.setUint32(4, bytes.length, true);
-  bytes[8] = revision;
-  bytes.set(ascii(OEM, 6), 10);
-  bytes.set(ascii(OEM_TABLE, 8), 16);
-  view.setUint32(24, 1, true);
-  bytes.set(ascii(CREATOR, 4), 28);
-  view.setUint32(32, 1, true);
-  bytes.set(content, 36);
-  bytes[9] = checksum(bytes);
-  return bytes;
-}
-
-function pointerBytes(addresses: readonly number[], size: 4 | 8): Uint8Array {
-  const bytes = new Uint8Array(addresses.length * size);
-  const view = new DataView(bytes.buffer);
-  addresses.forEach((address, i) => view.setUint32(i * size, address, true));
-  return bytes;
-}
-
-/** 5.2.5.3 */
-function buildRsdp(rsdt: number, xsdt: number): Uint8Array {
-  const bytes = new Uint8Array(36);
-  const view = new DataView(bytes.buffer);
-  bytes.set(ascii('RSD PTR ', 8), 0);
-  bytes.set(ascii(OEM, 6), 9);
-  bytes[15] = 2;
-  view.setUint32(16, rsdt, true);
-  view.setUint32(20, bytes.length, true);
-  view.setUint32(24, xsdt, true);
-  bytes[8] = checksum(bytes.subarray(0, 20));
-  bytes[32] = checksum(bytes);
-  return bytes;
-}
-
-/** 5.2.10: no checksum, no standard header. */
-function buildFacs(): Uint8Array {
-  const bytes = new Uint8Array(64);
-  bytes.set(ascii('FACS', 4), 0);
-  new DataView(bytes.buffer).setUint32(4, 64, true);
-  bytes[32] = 2;
-  return bytes;
 }
 
 const FLAG_WBINVD = 1 << 0;
@@ -222,7 +113,7 @@ function buildFadt(options: AcpiOptions, facs: number, dsdt: number): Uint8Array
     u8(91, 4);
     portRegister(208, timer, 32, 3);
   }
-  return table('FACP', 6, bytes);
+  return acpiTable('FACP', 6, bytes);
 }
 
 /** Ticks: what a guest's interrupt takes is more than a microsecond. */
@@ -248,15 +139,11 @@ function buildMadt(options: AcpiOptions): Uint8Array {
   const level = new Set([SCI_INTERRUPT, ...options.pciInterrupts]);
   for (const irq of [...level].sort((a, b) => a - b)) override(irq, irq, ACTIVE_HIGH_LEVEL);
   bytes.push(4, 6, 0xff, ACTIVE_HIGH_EDGE, 0, 1); // NMI at LINT1 of all processors
-  return table('APIC', 5, Uint8Array.from(bytes));
+  return acpiTable('APIC', 5, Uint8Array.from(bytes));
 }
 
 /** IA-PC HPET specification 1.0a, section 3.2.4. */
 function buildHpet(hpet: { readonly address: number; readonly capabilities: number }): Uint8Array {
   const memory = [0, 64, 0, 0];
-  return table('HPET', 1, Uint8Array.from([...u32le(hpet.capabilities), ...memory, ...u32le(hpet.address), ...u32le(0), 0, ...[SHORTEST_HPET_PERIOD & 0xff, SHORTEST_HPET_PERIOD >> 8], 0]));
-}
-
-function u32le(value: number): number[] {
-  return [value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24];
+  return acpiTable('HPET', 1, Uint8Array.from([...u32le(hpet.capabilities), ...memory, ...u32le(hpet.address), ...u32le(0), 0, ...[SHORTEST_HPET_PERIOD & 0xff, SHORTEST_HPET_PERIOD >> 8], 0]));
 }

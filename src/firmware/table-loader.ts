@@ -1,4 +1,4 @@
-import type { RelocatableAcpiTables } from './acpi-tables.ts';
+import type { RelocatableAcpiTables } from './acpi-image.ts';
 
 // The script by which firmware puts ACPI tables into memory (QEMU: file etc/table-loader): records of 128 bytes that
 // name other files.

@@ -18,7 +18,7 @@ import type { EngineFactory } from './engine-factory.ts';
 import { GuestClock } from './guest-clock.ts';
 import { keystrokes } from './keys.ts';
 import { buildPcBoard } from './pc/board.ts';
-import type { Board } from './pc/board.ts';
+import type { Board } from './board.ts';
 import { loadSection, saveSection } from './sections.ts';
 import { Typist } from './typist.ts';
 

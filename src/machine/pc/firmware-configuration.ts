@@ -1,5 +1,5 @@
 import type { FwCfgContents } from '../../devices/firmware/fw-cfg.ts';
-import type { RelocatableAcpiTables } from '../../firmware/acpi-tables.ts';
+import type { RelocatableAcpiTables } from '../../firmware/acpi-image.ts';
 import { acpiFiles } from '../../firmware/table-loader.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 

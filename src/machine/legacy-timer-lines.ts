@@ -1,5 +1,5 @@
-import type { IrqRouter } from '../../interrupts/irq-router.ts';
-import type { EdgeLine, LevelLine } from '../../wiring/interrupt-line.ts';
+import type { IrqRouter } from '../interrupts/irq-router.ts';
+import type { EdgeLine, LevelLine } from '../wiring/interrupt-line.ts';
 
 /** Interrupt lines of the interval timer and the clock, which the HPET may take for itself (IA-PC HPET 1.0a, 2.3.5). */
 export interface LegacyTimerLines {

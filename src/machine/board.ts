@@ -1,0 +1,82 @@
+import type { Plain, Stateful } from '../base/plain.ts';
+import type { PortAccess } from '../buses/system-bus.ts';
+import type { Vcpu } from '../cpu/vcpu.ts';
+import type { Display } from '../devices/display/vga.ts';
+import type { Serial16550 } from '../devices/legacy/serial-16550.ts';
+import type { VirtioConsole } from '../devices/virtio/virtio-console.ts';
+import type { ByteSink } from '../host/bytes.ts';
+import type { MonotonicClock, WallClock } from '../host/clock.ts';
+import type { Entropy } from '../host/entropy.ts';
+import type { Log } from '../host/log.ts';
+import type { LinearMemory } from '../memory/linear-memory.ts';
+import type { TimerQueue } from '../timers/timer-queue.ts';
+import type { FirmwareFiles } from './boot-source.ts';
+import type { Drive } from './drives.ts';
+import type { EngineFactory } from './engine-factory.ts';
+import { loadSection, saveSection } from './sections.ts';
+
+/** What the guest's hardware asks of the machine. Called inside port writes: acted on when the slice has ended. */
+export interface BoardEvents {
+  powerOff(): void;
+  reset(): void;
+  debugExit(value: number): void;
+  /** A vCPU has something to look at. */
+  kick(): void;
+}
+
+export interface BoardOptions {
+  readonly memoryBytes: number;
+  readonly debugExitPort: number | undefined;
+  readonly drives: readonly Drive[];
+  /** Missing: a kernel is booted directly. */
+  readonly firmware: FirmwareFiles | undefined;
+  readonly testDevice?: boolean;
+  /** A virtio entropy device. */
+  readonly rng?: boolean;
+  readonly serial: ByteSink;
+  /** A virtio console besides the serial port; missing: none. */
+  readonly virtioConsole?: ByteSink;
+  readonly clock: MonotonicClock;
+  /** Rate of the time stamp counter; missing: 1 GHz. */
+  readonly tscKhz?: () => number;
+  readonly wallClock: WallClock;
+  readonly entropy: Entropy;
+  readonly log: Log;
+  readonly createVcpu: EngineFactory;
+  readonly events: BoardEvents;
+}
+
+export interface Board {
+  readonly memory: LinearMemory;
+  readonly vcpu: Vcpu;
+  readonly timers: TimerQueue;
+  readonly com1: Serial16550;
+  readonly virtioConsole: VirtioConsole | undefined;
+  powerButton(): void;
+  /** Set 2 scan codes, each key's code whole. */
+  keyboard(scancodes: Uint8Array): void;
+  /** Undefined on a machine without one. */
+  readonly display: Display | undefined;
+  /** For a kernel booted directly: writes the ACPI tables and returns the physical address of the RSDP. */
+  placeTables(): number;
+  reset(): void;
+  /** The machine has ended: nothing that devices have under way with the host is answered any more. */
+  halt(): void;
+  recentPorts(): PortAccess[];
+  /** Everything but RAM. */
+  save(): Readonly<Record<string, Plain>>;
+  /** Legal between slices, once RAM is loaded: the processor forgets decoded code. A StateError half-way leaves the board in no usable state. */
+  load(state: Plain): void;
+}
+
+/** A component of a board. */
+export type Part = Stateful & { reset(): void };
+
+/** State of all parts, by their names. */
+export function saveParts(parts: readonly Part[]): Readonly<Record<string, Plain>> {
+  return Object.fromEntries(parts.map(saveSection));
+}
+
+export function loadParts(parts: readonly Part[], state: Plain): void {
+  for (const part of parts) loadSection(state, part);
+}

@@ -1,0 +1,98 @@
+import { PcBus } from '../buses/system-bus.ts';
+import type { Vcpu } from '../cpu/vcpu.ts';
+import { Serial16550 } from '../devices/legacy/serial-16550.ts';
+import { NumericError } from '../devices/legacy/numeric-error.ts';
+import { ApicBus } from '../interrupts/apic-bus.ts';
+import { IoApic } from '../interrupts/io-apic.ts';
+import { IrqRouter } from '../interrupts/irq-router.ts';
+import { LOCAL_APIC_WINDOW, LocalApic } from '../interrupts/local-apic.ts';
+import { PicPair } from '../interrupts/pic.ts';
+import type { LinearMemory } from '../memory/linear-memory.ts';
+import { Pit } from '../timers/pit.ts';
+import { Rtc } from '../timers/rtc.ts';
+import { TimerQueue } from '../timers/timer-queue.ts';
+import type { BoardOptions, Part } from './board.ts';
+import { legacyTimerLines } from './legacy-timer-lines.ts';
+import type { LegacyTimerLines } from './legacy-timer-lines.ts';
+import { traceInterrupts } from './trace.ts';
+
+const IO_APIC = 0xfec00000;
+export const COM1 = { port: 0x3f8, interrupt: 4 } as const;
+
+/** What every board begins with: the processor, its interrupt controllers, interval timer and clock, a serial port. */
+export interface CoreParts {
+  readonly bus: PcBus;
+  readonly timers: TimerQueue;
+  readonly vcpu: Vcpu;
+  readonly apicBus: ApicBus;
+  readonly pic: PicPair;
+  readonly ioApic: IoApic;
+  readonly localApic: LocalApic;
+  readonly irq: IrqRouter;
+  readonly legacyTimers: LegacyTimerLines;
+  readonly rtc: Rtc;
+  readonly com1: Serial16550;
+  /** All of them that have state: controllers before what drives their lines. */
+  readonly parts: readonly Part[];
+}
+
+export function buildCoreParts(options: BoardOptions, memory: LinearMemory): CoreParts {
+  const { clock, events, log, tscKhz = () => 1_000_000 } = options;
+  const bus = new PcBus(log);
+  const timers = new TimerQueue();
+  // One clock for all: the time stamp counter runs from it too, so that the guest's calibrations agree.
+  const hostTsc = (): bigint => BigInt(Math.floor((clock.now() * tscKhz()) / 1e6));
+
+  // Interrupts.
+  const apicBus = new ApicBus();
+  const pic = new PicPair(() => localApic.picChanged());
+  const localApic: LocalApic = new LocalApic({
+    id: 0, boot: true, bus: apicBus, clock, timers, kick: { kick: () => events.kick() }, tsc: hostTsc, tscKhz, pic,
+    processor: { init: () => {}, startup: () => {} },
+    windowMoved: (address) => moveWindow(bus, localApic, address),
+  });
+  apicBus.add(localApic);
+  const ioApic = new IoApic(apicBus);
+  const irq = new IrqRouter(pic, ioApic);
+  bus.ports.map(0x20, pic.master);
+  bus.ports.map(0xa0, pic.slave);
+  bus.ports.map(0x4d0, pic.edgeLevel);
+  bus.mmio.map(IO_APIC, ioApic);
+  bus.mmio.map(LOCAL_APIC_WINDOW, localApic.registers);
+
+  // Timers.
+  const legacyTimers = legacyTimerLines(irq);
+  const pit = new Pit({ clock, timers, irq: legacyTimers.intervalTimer });
+  const rtc = new Rtc({ wall: options.wallClock, clock, timers, line: legacyTimers.clock });
+  bus.ports.map(0x40, pit);
+  bus.ports.map(0x61, pit.port61);
+  bus.ports.map(0x70, rtc);
+
+  // Processor, and what PC/AT boards put beside it for x87 errors.
+  const numericError = new NumericError(irq.level(13));
+  bus.ports.map(0xf0, numericError);
+  const random = new Uint8Array(4);
+  const vcpu = options.createVcpu({
+    memory: memory.wasm, ram: memory, bus, interrupts: traceInterrupts(localApic, log), hostTsc, tscKhz, clock, log, index: 0,
+    numericError: (pending) => numericError.error(pending),
+    random32: () => {
+      options.entropy.fill(random);
+      return random[0]! | (random[1]! << 8) | (random[2]! << 16) | (random[3]! << 24);
+    },
+  });
+  memory.onMapChanged(() => vcpu.memoryMapChanged());
+  memory.onCodeWritten((page, offset, length) => vcpu.codeWritten(page, offset, length));
+
+  const com1 = new Serial16550({ name: 'com1', sink: options.serial, line: irq.level(COM1.interrupt) });
+  bus.ports.map(COM1.port, com1);
+  return { bus, timers, vcpu, apicBus, pic, ioApic, localApic, irq, legacyTimers, rtc, com1, parts: [vcpu, pic, ioApic, localApic, pit, rtc, com1, numericError] };
+}
+
+function moveWindow(bus: PcBus, apic: LocalApic, address: number): void {
+  bus.mmio.unmap(apic.registers);
+  try {
+    bus.mmio.map(address, apic.registers);
+  } catch {
+    // Another device is there: the guest has lost its registers.
+  }
+}
