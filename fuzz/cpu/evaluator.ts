@@ -87,12 +87,12 @@ function installEvaluator(core: InterpreterCore): void {
     loadState: (offset, size) => read(cpu + offset, size),
     storeState: (offset, size, value) => write(cpu + offset, size, value),
     loadField: (offset, size) => read(record + offset, size),
-    loadMemory: (address, size, forWrite) => {
+    loadMemory: (address, size, forWrite, whole) => {
       if (size < 16) {
         const value = slow(`slowLoad${forWrite ? 'ForWrite' : ''}${size * 8}`, [address]);
         return faulted() ? undefined : value;
       }
-      const low = slow('slowLoadLow128', [address]);
+      const low = slow(whole === 32 ? 'slowLoadLow256' : 'slowLoadLow128', [address]);
       const high = faulted() ? 0n : slow('slowLoad64', [BigInt.asUintN(64, address + 8n)]);
       return faulted() ? undefined : low | (high << 64n);
     },

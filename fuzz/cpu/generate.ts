@@ -174,6 +174,12 @@ function placeOperand(random: Random): number {
   return DATA - random.below(34);
 }
 
+/** Around the ends of what is canonical (SDM 1, 3.3.7.1), or beyond. */
+function placeAtCanonicalEnd(random: Random): bigint {
+  const end = random.pick([1n << 47n, 1n << 47n, -(1n << 47n), 1n << 64n, 1n << 60n]);
+  return BigInt.asUintN(64, end - BigInt(random.below(80) - 40));
+}
+
 /** Gives registers, displacements and memory values that make a case's instructions meet something. */
 class Setup {
   readonly #random: Random;
@@ -193,7 +199,7 @@ class Setup {
     const random = this.#random;
     let at = placeOperand(random);
     if (!random.chance(4)) at &= ~7;
-    this.#pin(RSP, BigInt(at));
+    this.#pin(RSP, this.#atCanonicalEnd() ?? BigInt(at));
     this.#patches.operands(at, 32);
     if (random.chance(3)) this.#patches.putInteger(at, BigInt(random.pick(starts)));
   }
@@ -237,9 +243,14 @@ class Setup {
   }
   #pinPointer(register: number, segment: number): void {
     if (this.#pinned.has(register)) return;
+    const end = this.#atCanonicalEnd();
+    if (end !== undefined) return this.#pin(register, end);
     const address = placeOperand(this.#random);
     this.#patches.operands(address, 48);
     this.#pin(register, BigInt(address - this.#segmentBase(segment)));
+  }
+  #atCanonicalEnd(): bigint | undefined {
+    return this.#width === 64 && this.#random.chance(64) ? placeAtCanonicalEnd(this.#random) : undefined;
   }
   #segmentBase(segment: number): number {
     return this.#width === 32 ? 0 : segment === 4 || segment === 5 ? Number(this.#before.u64(segment === 4 ? FS_BASE : GS_BASE)) : 0;
@@ -272,6 +283,11 @@ class Setup {
     const wanted = BigInt(target) - index;
     if (i.base === NO_REGISTER) return setDisplacement(Number(BigInt.asIntN(32, wanted))) ? address : undefined;
     if (!this.#pinned.has(i.base)) {
+      const end = this.#atCanonicalEnd();
+      if (end !== undefined) {
+        this.#pin(i.base, end - index - BigInt(i.displacement));
+        return undefined;
+      }
       const divisor = i.index === i.base ? 1n + (1n << BigInt(i.scale)) : 1n;
       this.#pin(i.base, (wanted - BigInt(i.displacement)) / divisor);
       return address;

@@ -10,8 +10,8 @@ export interface EvaluatorHost {
   storeState(offset: number, bytes: number, value: bigint): void;
   /** A field of the decoded record. */
   loadField(offset: number, bytes: number): bigint;
-  /** Undefined: a fault is pending. */
-  loadMemory(address: bigint, bytes: number, forWrite: boolean): bigint | undefined;
+  /** `whole`: bytes of the access that begins here, if that is more. Undefined: a fault is pending. */
+  loadMemory(address: bigint, bytes: number, forWrite: boolean, whole: number): bigint | undefined;
   /** False: a fault is pending. */
   storeMemory(address: bigint, bytes: number, value: bigint): boolean;
   /** Undefined: a fault is pending. A routine without a result gives 0. */
@@ -79,7 +79,7 @@ export function evaluate(ir: Ir, host: EvaluatorHost): Ending {
           if (!host.storeMemory(operand(ir.a), bytes, BigInt.asUintN(bytes * 8, operand(ir.b)))) return FAULT;
           break;
         }
-        const value = host.loadMemory(operand(ir.a), bytes, suffix === 'write');
+        const value = host.loadMemory(operand(ir.a), bytes, suffix === 'write', immediate);
         if (value === undefined) return FAULT;
         values[i] = value;
         break;

@@ -131,7 +131,10 @@ declare('field.16u', [], 'i32', 'pure');
 declare('field.32', [], 'i32', 'pure');
 declare('field.64', [], 'i64', 'pure');
 
-/** Guest memory by linear address, through the software TLB. `.write`-loads check the right to write as well. */
+/**
+ * Guest memory by linear address, through the software TLB. `.write`-loads check the right to write as well. A 16-byte
+ * load's immediate is 32 where it begins an access of 32 bytes, which is allowed or not as a whole.
+ */
 for (const [suffix, type] of [['8', 'i32'], ['16', 'i32'], ['32', 'i32'], ['64', 'i64'], ['v128', 'v128']] as const) {
   declare(`memory.load${suffix}`, ['i64'], type, 'reads-memory', { mayFault: true });
   if (suffix !== 'v128') declare(`memory.load${suffix}.write`, ['i64'], type, 'reads-memory', { mayFault: true });

@@ -415,7 +415,7 @@ export class Lowering {
     code.else();
     if (suffix === 'v128') {
       // Two halves: nothing changes between them, so a fault in either is precise.
-      this.#target.slowPath(code, 'slowLoadLow128', () => code.get(address));
+      this.#target.slowPath(code, this.#ir.small(i) === 32 ? 'slowLoadLow256' : 'slowLoadLow128', () => code.get(address));
       code.bytes([0xfd, 0x12]);
       this.#target.slowPath(code, 'slowLoad64', () => code.get(address).i64Const(8n).byte(0x7c));
       code.bytes([0xfd, 0x1e, 1]);

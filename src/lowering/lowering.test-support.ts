@@ -35,6 +35,7 @@ const slowPaths: readonly (readonly [string, Types, Types])[] = [
   }),
   ['slowStore128', ['i64', 'i64', 'i64'], []],
   ['slowLoadLow128', ['i64'], ['i64']],
+  ['slowLoadLow256', ['i64'], ['i64']],
 ];
 
 /** A routine of a test: what the IR calls, and whether a fault may be pending after it. */

@@ -67,10 +67,10 @@ function tagOf(cpu: usize, physical: u32): u32 {
 }
 
 /** A misaligned image is #AC where alignment is checked, how far is up to the processor, else #GP (SDM 2A, FXSAVE). */
-function isFxAligned(cpu: usize, linear: u64): bool {
+function isFxAligned(cpu: usize, linear: u64, write: bool): bool {
   if ((linear & 15) == 0) return true;
-  if (!reachesCanonical(cpu, linear)) return false;
-  if (probeAligned(cpu, linear, 0, 4, false)) raiseGeneralProtection(cpu, 0);
+  if (!reachesCanonical(cpu, linear, write)) return false;
+  if (probeAligned(cpu, linear, 0, 4, write)) raiseGeneralProtection(cpu, 0);
   return false;
 }
 
@@ -154,7 +154,7 @@ export function restoreXmm(cpu: usize, at: u64): void {
 /** FXSAVE: 512 bytes at a 16-byte boundary; `wide` 1 with REX.W (SDM 1, 10.5.1). */
 export function saveFx(cpu: usize, linear: i64, wide: i32): i32 {
   const at = <u64>linear;
-  if (!isFxAligned(cpu, at) || !probeAligned(cpu, at, 512, 1, true)) return 1;
+  if (!isFxAligned(cpu, at, true) || !probeAligned(cpu, at, 512, 1, true)) return 1;
   saveX87(cpu, at, wide);
   saveMxcsr(cpu, at);
   saveXmm(cpu, at);
@@ -163,7 +163,7 @@ export function saveFx(cpu: usize, linear: i64, wide: i32): i32 {
 
 export function restoreFx(cpu: usize, linear: i64, wide: i32): i32 {
   const at = <u64>linear;
-  if (!isFxAligned(cpu, at) || !probeAligned(cpu, at, 512, 1, false)) return 1;
+  if (!isFxAligned(cpu, at, false) || !probeAligned(cpu, at, 512, 1, false)) return 1;
   const mxcsr = <u32>loadLinear(cpu, at + 24, 4);
   if ((mxcsr & ~MXCSR_MASK) != 0) return raiseGeneralProtection(cpu, 0);
   restoreX87(cpu, at, wide);

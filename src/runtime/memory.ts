@@ -66,17 +66,17 @@ function writePart(host: usize, kind: u32, physical: u64, bytes: u32, value: u64
 }
 
 /** Of an access that reaches to `next`, canonical addresses come before page faults; false with a fault pending. */
-export function reachesCanonical(cpu: usize, next: u64): bool {
+export function reachesCanonical(cpu: usize, next: u64, write: bool): bool {
   if ((load<u64>(cpu, EFER) & EFER_LMA) == 0 || isCanonical(next)) return true;
-  raiseNonCanonical(cpu, next);
+  raiseNonCanonical(cpu, write);
   return false;
 }
 
 /** Canonical addresses up to the last byte, then alignment of user code's accesses (SDM 3A, 6.15, #AC); false with a fault pending. */
-function inspect(cpu: usize, linear: u64, bytes: u32, alignment: u32, set: u32): bool {
-  if (bytes > 0x1000 - (<u32>linear & 0xfff) && !reachesCanonical(cpu, nextPage(cpu, linear))) return false;
+function inspect(cpu: usize, linear: u64, bytes: u32, alignment: u32, write: bool, set: u32): bool {
+  if (bytes > 0x1000 - (<u32>linear & 0xfff) && !reachesCanonical(cpu, nextPage(cpu, linear), write)) return false;
   if (set == TLB_SET_USER && (<u32>linear & (alignment - 1)) != 0 && (load<u64>(cpu, CR0) & CR0_AM) != 0 && (load<u32>(cpu, EFLAGS) & FLAG_AC) != 0) {
-    if (reachesCanonical(cpu, linear)) raiseFault(cpu, VECTOR_AC, 1, 0);
+    if (reachesCanonical(cpu, linear, write)) raiseFault(cpu, VECTOR_AC, 1, 0);
     return false;
   }
   return true;
@@ -90,7 +90,7 @@ export function probeStore(cpu: usize, linear: i64, bytes: i32): i32 {
 /** Whether `bytes` bytes may be accessed at the current privilege, aligned to `alignment` where that is checked; else a fault is pending. */
 export function probeAligned(cpu: usize, linear: u64, bytes: u32, alignment: u32, write: bool): bool {
   const set = currentSet(cpu);
-  return inspect(cpu, linear, bytes, alignment, set) && probe(cpu, linear, bytes, write ? ACCESS_WRITE : ACCESS_READ, set) == 0;
+  return inspect(cpu, linear, bytes, alignment, write, set) && probe(cpu, linear, bytes, write ? ACCESS_WRITE : ACCESS_READ, set) == 0;
 }
 
 /** Linear address of the next page's first byte; outside 64-bit code addresses wrap at 4 GiB. */
@@ -101,7 +101,7 @@ function nextPage(cpu: usize, linear: u64): u64 {
 
 /** Reads 1, 2, 4 or 8 bytes; 0 with a fault pending. `access` WRITE: the right to write is checked as well. */
 function readSlow(cpu: usize, linear: u64, bytes: u32, access: i32, set: u32): u64 {
-  if (!inspect(cpu, linear, bytes, bytes, set)) return 0;
+  if (!inspect(cpu, linear, bytes, bytes, access == ACCESS_WRITE, set)) return 0;
   const inPage: u32 = 0x1000 - (<u32>linear & 0xfff);
   if (!translateIn(cpu, linear, access, set)) return 0;
   // What a write to ROM would go to is not what a read sees.
@@ -124,7 +124,7 @@ function readSlow(cpu: usize, linear: u64, bytes: u32, access: i32, set: u32): u
 }
 
 function writeSlow(cpu: usize, linear: u64, bytes: u32, value: u64, set: u32): void {
-  if (!inspect(cpu, linear, bytes, bytes, set)) return;
+  if (!inspect(cpu, linear, bytes, bytes, true, set)) return;
   const inPage: u32 = 0x1000 - (<u32>linear & 0xfff);
   if (!translateIn(cpu, linear, ACCESS_WRITE, set)) return;
   if (inPage >= bytes) {
@@ -158,8 +158,11 @@ export function slowLoad8(cpu: usize, linear: i64): i32 { return <i32>readSlow(c
 export function slowLoad16(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 2, ACCESS_READ, currentSet(cpu)); }
 export function slowLoad32(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 4, ACCESS_READ, currentSet(cpu)); }
 export function slowLoad64(cpu: usize, linear: i64): i64 { return readSlow(cpu, wrapped(cpu, linear), 8, ACCESS_READ, currentSet(cpu)); }
-export function slowLoadLow128(cpu: usize, linear: i64): i64 {
-  return inspect(cpu, linear, 16, 16, currentSet(cpu)) ? readSlow(cpu, linear, 8, ACCESS_READ, currentSet(cpu)) : 0;
+export function slowLoadLow128(cpu: usize, linear: i64): i64 { return loadFirst(cpu, linear, 16); }
+export function slowLoadLow256(cpu: usize, linear: i64): i64 { return loadFirst(cpu, linear, 32); }
+/** The first 8 bytes of an access that must be allowed as a whole. */
+function loadFirst(cpu: usize, linear: u64, bytes: u32): u64 {
+  return inspect(cpu, linear, bytes, 16, false, currentSet(cpu)) ? readSlow(cpu, linear, 8, ACCESS_READ, currentSet(cpu)) : 0;
 }
 export function slowLoadForWrite8(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 1, ACCESS_WRITE, currentSet(cpu)); }
 export function slowLoadForWrite16(cpu: usize, linear: i64): i32 { return <i32>readSlow(cpu, linear, 2, ACCESS_WRITE, currentSet(cpu)); }
@@ -179,7 +182,7 @@ export function slowStore128(cpu: usize, linear: i64, low: i64, high: i64): void
 /** 1, 2, 4 or 8 bytes wherever they lie: no alignment is checked. */
 export function loadUnaligned(cpu: usize, linear: u64, bytes: u32): u64 {
   if ((<u32>linear & (bytes - 1)) == 0) return loadLinear(cpu, linear, bytes);
-  if (!inspect(cpu, linear, bytes, 1, currentSet(cpu))) return 0;
+  if (!inspect(cpu, linear, bytes, 1, false, currentSet(cpu))) return 0;
   let value: u64 = 0;
   for (let i: u32 = 0; i < bytes && load<u32>(cpu, FAULT_PENDING) == 0; i++) value |= <u64>loadLinear8(cpu, linear + i) << (<u64>i << 3);
   return value;

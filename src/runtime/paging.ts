@@ -2,11 +2,11 @@
 
 import {
   BREAKPOINTS_ARMED, CODE_PAGES, CODE_PAGES_BYTES, COUNT_TLB_MISSES, CPL, CR0, CR4, EFER, EFLAGS, JUMP_BASE, JUMP_CACHE, JUMP_CACHE_SETS, JUMP_CACHE_SET_BYTES,
-  LOCAL_KERNEL_CODE, RBP, RECORD, RSP, TLB, TLB_ADDEND, TLB_BASE, TLB_EMPTY, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_FETCH, TLB_INVALID,
+  LOCAL_KERNEL_CODE, RECORD, TLB, TLB_ADDEND, TLB_BASE, TLB_EMPTY, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_FETCH, TLB_INVALID,
   TLB_PAGE_GLOBAL, TLB_PAGE_LARGE, TLB_PAGE_MASK, TLB_PAGE_WRITABLE, TLB_RAM_PAGE, TLB_READ, TLB_SETS, TLB_SET_BYTES, TLB_SET_KERNEL, TLB_SET_KERNEL_AC,
-  TLB_SET_USER, TLB_WRITE, VECTOR_GP, VECTOR_SS, ZERO,
+  TLB_SET_USER, TLB_WRITE, VECTOR_GP, VECTOR_SS,
 } from "../isa/x86/state/layout.ts";
-import { REC_BASE, REC_SEGMENT } from "../isa/x86/decode/record.ts";
+import { REC_SCALE, STACK_READS, STACK_WRITES } from "../isa/x86/decode/record.ts";
 import { PAGE_FLAGS, RAM_BASE, REGION_KIND_RAM } from "../memory/layout.ts";
 import { raiseFault, raiseGeneralProtection } from "./faults.ts";
 import { ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE, NO_TRANSLATION, mayFetch, mayRead, mayWrite, walk, walkDirty, walkGlobal, walkPageBits } from "./page-walk.ts";
@@ -53,16 +53,10 @@ export let foundHost: u32 = 0;
 export let foundPhysical: u64 = 0;
 export let foundKind: u32 = 0;
 
-/**
- * A non-canonical address is #SS(0) in the stack segment, else #GP(0). Routines are not told the segment: it is taken for a stack
- * access when the instruction's base register is RSP or RBP, or when it is near RSP (PUSH, CALL and the like).
- */
-export function raiseNonCanonical(cpu: usize, linear: u64): void {
+/** A non-canonical address is #SS(0) where the instruction's reads or writes go to the stack segment, else #GP(0) (SDM 3A, 6.15). */
+export function raiseNonCanonical(cpu: usize, write: bool): void {
   const record: usize = load<u32>(cpu, RECORD);
-  const base = record == 0 ? 0 : load<u16>(record, REC_BASE);
-  // FS and GS are no stack whatever the base (64-bit code has ZERO for the others).
-  const other = record != 0 && load<u16>(record, REC_SEGMENT) != ZERO;
-  const stack = ((base == RSP || base == RBP) && !other) || linear - load<u64>(cpu, RSP) + 128 < 256;
+  const stack = record != 0 && (load<u8>(record, REC_SCALE) & <u8>(write ? STACK_WRITES : STACK_READS)) != 0;
   raiseFault(cpu, stack ? VECTOR_SS : VECTOR_GP, 1, 0);
 }
 
@@ -84,7 +78,7 @@ export function translateIn(cpu: usize, linear: u64, access: i32, set: u32): boo
   }
   store<u64>(cpu, load<u64>(cpu, COUNT_TLB_MISSES) + 1, COUNT_TLB_MISSES);
   if (!isCanonical(linear)) {
-    raiseNonCanonical(cpu, linear);
+    raiseNonCanonical(cpu, access == ACCESS_WRITE);
     return false;
   }
   const physical = walk(cpu, linear, access, set);

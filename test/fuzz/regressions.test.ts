@@ -12,7 +12,7 @@ import { regressions } from './regressions.ts';
 import type { Regression } from './regressions.ts';
 
 const image = dataImage();
-const engine = new InterpreterEngine(image);
+const engines = (['interpreter', 'translator'] as const).map((name) => new InterpreterEngine(image, name));
 const decoder = new Decoder();
 const instruction = createInstruction();
 
@@ -38,7 +38,7 @@ function caseOf({ width, address, code, before, memory }: Regression): Case {
   return { width, address, instructions, before: state, patches: Object.entries(memory ?? {}).map(([at, hex]) => ({ offset: Number(at) - DATA, bytes: Buffer.from(hex, 'hex') })) };
 }
 
-test.each(regressions.map((entry) => [entry.what, entry] as const))('%s', (_, regression) => {
+test.each(regressions.flatMap((entry) => engines.map((engine) => [entry.what, engine.name, entry, engine] as const)))('%s (%s)', (_what, _name, regression, engine) => {
   const entry = caseOf(regression);
   const memory = Buffer.from(image.subarray(0, DATA_BYTES));
   for (const { offset, bytes } of entry.patches) memory.set(bytes, offset);

@@ -155,4 +155,36 @@ export const regressions: readonly Regression[] = [
     what: 'nor an element of a masked move',
     width: 64, address: 0x200012e, code: ['c4420d8c37'], before: { r15: 0x7fffffffffffn, ymm14: 0x80000000n }, after: { rip: 0x200012en }, raises: '#13',
   },
+  {
+    what: 'a pointer that is not canonical is #GP however near the stack pointer is',
+    width: 64, address: 0x2000110, code: ['8918'], before: { rax: 0x800000000000n, rsp: 0x800000000008n }, after: { rip: 0x2000110n }, raises: '#13',
+  },
+  {
+    what: 'POP to memory reads the stack: #SS',
+    width: 64, address: 0x2000110, code: ['8f00'], before: { rax: 0x1000100n, rsp: 0x800000000000n }, after: { rip: 0x2000110n }, raises: '#12',
+  },
+  {
+    what: 'and writes where its operand says: #GP',
+    width: 64, address: 0x2000110, code: ['8f00'], before: { rax: 0x800000000000n, rsp: 0x1000100n }, after: { rip: 0x2000110n }, raises: '#13',
+  },
+  {
+    what: 'PUSH of memory the other way round',
+    width: 64, address: 0x2000110, code: ['ff30'], before: { rax: 0x1000100n, rsp: 0x800000000008n }, after: { rip: 0x2000110n }, raises: '#12',
+  },
+  {
+    what: 'an override by FS takes the frame pointer out of the stack',
+    width: 64, address: 0x2000110, code: ['648b4500'], before: { rbp: 0x800000000000n }, after: { rip: 0x2000110n }, raises: '#13',
+  },
+  {
+    what: 'an override by DS does not',
+    width: 64, address: 0x2000110, code: ['3e8b4500'], before: { rbp: 0x800000000000n }, after: { rip: 0x2000110n }, raises: '#12',
+  },
+  {
+    what: 'LEAVE reads the stack at the frame pointer',
+    width: 64, address: 0x2000110, code: ['c9'], before: { rbp: 0x800000000000n }, after: { rip: 0x2000110n }, raises: '#12',
+  },
+  {
+    what: 'a load of 32 bytes whose second half is not canonical is no page fault',
+    width: 64, address: 0x2000110, code: ['c5fc1000'], before: { rax: 0x7fffffffffe8n }, after: { rip: 0x2000110n }, raises: '#13',
+  },
 ];

@@ -4,6 +4,7 @@ import {
   REC_ADDRESS_SHIFT, REC_BASE, REC_COUNT, REC_DISPLACEMENT, REC_HANDLER, REC_IMMEDIATE, REC_INDEX, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET, REC_REG, REC_REG3, REC_RM,
   REC_SCALE, REC_SEGMENT,
 } from '../../isa/x86/decode/record.ts';
+import { stackAccess } from '../../isa/x86/decode/stack-access.ts';
 import { CONST_4G, GPR, IP_BASE, SEGMENTS, SEGMENT_BYTES, VECTOR, VECTOR_BYTES, X87, ZERO } from '../../isa/x86/state/layout.ts';
 import type { OpcodeRow } from '../../isa/x86/opcodes/row.ts';
 import type { RegisterSlot } from '../../isa/x86/semantics/context.ts';
@@ -31,8 +32,6 @@ interface RowFields {
   readonly vvvv: string;
   readonly branch: boolean;
   readonly second: boolean;
-  /** Reads [rBP] without saying so. */
-  readonly throughFrame: boolean;
   /** Number of the segment register that a fixed operand names. */
   readonly fixedSegment: number;
 }
@@ -50,7 +49,6 @@ function fieldsOf(row: OpcodeRow): RowFields {
     fields = {
       reg: reg[0] ?? 'x', regByte: reg[1] === 'b', rm: rm[0] ?? 'x', rmByte: rm[1] === 'b', vvvv: vvvv[0] ?? 'x',
       branch: row.operands.some((operand) => operand[0] === 'J'),
-      throughFrame: row.name === 'leave',
       second: row.name === 'enter' || row.operands.includes('Ap'),
       fixedSegment: row.operands.length === 1 ? segmentNames.indexOf(row.operands[0]!) : -1,
     };
@@ -95,13 +93,11 @@ export function encodeRecord(view: DataView, record: number, instruction: Instru
       scale = 0;
     }
   }
-  // Decides between #SS and #GP only.
-  if (fields.throughFrame) base = GPR + 5 * 8;
   const long = instruction.codeSize === 64;
   view.setUint16(record + REC_BASE, base, true);
   view.setUint16(record + REC_INDEX, index, true);
-  view.setUint16(record + REC_SEGMENT, long && (instruction.segment < 4 || fields.throughFrame) ? ZERO : SEGMENTS + instruction.segment * SEGMENT_BYTES, true);
-  view.setUint8(record + REC_SCALE, scale);
+  view.setUint16(record + REC_SEGMENT, long && instruction.segment < 4 ? ZERO : SEGMENTS + instruction.segment * SEGMENT_BYTES, true);
+  view.setUint8(record + REC_SCALE, scale | stackAccess(instruction));
   view.setUint8(record + REC_ADDRESS_SHIFT, (long ? 64 : 32) - instruction.addressSize);
   view.setInt32(record + REC_DISPLACEMENT, displacement | 0, true);
   view.setInt32(record + REC_IMMEDIATE, instruction.immediate, true);

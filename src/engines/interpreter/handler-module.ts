@@ -10,9 +10,9 @@ import { x86MemoryModel } from '../x86-memory-model.ts';
 import { memoryRoutines } from '../../isa/x86/routines/memory.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import {
-  BUDGET, BUDGET_START, CODE_EPOCH, FAULT_PENDING, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, POSITION_RECORD, RECORD, RIP, RSP, TLB_BASE, VECTOR_GP, VECTOR_UD,
+  BUDGET, BUDGET_START, CODE_EPOCH, FAULT_PENDING, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, POSITION_RECORD, RECORD, RIP, TLB_BASE, VECTOR_GP, VECTOR_UD,
 } from '../../isa/x86/state/layout.ts';
-import { RECORD_BYTES, REC_BASE, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
+import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET, REC_SCALE, STACK_READS, STACK_WRITES } from '../../isa/x86/decode/record.ts';
 import { FIRST_HANDLER, LINK_NEVER } from './handler-places.ts';
 import { InterpreterContext } from './interpreter-context.ts';
 
@@ -299,9 +299,9 @@ function accessBody(routine: number, args: number, loads: boolean): Uint8Array {
   const code = new Code();
   const [position, budget, epoch] = [args + 1, args + 2, args + 3];
   code.get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
-  // Bit 30 of the position says that the stack or frame pointer is the base: RSP then stands for both.
+  // Bits 30 and 31 of the position are STACK_READS and STACK_WRITES.
   code.get(CPU).get(position).i32Const(0x3fffffff).byte(0x71).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
-  code.get(CPU).get(position).i32Const(30).byte(0x76).i32Const(Math.log2(RSP)).byte(0x74).memory(storeOpcode['16']!, POSITION_RECORD + REC_BASE);
+  code.get(CPU).get(position).i32Const(24).byte(0x76).i32Const(STACK_READS | STACK_WRITES).byte(0x71).memory(storeOpcode['8']!, POSITION_RECORD + REC_SCALE);
   code.get(CPU).get(budget).memory(storeOpcode['32']!, BUDGET);
   code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).set(epoch);
   code.get(CPU);

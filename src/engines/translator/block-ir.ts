@@ -1,5 +1,6 @@
 import type { Ir } from '../../ir/ir.ts';
 import type { Shape } from '../../isa/x86/semantics/context.ts';
+import { stackAccess } from '../../isa/x86/decode/stack-access.ts';
 import { semantics } from '../../isa/x86/semantics/table.ts';
 import type { Instruction } from '../../isa/x86/decode/instruction.ts';
 import type { FlagState } from './flag-state.ts';
@@ -9,13 +10,14 @@ import { TranslatorBuilder } from './translator-builder.ts';
 import { TranslatorContext } from './translator-context.ts';
 import type { Ending } from './translator-context.ts';
 
-/** In a place: the memory operand's base is the stack or frame pointer. The slow paths of memory access turn it into REC_BASE. */
-export const STACK_BASE = 1 << 30;
+/** The part of a place that is REC_PAGE_OFFSET to REC_COUNT; above it, shifted to there, STACK_READS and STACK_WRITES. */
+export const PLACE_MASK = 0x3fffffff;
+export const PLACE_STACK_SHIFT = 24;
 
 /** The IR of one block, and what the region's code has to know of it. */
 export interface BlockIr {
   readonly ir: Ir;
-  /** By instruction: offset in the page | length << 16 | number in the block, from 1, << 24 | STACK_BASE. */
+  /** By instruction: offset in the page | length << 16 | number in the block, from 1, << 24 | how it uses the stack: see PLACE_MASK. */
   readonly places: readonly number[];
   /** Variables read or written; written (bit masks). */
   readonly touched: number;
@@ -46,13 +48,10 @@ export function buildBlockIr(block: RegionBlock, assumptions: Assumptions, flags
   let endsRegion = false;
   let writesLast = false;
   for (const { instruction, offset } of block.instructions) {
-    const onStack = (instruction.base === 4 || instruction.base === 5) && instruction.segment < 4;
-    places.push(offset | (instruction.length << 16) | ((places.length + 1) << 24) | (onStack ? STACK_BASE : 0));
+    places.push(offset | (instruction.length << 16) | ((places.length + 1) << 24) | (stackAccess(instruction) << PLACE_STACK_SHIFT));
     builder.op('position', [], places.length - 1);
     const context = new TranslatorContext(builder, instruction, shapeOf(instruction), offset, assumptions);
     semantics[instruction.row.semantics]!(context);
-    // LEAVE pops from where the frame pointer points.
-    if ((context.usesStack && !instruction.isMemory) || instruction.row.semantics === 'leave') places[places.length - 1]! |= STACK_BASE;
     next = offset + instruction.length;
     if (context.ending !== undefined) {
       ending = context.ending;

@@ -1,14 +1,14 @@
 import { Locals } from '../../lowering/lower.ts';
 import type { LoweredRoutine, Lowering, LoweringTarget } from '../../lowering/lower.ts';
 import {
-  BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, RSP, TLB_BASE,
+  BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, TLB_BASE,
 } from '../../isa/x86/state/layout.ts';
 import { KIND_RAW } from '../../isa/x86/state/flag-kinds.ts';
-import { REC_BASE, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
+import { REC_PAGE_OFFSET, REC_SCALE } from '../../isa/x86/decode/record.ts';
 import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
 import type { WasmType } from '../../wasm/module.ts';
 import { x86MemoryModel } from '../x86-memory-model.ts';
-import { STACK_BASE, buildBlockIr } from './block-ir.ts';
+import { PLACE_MASK, PLACE_STACK_SHIFT, buildBlockIr } from './block-ir.ts';
 import type { BlockIr } from './block-ir.ts';
 import { UNKNOWN } from './flag-state.ts';
 import type { FlagState } from './flag-state.ts';
@@ -365,8 +365,8 @@ class RegionWriter implements LoweringTarget {
   storePosition(code: Code): void {
     code.get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
     const place = this.#block.places[this.#place]!;
-    code.get(CPU).i32Const(place & ~STACK_BASE).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
-    code.get(CPU).i32Const((place & STACK_BASE) === 0 ? 0 : RSP).memory(storeOpcode['16']!, POSITION_RECORD + REC_BASE);
+    code.get(CPU).i32Const(place & PLACE_MASK).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
+    code.get(CPU).i32Const((place & ~PLACE_MASK) >>> PLACE_STACK_SHIFT).memory(storeOpcode['8']!, POSITION_RECORD + REC_SCALE);
   }
   field(): void {
     throw new Error('translated code has no record');
@@ -398,7 +398,7 @@ class RegionWriter implements LoweringTarget {
         this.#spilled = false;
         return;
       case 'leave.stale':
-        this.#isStale().if().i32Const(this.#block.places[this.#place]! & ~STACK_BASE).br(this.#staleLabel).end();
+        this.#isStale().if().i32Const(this.#block.places[this.#place]! & PLACE_MASK).br(this.#staleLabel).end();
         return;
       default:
         throw new Error(`translated code has no ${name}`);

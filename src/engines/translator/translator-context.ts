@@ -29,7 +29,6 @@ export class TranslatorContext extends Context {
   /** Memory may have been written, or a routine has run that may do so. */
   writes = false;
   /** It accesses the top of the stack. */
-  usesStack = false;
   /** The assumptions may no longer hold behind this instruction. */
   endsRegion = false;
 
@@ -86,10 +85,6 @@ export class TranslatorContext extends Context {
       if (access === 'read' || this.#instruction.segment !== 1) return this.b.extendU(offset);
     }
     return super.addressAt(offset, access, bytes);
-  }
-  override stackAddress(offset: number, access: 'read' | 'write', bytes: number): Value {
-    this.usesStack = true;
-    return super.stackAddress(offset, access, bytes);
   }
   override stackLinear(offset: Value, access: 'read' | 'write', bytes: number): Value {
     return this.#assumptions.flat ? this.b.extendU(offset) : super.stackLinear(offset, access, bytes);

@@ -1,8 +1,8 @@
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
 import type { TranslationFigures } from '../../cpu/vcpu.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
-import { REC_HANDLER, REC_IMMEDIATE, REC_SEGMENT } from '../../isa/x86/decode/record.ts';
-import { CPL, FLAT_SEGMENTS, MODE, MODE_CODE16, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, POSITION_RECORD, RECORD, RIP, ZERO } from '../../isa/x86/state/layout.ts';
+import { REC_HANDLER, REC_IMMEDIATE } from '../../isa/x86/decode/record.ts';
+import { CPL, FLAT_SEGMENTS, MODE, MODE_CODE16, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, RECORD, RIP } from '../../isa/x86/state/layout.ts';
 import { RAM_BASE } from '../../memory/layout.ts';
 import type { Profiler } from '../profile/profiler.ts';
 import { HANDLER_COUNT } from '../interpreter/handler-places.ts';
@@ -99,8 +99,6 @@ export class Translator implements Tier {
     this.#cache = new TranslationCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES, { view: this.#view, table: core.table, givenUp: (page) => this.#giveUp(page) });
     this.#bytes = new Uint8Array(core.memory.buffer);
     this.#fetchBlock = core.runtime.bind('fetchBlock');
-    // FS and GS never count as the stack; what does is known from the base.
-    this.#view.setUint16(core.cpu + POSITION_RECORD + REC_SEGMENT, ZERO, true);
   }
 
   threshold(page: number): number {

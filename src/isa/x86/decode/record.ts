@@ -23,8 +23,11 @@ export const REC_BASE = 12;
 export const REC_INDEX = 14;
 /** u16: state offset of the segment register whose base is added (in 64-bit mode ZERO unless FS or GS). */
 export const REC_SEGMENT = 16;
-/** u8: index shift 0 to 3. */
+/** u8: index shift 0 to 3; bits 6 and 7, which a shift's count does not see: STACK_READS and STACK_WRITES. */
 export const REC_SCALE = 18;
+/** Which of the instruction's accesses go to the stack segment (in REC_SCALE): a non-canonical address there is #SS, not #GP. */
+export const STACK_READS = 0x40;
+export const STACK_WRITES = 0x80;
 /** u8: the effective address is ANDed with all ones shifted right by this (64-bit mode: of 64 bits; else of 32). */
 export const REC_ADDRESS_SHIFT = 19;
 /** i32: displacement (an RIP-relative one already includes page offset and length). */

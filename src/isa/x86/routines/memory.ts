@@ -8,6 +8,8 @@ export const memoryRoutines = {
   slowLoad64: { params: ['i64'], result: 'i64', kind: 'faults' },
   /** The low half of 16 bytes whose alignment is checked as one; the high half is slowLoad64's. */
   slowLoadLow128: { params: ['i64'], result: 'i64', kind: 'faults' },
+  /** The same of 32 bytes: the rest is slowLoad64's, then another load's. */
+  slowLoadLow256: { params: ['i64'], result: 'i64', kind: 'faults' },
   slowLoadForWrite8: { params: ['i64'], result: 'i32', kind: 'faults' },
   slowLoadForWrite16: { params: ['i64'], result: 'i32', kind: 'faults' },
   slowLoadForWrite32: { params: ['i64'], result: 'i32', kind: 'faults' },

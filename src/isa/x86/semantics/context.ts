@@ -180,7 +180,7 @@ export abstract class Context {
     if (bytes === 16) return [this.readVector(i, aligned)];
     const address = this.address('read', bytes);
     if (aligned) this.requireAlignment(address, bytes);
-    return places.map((place) => this.b.op('memory.loadv128', [place === 0 ? address : this.b.addConst(address, place)]));
+    return places.map((place) => this.b.op('memory.loadv128', [place === 0 ? address : this.b.addConst(address, place)], place === 0 ? bytes : 0));
   }
   /** The register of an L operand is in the immediate, bits 7:4; outside 64-bit code bit 7 does not count. */
   #loadVector(i: number, place: number): Value {
