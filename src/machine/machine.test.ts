@@ -243,6 +243,19 @@ describe('idle', () => {
     expect(t.machine.unreadSerial).toBe(1);
   });
 
+  it('does not sleep over what a listener has typed, or over what was done at rest', async () => {
+    const halted: Step = () => 'halt';
+    const says: Step = (parts) => {
+      parts.bus.writePort(0x3f8, 1, 0x3f);
+      void t.machine.atRest(async () => t.machine.sendSerial(Uint8Array.of(66)));
+      return 'halt';
+    };
+    const t = build([says, halted, off], { serial: { write: () => t.machine.sendSerial(Uint8Array.of(65)) } });
+    t.host.onSleep = () => queueMicrotask(() => t.machine.stop());
+    expect(await t.machine.run()).toEqual({ kind: 'stopped' });
+    expect([t.vcpu.at, t.machine.unreadSerial]).toEqual([2, 2]);
+  });
+
   it('wakes to be stopped', async () => {
     const t = build([() => 'halt']);
     t.host.onSleep = () => queueMicrotask(() => t.machine.stop());

@@ -90,8 +90,8 @@ export class Machine {
   #resetAsked = false;
   #executing = false;
   #asleep = false;
-  /** The processor was told of something since the last slice began. */
-  #kicked = false;
+  /** Something has happened since the last slice for which a sleeping processor may have to be looked at. */
+  #awaited = false;
   #haltReported = false;
   /** Ends a wait for the console's sink. */
   #endWait: (() => void) | undefined;
@@ -130,7 +130,6 @@ export class Machine {
         },
         debugExit: (value) => this.#finish({ kind: 'debug-exit', value }),
         kick: () => {
-          this.#kicked = true;
           this.#interruptSlice();
           this.#wake();
         },
@@ -172,20 +171,20 @@ export class Machine {
       this.#turnEnds = this.#clock.now() + TURN_NS;
       let halted = false;
       while (this.#end === undefined && !halted) {
-        this.#kicked = false;
         halted = this.#slice();
         if (this.#resetAsked) this.#reset();
         if (this.#clock.now() >= this.#turnEnds) break;
         // What devices have asked for and got at once is answered now.
         await undefined;
-        if (this.#kicked) halted = false;
+        if (this.#awaited) halted = false;
       }
       this.#deliverOutput();
       if (this.#atRest.length > 0) await this.#rest();
       if (this.#end !== undefined) return this.#end;
       const blocked = serial.ready?.() ?? this.#options.virtioConsole?.ready?.();
       if (blocked !== undefined) await this.#waitFor(blocked);
-      else if (halted) await this.#sleep();
+      // Listeners may have typed an answer, and what was done at rest may have changed everything.
+      else if (halted && !this.#awaited) await this.#sleep();
       else await scheduler.yield();
     }
   }
@@ -195,6 +194,7 @@ export class Machine {
     const { vcpu, timers } = this.#board;
     timers.runDue(this.#clock.now());
     const exit = this.#execute();
+    this.#awaited = false;
     switch (exit) {
       case 'budget':
       case 'requested':
@@ -310,6 +310,7 @@ export class Machine {
     if (this.#executing) this.#board.vcpu.requestExit();
   }
   #wake(): void {
+    this.#awaited = true;
     if (this.#asleep) this.#options.scheduler.wake();
   }
 

@@ -41,21 +41,31 @@ export class DebianSession {
     const { console: terminal } = this.vm;
     void this.vm.start();
     await terminal.waitFor('login: ', BOOT_MS);
-    await this.#typeUser();
-    terminal.write(`${DEBIAN_PASSWORD}\n`);
-    await terminal.waitFor('# ', BOOT_MS);
+    for (let tries = 0; ; tries++) {
+      if (await this.#answer(DEBIAN_USER, /Password: /) && await this.#answer(DEBIAN_PASSWORD, /# /)) break;
+      if (tries === 10) throw new Error(`the guest lets nobody in: ${terminal.text.slice(-300)}`);
+    }
     // No line editor between us and the shell, and no kernel messages.
     await this.run('exec env TERM=dumb PS1="# " bash --noediting --norc; stty -echo; dmesg -n 1');
   }
 
-  /** Again and again: a getty that starts anew throws away what was typed before. */
-  async #typeUser(): Promise<void> {
+  /**
+   * Types a line once the guest waits for it: a getty that starts anew, and who asks for a password, throw away what was typed
+   * between their prompt and their change of the terminal's mode (tcsetattr with TCSAFLUSH). False when the guest begins anew.
+   */
+  async #answer(line: string, next: RegExp): Promise<boolean> {
     const { console: terminal } = this.vm;
-    for (let tries = 0; tries < 20; tries++) {
-      terminal.write(`${DEBIAN_USER}\n`);
-      if (await terminal.waitFor('Password: ', 30_000).then(() => true, () => false)) return;
-    }
-    throw new Error(`the guest does not ask for a password: ${terminal.text.slice(-300)}`);
+    await this.#rest();
+    terminal.write(`${line}\n`);
+    // login gives up after a minute of the guest's time, and getty asks for a name again.
+    const found = await terminal.waitFor(new RegExp(`${next.source}|login: `), 180_000).catch(() => '');
+    return next.test(found);
+  }
+
+  /** Until the guest has slept for as long as people take to begin typing, or has had a lot of time. */
+  async #rest(): Promise<void> {
+    const idle = this.vm.report().idleSeconds;
+    for (let i = 0; i < 100 && this.vm.report().idleSeconds < idle + 0.3; i++) await new Promise((resolve) => setTimeout(resolve, 100));
   }
 
   /** Runs a command in the shell; returns what it has printed. Its status must be 0. */
