@@ -3,7 +3,7 @@ import { parseSize } from './configuration.ts';
 import type { BlockPort } from '../host/blocks.ts';
 
 /** How a disk is attached. */
-export const DISK_INTERFACES = ['ide', 'virtio', 'ahci', 'nvme'] as const;
+export const DISK_INTERFACES = ['ide', 'virtio', 'scsi', 'ahci', 'nvme'] as const;
 export type DiskInterface = (typeof DISK_INTERFACES)[number];
 
 /** How one disk is made of several files. */

@@ -28,7 +28,7 @@ const poweroff = async (vm: VirtualMachine): Promise<void> => {
 
 // The file system is made, checked and read by the host's own tools; drivers and file system are the kernel's.
 describe.skipIf(!hasExt4Tools)('disks of a stock Debian kernel', () => {
-  for (const [kind, guest, device] of [['virtio', 'linux', '/dev/vda'], ['nvme', 'linux', '/dev/nvme0n1'], ['ahci', 'linux-i386', '/dev/sda']] as const) {
+  for (const [kind, guest, device] of [['virtio', 'linux', '/dev/vda'], ['nvme', 'linux', '/dev/nvme0n1'], ['scsi', 'linux', '/dev/sda'], ['ahci', 'linux-i386', '/dev/sda']] as const) {
     test(`${kind}: a file system of the host's is mounted, read, written, and clean afterwards`, async () => {
       const image = new Ext4Image(48, { original });
       try {

@@ -10,11 +10,11 @@ const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/root TERM=\${TERM:-vt100}
 # Drivers of what is there: first those of the PCI bus, then of what they have found. Disks of SCSI and ATA controllers
-# show up later, so their driver is loaded for the controller (class 0100h to 0106h).
+# show up later, so their driver is loaded for the controller (classes 0101h and 0106h, virtio type 8).
 for bus in pci virtio; do
   for device in /sys/bus/$bus/devices/*; do
     [ -e $device/modalias ] && modprobe -q "$(cat $device/modalias)"
-    case "$(cat $device/class 2>/dev/null)" in 0x0101*|0x0106*) modprobe -q sd_mod; modprobe -q sr_mod;; esac
+    case "$(cat $device/class $device/modalias 2>/dev/null)" in 0x0101*|0x0106*|virtio:d00000008*) modprobe -q sd_mod; modprobe -q sr_mod;; esac
   done
 done
 cd /root
