@@ -36,6 +36,8 @@ const hasOperand = (o: Outcome, letter: string): boolean => o.instruction.row.op
 const RSI = 6;
 const RDI = 7;
 
+const isCanonical = (address: bigint): boolean => BigInt.asIntN(48, address) === BigInt.asIntN(64, address);
+
 /** Whether the operand of a string instruction that `register` points to can by itself have raised what `state` says. */
 function isFaultOf(register: number, { instruction: i, expected, raised }: Outcome, state: CpuState): boolean {
   if (!raised || !expected.raised) return false;
@@ -50,7 +52,7 @@ function isFaultOf(register: number, { instruction: i, expected, raised }: Outco
     case ALIGNMENT: return (state.u64(RFLAGS) & AC) !== 0n && first % size !== 0n;
     case STACK_FAULT:
     case GENERAL_PROTECTION:
-      return i.codeSize === 64 ? [first, last].some((address) => BigInt.asIntN(48, address) !== BigInt.asIntN(64, address)) : segment >= SEG_FS || last < first;
+      return i.codeSize === 64 ? [first, last].some((address) => !isCanonical(address)) : segment >= SEG_FS || last < first;
     default: return false;
   }
 }
@@ -152,6 +154,11 @@ const open: readonly Rule[] = [
     differs: /^exception$/,
     when: (o) => o.instruction.row.semantics.startsWith('vmaskmov') && o.instruction.addressSize < o.instruction.codeSize && actualVector(o) === PAGE_FAULT
       && BigInt.asUintN(64, o.actual.u64(CR2) - baseOf(o)) >= 1n << BigInt(o.instruction.addressSize),
+  },
+  {
+    why: 'offsets that are not canonical while offset and base of FS or GS together are: the linear address counts (SDM 1, 3.3.7.1), AMD looks at both',
+    differs: /^exception$/,
+    when: (o) => o.instruction.codeSize === 64 && o.instruction.segment >= SEG_FS && raises(o, [GENERAL_PROTECTION], [PAGE_FAULT]) && !isCanonical(o.actual.u64(CR2) - baseOf(o)),
   },
   {
     why: 'masked moves that move nothing: whether their segment is looked at (SDM 2C, VMASKMOV, speaks of page faults alone)',
