@@ -1,3 +1,4 @@
+import { NO_REGISTER } from '../../src/isa/x86/decode/instruction.ts';
 import type { Instruction } from '../../src/isa/x86/decode/instruction.ts';
 import type { Step } from './executor.ts';
 import { SEG_FS, SEG_GS } from '../../src/isa/x86/state/layout.ts';
@@ -55,6 +56,17 @@ function isFaultOf(register: number, { instruction: i, expected, raised }: Outco
       return i.codeSize === 64 ? [first, last].some((address) => !isCanonical(address)) : segment >= SEG_FS || last < first;
     default: return false;
   }
+}
+
+/** MASKMOVQ, MASKMOVDQU. */
+const isByteMasked = (o: Outcome): boolean => /^v?maskmov(q|dqu)$/.test(o.instruction.row.name);
+
+/** The operand's offset in its segment: by ModRM, or RSI's, or RDI's. */
+function offsetOf(o: Outcome): bigint {
+  const { instruction: i, before } = o;
+  const register = (number: number): bigint => (number === NO_REGISTER ? 0n : before.u64(GPR + number * 8));
+  const offset = hasOperand(o, 'X') ? register(RSI) : isByteMasked(o) ? register(RDI) : register(i.base) + (register(i.index) << BigInt(i.scale)) + BigInt(i.displacement);
+  return BigInt.asUintN(i.addressSize, offset);
 }
 
 /** Linear address of the memory operand's segment base: FS and GS of 64-bit code have one. */
@@ -158,7 +170,13 @@ const open: readonly Rule[] = [
   {
     why: 'offsets that are not canonical while offset and base of FS or GS together are: the linear address counts (SDM 1, 3.3.7.1), AMD looks at both',
     differs: /^exception$/,
-    when: (o) => o.instruction.codeSize === 64 && o.instruction.segment >= SEG_FS && raises(o, [GENERAL_PROTECTION], [PAGE_FAULT]) && !isCanonical(o.actual.u64(CR2) - baseOf(o)),
+    when: (o) => o.instruction.codeSize === 64 && o.instruction.segment >= SEG_FS && raises(o, [GENERAL_PROTECTION], [PAGE_FAULT, ALIGNMENT]) && !isCanonical(offsetOf(o)),
+  },
+  {
+    why: 'of a long image, or bytes under a mask, that ends beyond what is canonical and begins in an unmapped page, either fault may be first (SDM 3A, 6.9)',
+    differs: /^exception$/,
+    when: (o) => o.instruction.codeSize === 64 && (o.instruction.row.operands.includes('M') || isByteMasked(o)) && raises(o, [PAGE_FAULT], [GENERAL_PROTECTION, STACK_FAULT])
+      && !isCanonical(o.expected.state.u64(CR2) + 512n),
   },
   {
     why: 'masked moves that move nothing: whether their segment is looked at (SDM 2C, VMASKMOV, speaks of page faults alone)',

@@ -17,12 +17,12 @@ export function loadMasked(cpu: usize, linear: i64, mask: v128, bytes: i32): v12
   return v128.load(cpu, SCRATCH);
 }
 
-/** Bytes of 32 whose mask is negative; nothing is written unless all of it can be. */
-export function storeMaskedWide(cpu: usize, linear: i64, low: v128, high: v128, lowMask: v128, highMask: v128): void {
+/** Bytes of 32 whose mask is negative, in elements of 4 or 8 bytes; nothing is written unless all of it can be. */
+export function storeMaskedWide(cpu: usize, linear: i64, low: v128, high: v128, lowMask: v128, highMask: v128, bytes: i32): void {
   const bits = <u32>i8x16.bitmask(lowMask) | (<u32>i8x16.bitmask(highMask) << 16);
   if (bits == 0) return;
   // Element by element, so that CR2 names one that is stored.
-  for (let i = 0; i < 32; i += 4) if (((bits >> i) & 1) != 0 && !probeAligned(cpu, wrapped(cpu, linear + i), 4, 1, true)) return;
+  for (let i = 0; i < 32; i += bytes) if (((bits >> i) & 1) != 0 && !probeAligned(cpu, wrapped(cpu, linear + i), bytes, 1, true)) return;
   v128.store(cpu, low, SCRATCH);
   v128.store(cpu, high, SCRATCH + 16);
   for (let i = 0; i < 32; i++) if (((bits >> i) & 1) != 0) storeLinear8(cpu, wrapped(cpu, linear + i), load<u8>(cpu + i, SCRATCH));

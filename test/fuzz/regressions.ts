@@ -187,4 +187,12 @@ export const regressions: readonly Regression[] = [
     what: 'a load of 32 bytes whose second half is not canonical is no page fault',
     width: 64, address: 0x2000110, code: ['c5fc1000'], before: { rax: 0x7fffffffffe8n }, after: { rip: 0x2000110n }, raises: '#13',
   },
+  {
+    what: 'nor a masked element of 8 bytes whose end is not',
+    width: 64, address: 0x2000138, code: ['c4e2312f64a7ef'], before: { rdi: 0x80000000000cn, ymm9: 0xc000000000000000n }, after: { rip: 0x2000138n }, raises: '#13',
+  },
+  {
+    what: 'elements of a masked move are looked at one after the other',
+    width: 64, address: 0x2000118, code: ['c482298e30'], before: { r8: 0x7ffffffffff8n, ymm10: 0x8000000080000000800000008000000080000000n }, after: { rip: 0x2000118n }, raises: '#14 error 6 at 0x7ffffffffff8',
+  },
 ];

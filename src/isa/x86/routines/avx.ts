@@ -5,7 +5,7 @@ export const avxRoutines = {
   /** linear address, mask, bytes of an element (4, 8). */
   loadMasked: { params: ['i64', 'v128', 'i32'], result: 'v128', kind: 'faults' },
   /** linear address, two halves, two masks. */
-  storeMaskedWide: { params: ['i64', 'v128', 'v128', 'v128', 'v128'], result: 'none', kind: 'faults' },
+  storeMaskedWide: { params: ['i64', 'v128', 'v128', 'v128', 'v128', 'i32'], result: 'none', kind: 'faults' },
   /** offset, segment base, mask of offsets, places of destination, mask and indices in the state, shape. */
   gather: { params: ['i64', 'i64', 'i64', 'i32', 'i32', 'i32', 'i32'], result: 'i32', kind: 'leaves' },
   /** values, counts, 0 left, 1 right, 2 with sign. */

@@ -128,7 +128,7 @@ function moveMasked(bits: 32 | 64): Semantics {
     }
     const values = x.readHalves(2);
     const spread = masks.map((mask) => b.op(`${lane}.shr_s`, [mask, b.i32(bits - 1)]));
-    x.call('storeMaskedWide', [address, values[0]!, values[1] ?? zeroVector(x), spread[0]!, spread[1] ?? zeroVector(x)]);
+    x.call('storeMaskedWide', [address, values[0]!, values[1] ?? zeroVector(x), spread[0]!, spread[1] ?? zeroVector(x), b.i32(bits / 8)]);
   };
 }
 
