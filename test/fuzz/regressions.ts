@@ -193,6 +193,6 @@ export const regressions: readonly Regression[] = [
   },
   {
     what: 'elements of a masked move are looked at one after the other',
-    width: 64, address: 0x2000118, code: ['c482298e30'], before: { r8: 0x7ffffffffff8n, ymm10: 0x8000000080000000800000008000000080000000n }, after: { rip: 0x2000118n }, raises: '#14 error 6 at 0x7ffffffffff8',
+    width: 64, address: 0x2000118, code: ['c482298e30'], before: { r8: 0x7ffffffffff8n, ymm10: 0x8000000080000000800000008000000080000000n }, after: { rip: 0x2000118n }, raises: '#14 error 7 at 0x7ffffffffff8',
   },
 ];
