@@ -2,6 +2,8 @@ import type { VirtualMachine } from '../host-node/virtual-machine.ts';
 import { assertNever } from '../base/assert-never.ts';
 import { UserError } from '../base/errors.ts';
 import type { CommandIo } from './io.ts';
+import { CHANGE_QUESTION, changeMedium, repairMirrors } from './change-medium.ts';
+import { LinePrompt } from './line-prompt.ts';
 import { LiveMeter } from './meter.ts';
 import { enterRawMode } from './terminal.ts';
 import { KEYS_HELP, TerminalKeys } from './terminal-keys.ts';
@@ -13,7 +15,7 @@ import type { SaveTarget } from './save.ts';
 const UNREAD_MAX = 1 << 16;
 const LOOK_AGAIN_MS = 20;
 
-type KeyboardMachine = Pick<VirtualMachine, 'stop' | 'sendBreak' | 'pressPowerButton' | 'saveFile' | 'engine' | 'engines' | 'switchEngine' | 'report'>;
+type KeyboardMachine = Pick<VirtualMachine, 'stop' | 'sendBreak' | 'pressPowerButton' | 'saveFile' | 'engine' | 'engines' | 'switchEngine' | 'report' | 'changeMedium' | 'repairMirrors'>;
 
 /** Where what is typed goes. */
 export interface TypedInput {
@@ -33,6 +35,7 @@ export function connectKeyboard(vm: KeyboardMachine, input: TypedInput, saveTo: 
   const restore = terminal ? enterRawMode(io) : () => {};
   const meter = new LiveMeter(vm, io);
   let timer: NodeJS.Timeout | undefined;
+  let prompt: LinePrompt | undefined;
 
   const command = (what: TerminalCommand): void => {
     switch (what) {
@@ -43,8 +46,22 @@ export function connectKeyboard(vm: KeyboardMachine, input: TypedInput, saveTo: 
       case 'save': void save(vm, saveTo, io); return;
       case 'engine': nextEngine(vm, io); return;
       case 'meter': meter.toggle(); return;
+      case 'change': prompt = new LinePrompt(CHANGE_QUESTION, (text) => void io.stderr.write(text), answered); return;
+      case 'repair': void repairMirrors(vm, io); return;
       default: assertNever(what);
     }
+  };
+  const answered = (line: string | undefined): void => {
+    prompt = undefined;
+    if (line !== undefined && line.trim() !== '') void changeMedium(vm, line, io);
+  };
+  const typed = (bytes: Uint8Array): void => {
+    const rest = prompt === undefined ? bytes : prompt.feed(bytes);
+    if (rest === undefined || rest.length === 0) return;
+    const [first, behind] = keys.take(rest);
+    if (typeof first === 'string') command(first);
+    else if (first.length > 0) input.write(first);
+    typed(behind);
   };
   const resume = (): void => {
     timer = undefined;
@@ -53,7 +70,7 @@ export function connectKeyboard(vm: KeyboardMachine, input: TypedInput, saveTo: 
   };
   const received = (bytes: Uint8Array): void => {
     if (!terminal) input.write(bytes);
-    else for (const part of keys.feed(bytes)) typeof part === 'string' ? command(part) : input.write(part);
+    else typed(bytes);
     // A terminal's keys are always taken, or Ctrl-A X would wait for the guest.
     if (!terminal && input.unread > UNREAD_MAX && timer === undefined) {
       stdin.pause();

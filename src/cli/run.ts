@@ -136,8 +136,8 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.nvram === undefined ? {} : { nvram: options.nvram }),
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: parsePort(options.debugExitPort) }),
     ...(options.disk === undefined ? {} : { disks: options.disk.map(parseDisk) }),
-    ...(options.floppy === undefined ? {} : { floppy: options.floppy }),
-    ...(options.cdrom === undefined ? {} : { cdrom: options.cdrom }),
+    ...(options.floppy === undefined ? {} : { floppy: orEmpty(options.floppy) }),
+    ...(options.cdrom === undefined ? {} : { cdrom: orEmpty(options.cdrom) }),
     ...(options.boot === undefined ? {} : { bootOrder: options.boot }),
     bootMenu: options.bootMenu === true,
     ...(options.rng === undefined ? {} : { rng: options.rng }),
@@ -146,6 +146,11 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...readRunOptions(options),
     noReboot: !options.reboot,
   };
+}
+
+/** A drive without a medium is asked for by `none`; a file of that name by ./none. */
+function orEmpty(file: string): string | null {
+  return file === 'none' ? null : file;
 }
 
 function toNumber(text: string): number {

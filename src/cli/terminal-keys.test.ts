@@ -4,7 +4,15 @@ import { TerminalKeys } from './terminal-keys.ts';
 const text = (parts: (Uint8Array | string)[]): string[] => parts.map((part) => (typeof part === 'string' ? `<${part}>` : Buffer.from(part).toString('latin1')));
 const feed = (...chunks: string[]): string[] => {
   const keys = new TerminalKeys();
-  return text(chunks.flatMap((chunk) => keys.feed(Buffer.from(chunk, 'latin1'))));
+  const parts: (Uint8Array | string)[] = [];
+  for (const chunk of chunks) {
+    for (let rest: Uint8Array = Buffer.from(chunk, 'latin1'); rest.length > 0; ) {
+      const [part, behind] = keys.take(rest);
+      if (typeof part === 'string' || part.length > 0) parts.push(part);
+      rest = behind;
+    }
+  }
+  return text(parts);
 };
 
 describe('keys of the terminal', () => {

@@ -5,7 +5,7 @@ import { concatenated, striped } from '../disk/spread-disk.ts';
 import type { BlockPort } from '../host/blocks.ts';
 import type { Log } from '../host/log.ts';
 import { parseDisk, stripeChunk } from '../machine/drives.ts';
-import type { DiskInterface, DiskRequest, Drive } from '../machine/drives.ts';
+import type { DiskInterface, DiskRequest, Drive, MediumKind } from '../machine/drives.ts';
 import { BlockFile } from './block-file.ts';
 import { openMirror } from './mirror-files.ts';
 
@@ -13,10 +13,10 @@ import { openMirror } from './mirror-files.ts';
 export interface DrivesRequest {
   /** Hard disks, as `parseDisk` takes them, or the same taken apart. */
   readonly disks?: readonly (string | DiskRequest)[];
-  /** Path of a CD-ROM image (ISO 9660). */
-  readonly cdrom?: string;
-  /** Path of a floppy disk image, of 360 KB to 2.88 MB. */
-  readonly floppy?: string;
+  /** Path of a CD-ROM image (ISO 9660); null: the drive is empty. */
+  readonly cdrom?: string | null;
+  /** Path of a floppy disk image, of 360 KB to 2.88 MB; null: the drive is empty. */
+  readonly floppy?: string | null;
 }
 
 /** Opens what is asked for, all or nothing. `usual`: how disks are attached that do not say it. Throws UserError. */
@@ -25,8 +25,10 @@ export async function openDrives(request: DrivesRequest, usual: DiskInterface, l
   const drives: Drive[] = [];
   try {
     for (const disk of disks) drives.push({ kind: 'disk', interface: disk.interface ?? usual, block: await openDisk(disk, log) });
-    if (request.cdrom !== undefined) drives.push({ kind: 'cdrom', block: await openMedium('cdrom', request.cdrom, log) });
-    if (request.floppy !== undefined) drives.push({ kind: 'floppy', block: await openMedium('floppy', request.floppy, log) });
+    for (const kind of ['cdrom', 'floppy'] as const) {
+      const path = request[kind];
+      if (path !== undefined) drives.push({ kind, block: path === null ? undefined : await openMedium(kind, path, log) });
+    }
     return drives;
   } catch (error) {
     await closeDrives(drives);
@@ -62,7 +64,7 @@ async function openDisk(disk: DiskRequest, log: Log): Promise<BlockPort> {
 }
 
 /** A medium to put into a drive. Throws UserError. */
-export function openMedium(kind: 'cdrom' | 'floppy', path: string, log: Log): Promise<BlockFile> {
+export function openMedium(kind: MediumKind, path: string, log: Log): Promise<BlockFile> {
   return kind === 'cdrom' ? BlockFile.open(path, { readOnly: true, what: 'CD-ROM image', complain: log.warn }) : openFloppy(path, log);
 }
 
@@ -79,5 +81,5 @@ async function openFloppy(path: string, log: Log): Promise<BlockFile> {
 
 /** Legal again and again. */
 export async function closeDrives(drives: readonly Drive[]): Promise<void> {
-  await Promise.all(drives.map((drive) => drive.block.close()));
+  await Promise.all(drives.map((drive) => drive.block?.close()));
 }

@@ -27,8 +27,8 @@ export function settleDrives(request: DrivesRequest, usual: DiskInterface): Driv
   const disks = (request.disks ?? []).map((disk) => (typeof disk === 'string' ? parseDisk(disk) : disk));
   return {
     ...(disks.length === 0 ? {} : { disks: disks.map((disk) => ({ ...mapFiles(disk, (path) => resolve(path)), interface: disk.interface ?? usual })) }),
-    ...(request.cdrom === undefined ? {} : { cdrom: resolve(request.cdrom) }),
-    ...(request.floppy === undefined ? {} : { floppy: resolve(request.floppy) }),
+    ...(request.cdrom === undefined ? {} : { cdrom: request.cdrom && resolve(request.cdrom) }),
+    ...(request.floppy === undefined ? {} : { floppy: request.floppy && resolve(request.floppy) }),
   };
 }
 
@@ -77,8 +77,8 @@ function checkImage({ path, bytes, modified }: StoredImage): void {
 function imagesOf(request: DrivesRequest): { readonly path: string; readonly readOnly: boolean }[] {
   return [
     ...(request.disks ?? []).map((disk) => disk as DiskRequest).flatMap((disk) => filesOf(disk).map((path) => ({ path, readOnly: disk.readOnly ?? false }))),
-    ...(request.cdrom === undefined ? [] : [{ path: request.cdrom, readOnly: true }]),
-    ...(request.floppy === undefined ? [] : [{ path: request.floppy, readOnly: false }]),
+    ...(request.cdrom == null ? [] : [{ path: request.cdrom, readOnly: true }]),
+    ...(request.floppy == null ? [] : [{ path: request.floppy, readOnly: false }]),
   ];
 }
 
@@ -89,7 +89,7 @@ function isDisk(disk: unknown): boolean {
   return (typeof file === 'string' || several) && (DISK_INTERFACES as readonly unknown[]).includes(how) && (readOnly === undefined || typeof readOnly === 'boolean');
 }
 function isPath(path: unknown): boolean {
-  return path === undefined || typeof path === 'string';
+  return path === undefined || path === null || typeof path === 'string';
 }
 function damaged(): StateError {
   return new StateError('is damaged: its drives make no sense');

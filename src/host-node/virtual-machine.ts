@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { assertNever } from '../base/assert-never.ts';
 import { UserError } from '../base/errors.ts';
 import type { Plain } from '../base/plain.ts';
@@ -8,7 +9,7 @@ import {
 } from '../machine/configuration.ts';
 import type { EngineName, ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
 import type { Profile, Profiler } from '../engines/profile/profiler.ts';
-import type { Drive } from '../machine/drives.ts';
+import type { Drive, MediumKind } from '../machine/drives.ts';
 import { engineFactory, tscKhzFor } from '../machine/engines.ts';
 import { Machine } from '../machine/machine.ts';
 import type { MachineEnd, TextCells } from '../machine/machine.ts';
@@ -17,7 +18,8 @@ import type { BootFiles } from '../machine/boot-source.ts';
 import { readBootFiles } from './boot-files.ts';
 import type { BootRequest } from './boot-files.ts';
 import { Console } from './console.ts';
-import { closeDrives, openDrives } from './drives.ts';
+import { closeDrives, openDrives, openMedium } from './drives.ts';
+import { MirrorFiles } from './mirror-files.ts';
 import type { DrivesRequest } from './drives.ts';
 import { describeDrives, settleDrives } from './stored-drives.ts';
 import { bootFilesOf, describeMachine, readConfiguration } from './stored-configuration.ts';
@@ -88,8 +90,9 @@ export interface VirtualMachineEvents {
 interface Parts {
   readonly configuration: MachineConfiguration;
   readonly files: BootFiles & { readonly guest: string | null };
-  readonly drives: readonly Drive[];
-  readonly drivesRequest: DrivesRequest;
+  drives: readonly Drive[];
+  /** As they are now. */
+  drivesRequest: DrivesRequest;
   readonly timeout: number | undefined;
   readonly engine: EngineChoice;
   /** Where the machine's state comes from: open while the machine lives. */
@@ -119,6 +122,7 @@ export class VirtualMachine {
   readonly #clock: NodeClock;
   readonly #compiler: WorkerCompiler;
   readonly #parts: Parts;
+  readonly #log: Log;
   #startedAt: number | undefined;
   #endedAt: number | undefined;
   #end: MachineEnd | undefined;
@@ -174,6 +178,7 @@ export class VirtualMachine {
     const modules = loadEngineModules();
     this.#compiler = new WorkerCompiler(modules.handlers);
     this.#parts = parts;
+    this.#log = options.log ?? silentLog;
     this.#clock = new NodeClock();
     let settle: Settle | undefined;
     this.finished = new Promise((resolve, reject) => (settle = { resolve, reject }));
@@ -206,7 +211,7 @@ export class VirtualMachine {
       wallClock: nodeWallClock,
       scheduler: new NodeScheduler(),
       entropy: nodeEntropy,
-      log: options.log ?? silentLog,
+      log: this.#log,
       onReset: () => this.#listeners.emit('reset'),
       onHalted: () => this.#listeners.emit('halted'),
     });
@@ -284,6 +289,34 @@ export class VirtualMachine {
   textScreen(): TextCells | undefined {
     return this.#machine.display?.text();
   }
+  /**
+   * Puts an image into the CD-ROM or the floppy drive, in place of what is in it; without `file` the drive is empty then. While
+   * the guest has locked the CD-ROM drive, as it does with a mounted disc, it is refused and the guest is asked to let the disc
+   * go; `force` pulls it out. Throws UserError. Legal before and during a run.
+   */
+  async changeMedium(kind: MediumKind, file?: string, { force = false }: { readonly force?: boolean } = {}): Promise<void> {
+    const now = this.#parts.drivesRequest[kind];
+    const path = file === undefined ? null : resolve(file);
+    // An image that is put in again cannot be opened twice.
+    if (path !== null && path === now) await this.changeMedium(kind, undefined, { force });
+    const block = path === null ? undefined : await openMedium(kind, path, this.#log);
+    const before = this.#parts.drives.find((drive) => drive.kind === kind)?.block;
+    try {
+      this.#machine.changeMedium(kind, block, force);
+    } catch (error) {
+      await block?.close();
+      throw error;
+    }
+    this.#parts.drives = this.#parts.drives.map((drive) => (drive.kind === kind ? { kind, block } : drive));
+    this.#parts.drivesRequest = { ...this.#parts.drivesRequest, [kind]: path };
+    await before?.close();
+  }
+  /** Opens the files of mirrored disks that have failed anew, and fills them while the guest runs; settles when they are up to date. Throws UserError. */
+  async repairMirrors(): Promise<void> {
+    const mirrors = this.#parts.drives.map(({ block }) => block).filter((block) => block instanceof MirrorFiles);
+    if (mirrors.length === 0) throw new UserError('the machine has no mirrored disk; give it one: --disk mirror:FILE,FILE');
+    await Promise.all(mirrors.map((mirror) => mirror.repair()));
+  }
   /** A break on the serial line: Linux takes the next key as a SysRq command. */
   sendBreak(): void {
     this.#machine.sendBreak();
@@ -332,7 +365,7 @@ export class VirtualMachine {
     if (this.#endedAt !== undefined) return Promise.reject(new UserError('the machine has ended; save it while it runs'));
     return this.#machine.atRest(async () => {
       // What is under way may ask for more when it has arrived.
-      for (let i = 0; i < 2; i++) await Promise.all(drives.map((drive) => drive.block.flush()));
+      for (let i = 0; i < 2; i++) await Promise.all(drives.map((drive) => drive.block?.flush()));
       return writeStateFile(file, {
         description: describeMachine(configuration, files, files.guest, describeDrives(drivesRequest)),
         devices: this.#machine.saveDevices(),

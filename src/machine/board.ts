@@ -11,7 +11,7 @@ import type { Log } from '../host/log.ts';
 import type { LinearMemory } from '../memory/linear-memory.ts';
 import type { TimerQueue } from '../timers/timer-queue.ts';
 import type { FirmwareFiles } from './boot-source.ts';
-import type { Drive } from './drives.ts';
+import type { Drive, MediumKind, RemovableDrive } from './drives.ts';
 import type { EngineFactory } from './engine-factory.ts';
 import { loadSection, saveSection } from './sections.ts';
 
@@ -57,6 +57,8 @@ export interface Board {
   keyboard(scancodes: Uint8Array): void;
   /** Undefined on a machine without one. */
   readonly display: Display | undefined;
+  /** Missing: it has none. */
+  readonly removable?: Readonly<Partial<Record<MediumKind, RemovableDrive>>>;
   /** For a kernel booted directly: writes the ACPI tables and returns the physical address of the RSDP. */
   placeTables(): number;
   reset(): void;

@@ -26,11 +26,23 @@ export type DiskRequest = DiskSource & {
   readonly readOnly?: boolean;
 };
 
-/** A drive with its contents, ready to be wired. */
+/** Drives whose medium can be changed while the machine runs. */
+export type MediumKind = 'cdrom' | 'floppy';
+
+/** Such a drive while the machine runs. */
+export interface RemovableDrive {
+  /** The guest does not let its medium go. */
+  readonly locked: boolean;
+  /** Asks the guest to let it go. */
+  pressEject(): void;
+  /** Another medium, or none. Throws UserError for one that does not fit. */
+  change(block: BlockPort | undefined): void;
+}
+
+/** A drive with its contents, if it has any, ready to be wired. */
 export type Drive =
   | { readonly kind: 'disk'; readonly interface: DiskInterface; readonly block: BlockPort }
-  | { readonly kind: 'cdrom'; readonly block: BlockPort }
-  | { readonly kind: 'floppy'; readonly block: BlockPort };
+  | { readonly kind: MediumKind; readonly block: BlockPort | undefined };
 
 const SECTOR = 512;
 const MOST_RAM = 2 ** 36;

@@ -5,6 +5,7 @@ import type { PortAccess } from '../buses/system-bus.ts';
 import type { EngineSwitch, TranslationFigures, VcpuExit, VcpuRegisters } from '../cpu/vcpu.ts';
 import type { Display } from '../devices/display/vga.ts';
 import { loadKernel } from '../firmware/kernel-image.ts';
+import type { BlockPort } from '../host/blocks.ts';
 import type { ByteSink } from '../host/bytes.ts';
 import type { MonotonicClock, WallClock } from '../host/clock.ts';
 import type { Entropy } from '../host/entropy.ts';
@@ -13,7 +14,7 @@ import type { Scheduler } from '../host/scheduler.ts';
 import type { BootFiles } from './boot-source.ts';
 import type { LinearMemory } from '../memory/linear-memory.ts';
 import type { MachineConfiguration } from './configuration.ts';
-import type { Drive } from './drives.ts';
+import type { Drive, MediumKind } from './drives.ts';
 import type { EngineFactory } from './engine-factory.ts';
 import { GuestClock } from './guest-clock.ts';
 import { keystrokes } from './keys.ts';
@@ -30,6 +31,7 @@ const SLICE = 30_000;
 /** How long the guest runs before the host's event loop gets a turn. */
 const TURN_NS = 4e6;
 const FLAG_IF = 0x200n;
+const MEDIA = { cdrom: { drive: 'CD-ROM drive', option: '--cdrom' }, floppy: { drive: 'floppy drive', option: '--floppy' } } as const;
 
 /** Why a machine ended. */
 export type MachineEnd =
@@ -343,6 +345,21 @@ export class Machine {
   /** Keys on the PS/2 keyboard, as `keystrokes` takes them. Throws UserError. */
   sendKeys(keys: string | readonly string[]): void {
     this.#typist.type(keystrokes(keys));
+    this.#wake();
+  }
+  /**
+   * Puts another medium into a drive, or takes it out. Legal whenever the guest does not execute. Throws UserError where that
+   * cannot be, and while the guest uses the medium: it is asked to let it go, and `force` does not wait for that.
+   */
+  changeMedium(kind: MediumKind, block: BlockPort | undefined, force: boolean): void {
+    const drive = this.#board.removable?.[kind];
+    if (drive === undefined) throw new UserError(`the machine has no ${MEDIA[kind].drive}; start it with ${MEDIA[kind].option} FILE, or ${MEDIA[kind].option} none`);
+    if (drive.locked && !force) {
+      drive.pressEject();
+      this.#wake();
+      throw new UserError(`the guest uses what is in the ${MEDIA[kind].drive}, and was asked to let it go; unmount it there and try again, or force it`);
+    }
+    drive.change(block);
     this.#wake();
   }
   /** Undefined on a machine without one. */

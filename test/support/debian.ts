@@ -31,9 +31,9 @@ export class DebianSession {
       await session.#logIn();
       return session;
     } catch (error) {
-      await vm?.stop();
+      const end = await vm?.stop();
       remove();
-      throw error;
+      throw end === undefined || end.kind === 'stopped' ? error : new Error(`the guest has ended: ${JSON.stringify({ ...end, registers: undefined, ports: undefined })}`, { cause: error });
     }
   }
 
@@ -46,7 +46,9 @@ export class DebianSession {
       if (tries === 10) throw new Error(`the guest lets nobody in: ${terminal.text.slice(-300)}`);
     }
     // No line editor between us and the shell, and no kernel messages.
-    await this.run('exec env TERM=dumb PS1="# " bash --noediting --norc; stty -echo; dmesg -n 1');
+    terminal.write('exec env TERM=dumb PS1="# " bash --noediting --norc\n');
+    await terminal.waitFor(/norc\s+# /, BOOT_MS);
+    await this.run('stty -echo; dmesg -n 1');
   }
 
   /**

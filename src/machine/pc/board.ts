@@ -90,13 +90,13 @@ export function buildPcBoard(options: BoardOptions): Board {
   const virtioConsole = options.virtioConsole === undefined ? undefined : new VirtioConsole(options.virtioConsole);
   if (virtioConsole !== undefined) addPciDevice(slots, (wiring) => new VirtioPci(virtioConsole, wiring));
   const media = ideMedia(options.drives);
-  const diskettes = floppy === undefined ? [] : addFloppy(floppy, bus, memory, irq.level(6));
-  const ide = media === undefined ? [] : [addIde(media, bus, pci, memory, [irq.level(14), irq.level(15)])];
+  const diskettes = floppy === undefined ? undefined : addFloppy(floppy, bus, memory, irq.level(6));
+  const ide = media === undefined ? undefined : addIde(media, bus, pci, memory, [irq.level(14), irq.level(15)]);
   if (options.debugExitPort !== undefined) addDebugExit(bus, options.debugExitPort, events);
   const tests = options.testDevice === true ? [addTestDevice(bus, core.pic, core.ioApic)] : [];
 
   // Controllers before what drives their lines.
-  const optional = [...(firmwareParts?.devices ?? []), ...(display === undefined ? [] : [display.vga]), ...ide, ...diskettes, ...tests];
+  const optional = [...(firmwareParts?.devices ?? []), ...(display === undefined ? [] : [display.vga]), ...(ide === undefined ? [] : [ide]), ...(diskettes?.parts ?? []), ...tests];
   const parts: readonly Part[] = [...core.parts, hpet, i8042, port92, power, resetControl, pci, pciPorts, ...optional];
   // A kernel that is booted without firmware finds what firmware would have set up: address line 20 is open, the ACPI
   // ports are where the tables say, and the 8259 reaches the processor.
@@ -114,6 +114,7 @@ export function buildPcBoard(options: BoardOptions): Board {
     powerButton: () => power.press(),
     keyboard: (scancodes) => i8042.keyboard(scancodes),
     display: display?.vga,
+    removable: { ...(ide?.cdrom === undefined ? {} : { cdrom: ide.cdrom }), ...(diskettes === undefined ? {} : { floppy: diskettes.removable }) },
     placeTables: () => {
       const tables = buildAcpiTables(acpi);
       memory.write(tables.address, tables.bytes);

@@ -62,8 +62,8 @@ export class FloppyController implements Stateful {
   readonly registers: RegisterBlock;
   /** Port 3F7h: digital input, configuration control. 3F6h belongs to the hard disk. */
   readonly changeRegister: RegisterBlock;
-  readonly #block: BlockPort | undefined;
-  readonly #format: FloppyFormat | undefined;
+  #block: BlockPort | undefined;
+  #format: FloppyFormat | undefined;
   readonly #line: LevelLine;
   readonly #dma: DmaChannel;
   #epoch = 0;
@@ -92,8 +92,7 @@ export class FloppyController implements Stateful {
 
   /** The block's size must be one of `floppyFormat`. */
   constructor(options: FloppyOptions) {
-    this.#block = options.block;
-    this.#format = options.block === undefined ? undefined : floppyFormat(options.block.bytes);
+    this.#put(options.block);
     this.#line = options.line;
     this.#dma = options.dma;
     this.registers = {
@@ -106,6 +105,22 @@ export class FloppyController implements Stateful {
       read: () => (this.#selected && this.#changed ? DIR_CHANGED : 0),
       write: (_offset: number, _size: AccessSize, value: number) => (this.#rate = value & 3),
     };
+  }
+
+  #put(block: BlockPort | undefined): void {
+    this.#block = block;
+    this.#format = block === undefined ? undefined : floppyFormat(block.bytes);
+  }
+
+  /** Another disk, or none; a command that is under way fails. The size must be one of `floppyFormat`. */
+  change(block: BlockPort | undefined): void {
+    if (this.#phase === 'host') {
+      this.#epoch++;
+      this.#data = new Uint8Array(0);
+      this.#finish(ST0_NOT_READY, 0, this.#placeAfter(0));
+    }
+    this.#put(block);
+    this.#changed = true;
   }
 
   reset(): void {

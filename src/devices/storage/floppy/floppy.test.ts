@@ -165,6 +165,32 @@ describe('FloppyController', () => {
     expect(read(0x8000, 4)).toEqual(Buffer.alloc(4));
   });
 
+  it('shows another disk by the change line, until the head has moved; the transfer under way fails', async () => {
+    const { block, floppy, send, setUpDma, start, seek, results, read } = make();
+    start();
+    expect(floppy.changeRegister.read(0, 1)).toBe(0);
+    block!.hold();
+    setUpDma(0x46, 0x8000, 512);
+    send(0x46, 0, 0, 0, 1, 2, 18, 27, 0xff);
+    const other = new MemoryDisk(737280);
+    floppy.change(other);
+    block!.release();
+    await settled();
+    expect(results().slice(0, 2)).toEqual([0x48, 0]);
+    expect([floppy.changeRegister.read(0, 1), read(0x8000, 2).equals(Buffer.alloc(2))]).toEqual([0x80, true]);
+    seek(1);
+    expect(floppy.changeRegister.read(0, 1)).toBe(0);
+    floppy.changeRegister.write(0, 1, 2); // 720 KB: half the rate
+    setUpDma(0x46, 0x8000, 512);
+    send(0x46, 0, 1, 0, 2, 2, 9, 27, 0xff);
+    await settled();
+    expect(results().slice(0, 2)).toEqual([0, 0]);
+    expect(read(0x8000, 512).equals(other.contents.subarray(19 * 512, 20 * 512))).toBe(true);
+    floppy.change(undefined);
+    seek(2);
+    expect(floppy.changeRegister.read(0, 1)).toBe(0x80);
+  });
+
   it('saves and loads, in the middle of a transfer too', async () => {
     const { block, send, setUpDma, start, floppy, dma } = make();
     start();

@@ -21,3 +21,9 @@ const FORMATS: readonly FloppyFormat[] = [
 export function floppyFormat(bytes: number): FloppyFormat | undefined {
   return FORMATS.find(({ cylinders, heads, sectors }) => cylinders * heads * sectors * 512 === bytes);
 }
+
+/** Whether a drive made for one format takes disks of another: those of its size, with as much on them or less. */
+export function fitsDrive(disk: FloppyFormat, drive: FloppyFormat): boolean {
+  const small = (format: FloppyFormat): boolean => format.drive >= 3;
+  return small(disk) === small(drive) && disk.drive <= drive.drive;
+}

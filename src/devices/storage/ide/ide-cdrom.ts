@@ -17,11 +17,18 @@ const SENSE_NONE = 0;
 const SENSE_NOT_READY = 2;
 const SENSE_MEDIUM = 3;
 const SENSE_ILLEGAL_REQUEST = 5;
+const SENSE_UNIT_ATTENTION = 6;
 const ASC_READ_ERROR = 0x11;
 const ASC_INVALID_COMMAND = 0x20;
 const ASC_OUT_OF_RANGE = 0x21;
 const ASC_INVALID_FIELD = 0x24;
+const ASC_MEDIUM_CHANGED = 0x28;
 const ASC_NO_MEDIUM = 0x3a;
+const ASC_REMOVAL_PREVENTED = 0x53;
+/** Media events (MMC-3, table 84). */
+const EVENTS = { none: 0, ejectRequest: 1, newMedium: 2, mediumRemoved: 3 } as const;
+/** What is executed though a new medium has still to be told of (SPC-2, 5.9). */
+const UNATTENTIVE: ReadonlySet<number> = new Set([0x03, 0x12, 0x46, 0x4a]);
 /** Track number of the lead-out, and control bits of a data track. */
 const LEAD_OUT = 0xaa;
 const DATA_TRACK = 0x14;
@@ -39,26 +46,57 @@ function u32(value: number): number[] {
 export class IdeCdrom extends IdeDrive {
   protected readonly unit = SECTOR;
   protected readonly signature = [0x14, 0xeb] as const;
-  readonly #sectors: number;
   #packetDma = false;
   #sense: readonly [number, number] = [SENSE_NONE, 0];
   /** The tray: the medium can be taken out and put in again by command. */
   #open = false;
+  /** The guest keeps it shut. */
+  #locked = false;
+  /** The next command hears of a new medium. */
+  #attention = false;
+  #event: number = EVENTS.none;
   #mode = 0;
   /** Bytes of a block, as the guest has said with the packet. */
   #limit = 0xfffe;
   /** IDENTIFY PACKET DEVICE has no closing interrupt, as packets have. */
   #identifying = false;
 
-  constructor(block: BlockPort, cable: IdeCable) {
+  constructor(block: BlockPort | undefined, cable: IdeCable) {
     super(block, cable);
-    this.#sectors = Math.floor(block.bytes / SECTOR);
     this.reset();
+  }
+
+  get #sectors(): number {
+    return Math.floor((this.block?.bytes ?? 0) / SECTOR);
+  }
+  /** There is a medium, and the tray is in. */
+  get #loaded(): boolean {
+    return this.block !== undefined && !this.#open;
+  }
+  /** The guest prevents its medium from being taken out: it uses it. */
+  get locked(): boolean {
+    return this.#locked && this.#loaded;
+  }
+  /** The button at the drive: guests that listen let the medium go. */
+  pressEject(): void {
+    this.#event = EVENTS.ejectRequest;
+  }
+  /** Another medium, or none; what is being read of the old one fails. */
+  change(block: BlockPort | undefined): void {
+    const had = this.#loaded;
+    const reading = this.forgetHost();
+    this.block = block;
+    this.#open = false;
+    this.#locked = false;
+    this.#attention = block !== undefined;
+    this.#event = block !== undefined ? EVENTS.newMedium : had ? EVENTS.mediumRemoved : EVENTS.none;
+    if (reading) this.#refuse(SENSE_NOT_READY, ASC_NO_MEDIUM);
   }
 
   override reset(): void {
     super.reset();
     this.#packetDma = false;
+    this.#locked = false;
     this.#sense = [SENSE_NONE, 0];
     this.status = 0; // packet devices are not "ready" until they are spoken to (section 9.12)
   }
@@ -94,7 +132,8 @@ export class IdeCdrom extends IdeDrive {
 
   protected override bufferDone(): void {
     if (this.phase === 'packet') return this.#packet(this.data);
-    if (this.job.left > 0) return this.askHost();
+    // What is left was to come from the medium before.
+    if (this.job.left > 0) return this.#attention || !this.#loaded ? this.#refuse(SENSE_NOT_READY, ASC_NO_MEDIUM) : this.askHost();
     if (this.#identifying) {
       this.phase = 'idle';
       this.job.operation = 'none';
@@ -155,6 +194,10 @@ export class IdeCdrom extends IdeDrive {
     const code = packet[0]!;
     const short = view.getUint16(7);
     if (code !== 0x03) this.#sense = [SENSE_NONE, 0];
+    if (this.#attention && !UNATTENTIVE.has(code)) {
+      this.#attention = false;
+      return this.#refuse(SENSE_UNIT_ATTENTION, ASC_MEDIUM_CHANGED);
+    }
     switch (code) {
       case 0x03: // REQUEST SENSE
         this.#answer([0x70, 0, this.#sense[0], 0, 0, 0, 0, 10, 0, 0, 0, 0, this.#sense[1], 0, 0, 0, 0, 0], packet[4]!);
@@ -163,17 +206,19 @@ export class IdeCdrom extends IdeDrive {
         this.#answer([5, 0x80, 0, 0x21, 31, 0, 0, 0, ...this.#ascii('POLYVSR', 8), ...this.#ascii('CD-ROM', 16), ...this.#ascii('1.0', 4)], packet[4]!);
         return;
       case 0x1b: // START STOP UNIT: bit 1 moves the tray
-        if ((packet[4]! & 2) !== 0) this.#open = (packet[4]! & 1) === 0;
+        if ((packet[4]! & 2) === 0) return this.#complete();
+        return this.#moveTray((packet[4]! & 1) === 0);
+      case 0x1e: // PREVENT ALLOW MEDIUM REMOVAL
+        this.#locked = (packet[4]! & 1) !== 0;
         return this.#complete();
-      case 0x1e: case 0xbb: // PREVENT ALLOW MEDIUM REMOVAL, SET CD SPEED
+      case 0xbb: // SET CD SPEED
         return this.#complete();
       case 0x46: // GET CONFIGURATION: the profile list
-        this.#answer([...u32(12), 0, 0, ...u16(this.#open ? 0 : PROFILE_CD_ROM), 0, 0, 3, 4, ...u16(PROFILE_CD_ROM), this.#open ? 0 : 1, 0], short);
+        this.#answer([...u32(12), 0, 0, ...u16(this.#loaded ? PROFILE_CD_ROM : 0), 0, 0, 3, 4, ...u16(PROFILE_CD_ROM), this.#loaded ? 1 : 0, 0], short);
         return;
       case 0x4a: // GET EVENT STATUS NOTIFICATION: media, polled
         if ((packet[1]! & 1) === 0) return this.#refuse(SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD);
-        this.#answer((packet[4]! & 0x10) === 0 ? [0, 2, 0x80, 0x10] : [0, 6, 4, 0x10, 0, this.#open ? 1 : 2, 0, 0], short);
-        return;
+        return this.#tellEvent((packet[4]! & 0x10) !== 0, short);
       case 0x5a: // MODE SENSE (10)
         return this.#modeSense(packet[2]! & 0x3f, short);
       case 0xbd: // MECHANISM STATUS
@@ -184,11 +229,29 @@ export class IdeCdrom extends IdeDrive {
     }
   }
 
+  #moveTray(out: boolean): void {
+    if (out && this.locked) return this.#refuse(SENSE_ILLEGAL_REQUEST, ASC_REMOVAL_PREVENTED);
+    if (out !== this.#open && this.block !== undefined) {
+      this.#event = out ? EVENTS.mediumRemoved : EVENTS.newMedium;
+      this.#attention = !out;
+    }
+    this.#open = out;
+    this.#complete();
+  }
+
+  /** MMC-3, 6.7: the media class alone; an event is told once. */
+  #tellEvent(media: boolean, allocation: number): void {
+    if (!media) return this.#answer([0, 2, 0x80, 0x10], allocation);
+    const status = (this.#open ? 1 : 0) | (this.#loaded ? 2 : 0);
+    this.#answer([0, 6, 4, 0x10, this.#event, status, 0, 0], allocation);
+    if (allocation > 4) this.#event = EVENTS.none;
+  }
+
   /** Commands that want a disc. */
   #medium(code: number, packet: Uint8Array, view: DataView): void {
     const known = [0x00, 0x25, 0x28, 0xa8, 0xbe, 0x2b, 0x42, 0x43, 0x51].includes(code);
     if (!known) return this.#refuse(SENSE_ILLEGAL_REQUEST, ASC_INVALID_COMMAND);
-    if (this.#open) return this.#refuse(SENSE_NOT_READY, ASC_NO_MEDIUM);
+    if (!this.#loaded) return this.#refuse(SENSE_NOT_READY, ASC_NO_MEDIUM);
     switch (code) {
       case 0x25: // READ CAPACITY
         this.#answer([...u32(this.#sectors - 1), ...u32(SECTOR)], 8);
@@ -244,7 +307,7 @@ export class IdeCdrom extends IdeDrive {
     const capabilities = [0x2a, 18, 0x03, 0, 0x71, 0x60, 0x29, 0, ...u16(706), ...u16(2), ...u16(512), ...u16(706), 0, 0, 0, 0];
     const pages = page === 1 ? recovery : page === 0x2a ? capabilities : page === 0x3f ? [...recovery, ...capabilities] : undefined;
     if (pages === undefined) return this.#refuse(SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD);
-    this.#answer([...u16(pages.length + 6), this.#open ? 0x70 : 1, 0, 0, 0, 0, 0, ...pages], allocation);
+    this.#answer([...u16(pages.length + 6), this.#open ? 0x71 : this.#loaded ? 1 : 0x70, 0, 0, 0, 0, 0, ...pages], allocation);
   }
 
   #ascii(text: string, length: number): number[] {
@@ -278,13 +341,16 @@ export class IdeCdrom extends IdeDrive {
   }
 
   protected override saveMore(): Plain {
-    return { packetDma: this.#packetDma, senseKey: this.#sense[0], senseCode: this.#sense[1], open: this.#open, mode: this.#mode, limit: this.#limit, identifying: this.#identifying };
+    return { packetDma: this.#packetDma, senseKey: this.#sense[0], senseCode: this.#sense[1], open: this.#open, locked: this.#locked, attention: this.#attention, event: this.#event, mode: this.#mode, limit: this.#limit, identifying: this.#identifying };
   }
   protected override loadMore(state: Plain): void {
     const fields = new StateFields('atapi-cdrom', state, 1, 1);
     this.#packetDma = fields.boolean('packetDma');
     this.#sense = [fields.integer('senseKey', 15), fields.byte('senseCode')];
     this.#open = fields.boolean('open');
+    this.#locked = fields.boolean('locked');
+    this.#attention = fields.boolean('attention');
+    this.#event = fields.integer('event', EVENTS.mediumRemoved);
     this.#mode = fields.byte('mode');
     this.#limit = Math.max(2, fields.integer('limit', 0xfffe) & 0xfffe);
     this.#identifying = fields.boolean('identifying');

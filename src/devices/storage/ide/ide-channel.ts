@@ -20,7 +20,7 @@ const STATUS_BUSY = 0x80;
 /** Nobody drives the lines: data line 7, the busy bit, is pulled down (ATA/ATAPI-6, 7.2). */
 const NOBODY = 0x7f;
 
-export type IdeMedium = { readonly kind: 'disk'; readonly block: BlockPort; readonly name: string } | { readonly kind: 'cdrom'; readonly block: BlockPort };
+export type IdeMedium = { readonly kind: 'disk'; readonly block: BlockPort; readonly name: string } | { readonly kind: 'cdrom'; readonly block: BlockPort | undefined };
 
 export interface IdeChannelOptions {
   readonly memory: GuestMemory;
@@ -69,6 +69,10 @@ export class IdeChannel {
     return medium.kind === 'disk' ? new IdeDisk(medium.block, cable, medium.name) : new IdeCdrom(medium.block, cable);
   }
 
+  /** The first CD-ROM drive at this cable. */
+  get cdrom(): IdeCdrom | undefined {
+    return this.#drives.find((drive) => drive instanceof IdeCdrom);
+  }
   get hasDrives(): boolean {
     return this.#drives.some((drive) => drive !== undefined);
   }

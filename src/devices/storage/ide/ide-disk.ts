@@ -95,7 +95,7 @@ export class IdeDisk extends IdeDrive {
     const first = this.#address(wide);
     const count = this.#count(wide);
     if (first === undefined || first + count > this.#sectors) return this.fail(ERROR_ADDRESS);
-    if (operation === 'write' && this.block.readOnly) return this.fail(ERROR_ABORTED);
+    if (operation === 'write' && this.block!.readOnly) return this.fail(ERROR_ABORTED);
     this.#perBlock = perBlock;
     Object.assign(this.job, { operation, next: first, left: count, dma });
     if (operation === 'read') this.askHost();

@@ -56,7 +56,8 @@ export abstract class IdeDrive {
   readonly previous = new Uint8Array(REGISTERS);
   error = 0;
   status = STATUS_READY | STATUS_SEEK_COMPLETE;
-  protected readonly block: BlockPort;
+  /** Undefined while there is no medium. */
+  protected block: BlockPort | undefined;
   protected readonly job: Job = { operation: 'none', next: 0, left: 0, dma: false };
   protected phase: Phase = 'idle';
   /** What is on its way between guest and drive. */
@@ -68,7 +69,7 @@ export abstract class IdeDrive {
   /** Requests of before a reset do not count any more. */
   #epoch = 0;
 
-  constructor(block: BlockPort, cable: IdeCable) {
+  constructor(block: BlockPort | undefined, cable: IdeCable) {
     this.block = block;
     this.#cable = cable;
   }
@@ -162,6 +163,11 @@ export abstract class IdeDrive {
     this.status = STATUS_READY | STATUS_SEEK_COMPLETE;
     this.interrupt();
   }
+  /** The medium that the host works on is another one: its answer does not count any more. Whether it worked on one. */
+  protected forgetHost(): boolean {
+    this.#epoch++;
+    return this.phase === 'busy';
+  }
   protected fail(error: number): void {
     this.finish();
     this.error = error;
@@ -190,7 +196,7 @@ export abstract class IdeDrive {
     }
     const at = job.next * this.unit;
     const length = job.operation === 'flush' ? 0 : this.data.length;
-    if (at + length > block.bytes) {
+    if (block === undefined || at + length > block.bytes) {
       this.requestDone(false);
       return;
     }

@@ -274,11 +274,87 @@ describe('CD-ROM', () => {
     expect(sense()).toEqual([2, 0x3a]);
     packet(made, [0x1b, 0, 0, 0, 3]);
     packet(made, [0x00]);
+    expect(sense()).toEqual([6, 0x28]);
+    packet(made, [0x00]);
     expect(made.acknowledge() & ERR).toBe(0);
     block.fail = true;
     packet(made, [0x28, 0, 0, 0, 0, 0, 0, 0, 1]);
     await settled();
     expect(sense()).toEqual([3, 0x11]);
+  });
+});
+
+describe('change of the disc', () => {
+  const packet = (made: ReturnType<typeof make>, ...bytes: readonly number[]) => {
+    for (const [offset, value] of [[1, 0], [4, 0xfe], [5, 0xff], [6, 0xa0], [7, 0xa0]] as const) made.out(offset, value);
+    made.give(Uint8Array.from([...bytes, ...new Array<number>(12 - bytes.length).fill(0)]));
+  };
+  const sense = (made: ReturnType<typeof make>) => {
+    if ((made.acknowledge() & ERR) === 0) return 'good';
+    packet(made, 0x03, 0, 0, 0, 18);
+    const bytes = made.take(18);
+    return [bytes[2], bytes[12]];
+  };
+  const event = (made: ReturnType<typeof make>) => {
+    packet(made, 0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8);
+    return [...made.take(8).subarray(4, 6)];
+  };
+  const discs = [new MemoryDisk(100 * 2048, true), new MemoryDisk(50 * 2048, true)] as const;
+
+  it('is told to guests that ask, and to the next command', async () => {
+    const made = make([{ kind: 'cdrom', block: undefined }]);
+    const drive = made.ide.cdrom!;
+    packet(made, 0x25);
+    expect([sense(made), event(made)]).toEqual([[2, 0x3a], [0, 0]]);
+    drive.change(discs[0]);
+    expect([event(made), event(made)]).toEqual([[2, 2], [0, 2]]);
+    packet(made, 0x00);
+    expect(sense(made)).toEqual([6, 0x28]);
+    packet(made, 0x25);
+    expect([...made.take(8)]).toEqual([0, 0, 0, 99, 0, 0, 8, 0]);
+    drive.change(discs[1]);
+    packet(made, 0x00);
+    expect(sense(made)).toEqual([6, 0x28]);
+    packet(made, 0x25);
+    expect([...made.take(8)]).toEqual([0, 0, 0, 49, 0, 0, 8, 0]);
+    drive.change(undefined);
+    expect(event(made)).toEqual([3, 0]);
+    packet(made, 0x28, 0, 0, 0, 0, 0, 0, 0, 1);
+    expect(sense(made)).toEqual([2, 0x3a]);
+  });
+
+  it('waits for a guest that keeps the drive shut, or pulls the disc from what is being read', async () => {
+    const held = new MemoryDisk(100 * 2048, true);
+    const made = make([{ kind: 'cdrom', block: held }]);
+    const drive = made.ide.cdrom!;
+    packet(made, 0x1e, 0, 0, 0, 1);
+    expect(drive.locked).toBe(true);
+    packet(made, 0x1b, 0, 0, 0, 2);
+    expect(sense(made)).toEqual([5, 0x53]);
+    drive.pressEject();
+    expect(event(made)).toEqual([1, 2]);
+    held.hold();
+    packet(made, 0x28, 0, 0, 0, 0, 0, 0, 0, 1);
+    drive.change(discs[1]);
+    expect([made.status() & BSY, drive.locked]).toEqual([0, false]);
+    held.release();
+    await settled();
+    expect(sense(made)).toEqual([2, 0x3a]);
+    const other = make([{ kind: 'cdrom', block: discs[1] }]);
+    other.ide.load(made.ide.save(), 2);
+    expect(isDeepStrictEqual(other.ide.save(), made.ide.save())).toBe(true);
+    packet(other, 0x00);
+    expect(sense(other)).toEqual([6, 0x28]);
+  });
+
+  it('in the middle of a long read does not mix two discs', async () => {
+    const made = make([{ kind: 'cdrom', block: discs[0] }]);
+    packet(made, 0x28, 0, 0, 0, 0, 0, 0, 0, 80); // more than the host is asked for at once
+    await settled();
+    made.ide.cdrom!.change(discs[1]);
+    for (let left = 0x20000; left > 0; left -= 2) made.command.read(0, 2);
+    await settled();
+    expect(sense(made)).toEqual([2, 0x3a]);
   });
 });
 
@@ -290,7 +366,7 @@ describe('stored state', () => {
     await settled();
     const head = first.take(100);
     const middle = make([disk(block)]);
-    middle.ide.load(first.ide.save(), 1);
+    middle.ide.load(first.ide.save(), 2);
     expect(isDeepStrictEqual(middle.ide.save(), first.ide.save())).toBe(true);
     expect(middle.irq.high).toBe(true);
     expect(Buffer.concat([head, middle.take(924)]).equals(block.contents.subarray(3 * SECTOR, 5 * SECTOR))).toBe(true);
@@ -301,7 +377,7 @@ describe('stored state', () => {
     const state = middle.ide.save();
     const copy = new MemoryDisk(64 * SECTOR);
     const last = make([disk(copy)]);
-    last.ide.load(state, 1);
+    last.ide.load(state, 2);
     expect(last.status()).toBe(BSY);
     await settled();
     expect([last.status() & BSY, copy.contents[20 * SECTOR]]).toEqual([0, 9]);
@@ -310,7 +386,7 @@ describe('stored state', () => {
   it('is refused when it does not fit', () => {
     const one = make([disk(new MemoryDisk(64 * SECTOR))]);
     const other = make([undefined, disk(new MemoryDisk(64 * SECTOR))]);
-    expect(() => one.ide.load(other.ide.save(), 1)).toThrow(StateError);
-    expect(() => one.ide.load({ channels: [] }, 1)).toThrow(StateError);
+    expect(() => one.ide.load(other.ide.save(), 2)).toThrow(StateError);
+    expect(() => one.ide.load({ channels: [] }, 2)).toThrow(StateError);
   });
 });

@@ -7,6 +7,7 @@ import type { RegisterBlock } from '../../../wiring/register-block.ts';
 import { pciHeader } from '../../pci/chipset.ts';
 import { RegisterFunction } from '../../pci/register-function.ts';
 import { StateFields } from '../../state-fields.ts';
+import type { IdeCdrom } from './ide-cdrom.ts';
 import { IdeChannel } from './ide-channel.ts';
 import type { IdeMedium } from './ide-channel.ts';
 
@@ -21,7 +22,7 @@ export interface PiixIdeOptions {
 /** Both IDE channels of the Intel 82371SB (data sheet 290550), in compatibility mode. */
 export class PiixIde implements Stateful {
   readonly stateName = 'ide';
-  readonly stateVersion = 1;
+  readonly stateVersion = 2;
   readonly channels: readonly [IdeChannel, IdeChannel];
   /** Function 1 of the ISA bridge's slot. */
   readonly function: RegisterFunction;
@@ -50,6 +51,11 @@ export class PiixIde implements Stateful {
       ],
       bars: [{ index: 4, space: 'port', block: busMaster }],
     });
+  }
+
+  /** The first CD-ROM drive. */
+  get cdrom(): IdeCdrom | undefined {
+    return this.channels[1].cdrom ?? this.channels[0].cdrom;
   }
 
   reset(): void {
