@@ -5,7 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { UserError } from '../base/errors.ts';
 import { catalogue } from '../host-node/guests/catalogue.ts';
 import { packageVersion } from '../host-node/version.ts';
-import { ENGINE_NAMES } from '../machine/configuration.ts';
+import { ENGINE_NAMES, MACHINE_NAMES } from '../machine/configuration.ts';
 import { DISK_INTERFACES } from '../machine/drives.ts';
 import { TRACE_KINDS } from '../machine/trace.ts';
 import { disassembleFile } from './disassemble.ts';
@@ -63,6 +63,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--append <text>', 'kernel command line (with --kernel by default console=ttyS0; with a guest, added to its own)')
     .option('--firmware <file>', 'start in firmware, which boots from disks: seabios or ovmf (UEFI; both fetched as guests are), or a ROM image')
     .option('--nvram <file>', 'with UEFI firmware, the file that keeps its variables; made when it is not there')
+    .option('--machine <name>', `the board: ${MACHINE_NAMES.join(' or ')} (default pc; microvm boots kernels directly, faster, and has virtio disks only)`)
     .option('--memory <size>', 'guest memory: bytes, or with K, M or G (default 512M)')
     .option('--cpus <n>', 'number of processors (default 1)')
     .option('--disk <file>', 'a disk (see below); may be given several times', (disk: string, before: readonly string[] = []) => [...before, disk])

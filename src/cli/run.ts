@@ -4,7 +4,7 @@ import { UserError } from '../base/errors.ts';
 import type { Log } from '../host/log.ts';
 import { VirtualMachine } from '../host-node/virtual-machine.ts';
 import type { VirtualMachineOptions } from '../host-node/virtual-machine.ts';
-import { checkCpus, checkEngine, checkTimeout, parseMemorySize, parsePort, parseTranslationCache } from '../machine/configuration.ts';
+import { checkCpus, checkEngine, checkMachine, checkTimeout, parseMemorySize, parsePort, parseTranslationCache } from '../machine/configuration.ts';
 import type { MachineEnd } from '../machine/machine.ts';
 import { parseDisk } from '../machine/drives.ts';
 import { parseTraceKinds } from '../machine/trace.ts';
@@ -28,6 +28,7 @@ export interface RunOptions {
   readonly append?: string;
   readonly firmware?: string;
   readonly nvram?: string;
+  readonly machine?: string;
   readonly memory?: string;
   readonly cpus?: string;
   readonly rng?: boolean;
@@ -104,7 +105,7 @@ function create(guest: string | undefined, options: RunOptions): Make {
 
 /** What a stored machine has settled already, by the names that the command line has for it. */
 const SETTLED = [
-  'kernel', 'initrd', 'append', 'firmware', 'nvram', 'memory', 'cpus', 'disk', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'debugExitPort',
+  'kernel', 'initrd', 'append', 'firmware', 'nvram', 'machine', 'memory', 'cpus', 'disk', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'debugExitPort',
 ] as const satisfies readonly (keyof RunOptions)[];
 
 function restore(file: string, guest: string | undefined, options: RunOptions): Make {
@@ -141,6 +142,7 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.boot === undefined ? {} : { bootOrder: options.boot }),
     bootMenu: options.bootMenu === true,
     ...(options.rng === undefined ? {} : { rng: options.rng }),
+    ...(options.machine === undefined ? {} : { machine: checkMachine(options.machine) }),
     ...(options.memory === undefined ? {} : { memory: parseMemorySize(options.memory) }),
     ...(options.cpus === undefined ? {} : { cpus: checkCpus(toNumber(options.cpus), options.cpus) }),
     ...readRunOptions(options),

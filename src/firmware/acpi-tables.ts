@@ -1,6 +1,10 @@
 import { acpiTable, placeAcpiTables, relocatableAcpiTables, u32le } from './acpi-image.ts';
 import type { AcpiContents, AcpiTables, RelocatableAcpiTables } from './acpi-image.ts';
 import { dsdtContent } from './dsdt.ts';
+import {
+  BOOT_8042, BOOT_LEGACY_DEVICES, BOOT_NO_VGA, FADT_C1, FADT_NO_FIXED_CLOCK_WAKE, FADT_NO_SLEEP_BUTTON, FADT_RESET_REGISTER, FADT_TIMER_32_BITS, FADT_WBINVD, buildFadt,
+} from './fadt.ts';
+import { buildMadt } from './madt.ts';
 
 // ACPI specification 6.5, chapter 5: the tables of a PC.
 
@@ -32,7 +36,6 @@ export interface AcpiOptions {
   readonly vga: boolean;
 }
 
-const LOCAL_APIC = 0xfee00000;
 const IO_APIC = 0xfec00000;
 const SCI_INTERRUPT = 9;
 
@@ -49,8 +52,8 @@ export function buildRelocatableAcpiTables(options: AcpiOptions): RelocatableAcp
 function pcTables(options: AcpiOptions): AcpiContents {
   return {
     dsdt: dsdtContent({ ...options, pciWindow: pciWindow(options.lowBytes) }),
-    fadt: (facs, dsdt) => buildFadt(options, facs, dsdt),
-    tables: [buildMadt(options), ...(options.hpet === undefined ? [] : [buildHpet(options.hpet)])],
+    fadt: (facs, dsdt) => fadt(options, facs, dsdt),
+    tables: [buildMadt({ ...options, levelInterrupts: [SCI_INTERRUPT, ...options.pciInterrupts] }), ...(options.hpet === undefined ? [] : [buildHpet(options.hpet)])],
   };
 }
 
@@ -60,87 +63,37 @@ function pciWindow(lowBytes: number): readonly [number, number] {
   return [Math.ceil(lowBytes / mebibyte) * mebibyte, IO_APIC - 1];
 }
 
-const FLAG_WBINVD = 1 << 0;
-const FLAG_C1 = 1 << 2;
-const FLAG_NO_SLEEP_BUTTON = 1 << 5;
-const FLAG_NO_FIXED_CLOCK_WAKE = 1 << 6;
-const FLAG_TIMER_32_BITS = 1 << 8;
-const FLAG_RESET_REGISTER = 1 << 10;
-
-const BOOT_LEGACY_DEVICES = 1 << 0;
-const BOOT_8042 = 1 << 1;
-const BOOT_NO_VGA = 1 << 2;
-
-/** FADT, revision 6 (5.2.9); offsets are those of the whole table. */
-function buildFadt(options: AcpiOptions, facs: number, dsdt: number): Uint8Array {
-  const HEADER = 36;
-  const bytes = new Uint8Array(276 - HEADER);
-  const view = new DataView(bytes.buffer);
-  const u8 = (offset: number, value: number): void => view.setUint8(offset - HEADER, value);
-  const u16 = (offset: number, value: number): void => view.setUint16(offset - HEADER, value, true);
-  const u32 = (offset: number, value: number): void => view.setUint32(offset - HEADER, value, true);
-  const portRegister = (offset: number, port: number, width: number, accessSize: number): void => {
-    u8(offset, 1); // system I/O
-    u8(offset + 1, width);
-    u8(offset + 3, accessSize);
-    u32(offset + 4, port);
-  };
-  const event = options.pmBase;
-  const control = options.pmBase + 4;
-  const timer = options.pmBase + 8;
-  u32(36, facs);
-  u32(40, dsdt);
-  u16(46, SCI_INTERRUPT);
-  u32(48, options.smiCommandPort);
-  u8(52, options.smiEnable);
-  u8(53, options.smiDisable);
-  u32(56, event);
-  u32(64, control);
-  u8(88, 4);
-  u8(89, 2);
-  u16(96, 0xfff); // no C2, no C3
-  u16(98, 0xfff);
-  u8(108, 0x32); // century byte of the CMOS clock
-  u16(109, (options.serialPorts.length > 0 ? BOOT_LEGACY_DEVICES : 0) | (options.keyboardController ? BOOT_8042 : 0) | (options.vga ? 0 : BOOT_NO_VGA));
-  u32(112, FLAG_WBINVD | FLAG_C1 | FLAG_NO_SLEEP_BUTTON | FLAG_NO_FIXED_CLOCK_WAKE | FLAG_TIMER_32_BITS | FLAG_RESET_REGISTER);
-  portRegister(116, options.resetPort, 8, 1);
-  u8(128, options.resetValue);
-  u32(140, dsdt); // X_DSDT; X_FIRMWARE_CTRL stays 0 where FIRMWARE_CTRL is given
-  portRegister(148, event, 32, 2);
-  portRegister(172, control, 16, 2);
-  if (options.pmTimer) {
-    u32(76, timer);
-    u8(91, 4);
-    portRegister(208, timer, 32, 3);
-  }
-  return acpiTable('FACP', 6, bytes);
+function fadt(options: AcpiOptions, facs: number, dsdt: number): Uint8Array {
+  return buildFadt(facs, dsdt, ({ u8, u16, u32, port }) => {
+    const event = options.pmBase;
+    const control = options.pmBase + 4;
+    const timer = options.pmBase + 8;
+    u16(46, SCI_INTERRUPT);
+    u32(48, options.smiCommandPort);
+    u8(52, options.smiEnable);
+    u8(53, options.smiDisable);
+    u32(56, event);
+    u32(64, control);
+    u8(88, 4);
+    u8(89, 2);
+    u16(96, 0xfff); // no C2, no C3
+    u16(98, 0xfff);
+    u16(109, (options.serialPorts.length > 0 ? BOOT_LEGACY_DEVICES : 0) | (options.keyboardController ? BOOT_8042 : 0) | (options.vga ? 0 : BOOT_NO_VGA));
+    u32(112, FADT_WBINVD | FADT_C1 | FADT_NO_SLEEP_BUTTON | FADT_NO_FIXED_CLOCK_WAKE | FADT_TIMER_32_BITS | FADT_RESET_REGISTER);
+    port(116, options.resetPort, 8, 1);
+    u8(128, options.resetValue);
+    port(148, event, 32, 2);
+    port(172, control, 16, 2);
+    if (options.pmTimer) {
+      u32(76, timer);
+      u8(91, 4);
+      port(208, timer, 32, 3);
+    }
+  });
 }
 
 /** Ticks: what a guest's interrupt takes is more than a microsecond. */
 const SHORTEST_HPET_PERIOD = 100;
-
-const ACTIVE_HIGH_EDGE = 0b0101;
-const ACTIVE_HIGH_LEVEL = 0b1101;
-
-/** MADT, revision 5 (5.2.12). */
-function buildMadt(options: AcpiOptions): Uint8Array {
-  const bytes: number[] = [...u32le(LOCAL_APIC), ...u32le(1)]; // a PIC is there too
-  for (let i = 0; i < options.cpus; i++) {
-    const apicId = options.apicIds?.[i] ?? i;
-    if (apicId < 255) bytes.push(0, 8, i, apicId, ...u32le(1));
-    else bytes.push(9, 16, 0, 0, ...u32le(apicId), ...u32le(1), ...u32le(i)); // local x2APIC
-  }
-  // The I/O APIC's identifier must differ from the processors' on old buses only; 0 is what its register says at reset.
-  bytes.push(1, 12, 0, 0, ...u32le(IO_APIC), ...u32le(0));
-  const override = (irq: number, input: number, flags: number): void => {
-    bytes.push(2, 10, 0, irq, ...u32le(input), flags, 0);
-  };
-  override(0, 2, ACTIVE_HIGH_EDGE);
-  const level = new Set([SCI_INTERRUPT, ...options.pciInterrupts]);
-  for (const irq of [...level].sort((a, b) => a - b)) override(irq, irq, ACTIVE_HIGH_LEVEL);
-  bytes.push(4, 6, 0xff, ACTIVE_HIGH_EDGE, 0, 1); // NMI at LINT1 of all processors
-  return acpiTable('APIC', 5, Uint8Array.from(bytes));
-}
 
 /** IA-PC HPET specification 1.0a, section 3.2.4. */
 function buildHpet(hpet: { readonly address: number; readonly capabilities: number }): Uint8Array {

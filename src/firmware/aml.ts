@@ -19,6 +19,11 @@ function packageLength(contentBytes: number): number[] {
   throw new Error('AML package too long');
 }
 
+/** A PkgLength that stands for a number of bits (20.2.5.2). */
+function bitLength(bits: number): number[] {
+  return bits < 0x40 ? [bits] : [0x40 | (bits & 0x0f), ...littleEndian(bits >> 4, 1)];
+}
+
 function sized(opcode: Aml, content: Aml): Aml {
   return [...opcode, ...packageLength(content.length), ...content];
 }
@@ -55,6 +60,10 @@ export function eisaId(id: string): Aml {
   return [0x0c, (value >>> 24) & 0xff, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff];
 }
 
+export function text(value: string): Aml {
+  return [0x0d, ...[...value].map((letter) => letter.charCodeAt(0)), 0];
+}
+
 export function pack(elements: readonly Aml[]): Aml {
   return sized([0x12], [elements.length, ...concatenate(elements)]);
 }
@@ -75,6 +84,48 @@ export function device(path: string, content: readonly Aml[]): Aml {
   return sized([0x5b, 0x82], [...nameString(path), ...concatenate(content)]);
 }
 
+// Methods (ACPI 6.5, 20.2.5).
+
+export const local0: Aml = [0x60];
+export const arg0: Aml = [0x68];
+export const SYSTEM_IO = 1;
+export const PCI_CONFIG = 2;
+
+/** A serialized method. */
+export function method(path: string, args: number, content: readonly Aml[]): Aml {
+  return sized([0x14], [...nameString(path), args | 8, ...concatenate(content)]);
+}
+
+export function operationRegion(path: string, space: number, offset: number, length: number): Aml {
+  return [0x5b, 0x80, ...nameString(path), space, ...integer(offset), ...integer(length)];
+}
+
+/** Fields of a region, one behind the other, each accessed by bytes. Names and widths in bits. */
+export function byteFields(region: string, fields: readonly (readonly [name: string, bits: number])[]): Aml {
+  const entries = fields.flatMap(([path, bits]) => [...nameString(path), ...bitLength(bits)]);
+  return sized([0x5b, 0x81], [...nameString(region), 0x01, ...entries]);
+}
+
+export function store(value: Aml, target: Aml): Aml {
+  return [0x70, ...value, ...target];
+}
+
+export function and(a: Aml, b: Aml): Aml {
+  return [0x7b, ...a, ...b, 0x00];
+}
+
+export function ifThen(predicate: Aml, content: readonly Aml[]): Aml {
+  return sized([0xa0], [...predicate, ...concatenate(content)]);
+}
+
+export function notify(path: string, value: number): Aml {
+  return [0x86, ...nameString(path), ...integer(value)];
+}
+
+export function returns(value: Aml): Aml {
+  return [0xa4, ...value];
+}
+
 // Resource descriptors (ACPI 6.5, section 6.4).
 
 export function resources(descriptors: readonly Aml[]): Aml {
@@ -86,14 +137,19 @@ export function ioPorts(base: number, length: number): Aml {
   return [0x47, 0x01, ...littleEndian(base, 2), ...littleEndian(base, 2), 0x01, length];
 }
 
-/** A fixed range of memory below 4 GiB, read-only (6.4.3.4). */
-export function memory(base: number, length: number): Aml {
-  return [0x86, 9, 0, 0, ...littleEndian(base, 4), ...littleEndian(length, 4)];
+/** A fixed range of memory below 4 GiB (6.4.3.4). */
+export function memory(base: number, length: number, writable = false): Aml {
+  return [0x86, 9, 0, writable ? 1 : 0, ...littleEndian(base, 4), ...littleEndian(length, 4)];
 }
 
 /** One edge-triggered, active-high, exclusive ISA interrupt. */
 export function isaInterrupt(number: number): Aml {
   return [0x22, ...littleEndian(1 << number, 2)];
+}
+
+/** A level-triggered, active-high, shared interrupt, by its global number (6.4.3.6). */
+export function levelInterrupt(number: number): Aml {
+  return [0x89, 6, 0, 0x09, 1, ...littleEndian(number, 4)];
 }
 
 const PRODUCER_FIXED = 0x0c; // minimum and maximum fixed, positive decode, producer

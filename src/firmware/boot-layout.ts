@@ -23,5 +23,9 @@ export const MULTIBOOT_INFORMATION = 0x90000;
 export const CONVENTIONAL_MEMORY_END = 0x9fc00;
 /** ACPI tables: in the area that kernels scan for the RSDP (ACPI 6.5, section 5.2.5.1). */
 export const ACPI_TABLES = 0xe0000;
-export const ACPI_TABLES_END = 0x100000;
+export const ACPI_TABLES_END = 0xf0000;
+/** SMBIOS tables: where kernels scan for their entry point (DSP0134, section 5.2). */
+export const SMBIOS_TABLES = 0xf0000;
+/** Where a processor goes that is reset in real-address mode, F000h:FFF0h. */
+export const RESET_VECTOR = 0xffff0;
 export const HIGH_MEMORY = 0x100000;

@@ -83,7 +83,8 @@ function isaDevices(options: DsdtOptions): readonly Aml[] {
   return devices;
 }
 
-function isaDevice(segment: string, id: string, descriptors: readonly Aml[], uid?: number): Aml {
+/** A device with fixed ports and interrupts. */
+export function isaDevice(segment: string, id: string, descriptors: readonly Aml[], uid?: number): Aml {
   return aml.device(segment, [
     aml.name('_HID', aml.eisaId(id)),
     ...(uid === undefined ? [] : [aml.name('_UID', aml.integer(uid))]),

@@ -1,7 +1,7 @@
 import { StateError } from '../base/errors.ts';
 import { parseBootOrder } from '../machine/boot-source.ts';
 import type { BootFiles } from '../machine/boot-source.ts';
-import { checkCpus, checkDebugExitPort, checkFirmware, checkMemory, checkNvram } from '../machine/configuration.ts';
+import { DEFAULT_MACHINE, checkCpus, checkDebugExitPort, checkFirmware, checkMachine, checkMemory, checkNvram } from '../machine/configuration.ts';
 import type { ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
 import { storeIn } from './nvram-file.ts';
 import type { Warn } from './nvram-file.ts';
@@ -62,6 +62,8 @@ function checkConfiguration(stored: StoredDescription['configuration'] | undefin
   return {
     memoryBytes: checkMemory(stored.memoryBytes),
     cpus: checkCpus(stored.cpus),
+    // Machines that were stored before there was a choice.
+    machine: checkMachine(stored.machine ?? DEFAULT_MACHINE),
     ...execution,
     append: stored.append,
     noReboot: stored.noReboot === true,

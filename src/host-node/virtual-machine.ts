@@ -5,9 +5,9 @@ import type { Plain } from '../base/plain.ts';
 import type { ByteSink } from '../host/bytes.ts';
 import type { Log } from '../host/log.ts';
 import {
-  DEFAULT_MEMORY, DEFAULT_TRANSLATION_CACHE, checkCpus, checkDebugExitPort, checkEngine, checkMemory, checkTimeout, checkTranslationCache, parseMemorySize, parseTranslationCache,
+  DEFAULT_MACHINE, DEFAULT_MEMORY, DEFAULT_TRANSLATION_CACHE, checkCpus, checkDebugExitPort, checkEngine, checkMachine, checkMemory, checkTimeout, checkTranslationCache, parseMemorySize, parseTranslationCache,
 } from '../machine/configuration.ts';
-import type { EngineName, ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
+import type { EngineName, ExecutionConfiguration, MachineConfiguration, MachineName } from '../machine/configuration.ts';
 import type { Profile, Profiler } from '../engines/profile/profiler.ts';
 import type { Drive, MediumKind } from '../machine/drives.ts';
 import { engineFactory, tscKhzFor } from '../machine/engines.ts';
@@ -38,6 +38,8 @@ export interface VirtualMachineOptions extends BootRequest, DrivesRequest {
   /** Bytes, or a text like '512M' (the default). */
   readonly memory?: number | string;
   readonly cpus?: number;
+  /** The board: `pc` (the default), or `microvm`, which boots kernels directly and has virtio devices only. */
+  readonly machine?: MachineName;
   readonly engine?: EngineName;
   /** For engine `auto`: measure this host again instead of taking what was found once. */
   readonly recalibrate?: boolean;
@@ -420,6 +422,7 @@ function configure(options: VirtualMachineOptions): MachineConfiguration {
   return {
     memoryBytes: memory === undefined ? DEFAULT_MEMORY : typeof memory === 'number' ? checkMemory(memory) : parseMemorySize(memory),
     cpus: checkCpus(options.cpus ?? 1),
+    machine: checkMachine(options.machine ?? DEFAULT_MACHINE),
     ...configureExecution(options),
     append: options.append ?? '',
     noReboot: options.noReboot ?? false,

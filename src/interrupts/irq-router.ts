@@ -7,7 +7,10 @@ export function ioApicPin(irq: number): number {
   return irq === 0 ? 2 : irq;
 }
 
-/** ISA interrupt lines: each drives its 8259 input and its I/O APIC input. Sharers of a level line are ORed. */
+/** Inputs of the 8259 pair; those of the I/O APIC go on behind them. */
+const PIC_INPUTS = 16;
+
+/** Interrupt lines: each drives its 8259 input, if it has one, and its I/O APIC input. Sharers of a level line are ORed. */
 export class IrqRouter {
   readonly #pic: PicPair;
   readonly #ioApic: IoApic;
@@ -28,7 +31,7 @@ export class IrqRouter {
         const holders = (this.#holders.get(irq) ?? 0) + (next ? 1 : -1);
         this.#holders.set(irq, holders);
         if (holders > (next ? 1 : 0)) return;
-        this.#pic.setLine(irq, next);
+        if (irq < PIC_INPUTS) this.#pic.setLine(irq, next);
         this.#ioApic.setLine(ioApicPin(irq), next);
       },
     };
@@ -38,7 +41,7 @@ export class IrqRouter {
     return {
       kind: 'edge',
       pulse: () => {
-        this.#pic.pulse(irq);
+        if (irq < PIC_INPUTS) this.#pic.pulse(irq);
         this.#ioApic.pulse(ioApicPin(irq));
       },
     };

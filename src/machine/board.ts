@@ -53,8 +53,8 @@ export interface Board {
   readonly com1: Serial16550;
   readonly virtioConsole: VirtioConsole | undefined;
   powerButton(): void;
-  /** Set 2 scan codes, each key's code whole. */
-  keyboard(scancodes: Uint8Array): void;
+  /** Takes set 2 scan codes, each key's code whole. Undefined on a machine without one. */
+  readonly keyboard: ((scancodes: Uint8Array) => void) | undefined;
   /** Undefined on a machine without one. */
   readonly display: Display | undefined;
   /** Missing: it has none. */

@@ -4,6 +4,9 @@ import { RAM_MAX_BYTES } from '../memory/layout.ts';
 export const ENGINE_NAMES = ['auto', 'interpreter', 'translator', 'lockstep', 'kvm', 'hybrid'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
 
+export const MACHINE_NAMES = ['pc', 'microvm'] as const;
+export type MachineName = (typeof MACHINE_NAMES)[number];
+
 /** How a machine is executed: the guest does not see it. */
 export interface ExecutionConfiguration {
   readonly engine: EngineName;
@@ -13,6 +16,8 @@ export interface ExecutionConfiguration {
 
 /** A machine as plain data: everything that decides how it is built. */
 export interface MachineConfiguration extends ExecutionConfiguration {
+  /** The board. */
+  readonly machine: MachineName;
   readonly memoryBytes: number;
   readonly cpus: number;
   /** Kernel command line. */
@@ -28,6 +33,8 @@ export interface MachineConfiguration extends ExecutionConfiguration {
   /** A device for processor tests (devices/test-device.ts). */
   readonly testDevice?: boolean;
 }
+
+export const DEFAULT_MACHINE: MachineName = 'pc';
 
 const MIB = 1 << 20;
 export const DEFAULT_MEMORY = 512 * MIB;
@@ -62,6 +69,11 @@ export function checkCpus(cpus: number, text = String(cpus)): number {
   if (!Number.isInteger(cpus) || cpus < 1) throw new UserError(`number of processors "${text}" makes no sense; give 1`);
   if (cpus > 1) throw new UserError(`${text} processors are asked for, but this version runs one; give 1`);
   return cpus;
+}
+
+export function checkMachine(name: string): MachineName {
+  if (!(MACHINE_NAMES as readonly string[]).includes(name)) throw new UserError(`machine "${name}" is unknown; give one of ${MACHINE_NAMES.join(', ')}`);
+  return name as MachineName;
 }
 
 export function checkEngine(name: string): EngineName {

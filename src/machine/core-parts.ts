@@ -7,17 +7,24 @@ import { IoApic } from '../interrupts/io-apic.ts';
 import { IrqRouter } from '../interrupts/irq-router.ts';
 import { LOCAL_APIC_WINDOW, LocalApic } from '../interrupts/local-apic.ts';
 import { PicPair } from '../interrupts/pic.ts';
+import type { SmbiosOptions } from '../firmware/smbios.ts';
 import type { LinearMemory } from '../memory/linear-memory.ts';
 import { Pit } from '../timers/pit.ts';
 import { Rtc } from '../timers/rtc.ts';
 import { TimerQueue } from '../timers/timer-queue.ts';
 import type { BoardOptions, Part } from './board.ts';
+import type { MachineName } from './configuration.ts';
 import { legacyTimerLines } from './legacy-timer-lines.ts';
 import type { LegacyTimerLines } from './legacy-timer-lines.ts';
 import { traceInterrupts } from './trace.ts';
 
 const IO_APIC = 0xfec00000;
 export const COM1 = { port: 0x3f8, interrupt: 4 } as const;
+
+/** What the guest finds in SMBIOS tables about a board. */
+export function describeBoard(product: MachineName, memory: LinearMemory, { tscKhz }: Pick<BoardOptions, 'tscKhz'>): SmbiosOptions {
+  return { cpus: 1, megahertz: Math.round((tscKhz?.() ?? 1_000_000) / 1000), bytes: memory.bytes, lowBytes: memory.lowBytes, product, version: '1' };
+}
 
 /** What every board begins with: the processor, its interrupt controllers, interval timer and clock, a serial port. */
 export interface CoreParts {

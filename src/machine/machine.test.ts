@@ -106,7 +106,7 @@ function build(steps: readonly Step[], changes: Partial<MachineOptions> & { noRe
   const output: number[] = [];
   const { noReboot = false, debugExitPort, ...rest } = changes;
   const machine = new Machine({
-    configuration: { memoryBytes: 8 << 20, cpus: 1, engine: 'auto', translationCacheBytes: 128 << 20, append: '', noReboot, ...(debugExitPort === undefined ? {} : { debugExitPort }) },
+    configuration: { machine: 'pc', memoryBytes: 8 << 20, cpus: 1, engine: 'auto', translationCacheBytes: 128 << 20, append: '', noReboot, ...(debugExitPort === undefined ? {} : { debugExitPort }) },
     boot: { kernel: tinyKernel(powerOff()), kernelName: 'tiny' },
     createVcpu: (parts) => (vcpu = new ScriptedVcpu(parts, steps)),
     serial: { write: (bytes) => output.push(...bytes) },

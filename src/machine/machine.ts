@@ -11,15 +11,16 @@ import type { MonotonicClock, WallClock } from '../host/clock.ts';
 import type { Entropy } from '../host/entropy.ts';
 import type { Log } from '../host/log.ts';
 import type { Scheduler } from '../host/scheduler.ts';
+import type { Board, BoardOptions } from './board.ts';
 import type { BootFiles } from './boot-source.ts';
 import type { LinearMemory } from '../memory/linear-memory.ts';
-import type { MachineConfiguration } from './configuration.ts';
+import type { MachineConfiguration, MachineName } from './configuration.ts';
 import type { Drive, MediumKind } from './drives.ts';
 import type { EngineFactory } from './engine-factory.ts';
 import { GuestClock } from './guest-clock.ts';
 import { keystrokes } from './keys.ts';
+import { buildMicrovmBoard } from './microvm/board.ts';
 import { buildPcBoard } from './pc/board.ts';
-import type { Board } from './board.ts';
 import { loadSection, saveSection } from './sections.ts';
 import { Typist } from './typist.ts';
 
@@ -77,6 +78,8 @@ export interface MachineOptions {
   readonly onHalted?: () => void;
 }
 
+const BOARDS: Readonly<Record<MachineName, (options: BoardOptions) => Board>> = { pc: buildPcBoard, microvm: buildMicrovmBoard };
+
 /** A machine's life: made, loaded, run in slices until the guest or the host ends it. */
 export class Machine {
   readonly #options: MachineOptions;
@@ -108,7 +111,7 @@ export class Machine {
   constructor(options: MachineOptions) {
     this.#options = options;
     this.#clock = new GuestClock(options.clock, options.tscKhz);
-    this.#board = buildPcBoard({
+    this.#board = BOARDS[options.configuration.machine]({
       memoryBytes: options.configuration.memoryBytes,
       debugExitPort: options.configuration.debugExitPort,
       drives: options.drives ?? [],
@@ -137,7 +140,7 @@ export class Machine {
         },
       },
     });
-    this.#typist = new Typist(this.#board.timers, this.#clock, (scancodes) => this.#board.keyboard(scancodes));
+    this.#typist = new Typist(this.#board.timers, this.#clock, (scancodes) => this.#board.keyboard?.(scancodes));
     if (options.blank !== true) this.#boot();
   }
 
@@ -344,6 +347,7 @@ export class Machine {
   }
   /** Keys on the PS/2 keyboard, as `keystrokes` takes them. Throws UserError. */
   sendKeys(keys: string | readonly string[]): void {
+    if (this.#board.keyboard === undefined) throw new UserError('the machine has no keyboard; type on its console, or give it the board pc');
     this.#typist.type(keystrokes(keys));
     this.#wake();
   }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
 
-test("a stock Debian kernel takes random numbers from a virtio device, and runs a shell on a virtio console", async () => {
+test("a stock Debian kernel takes random numbers from a virtio device, runs a shell on a virtio console, and powers off by its button", async () => {
   const vm = await VirtualMachine.create({ guest: 'linux', append: 'quiet', rng: true, virtioConsole: true });
   void vm.start();
   await vm.console.waitFor(/# /, 300_000);
@@ -17,7 +17,9 @@ test("a stock Debian kernel takes random numbers from a virtio device, and runs 
   await second.waitFor(/# /, 90_000);
   second.write('echo "answer: $((6 * 7))"\n');
   expect(await second.waitFor(/answer: \d+/, 90_000)).toBe('answer: 42');
-  second.write('poweroff\n');
+  second.write('cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name\n');
+  await second.waitFor(/Polyvisor\s+pc\s/, 90_000);
+  vm.pressPowerButton();
   expect((await vm.finished).kind).toBe('poweroff');
 }, 700_000);
 

@@ -1,6 +1,7 @@
 import type { AccessSize } from '../../base/addresses.ts';
 import type { Plain } from '../../base/plain.ts';
 import { StateFields } from '../state-fields.ts';
+import { withHalf } from './virtio-core.ts';
 import type { QueueSettings, VirtioCore } from './virtio-core.ts';
 
 // struct virtio_pci_common_cfg (virtio 1.2, section 4.1.4.3).
@@ -130,6 +131,5 @@ export class CommonConfig {
 function setHalf(queue: QueueSettings, offset: number, value: number): void {
   const field = (['descriptors', 'driver', 'device'] as const)[(offset - 32) >> 3];
   if (field === undefined || offset % 4 !== 0) return;
-  const high = Math.floor(queue[field] / U32) * U32;
-  queue[field] = offset % 8 === 0 ? high + value : value * U32 + (queue[field] % U32);
+  queue[field] = withHalf(queue[field], offset % 8 !== 0, value);
 }

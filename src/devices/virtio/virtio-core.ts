@@ -32,6 +32,13 @@ export interface QueueSettings {
   device: number;
 }
 
+const U32 = 2 ** 32;
+
+/** A 64-bit address with one half replaced: drivers write addresses by halves. */
+export function withHalf(address: number, high: boolean, value: number): number {
+  return high ? value * U32 + (address % U32) : Math.floor(address / U32) * U32 + value;
+}
+
 export interface TransportEvents {
   queueInterrupt(queue: number): void;
   configInterrupt(): void;
@@ -123,6 +130,19 @@ export class VirtioCore {
     }
   }
 
+  /** The driver takes a queue back: its memory and what its buffers hold are not touched any more. */
+  disableQueue(queue: number): void {
+    const settings = this.#settings[queue];
+    if (settings === undefined) return;
+    settings.enabled = false;
+    if (this.#queues[queue] === undefined) return;
+    this.#queues[queue] = undefined;
+    if (!this.#running) return;
+    // What the device has under way is abandoned, and taken up again in the queues that are left.
+    this.device.stop();
+    this.#handOver();
+  }
+
   #makeQueue(index: number, settings: QueueSettings): Virtqueue {
     const has = (bit: bigint): boolean => (this.#accepted & bit) !== 0n;
     const place: RingPlace = { ...settings, indirect: has(FEATURE_INDIRECT), eventIndex: has(FEATURE_EVENT_INDEX) };
@@ -132,8 +152,12 @@ export class VirtioCore {
 
   #start(): void {
     this.#running = true;
-    this.device.start({ features: this.#accepted, queues: this.#queues.slice(), configChanged: () => this.#configChanged() });
+    this.#handOver();
     this.notifyAll();
+  }
+
+  #handOver(): void {
+    this.device.start({ features: this.#accepted, queues: this.#queues.slice(), configChanged: () => this.#configChanged() });
   }
 
   /** 2.1.2: says so, and does no more until the driver resets. */
@@ -201,7 +225,7 @@ export class VirtioCore {
     });
     this.device.load(fields.nested('device'));
     this.#running = running;
-    if (running) this.device.start({ features: accepted, queues: this.#queues.slice(), configChanged: () => this.#configChanged() });
+    if (running) this.#handOver();
   }
 
   #loadQueue(index: number, settings: QueueSettings, contents: Plain): Virtqueue {

@@ -9,14 +9,16 @@ const INIT = `#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs devtmpfs /dev
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/root TERM=\${TERM:-vt100}
-# Drivers of what is there: first those of the PCI bus, then of what they have found. Disks of SCSI and ATA controllers
+# Drivers of what is there: first those of the buses, then of what they have found. Disks of SCSI and ATA controllers
 # show up later, so their driver is loaded for the controller (classes 0101h and 0106h, virtio type 8).
-for bus in pci virtio; do
-  for device in /sys/bus/$bus/devices/*; do
+for devices in acpi/devices/LNRO0005: pci/devices/ virtio/devices/; do
+  for device in /sys/bus/$devices*; do
     [ -e $device/modalias ] && modprobe -q "$(cat $device/modalias)"
     case "$(cat $device/class $device/modalias 2>/dev/null)" in 0x0101*|0x0106*|virtio:d00000008*) modprobe -q sd_mod; modprobe -q sr_mod;; esac
   done
 done
+# The power button: a key event, which acpid answers.
+modprobe -q button && modprobe -q evdev && acpid
 cd /root
 printf '\\n%s on Polyvisor: %s\\nThe shell below is BusyBox. "poweroff" or Ctrl-D ends the machine.\\n\\n' "$(uname -sr)" "$(uname -m)"
 # BusyBox's poweroff, reboot and halt signal process 1; a shell runs its traps only while it waits.
@@ -44,6 +46,8 @@ export function buildInitramfs(busybox: Uint8Array, modules: readonly ModuleFile
     // Where the kernel looks for it when it needs a module itself, for a file system say.
     { path: 'sbin', mode: DIRECTORY },
     { path: 'sbin/modprobe', mode: SYMLINK, data: encoder.encode('/bin/busybox') },
+    ...['etc', 'etc/acpi', 'etc/acpi/PWRF', 'var', 'var/run', 'var/log'].map((path) => ({ path, mode: DIRECTORY })),
+    { path: 'etc/acpi/PWRF/00000080', mode: EXECUTABLE, data: encoder.encode('#!/bin/sh\npoweroff\n') },
     ...moduleEntries(modules),
     { path: 'init', mode: EXECUTABLE, data: encoder.encode(INIT) },
   ]);

@@ -12,6 +12,7 @@ import { VirtioConsole } from '../../devices/virtio/virtio-console.ts';
 import { VirtioEntropy } from '../../devices/virtio/virtio-entropy.ts';
 import { VirtioPci } from '../../devices/virtio/virtio-pci.ts';
 import { buildAcpiTables } from '../../firmware/acpi-tables.ts';
+import { placeBootTables } from '../../firmware/boot-tables.ts';
 import type { AcpiOptions } from '../../firmware/acpi-tables.ts';
 import type { IoApic } from '../../interrupts/io-apic.ts';
 import { ioApicPin } from '../../interrupts/irq-router.ts';
@@ -23,9 +24,9 @@ import type { LevelLine } from '../../wiring/interrupt-line.ts';
 import { loadParts, saveParts } from '../board.ts';
 import type { Board, BoardOptions, Part } from '../board.ts';
 import { DEFAULT_BOOT_ORDER } from '../boot-source.ts';
-import { COM1, buildCoreParts } from '../core-parts.ts';
+import { COM1, buildCoreParts, describeBoard } from '../core-parts.ts';
 import { addDebugExit } from '../debug-exit.ts';
-import { setUpCmos } from './cmos.ts';
+import { setUpCmos } from '../cmos.ts';
 import { VIDEO_MEMORY, addDisplay, addDisplayFunction } from './display.ts';
 import { addFirmware, firmwareBytes } from './firmware.ts';
 import { addFloppy, floppyDrive } from './floppy-drive.ts';
@@ -73,7 +74,8 @@ export function buildPcBoard(options: BoardOptions): Board {
     sleepTypeS5: SLEEP_TYPE_S5, resetPort: 0xcf9, resetValue: RESET_CONTROL_HARD_RESET, pciInterrupt, pciInterrupts: PCI_INTERRUPTS,
     serialPorts: [COM1], keyboardController: true, vga: firmware?.vgaBios !== undefined,
   };
-  const firmwareParts = firmware === undefined ? undefined : addFirmware(firmware, acpi, memory, bus, log);
+  const smbios = describeBoard('pc', memory, options);
+  const firmwareParts = firmware === undefined ? undefined : addFirmware(firmware, acpi, smbios, memory, bus, log);
   // A kernel that is booted directly has RAM everywhere.
   const powerFunction = new PowerManagementFunction(powerPorts(power, new PmTimer(clock)), (base) => {
     if (base !== undefined) firmwareParts?.describe({ ...acpi, pmBase: base });
@@ -115,11 +117,7 @@ export function buildPcBoard(options: BoardOptions): Board {
     keyboard: (scancodes) => i8042.keyboard(scancodes),
     display: display?.vga,
     removable: { ...(ide?.cdrom === undefined ? {} : { cdrom: ide.cdrom }), ...(diskettes === undefined ? {} : { floppy: diskettes.removable }) },
-    placeTables: () => {
-      const tables = buildAcpiTables(acpi);
-      memory.write(tables.address, tables.bytes);
-      return tables.rsdp;
-    },
+    placeTables: () => placeBootTables(memory, buildAcpiTables(acpi), smbios),
     reset: () => {
       // RAM keeps its contents over a reset, as on hardware.
       for (const part of parts) part.reset();

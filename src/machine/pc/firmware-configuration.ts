@@ -1,5 +1,6 @@
 import type { FwCfgContents } from '../../devices/firmware/fw-cfg.ts';
 import type { RelocatableAcpiTables } from '../../firmware/acpi-image.ts';
+import type { SmbiosTables } from '../../firmware/smbios.ts';
 import { acpiFiles } from '../../firmware/table-loader.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 
@@ -7,6 +8,7 @@ export interface FirmwareMachine {
   readonly memory: GuestMemory;
   readonly cpus: number;
   readonly acpi: RelocatableAcpiTables;
+  readonly smbios: SmbiosTables;
   readonly bootMenu: boolean;
 }
 
@@ -39,6 +41,8 @@ export function firmwareConfiguration(machine: FirmwareMachine): FwCfgContents {
       ['etc/sercon-port', littleEndian(COM1, 2)],
       // Nothing to boot: say so and stay there.
       ['etc/boot-fail-wait', littleEndian(0xffffffff, 4)],
+      ['etc/smbios/smbios-anchor', machine.smbios.anchor],
+      ['etc/smbios/smbios-tables', machine.smbios.structures],
       ...acpiFiles(machine.acpi),
     ]),
   };

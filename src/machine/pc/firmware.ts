@@ -6,6 +6,8 @@ import { FwCfg } from '../../devices/firmware/fw-cfg.ts';
 import type { FwCfgContents } from '../../devices/firmware/fw-cfg.ts';
 import { ShadowMemory } from '../../devices/pci/shadow-memory.ts';
 import { buildRelocatableAcpiTables } from '../../firmware/acpi-tables.ts';
+import { buildSmbios } from '../../firmware/smbios.ts';
+import type { SmbiosOptions } from '../../firmware/smbios.ts';
 import type { AcpiOptions } from '../../firmware/acpi-tables.ts';
 import type { Log } from '../../host/log.ts';
 import type { LinearMemory } from '../../memory/linear-memory.ts';
@@ -27,12 +29,12 @@ export function firmwareBytes(files: FirmwareFiles): number {
 }
 
 /** Flash ROM, flash memory for variables, and the ports that firmware made for QEMU's PC talks to. */
-export function addFirmware(files: FirmwareFiles, acpi: AcpiOptions, memory: LinearMemory, bus: PcBus, log: Log): FirmwareParts {
+export function addFirmware(files: FirmwareFiles, acpi: AcpiOptions, smbios: SmbiosOptions, memory: LinearMemory, bus: PcBus, log: Log): FirmwareParts {
   const rom = memory.allocate(files.firmware.length);
   rom.data.set(files.firmware);
   const shadow = new ShadowMemory(memory, rom);
   bus.mmio.map(0xc0000, shadow);
-  const configuration = (options: AcpiOptions): FwCfgContents => firmwareConfiguration({ memory, cpus: options.cpus, acpi: buildRelocatableAcpiTables(options), bootMenu: files.bootMenu ?? false });
+  const configuration = (options: AcpiOptions): FwCfgContents => firmwareConfiguration({ memory, cpus: options.cpus, acpi: buildRelocatableAcpiTables(options), smbios: buildSmbios(smbios), bootMenu: files.bootMenu ?? false });
   const fwCfg = new FwCfg(memory, configuration(acpi));
   const debugPort = new DebugPort((line) => log.trace('firmware', line));
   bus.ports.map(0x510, fwCfg);

@@ -1,6 +1,6 @@
-import type { GuestMemory } from '../../memory/guest-memory.ts';
-import type { Rtc } from '../../timers/rtc.ts';
-import type { BootOrder } from '../boot-source.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { Rtc } from '../timers/rtc.ts';
+import type { BootOrder } from './boot-source.ts';
 
 export interface CmosContents {
   readonly memory: GuestMemory;

@@ -1,0 +1,45 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { expect, test } from 'vitest';
+import { VirtualMachine } from '../../src/index.ts';
+
+test('a stock Debian kernel uses virtio devices over MMIO, is saved and goes on, resets, and powers off by its button', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'polyvisor-microvm-'));
+  try {
+    const contents = randomBytes(2 << 20);
+    const [from, to] = [join(folder, 'a'), join(folder, 'b')];
+    writeFileSync(from, contents);
+    writeFileSync(to, Buffer.alloc(contents.length));
+    const options = { guest: 'linux', machine: 'microvm', append: 'quiet', memory: '256M', rng: true, virtioConsole: true, noReboot: true, disks: [`${from},readonly`, to] } as const;
+    const vm = await VirtualMachine.create(options);
+    void vm.start();
+    await vm.console.waitFor(/# /, 300_000);
+    const run = async (on: VirtualMachine, command: string, answer: RegExp): Promise<string> => {
+      on.console.write(`${command}\n`);
+      return on.console.waitFor(answer, 90_000);
+    };
+    await run(vm, 'ls /sys/bus/pci/devices | wc -l; cat /sys/block/vda/ro /sys/block/vdb/ro', /\r\n0\s+1\s+0\s/);
+    await run(vm, 'cat /sys/class/dmi/id/product_name', /\r\nmicrovm\s/);
+    await run(vm, 'dd if=/dev/vda of=/dev/vdb bs=64k conv=fsync && cmp /dev/vda /dev/vdb && echo "sa""me"', /same/);
+    expect(readFileSync(to).equals(contents)).toBe(true);
+    expect(await run(vm, 'cat /sys/class/misc/hw_random/rng_current; head -c 4096 /dev/hwrng | sort -u | wc -c', /virtio_rng\.0\s+\d+/)).toMatch(/\s[34]\d\d\d$/);
+    await run(vm, 'echo "over MM""IO" > /dev/hvc0; echo "do""ne"', /done/);
+    await vm.virtioConsole!.waitFor('over MMIO', 90_000);
+
+    const state = vm.save();
+    vm.pressPowerButton();
+    expect((await vm.finished).kind).toBe('poweroff');
+    const other = await VirtualMachine.create(options);
+    other.load(state);
+    expect(isDeepStrictEqual(other.save(), state)).toBe(true);
+    void other.start();
+    await run(other, 'echo 3 > /proc/sys/vm/drop_caches; cmp /dev/vda /dev/vdb && echo "still sa""me"', /still same/);
+    other.console.write('reboot\n');
+    expect((await other.finished).kind).toBe('reset');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}, 700_000);
