@@ -3,7 +3,7 @@ import { parseBootOrder } from '../machine/boot-source.ts';
 import type { BootFiles } from '../machine/boot-source.ts';
 import { DEFAULT_MACHINE, checkCpus, checkDebugExitPort, checkFirmware, checkMachine, checkMemory, checkNvram } from '../machine/configuration.ts';
 import type { ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
-import { storeIn } from './nvram-file.ts';
+import { reopenNvram } from './nvram-file.ts';
 import type { Warn } from './nvram-file.ts';
 import type { StateFile } from './state-file.ts';
 import { checkStoredDrives } from './stored-drives.ts';
@@ -53,7 +53,9 @@ export function readConfiguration(file: StateFile, execution: ExecutionConfigura
   return file.tell(() => {
     const { guest = null } = stored;
     if (guest !== null && typeof guest !== 'string') throw new StateError('is damaged: its guest has no name');
-    return { configuration: checkConfiguration(stored.configuration, execution), files: { ...readBoot(file, stored.boot, warn), guest }, drives: checkStoredDrives(stored.drives) };
+    const [configuration, drives] = [checkConfiguration(stored.configuration, execution), checkStoredDrives(stored.drives)];
+    // Last, as it may open a file.
+    return { configuration, files: { ...readBoot(file, stored.boot, warn), guest }, drives };
   });
 }
 
@@ -84,13 +86,14 @@ function readBoot(file: StateFile, boot: StoredDescription['boot'] | undefined, 
     const vgaBios = file.machine.file('vgabios');
     const contents = file.machine.file('nvram');
     // The stored variables are the machine's: the file gets them when the state is loaded.
-    const kept = typeof boot.nvram === 'string' ? { file: boot.nvram, store: storeIn(boot.nvram, warn) } : {};
-    const nvram = contents === undefined ? {} : { nvram: { contents: checkNvram(contents, 'the nvram of the stored machine'), ...kept } };
-    return {
+    const settled = {
       firmware: checkFirmware(needed('firmware'), 'the firmware of the stored machine'), bootMenu: boot.bootMenu === true,
-      ...(vgaBios === undefined ? {} : { vgaBios }), ...nvram,
+      ...(vgaBios === undefined ? {} : { vgaBios }),
       ...(boot.bootOrder === null ? {} : { bootOrder: parseBootOrder(String(boot.bootOrder)) }),
     };
+    if (contents === undefined) return settled;
+    const checked = checkNvram(contents, 'the nvram of the stored machine');
+    return { ...settled, nvram: { contents: checked, ...(typeof boot.nvram === 'string' ? reopenNvram(boot.nvram, warn) : {}) } };
   }
   if (boot?.kind !== 'kernel' || typeof boot.kernelName !== 'string') throw new StateError('is damaged: it does not say what it boots');
   const { kernelName, initrdName } = boot;

@@ -134,9 +134,9 @@ export class VirtualMachine {
     const configuration = configure(options);
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
     const engine = settle(options);
-    const files = await readBootFiles(options, options.onProgress ?? (() => {}), warnings(options));
     // A kernel that is loaded directly needs no firmware that can read the disk: the fastest interface will do.
-    const drivesRequest = settleDrives(options, 'firmware' in files ? 'ide' : 'virtio');
+    const drivesRequest = settleDrives(options, options.firmware === undefined ? 'virtio' : 'ide');
+    const files = await readBootFiles(options, options.onProgress ?? (() => {}), warnings(options));
     return VirtualMachine.#make(options, { configuration: { ...configuration, append: files.append }, files, drivesRequest, timeout, engine });
   }
 
@@ -165,11 +165,13 @@ export class VirtualMachine {
   }
 
   static async #make(options: RestoreOptions, parts: Omit<Parts, 'drives'>): Promise<VirtualMachine> {
-    const drives = await openDrives(parts.drivesRequest, 'virtio', options.log ?? silentLog);
+    let drives: readonly Drive[] = [];
     try {
+      drives = await openDrives(parts.drivesRequest, 'virtio', options.log ?? silentLog);
       return new VirtualMachine(options, { ...parts, drives });
     } catch (error) {
       await closeDrives(drives);
+      closeNvram(parts.files);
       throw error;
     }
   }
@@ -234,7 +236,7 @@ export class VirtualMachine {
     try {
       const end = await this.#machine.run();
       this.#endedAt = this.#clock.now();
-      await closeDrives(this.#parts.drives);
+      await this.#closeFiles();
       this.#end = end;
       this.console.close();
       this.virtioConsole?.close();
@@ -246,9 +248,14 @@ export class VirtualMachine {
       this.#endedAt ??= this.#clock.now();
       this.console.close();
       this.virtioConsole?.close();
-      await closeDrives(this.#parts.drives);
+      await this.#closeFiles();
       this.#parts.stored?.close();
     }
+  }
+
+  async #closeFiles(): Promise<void> {
+    await closeDrives(this.#parts.drives);
+    closeNvram(this.#parts.files);
   }
 
   #announce(end: MachineEnd): void {
@@ -415,6 +422,10 @@ export class VirtualMachine {
       translation: translation === undefined ? null : { ...translation, threadSeconds: seconds(this.#compiler.busyNs) },
     };
   }
+}
+
+function closeNvram(files: BootFiles): void {
+  if ('firmware' in files) files.nvram?.close?.();
 }
 
 function configure(options: VirtualMachineOptions): MachineConfiguration {

@@ -37,6 +37,10 @@ export class IoApic implements RegisterBlock, Stateful {
     this.#high.fill(0);
   }
 
+  /**
+   * `high`: the interrupt is asserted. What polarity an entry has makes no difference: boards wire each line as the guest expects
+   * it, for guests that believe in the PCI specification (active low) and those that believe in the MADT (active high) both exist.
+   */
   setLine(pin: number, high: boolean): void {
     const bit = 1 << pin;
     const was = (this.#lines & bit) !== 0;

@@ -41,4 +41,6 @@ export interface Nvram {
   readonly file?: string;
   /** Keeps what the guest has changed; missing: the variables go with the machine. */
   readonly store?: (offset: number, bytes: Uint8Array) => void;
+  /** The machine has ended: others may use the file. Legal again and again. */
+  readonly close?: () => void;
 }

@@ -20,6 +20,8 @@ interface Counter {
   bcd: number;
   /** Initial count, 1 to 65536 (BCD: 10000); 0 = none loaded. */
   reload: number;
+  /** In modes 1 and 5: the count that the next rising gate takes, 0 = none. */
+  waiting: number;
   /** Clock (ns) when counting began with `reload`. */
   start: number;
   writeLow: number;
@@ -34,7 +36,7 @@ interface Counter {
 }
 
 function powerOn(gate: number): Counter {
-  return { mode: 0, access: 3, bcd: 0, reload: 0, start: 0, writeLow: 0, writeHalf: 0, readHalf: 0, latch: -1, status: -1, gate, held: -1 };
+  return { mode: 0, access: 3, bcd: 0, reload: 0, waiting: 0, start: 0, writeLow: 0, writeHalf: 0, readHalf: 0, latch: -1, status: -1, gate, held: -1 };
 }
 
 /** Ports 40h to 43h, counter 0 driving the timer interrupt, counter 2 gated and read through port 61h. */
@@ -42,7 +44,7 @@ export class Pit implements RegisterBlock, Stateful {
   readonly name = 'pit';
   readonly length = 4;
   readonly stateName = 'pit';
-  readonly stateVersion = 1;
+  readonly stateVersion = 2;
   /** Port 61h: bit 0 gate of counter 2, bit 1 speaker, bit 4 refresh toggle, bit 5 output of counter 2. */
   readonly port61: RegisterBlock;
   readonly #clock: MonotonicClock;
@@ -108,12 +110,13 @@ export class Pit implements RegisterBlock, Stateful {
     }
   }
   #setGate(c: Counter, gate: number): void {
-    // A low gate stops counting but in modes 1 and 5. A rising one starts those, restarts 2 and 3, and lets 0 and 4 go on.
+    // A low gate stops counting but in modes 1 and 5. A rising one triggers those, restarts 2 and 3, and lets 0 and 4 go on.
     const now = this.#clock.now();
-    if (gate === 0 && c.gate === 1 && c.mode !== 1 && c.mode !== 5) c.held = Math.max(0, now - c.start);
+    if (gate === 0 && c.gate === 1 && !triggered(c)) c.held = Math.max(0, now - c.start);
     else if (gate === 1 && c.gate === 0) {
       c.start = c.mode === 0 || c.mode === 4 ? now - Math.max(0, c.held) : now;
       c.held = -1;
+      if (triggered(c) && c.waiting !== 0) [c.reload, c.waiting] = [c.waiting, 0];
     }
     c.gate = gate;
   }
@@ -164,9 +167,14 @@ export class Pit implements RegisterBlock, Stateful {
       count = c.writeLow | (value << 8);
     }
     if (c.bcd !== 0) count = fromBcd(count);
-    c.reload = count === 0 ? this.#modulus(c) : count;
+    if (count === 0) count = this.#modulus(c);
+    if (triggered(c)) {
+      c.waiting = count;
+      return;
+    }
+    c.reload = count;
     c.start = this.#clock.now();
-    c.held = c.gate === 0 && c.mode !== 1 && c.mode !== 5 ? 0 : -1;
+    c.held = c.gate === 0 ? 0 : -1;
     if (offset === 0) this.#arm();
   }
   #control(value: number): void {
@@ -176,7 +184,7 @@ export class Pit implements RegisterBlock, Stateful {
         if ((value & (2 << i)) === 0) continue;
         const c = this.#counters[i]!;
         if ((value & 0x20) === 0) this.#latch(c);
-        if ((value & 0x10) === 0 && c.status < 0) c.status = (this.#output(c) ? 0x80 : 0) | (c.reload === 0 ? 0x40 : 0) | (c.access << 4) | (c.mode << 1) | c.bcd;
+        if ((value & 0x10) === 0 && c.status < 0) c.status = (this.#output(c) ? 0x80 : 0) | (c.reload === 0 || c.waiting !== 0 ? 0x40 : 0) | (c.access << 4) | (c.mode << 1) | c.bcd;
       }
       return;
     }
@@ -214,17 +222,18 @@ export class Pit implements RegisterBlock, Stateful {
     return { counters: this.#counters.map((c) => ({ ...c })), speaker: this.#speaker, timer: this.#timer.deadline ?? null };
   }
   load(state: Plain, version: number): void {
-    if (version !== 1) throw new StateError(`pit: state version ${version} is unknown, expected 1`);
+    if (version !== 1 && version !== 2) throw new StateError(`pit: state version ${version} is unknown, expected 2`);
     const s = state as { [key: string]: Plain };
     const counters = s?.['counters'];
     if (!Array.isArray(counters) || counters.length !== 3) throw new StateError('pit: field counters must have 3 entries');
     const limits: Record<keyof Counter, readonly [number, number]> = {
-      mode: [0, 5], access: [1, 3], bcd: [0, 1], reload: [0, 65536], start: [0, Number.MAX_SAFE_INTEGER], writeLow: [0, 255], writeHalf: [0, 1], readHalf: [0, 1], latch: [-1, 65536], status: [-1, 255], gate: [0, 1], held: [-1, Number.MAX_SAFE_INTEGER],
+      mode: [0, 5], access: [1, 3], bcd: [0, 1], reload: [0, 65536], waiting: [0, 65536], start: [0, Number.MAX_SAFE_INTEGER], writeLow: [0, 255], writeHalf: [0, 1], readHalf: [0, 1], latch: [-1, 65536], status: [-1, 255], gate: [0, 1], held: [-1, Number.MAX_SAFE_INTEGER],
     };
     const loaded = counters.map((entry: Plain) => {
       const out = powerOn(0);
       for (const key of Object.keys(limits) as (keyof Counter)[]) {
-        const value = (entry as { [key: string]: Plain } | null)?.[key];
+        // Version 1 knew no count that waits.
+        const value = key === 'waiting' && version === 1 ? 0 : (entry as { [key: string]: Plain } | null)?.[key];
         if (typeof value !== 'number' || (key !== 'start' && key !== 'held' && !Number.isInteger(value)) || !(value >= limits[key][0] && value <= limits[key][1])) throw new StateError(`pit: field counters.${key} is damaged`);
         out[key] = value;
       }
@@ -238,6 +247,11 @@ export class Pit implements RegisterBlock, Stateful {
     if (timer === null) this.#timer.disarm();
     else this.#timer.arm(timer);
   }
+}
+
+/** Modes 1 and 5 begin to count when their gate rises, not when the count is written. */
+function triggered(c: Counter): boolean {
+  return c.mode === 1 || c.mode === 5;
 }
 
 function toBcd(value: number): number {

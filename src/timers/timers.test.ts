@@ -136,6 +136,31 @@ describe('8254', () => {
     bench.time += 60 * TICK;
     expect(pit.port61.read(0, 1) & 0x20).toBe(0x20);
   });
+  it.each([[1, [0, 0x20, 0x20]], [5, [0x20, 0, 0x20]]] as const)('mode %i begins when its gate rises, each time anew', (mode, [during, atEnd, after]) => {
+    const bench = new Bench();
+    const pit = bench.pit();
+    const output = (): number => pit.port61.read(0, 1) & 0x20;
+    const trigger = (): void => {
+      pit.port61.write(0, 1, 0);
+      pit.port61.write(0, 1, 1);
+    };
+    program(pit, 2, mode, 100);
+    bench.time = 500 * TICK;
+    expect(output()).toBe(0x20);
+    trigger();
+    bench.time += 40.5 * TICK;
+    expect([latched(pit, 2), output()]).toEqual([60, during]);
+    // A count that is written meanwhile waits for the next trigger.
+    pit.write(2, 1, 10);
+    pit.write(2, 1, 0);
+    bench.time += 60 * TICK;
+    expect(output()).toBe(atEnd);
+    bench.time += TICK;
+    expect(output()).toBe(after);
+    trigger();
+    bench.time += 4.5 * TICK;
+    expect(latched(pit, 2)).toBe(6);
+  });
   it('counts in BCD', () => {
     const bench = new Bench();
     const pit = bench.pit();
@@ -153,13 +178,13 @@ describe('8254', () => {
     const state = structuredClone(pit.save());
     const other = new Bench();
     const fresh = other.pit();
-    fresh.load(state, 1);
+    fresh.load(state, 2);
     expect(fresh.save()).toEqual(state);
-    expect(() => fresh.load(state, 2)).toThrow(StateError);
-    expect(() => fresh.load(null, 1)).toThrow(StateError);
-    for (const [key, value] of [['counters', []], ['speaker', 2], ['timer', 'soon']] as const) expect(() => fresh.load(field(state, key, value), 1)).toThrow(StateError);
+    expect(() => fresh.load(state, 3)).toThrow(StateError);
+    expect(() => fresh.load(null, 2)).toThrow(StateError);
+    for (const [key, value] of [['counters', []], ['speaker', 2], ['timer', 'soon']] as const) expect(() => fresh.load(field(state, key, value), 2)).toThrow(StateError);
     const counters = (state as { counters: Plain[] }).counters;
-    for (const mode of [6, 0.5, -1, NaN]) expect(() => fresh.load(field(state, 'counters', [field(counters[0]!, 'mode', mode), counters[1]!, counters[2]!]), 1)).toThrow(StateError);
+    for (const mode of [6, 0.5, -1, NaN]) expect(() => fresh.load(field(state, 'counters', [field(counters[0]!, 'mode', mode), counters[1]!, counters[2]!]), 2)).toThrow(StateError);
     expect(fresh.save()).toEqual(state);
     other.to(1001 * TICK);
     expect(other.pulses).toBe(1);

@@ -26,6 +26,7 @@ test('OVMF comes to its shell on screen and serial line, keeps variables in a fi
   const { width, height, pixels } = first.screenshot().picture;
   const colours = new Set(new Uint32Array(pixels.buffer, pixels.byteOffset, pixels.length / 4));
   expect([width, height, colours.size >= 3]).toEqual([1280, 800, true]);
+  await expect(VirtualMachine.create({ firmware: 'ovmf', nvram })).rejects.toThrow(/nvram \S+ is in use by another machine; end that one first/);
   first.console.write(`${VARIABLE} -bs -rt -nv =L"as it was"\r`);
   // A letter for each byte of UCS-2: it lies in the file as it was typed.
   const stored = (): boolean => readFileSync(nvram).includes(Buffer.from('as it was', 'utf16le'));
