@@ -47,7 +47,7 @@ export class DebianSession {
     }
     // No line editor between us and the shell, and no kernel messages.
     terminal.write('exec env TERM=dumb PS1="# " bash --noediting --norc\n');
-    await terminal.waitFor(/norc\s+# /, BOOT_MS);
+    await terminal.waitFor(/norc[^#]*# /, BOOT_MS);
     await this.run('stty -echo; dmesg -n 1');
   }
 

@@ -39,6 +39,11 @@ export class DriverQueue {
     memory.write(at, new Uint8Array(0x10000));
   }
 
+  /** Descriptors that no buffer under way has. */
+  get free(): number {
+    return this.place.size - [...this.#chains.values()].reduce((sum, chain) => sum + chain.length, 0);
+  }
+
   /** Makes a buffer available; returns its id. */
   add(parts: readonly DriverBuffer[], indirect = false): number {
     if (!indirect) return this.format === 'split' ? this.#addSplit(parts) : this.#addPacked(parts);

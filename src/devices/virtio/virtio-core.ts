@@ -208,8 +208,10 @@ export class VirtioCore {
     const { name } = this.device;
     const fields = new StateFields(name, state, 1, 1);
     const accepted = (state as { readonly accepted?: Plain }).accepted;
-    if (typeof accepted !== 'bigint' || (accepted & ~this.offered) !== 0n) throw new StateError(`${name}: field accepted has features that this device has not`);
     const [status, generation, running] = [fields.integer('status', STATUS_BITS), fields.byte('generation'), fields.boolean('running')];
+    // Until both sides have agreed, a driver may have written anything.
+    const possible = (status & STATUS_FEATURES_OK) !== 0 ? this.offered : 2n ** 64n - 1n;
+    if (typeof accepted !== 'bigint' || (accepted & ~possible) !== 0n) throw new StateError(`${name}: field accepted has features that this device has not`);
     const settings = fields.list('settings', this.queueCount).map((entry, queue) => loadSettings(name, entry, this.device.queueSizes[queue]!));
     const queues = fields.list('queues', this.queueCount);
     if (settings.length !== this.queueCount || queues.length !== this.queueCount) throw new StateError(`${name}: the stored device has other queues`);

@@ -117,7 +117,8 @@ export class VirtioPci extends PciEndpoint {
     return isr;
   }
 
-  #write(offset: number, size: AccessSize, value: number): void {
+  #write(offset: number, size: AccessSize, wide: number): void {
+    const value = size === 4 ? wide : wide & (2 ** (8 * size) - 1);
     if (offset < ISR) {
       const before = this.#core.status;
       this.#common.write(offset - COMMON, size, value);
@@ -135,7 +136,7 @@ export class VirtioPci extends PciEndpoint {
 
   override writeConfig(offset: number, size: AccessSize, value: number): readonly BusChange[] {
     const window = this.#window(offset);
-    if (window !== undefined) this.#write(window.offset, window.size, window.size === 4 ? value : value & (2 ** (8 * window.size) - 1));
+    if (window !== undefined) this.#write(window.offset, window.size, value);
     return super.writeConfig(offset, size, value);
   }
 
