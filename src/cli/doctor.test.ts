@@ -4,7 +4,7 @@ import { wasmProblem } from '../host-node/wasm-features.ts';
 import { describeHost } from './doctor.ts';
 import { describeShares } from './meter.ts';
 
-const native = { ring0: 3e9, ring3: 3e9, exitNs: 2500, cpuid: true, syscall: true, tscOffset: true };
+const native = { ring0: 3e9, ring3: 3e9, compatible: 3e9, exitNs: 2500, cpuid: true, user: [0, 0, 0, 0, 0, 0, 0], syscall: true, tscOffset: true };
 
 describe('the choice of an engine', () => {
   it('is KVM where ring 0 is native and KVM does what it says', () => {

@@ -1,7 +1,7 @@
 import { cpus, release } from 'node:os';
 import { calibrate } from '../host-node/calibration.ts';
 import type { HostFinding } from '../host-node/calibration.ts';
-import { brokenPromises, judge, millions } from '../host-node/engine-choice.ts';
+import { NATIVE, brokenPromises, judge, millions } from '../host-node/engine-choice.ts';
 import { wasmProblem } from '../host-node/wasm-features.ts';
 import type { CommandIo } from './io.ts';
 
@@ -29,7 +29,7 @@ export function describeHost(finding: HostFinding, problem: string | undefined):
     const { engine, why } = judge(finding);
     if (engine !== 'kvm') lines.push(row('', why.replace(/^engine translator: /, '')), row('', 'to have it: a host with virtualization in hardware, or nested virtualization from the one below'));
   }
-  lines.push(row('hybrid', 'not part of this version yet'));
+  lines.push(row('hybrid', 'reason' in kvm ? 'needs kvm' : `works: user code ${kvm.compatible >= NATIVE ? '' : 'of 64 bits '}runs by kvm, the kernel by the translator`));
   lines.push(problem === undefined ? `auto chooses ${judge(finding).why.replace(/^engine /, '')}` : 'no engine can run a guest here; use Node 20 or later');
   return lines;
 }

@@ -45,7 +45,6 @@ describe('wrong use is one line and status 1', () => {
     ['nonsense processors', () => [...good(), '--cpus', 'x'], /number of processors "x"/],
     ['many processors', () => [...good(), '--cpus', '4'], /this version runs one/],
     ['unknown engine', () => [...good(), '--engine', 'warp'], /engine "warp" is unknown/],
-    ['engine of a later version', () => [...good(), '--engine', 'hybrid'], /engine "hybrid" is not part of this version/],
     ['unknown display', () => [...good(), '--display', 'vga'], /display "vga".*none, terminal or png:FILE/],
     ['display without firmware', () => [...good(), '--display', 'terminal'], /booted directly has no display/],
     ['display and serial on the terminal', () => ['run', '--firmware', 'seabios', '--display', 'terminal', '--serial', 'stdio'], /cannot both be on the terminal/],

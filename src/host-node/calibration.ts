@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { join } from 'node:path';
+import { FEATURE_WORDS } from '../engines/kvm/cpuid-table.ts';
 import { tryKvm } from '../engines/kvm/trial.ts';
 import type { KvmFinding } from '../engines/kvm/trial.ts';
 import { loadEngineModules } from './engine-modules.ts';
@@ -48,7 +49,7 @@ function measure(): HostFinding {
   try {
     const attempts = Array.from({ length: ATTEMPTS }, () => tryKvm(kvm.host, kvm.capabilities, loadEngineModules(), new NodeClock()));
     const best = (pick: (finding: KvmFinding) => number): number => Math.max(...attempts.map(pick));
-    return { kvm: { ...attempts[0]!, ring0: best((a) => a.ring0), ring3: best((a) => a.ring3), exitNs: -best((a) => -a.exitNs) } };
+    return { kvm: { ...attempts[0]!, ring0: best((a) => a.ring0), ring3: best((a) => a.ring3), compatible: best((a) => a.compatible), exitNs: -best((a) => -a.exitNs) } };
   } catch (error) {
     return { kvm: { reason: `KVM fails with a small guest (${(error as Error).message})`, remedy: 'see the kernel\'s log (dmesg)' } };
   }
@@ -59,8 +60,9 @@ function readFinding(circumstances: Circumstances): HostFinding | undefined {
     const stored = JSON.parse(readFileSync(join(cacheFolder(), FILE), 'utf8')) as { readonly circumstances: Circumstances; readonly kvm: KvmFinding };
     const { kvm } = stored;
     const same = (Object.keys(circumstances) as (keyof Circumstances)[]).every((key) => stored.circumstances[key] === circumstances[key]);
-    const whole = [kvm.ring0, kvm.ring3, kvm.exitNs].every(Number.isFinite) && [kvm.cpuid, kvm.syscall, kvm.tscOffset].every((value) => typeof value === 'boolean');
-    return same && whole ? { kvm } : undefined;
+    const whole = [kvm.ring0, kvm.ring3, kvm.compatible, kvm.exitNs].every(Number.isFinite) && [kvm.cpuid, kvm.syscall, kvm.tscOffset].every((value) => typeof value === 'boolean');
+    const words = Array.isArray(kvm.user) && kvm.user.length === FEATURE_WORDS.length && kvm.user.every(Number.isInteger);
+    return same && whole && words ? { kvm } : undefined;
   } catch {
     return undefined; // none yet, or damaged
   }

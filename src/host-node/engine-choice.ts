@@ -1,4 +1,5 @@
 import { UserError } from '../base/errors.ts';
+import { hiddenFromUser } from '../engines/kvm/cpuid-table.ts';
 import type { EngineName } from '../machine/configuration.ts';
 import type { KvmParts, RunningEngine } from '../machine/engines.ts';
 import { calibrate } from './calibration.ts';
@@ -14,8 +15,8 @@ export interface EngineChoice {
   readonly why?: string;
 }
 
-/** Ring 0 that executes fewer instructions a second is emulated, and slower than translated code. */
-const NATIVE_RING0 = 2e8;
+/** A ring that executes fewer instructions a second is emulated, and slower than translated code. */
+export const NATIVE = 2e8;
 
 /**
  * What `auto` means without measuring: the name of an engine. For test runs and fleets of unlike hosts, whose guests
@@ -28,14 +29,16 @@ export function settleEngine(name: EngineName, recalibrate = false): EngineChoic
   if (name === 'auto') {
     const fixed = process.env[AUTO_ENGINE];
     if (fixed === undefined || fixed === '') return chooseAutomatically(calibrate(recalibrate));
-    if (fixed !== 'interpreter' && fixed !== 'translator' && fixed !== 'kvm') throw new UserError(`the environment's ${AUTO_ENGINE} is "${fixed}"; give interpreter, translator or kvm`);
+    if (fixed !== 'interpreter' && fixed !== 'translator' && fixed !== 'hybrid' && fixed !== 'kvm') throw new UserError(`the environment's ${AUTO_ENGINE} is "${fixed}"; give interpreter, translator, hybrid or kvm`);
     return settleEngine(fixed);
   }
   if (name === 'interpreter' || name === 'translator' || name === 'lockstep') return { first: name };
-  if (name === 'hybrid') throw new UserError('engine "hybrid" is not part of this version yet; give auto, translator, kvm, interpreter or lockstep');
   const kvm = kvmHere();
-  if (kvm instanceof KvmUnavailable) throw new UserError(`engine "kvm": ${kvm.message}; ${kvm.remedy}, or give another engine`);
-  return { first: 'kvm', kvm };
+  if (kvm instanceof KvmUnavailable) throw new UserError(`engine "${name}": ${kvm.message}; ${kvm.remedy}, or give another engine`);
+  if (name === 'hybrid' && !kvm.capabilities.syncRegisters) throw new UserError('engine "hybrid": KVM lacks KVM_CAP_SYNC_REGS; use a newer kernel, or give another engine');
+  const finding = calibrate(recalibrate).kvm;
+  if ('reason' in finding) throw new UserError(`engine "${name}": ${finding.reason}; ${finding.remedy}, or give another engine`);
+  return { first: name, kvm: { ...kvm, user: { direct32: finding.compatible >= NATIVE, hidden: hiddenFromUser(finding.user) } } };
 }
 
 function chooseAutomatically(finding: HostFinding): EngineChoice {
@@ -48,7 +51,7 @@ export function judge({ kvm }: HostFinding): { readonly engine: 'kvm' | 'transla
   const translator = (why: string) => ({ engine: 'translator', why: `engine translator: ${why}` }) as const;
   if ('reason' in kvm) return translator(kvm.reason);
   const speed = `${millions(kvm.ring0)} million instructions/s`;
-  if (kvm.ring0 < NATIVE_RING0) return translator(`KVM only emulates ring 0 here (${speed}, against ${millions(kvm.ring3)} in ring 3)`);
+  if (kvm.ring0 < NATIVE) return translator(`KVM only emulates ring 0 here (${speed}, against ${millions(kvm.ring3)} in ring 3)`);
   const broken = brokenPromises(kvm);
   if (broken.length > 0) return translator(`KVM cannot be relied on here: ${broken.join(', ')}`);
   return { engine: 'kvm', why: `engine kvm: ring 0 runs natively (${speed}), an exit costs ${(kvm.exitNs / 1000).toFixed(1)} us` };

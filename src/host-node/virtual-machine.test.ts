@@ -114,7 +114,6 @@ describe('mistakes in the options', () => {
     [{ guest: 'linux', kernel: 'x' }, 'one of the two'],
     [{ kernel: tinyKernel(spin()), memory: 5 }, 'too small'],
     [{ kernel: tinyKernel(spin()), cpus: 3 }, 'this version runs one'],
-    [{ kernel: tinyKernel(spin()), engine: 'hybrid' }, 'not part of this version'],
     [{ kernel: tinyKernel(spin()), timeout: -1 }, 'timeout'],
     [{ kernel: tinyKernel(spin()), debugExitPort: 1 << 20 }, 'no I/O port'],
   ])('%o', async (options, message) => {

@@ -1,6 +1,7 @@
 import { identify } from '../engines/identity.ts';
 import { createInterpreter } from '../engines/interpreter/interpreter.ts';
-import type { Interpreter } from '../engines/interpreter/interpreter.ts';
+import { HybridVcpu } from '../engines/hybrid/hybrid-vcpu.ts';
+import type { HybridOptions } from '../engines/hybrid/hybrid-vcpu.ts';
 import type { KvmCapabilities } from '../engines/kvm/capabilities.ts';
 import type { KvmHost } from '../engines/kvm/kvm-host.ts';
 import { KvmFailure, KvmVcpu } from '../engines/kvm/kvm-vcpu.ts';
@@ -14,7 +15,7 @@ import { SwitchableVcpu } from './switchable-vcpu.ts';
 import type { EngineSlot } from './switchable-vcpu.ts';
 
 /** Engines that execute a guest; `auto` stands for one of them. */
-export type RunningEngine = 'interpreter' | 'translator' | 'kvm' | 'lockstep';
+export type RunningEngine = 'interpreter' | 'translator' | 'hybrid' | 'kvm' | 'lockstep';
 
 /** Where a translator works, and how much memory its code may take. */
 export type TranslationChoice = Pick<TranslatorOptions, 'compiler' | 'cacheBytes'>;
@@ -23,6 +24,8 @@ export type TranslationChoice = Pick<TranslatorOptions, 'compiler' | 'cacheBytes
 export interface KvmParts {
   readonly host: KvmHost;
   readonly capabilities: KvmCapabilities;
+  /** What is known of ring 3, for the hybrid engine. */
+  readonly user: Pick<HybridOptions, 'direct32' | 'hidden'>;
 }
 
 /** The engines of one machine. */
@@ -41,6 +44,16 @@ export function tscKhzFor(kvm: KvmParts | undefined): number | undefined {
   return kvm === undefined || kvm.capabilities.tscScaling ? undefined : kvm.capabilities.tscKhz;
 }
 
+/** Features that a machine's processor should not have which begins on this engine. */
+function hiddenFor(first: RunningEngine, kvm: KvmParts | undefined): readonly number[] {
+  return kvm === undefined ? [] : first === 'hybrid' ? kvm.user.hidden : kvm.capabilities.hidden;
+}
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
+}
+
 /** How to make a vCPU on the set's first engine that can change to the others. */
 export function engineFactory({ first, modules, translation = {}, profile, kvm }: EngineSet): EngineFactory {
   return (parts) => {
@@ -50,21 +63,25 @@ export function engineFactory({ first, modules, translation = {}, profile, kvm }
     const common = { first, fallback: 'translator', clock: parts.clock, log: parts.log };
     // Lockstep is two vCPUs over two memories: there is nothing to change to.
     if (first === 'lockstep') return new SwitchableVcpu({ ...common, engines: new Map([[first, { create: () => new LockstepVcpu({ ...options, ...translation }) }]]), prepare: false });
-    // One interpreter: KVM builds on it.
-    let home: Interpreter | undefined;
-    const interpreter = (): Interpreter => (home ??= createInterpreter(options));
-    const engines = new Map<RunningEngine, EngineSlot>([
-      ['interpreter', { create: interpreter }],
-      ['translator', { create: () => createTranslator({ ...options, ...translation }) }],
-    ]);
+    // One of each: KVM builds on the interpreter, the hybrid engine on the translator.
+    const interpreter = once(() => createInterpreter(options));
+    const translator = once(() => createTranslator({ ...options, ...translation }));
+    const engines = new Map<RunningEngine, EngineSlot>([['interpreter', { create: interpreter }], ['translator', { create: translator }]]);
     if (kvm !== undefined) {
+      if (kvm.capabilities.syncRegisters) {
+        engines.set('hybrid', {
+          create: () => new HybridVcpu({ ...options, ...kvm, ...kvm.user, home: translator() }),
+          obstacle: (vcpu) => (vcpu as HybridVcpu).obstacle(),
+          givesUp: (error) => error instanceof KvmFailure,
+        });
+      }
       engines.set('kvm', {
         create: () => new KvmVcpu({ ...options, ...kvm, home: interpreter() }),
         obstacle: (vcpu) => (vcpu as KvmVcpu).obstacle(),
         givesUp: (error) => error instanceof KvmFailure,
       });
     }
-    identify(parts.memory, { index: parts.index, tscKhz: parts.tscKhz(), hidden: kvm?.capabilities.hidden ?? [] });
+    identify(parts.memory, { index: parts.index, tscKhz: parts.tscKhz(), hidden: hiddenFor(first, kvm) });
     return new SwitchableVcpu({ ...common, engines, prepare: kvm !== undefined });
   };
 }

@@ -21,12 +21,38 @@ export const VCPU_BASE = 0x100000;
 export const VCPU_STRIDE = 0x40000;
 export const VCPU_MAX = 64;
 
+/**
+ * What the hybrid engine shows to KVM as memory of its own: shadow page tables (runtime/shadow.ts), and the monitor's
+ * descriptor tables and stubs (engines/hybrid/monitor.ts). Whole pages; untouched unless that engine runs.
+ */
+export const SHADOW_MEMORY = 0x1200000;
+/** What the runtime keeps about the tables: see runtime/shadow.ts. */
+export const SHADOW_HEADER = SHADOW_MEMORY;
+/** Table entries that KVM may know otherwise: 16 bytes each, linear address of the entry, linear address that it maps. */
+export const SHADOW_PATCHES = SHADOW_MEMORY + 0x1000;
+export const SHADOW_PATCHES_MAX = 256;
+/** GDT, IDT, TSS, stubs, stack: the monitor's pages. */
+export const SHADOW_MONITOR = SHADOW_MEMORY + 0x2000;
+/** Tables that map all of this for the supervisor: one third-level table, one of the second, the first's behind it. */
+export const SHADOW_MONITOR_MAP = SHADOW_MEMORY + 0xa000;
+/** For each page of this memory that is a table of the first level, the linear address that its first entry maps (u64). */
+export const SHADOW_LINEAR = SHADOW_MEMORY + 0x14000;
+/** From here on tables are made, one after the other. */
+export const SHADOW_TABLES = SHADOW_MEMORY + 0x20000;
+export const SHADOW_END = 0x2000000;
+/** Where the guest of KVM has it: physical, beyond what any board uses; linear, in the upper half. */
+export const SHADOW_PHYSICAL = 0xff00000000;
+export const SHADOW_LINEAR_BASE = -0x8000000000;
+
 /** One byte of flags per host page of RAM: index = (hostAddress - RAM_BASE) >> 12. */
 export const PAGE_FLAGS = 0x2000000;
 /** The page holds decoded or translated code: stores take the slow path. */
 export const PAGE_FLAG_CODE = 1;
 /** Stores must be logged (migration, display): stores take the slow path until the log has the page. */
 export const PAGE_FLAG_TRACK = 2;
+
+/** For each host page of RAM (u32): address of the shadow entry that lets user code write to it; 0: none, 1: several. */
+export const SHADOW_WRITERS = 0x2100000;
 
 /** Counters of translated regions while a profile is made: two u64 each (engines/profile). */
 export const PROFILE_COUNTERS = 0x3000000;

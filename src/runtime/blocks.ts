@@ -1,8 +1,8 @@
 // Entry to decoded blocks: where the code at RIP lies, and the jump caches that let blocks find one another.
 
 import {
-  BUDGET, CODE_LEFT, CPL, DR7, EFLAGS, EVENTS, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_KEYS, MODE, MODE_CODE64, LEAVE_BUDGET, LEAVE_JUMP, MODE_CODE_MASK, PENDING_DEBUG, RECORD, RIP, SEGMENTS, SEGMENT_BYTES,
-  SEG_BASE, SEG_CS, SEG_LIMIT, SHADOW, VECTOR_GP,
+  BUDGET, CODE_LEFT, CPL, CR3, DR7, EFLAGS, EVENTS, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_KEYS, MODE, MODE_CODE64, LEAVE_BUDGET, LEAVE_JUMP, MODE_CODE_MASK, PENDING_DEBUG, RECORD, RIP, SEGMENTS, SEGMENT_BYTES,
+  SEG_BASE, SEG_CS, SEG_LIMIT, SHADOW, USER_ENTERED, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS, VECTOR_GP,
 } from "../isa/x86/state/layout.ts";
 import { REC_COUNT } from "../isa/x86/decode/record.ts";
 import { raiseFault } from "./faults.ts";
@@ -120,5 +120,21 @@ export function mayResume(cpu: usize): i32 {
   store<i32>(cpu, budget, BUDGET);
   if (budget < 0) return LEAVE_BUDGET;
   const special = (load<u32>(cpu, EFLAGS) & (FLAG_TF | FLAG_RF)) | (load<u32>(cpu, DR7) & 0xff) | load<u32>(cpu, SHADOW) | load<u32>(cpu, EVENTS) | load<u32>(cpu, PENDING_DEBUG);
+  // Whether this code is decoded is no matter to who executes it otherwise.
+  if (load<u32>(cpu, USER_STOPS) != 0 && load<u32>(cpu, CPL) == 3 && enterUser(cpu) != 0) return LEAVE_JUMP;
   return special != 0 || jumpCacheHolds(cpu) == 0 || interruptPending() != 0 ? LEAVE_JUMP : 0;
+}
+
+/** User mode is about to go on at RIP: 0 when it stays with this engine, else LEAVE_JUMP, and USER_ENTERED says why. */
+export function enterUser(cpu: usize): i32 {
+  const slot = ((<u32>(load<u64>(cpu, RIP) >> 12) * 0x9e3779b1) >> 16 ^ <u32>(load<u64>(cpu, CR3) >> 12)) & (USER_STAYS_SLOTS - 1);
+  const stays: usize = cpu + (slot << 1);
+  const left = load<u16>(stays, USER_STAYS);
+  store<u32>(cpu, slot, USER_SLOT);
+  if (left != 0) {
+    store<u16>(stays, left - 1, USER_STAYS);
+    return 0;
+  }
+  store<u32>(cpu, 1, USER_ENTERED);
+  return LEAVE_JUMP;
 }

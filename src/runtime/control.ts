@@ -12,6 +12,7 @@ import { updateBreakpoints } from "./breakpoints.ts";
 import { SIGNATURE } from "./cpuid.ts";
 import { loadPdptes } from "./page-walk.ts";
 import { flushAccessRights, flushPage, flushTlb, flushTlbNonGlobal, isCanonical, updateTlbBase } from "./paging.ts";
+import { dropShadowPage, dropShadows, dropShadowsOf } from "./shadow.ts";
 import { updateSegmentCache } from "./memory.ts";
 import { ATTR_L, segment } from "./segments.ts";
 import { SEG_ATTRIBUTES } from "../isa/x86/state/layout.ts";
@@ -92,6 +93,7 @@ function writeCr3(cpu: usize, value: u64): i32 {
   }
   // The TLB does not tell PCIDs apart: only what stays in one address space can be kept.
   if (!keeps || value != old) flushTlbNonGlobal(cpu);
+  if (!keeps) dropShadowsOf(cpu, value);
   return LEAVE_NEXT;
 }
 
@@ -102,8 +104,14 @@ export function invalidatePcid(cpu: usize, type: i64, low: i64, linear: i64): i3
   if (single && low != 0 && (load<u64>(cpu, CR4) & CR4_PCIDE) == 0) return raiseGeneralProtection(cpu, 0);
   if (type == 0 && !isCanonical(linear)) return raiseGeneralProtection(cpu, 0);
   if (type == 2) flushTlb(cpu);
-  else if (type == 0) flushPage(cpu, linear);
-  else flushTlbNonGlobal(cpu);
+  else if (type == 0) {
+    flushPage(cpu, linear);
+    dropShadowPage(cpu, low, linear);
+  } else {
+    flushTlbNonGlobal(cpu);
+    if (type == 1) dropShadowsOf(cpu, low);
+    else dropShadows();
+  }
   return LEAVE_NEXT;
 }
 
@@ -215,6 +223,7 @@ export function writeDebug(cpu: usize, index: i32, value: i64): i32 {
 
 export function invalidatePage(cpu: usize, linear: i64): i32 {
   flushPage(cpu, linear);
+  dropShadowPage(cpu, load<u64>(cpu, CR3), linear);
   return LEAVE_NEXT;
 }
 

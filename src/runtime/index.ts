@@ -19,6 +19,7 @@ export * from "./fpu";
 export * from "./integer";
 export * from "./page-walk";
 export * from "./physical";
+export * from "./shadow";
 export * from "./breakpoints";
 export * from "./host-elements";
 export * from "./sse";

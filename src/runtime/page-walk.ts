@@ -43,14 +43,19 @@ const ERROR_KEY: u32 = 32;
 export const NO_TRANSLATION: u64 = u64.MAX_VALUE;
 
 // What the last successful walk found besides the address: rights by all levels, flags of the entry that maps the page.
-let walkRights: u64 = 0;
-let walkNoExecute: bool = false;
+export let walkRights: u64 = 0;
+export let walkNoExecute: bool = false;
 /** What the page's protection key forbids: bit 0 data accesses, bit 1 writes; 0 where no key counts. */
 let walkKeyRights: u32 = 0;
 export let walkDirty: bool = false;
 export let walkGlobal: bool = false;
 /** log2 of the page's size. */
 export let walkPageBits: u64 = 12;
+
+/** Physical address of the table whose entry maps the page, and what the levels above it allow. */
+export let walkTable: u64 = 0;
+export let walkUpperRights: u64 = 0;
+export let walkUpperNoExecute: bool = false;
 
 let walkError: u32 = 0;
 /** An accessed or dirty flag that the access sets was still clear. */
@@ -153,9 +158,14 @@ function descend(cpu: usize, linear: u64, write: bool, mark: bool): u64 {
       walkError = ERROR_PRESENT | ERROR_RESERVED;
       return NO_TRANSLATION;
     }
+    const leaf = large || level == 1;
+    if (leaf) {
+      walkTable = table;
+      walkUpperRights = walkRights;
+      walkUpperNoExecute = walkNoExecute;
+    }
     walkRights &= entry;
     if ((entry & NX) != 0) walkNoExecute = true;
-    const leaf = large || level == 1;
     const flags = leaf && write ? A | D : A;
     if ((entry & flags) != flags) {
       if (mark) markEntry(address, entry, flags, wide);

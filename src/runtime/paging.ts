@@ -11,6 +11,7 @@ import { PAGE_FLAGS, RAM_BASE, REGION_KIND_RAM } from "../memory/layout.ts";
 import { raiseFault, raiseGeneralProtection } from "./faults.ts";
 import { ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE, NO_TRANSLATION, mayFetch, mayRead, mayWrite, walk, walkDirty, walkGlobal, walkPageBits } from "./page-walk.ts";
 import { hostOfPhysical, regionKind } from "./physical.ts";
+import { dropShadows, protectShadow } from "./shadow.ts";
 
 const CR0_AM: u64 = 0x40000;
 const CR4_SMAP: u64 = 0x200000;
@@ -168,6 +169,7 @@ export function flushTlb(cpu: usize): void {
   largeLast = 0;
   flushJumpCaches(cpu);
   updateTlbBase(cpu);
+  dropShadows();
 }
 
 /** PKRU has changed: every page's rights may have. What code is where has not. */
@@ -236,6 +238,7 @@ export function updateTlbBase(cpu: usize): void {
 
 /** Stores to a RAM page must take the slow path from now on: its page flags have changed. */
 export function clearWriteTags(cpu: usize, ramPage: u32): void {
+  protectShadow(ramPage);
   const end: usize = cpu + TLB + TLB_SETS * TLB_SET_BYTES;
   for (let entry: usize = cpu + TLB; entry < end; entry += TLB_ENTRY_BYTES) {
     if ((load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_MASK) == ramPage) store<u64>(entry, TLB_INVALID, TLB_WRITE);

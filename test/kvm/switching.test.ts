@@ -89,8 +89,8 @@ function compute(first: RunningEngine, between: (vcpu: Vcpu) => void, slice: () 
   return { gpr: gpr.filter((_, i) => i !== 4), rip, sum: data.reduce((sum, byte, i) => (sum * 31 + byte + i) >>> 0, 0), last: [...data.subarray(0, 16)] };
 }
 
-test('interpreter, translator and KVM in random turns compute what one engine computes', () => {
-  const engines: RunningEngine[] = kvmIsMissing() ? ['interpreter', 'translator'] : ['interpreter', 'translator', 'kvm'];
+test('interpreter, translator, hybrid engine and KVM in random turns compute what one engine computes', () => {
+  const engines: RunningEngine[] = kvmIsMissing() ? ['interpreter', 'translator'] : ['interpreter', 'translator', 'hybrid', 'kvm'];
   const expected = compute('translator', () => {}, () => 1e6);
   for (const engine of engines) expect(compute(engine, () => {}, () => 1e6)).toEqual(expected);
   const random = new Random(5, 0);
@@ -109,7 +109,7 @@ test('interpreter, translator and KVM in random turns compute what one engine co
 
 test('an engine that the machine has not is refused, and it goes on', () => {
   const { vcpu } = makeVcpu('interpreter');
-  expect(() => vcpu.engines!.switchTo('hybrid')).toThrow('no engine "hybrid"; give one of interpreter, translator');
+  expect(() => vcpu.engines!.switchTo('lockstep')).toThrow('no engine "lockstep"; give one of interpreter, translator');
   expect(vcpu.engines!.current).toBe('interpreter');
   expect(vcpu.run(1000)).toBe('budget');
   vcpu.close!();

@@ -1,9 +1,12 @@
 import { readCapabilities } from '../../src/engines/kvm/capabilities.ts';
 import type { KvmCapabilities } from '../../src/engines/kvm/capabilities.ts';
+import { hiddenFromUser } from '../../src/engines/kvm/cpuid-table.ts';
 import { identify } from '../../src/engines/identity.ts';
 import { tryKvm } from '../../src/engines/kvm/trial.ts';
 import type { KvmFinding } from '../../src/engines/kvm/trial.ts';
 import { KvmVcpu } from '../../src/engines/kvm/kvm-vcpu.ts';
+import { HybridVcpu } from '../../src/engines/hybrid/hybrid-vcpu.ts';
+import { createTranslator } from '../../src/engines/translator/translator.ts';
 import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts';
 import type { Interpreter } from '../../src/engines/interpreter/interpreter.ts';
 import type { Vcpu, VcpuStart } from '../../src/cpu/vcpu.ts';
@@ -17,6 +20,7 @@ interface OpenKvm {
   readonly host: LinuxKvm;
   readonly capabilities: KvmCapabilities;
   readonly finding: KvmFinding;
+  readonly user: { readonly direct32: boolean; readonly hidden: readonly number[] };
 }
 
 let opened: OpenKvm | string | undefined;
@@ -27,7 +31,8 @@ export function openKvm(): OpenKvm | string {
   try {
     const host = new LinuxKvm();
     const capabilities = readCapabilities(host);
-    opened = { host, capabilities, finding: tryKvm(host, capabilities, loadEngineModules(), new NodeClock()) };
+    const finding = tryKvm(host, capabilities, loadEngineModules(), new NodeClock());
+    opened = { host, capabilities, finding, user: { direct32: finding.compatible > NATIVE, hidden: hiddenFromUser(finding.user) } };
   } catch (error) {
     opened = (error as Error).message;
   }
@@ -42,11 +47,11 @@ export function kvmIsMissing(): boolean {
 }
 
 /** For `skipIf`: true where this KVM is known to do wrong what a test is about, which is said. */
-export function kvmLacks(what: 'cpuid' | 'syscall' | 'ring0'): boolean {
+export function kvmLacks(what: 'cpuid' | 'syscall' | 'ring0' | 'compatible'): boolean {
   const kvm = openKvm();
   if (typeof kvm === 'string') return true;
-  const lacks = what === 'ring0' ? kvm.finding.ring0 < NATIVE : !kvm.finding[what];
-  if (lacks) console.warn(`a test of KVM is skipped: ${{ cpuid: 'its guests see the host\'s CPUID', syscall: 'SYSCALL does not reach the guest\'s kernel', ring0: 'it emulates ring 0' }[what]}`);
+  const lacks = what === 'ring0' || what === 'compatible' ? kvm.finding[what] < NATIVE : !kvm.finding[what];
+  if (lacks) console.warn(`a test of KVM is skipped: ${{ cpuid: 'its guests see the host\'s CPUID', syscall: 'SYSCALL does not reach the guest\'s kernel', ring0: 'it emulates ring 0', compatible: 'it emulates 32-bit code' }[what]}`);
   return lacks;
 }
 const NATIVE = 5e7;
@@ -55,13 +60,14 @@ export const CODE = 0x10000;
 export const STACK = 0x8000;
 const GDT = 0x1000;
 const IDT = 0x2000;
-const HANDLERS = 0x3000;
+export const HANDLERS = 0x3000;
 
 /** One vCPU that is on KVM or on the interpreter, over the same memory and devices that write down what they see. */
 export class KvmFixture {
   readonly memory = new LinearMemory(8 << 20, 0x10000);
   readonly interpreter: Interpreter;
   readonly kvm: KvmVcpu;
+  readonly hybrid: HybridVcpu;
   /** What the guest asked of the bus, as text. */
   readonly accesses: string[] = [];
   /** Answers to port and memory reads. */
@@ -111,6 +117,7 @@ export class KvmFixture {
     this.interpreter = createInterpreter(parts);
     identify(this.memory.wasm, { index: 0, tscKhz: kvm.capabilities.tscKhz, hidden: kvm.capabilities.hidden });
     this.kvm = new KvmVcpu({ ...parts, ...kvm, home: this.interpreter });
+    this.hybrid = new HybridVcpu({ ...parts, ...kvm, ...kvm.user, home: createTranslator(parts), policy: { note: () => {}, longRunning: () => true } });
     for (const [selector, fields] of [[0x08, { access: 0x9b }], [0x10, { access: 0x93 }], [0x18, { access: 0xfb }], [0x20, { access: 0xf3 }]] as const) {
       this.poke64(GDT + selector, segmentDescriptor(fields));
     }
@@ -154,6 +161,7 @@ export class KvmFixture {
     return 'no end';
   }
   close(): void {
+    this.hybrid.close();
     this.kvm.close();
   }
 }

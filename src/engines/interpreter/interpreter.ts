@@ -8,7 +8,7 @@ import {
   BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CPUID_HIDDEN, CPU_COUNT, CR0, CR3, CR4, DR, DR7, EFER, EFLAGS,
   EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, FLAGS_KIND, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_HOT, LEAVE_JUMP, LEAVE_NEXT,
   LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
-  NMI_BLOCKED, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, VCPU_INDEX, VECTOR_DB, VECTOR_PF, WAIT_SIPI,
+  NMI_BLOCKED, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, USER_ENTERED, VCPU_INDEX, VECTOR_DB, VECTOR_PF, WAIT_SIPI,
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import { REC_COUNT, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
@@ -186,6 +186,13 @@ export class Interpreter implements Vcpu {
   }
 
   run(budget: number): VcpuExit {
+    const exit = this.runToUser(budget);
+    if (exit === 'user') throw new Error('nobody has asked to leave for user mode');
+    return exit;
+  }
+
+  /** As `run`; with USER_STOPS set also returns `user` before user mode goes on, where `enterUser` says so. */
+  runToUser(budget: number): VcpuExit | 'user' {
     this.#setU32(BUDGET, budget);
     this.#setU32(BUDGET_START, budget);
     const began = this.#profiler?.clock.now();
@@ -205,7 +212,7 @@ export class Interpreter implements Vcpu {
   step(): VcpuExit {
     this.#setU32(BUDGET, 0);
     this.#setU32(BUDGET_START, 0);
-    const exit = this.#loop(true);
+    const exit = this.#loop(true) as VcpuExit;
     this.#view.setBigUint64(this.#cpu + INSTRUCTIONS, BigInt(this.instructions), true);
     this.#setU32(BUDGET_START, 0);
     this.#setU32(BUDGET, 0);
@@ -242,7 +249,7 @@ export class Interpreter implements Vcpu {
   }
 
   /** `once`: see `step`. */
-  #loop(once = false): VcpuExit {
+  #loop(once = false): VcpuExit | 'user' {
     const cpu = this.#cpu;
     const view = this.#view;
     /** The block at RIP has to be found or decoded: the jump cache has none, or one that is no longer true. */
@@ -268,6 +275,10 @@ export class Interpreter implements Vcpu {
         if (this.#u32(HALTED) !== 0 || this.#u32(WAIT_SIPI) !== 0) {
           this.#counts.halt++;
           return 'halt';
+        }
+        if (this.#u32(USER_ENTERED) !== 0) {
+          this.#setU32(USER_ENTERED, 0);
+          if (this.#u32(CPL) === 3 && !once) return 'user';
         }
       }
       this.#setU32(EVENTS, 0);
@@ -387,6 +398,10 @@ export class Interpreter implements Vcpu {
     this.#view.setInt32(this.#cpu + BUDGET, this.#view.getInt32(this.#cpu + BUDGET, true) - done, true);
   }
 
+  /** Delivers the fault that is pending; true: the processor has shut down. Legal between two runs. */
+  deliverFault(): boolean {
+    return this.#deliverFault();
+  }
   #deliverFault(): boolean {
     this.#add64(COUNT_EXCEPTIONS);
     if (this.#log?.tracing('exception') === true) this.#traceFault(this.#log);

@@ -11,6 +11,8 @@ export interface KvmCapabilities {
   /** Rate of the time stamp counter that guests see, unless it can be scaled. */
   readonly tscKhz: number;
   readonly tscScaling: boolean;
+  /** Registers come and go with KVM_RUN, without calls of their own. */
+  readonly syncRegisters: boolean;
 }
 
 const REQUIRED = [
@@ -21,6 +23,7 @@ const REQUIRED = [
   ['KVM_CAP_EXIT_ON_EMULATION_FAILURE', CONSTANTS.KVM_CAP_EXIT_ON_EMULATION_FAILURE],
 ] as const;
 
+const SYNC_WANTED = CONSTANTS.KVM_SYNC_X86_REGS | CONSTANTS.KVM_SYNC_X86_SREGS | CONSTANTS.KVM_SYNC_X86_EVENTS;
 const XSAVE_LEAF = 0xd;
 const PKRU_COMPONENT = 9;
 
@@ -44,6 +47,7 @@ export function readCapabilities(host: KvmHost): KvmCapabilities {
         hidden: hiddenByKvm(supported),
         xsave: { components, pkru: (components >> BigInt(PKRU_COMPONENT)) & 1n ? extended(PKRU_COMPONENT)[1]! : 0 },
         tscKhz: host.ioctl(vcpu, IOCTLS.KVM_GET_TSC_KHZ, 0),
+        syncRegisters: (host.ioctl(host.device, IOCTLS.KVM_CHECK_EXTENSION, CONSTANTS.KVM_CAP_SYNC_REGS) & SYNC_WANTED) === SYNC_WANTED,
         tscScaling: host.ioctl(host.device, IOCTLS.KVM_CHECK_EXTENSION, CONSTANTS.KVM_CAP_TSC_CONTROL) !== 0,
       };
     } finally {

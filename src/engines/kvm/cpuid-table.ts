@@ -1,4 +1,4 @@
-import { RAX, RBX, RCX, RDX } from '../../isa/x86/state/layout.ts';
+import { CR4, MODE, MODE_CODE64, RAX, RBX, RCX, RDX, XCR0 } from '../../isa/x86/state/layout.ts';
 import type { Runtime } from '../runtime-module.ts';
 import { CONSTANTS, IOCTLS, STRUCTS } from './abi.ts';
 import { KvmError } from './kvm-host.ts';
@@ -21,7 +21,7 @@ const EDX = 3;
 /** Leaves that look at ECX, and how many indices the model knows. */
 const INDEXED: ReadonlyMap<number, number> = new Map([[4, 5], [7, 1], [0xb, 3], [0xd, 10]]);
 /** Feature words by their place in CPUID_HIDDEN: leaf and register. */
-const FEATURE_WORDS = [[1, ECX], [1, EDX], [7, EBX], [7, ECX], [7, EDX], [0x80000001, ECX], [0x80000001, EDX]] as const;
+export const FEATURE_WORDS = [[1, ECX], [1, EDX], [7, EBX], [7, ECX], [7, EDX], [0x80000001, ECX], [0x80000001, EDX]] as const;
 /** Features of KVM's list that the monitor makes itself: APIC, x2APIC, TSC deadline, hypervisor; what depends on mode. */
 const OURS: ReadonlyMap<string, number> = new Map([[`1 ${ECX}`, (1 << 21) | (1 << 24) | (1 << 27) | (1 << 31)], [`1 ${EDX}`, 1 << 9], [`7 ${ECX}`, 1 << 4], [`7 ${EDX}`, 1 << 29]]);
 
@@ -43,6 +43,19 @@ export function supportedCpuid(host: KvmHost): readonly CpuidEntry[] {
       return { leaf: word(E.function), index: word(E.index), values: [word(E.eax), word(E.ebx), word(E.ecx), word(E.edx)] as const };
     });
   }
+}
+
+/** Features that are the supervisor's affair, by the place of their word: paging, machine checks, SYSENTER and SYSCALL, SMEP and the like. */
+const SUPERVISOR: readonly number[] = [(1 << 17) | (1 << 26), 0x13ffa | (1 << 11), (1 << 1) | (1 << 7) | (1 << 10) | (1 << 20), 1 << 2, 0, 0, (1 << 11) | (1 << 20) | (1 << 26) | (1 << 29)];
+/** Protection keys: user code with them does not run directly. */
+const KEYS: readonly number[] = [0, 0, 0, 1 << 3, 0, 0, 0];
+
+/** Words for CPUID_HIDDEN of a guest whose user code alone runs on the processor: what that lacks, `features` being what it says there. */
+export function hiddenFromUser(features: readonly number[]): readonly number[] {
+  return features.map((word, i) => {
+    const [leaf, register] = FEATURE_WORDS[i]!;
+    return (~(word | SUPERVISOR[i]! | (OURS.get(`${leaf} ${register}`) ?? 0)) | KEYS[i]!) >>> 0;
+  });
 }
 
 /** Words for CPUID_HIDDEN: every feature bit that KVM lacks. */
@@ -69,6 +82,21 @@ export function modelCpuid(runtime: Runtime, block: DataView): readonly CpuidEnt
   });
   const entries = ranges.flatMap((leaf) => Array.from({ length: INDEXED.get(leaf) ?? 1 }, (_, index) => ask(leaf, index)));
   [RAX, RBX, RCX, RDX].forEach((offset, i) => block.setBigUint64(offset, saved[i]!, true));
+  return entries;
+}
+
+/**
+ * The same as KVM is to be told: what there is at all, for some of it shows in 64-bit code only, or once the guest has
+ * switched it on, which KVM finds out itself.
+ */
+export function guestCpuid(runtime: Runtime, block: DataView): readonly CpuidEntry[] {
+  const mode = block.getUint32(MODE, true);
+  const switches = [CR4, XCR0].map((offset) => [offset, block.getBigUint64(offset, true)] as const);
+  block.setUint32(MODE, MODE_CODE64, true);
+  for (const [offset] of switches) block.setBigUint64(offset, offset === XCR0 ? 1n : 0n, true);
+  const entries = modelCpuid(runtime, block);
+  block.setUint32(MODE, mode, true);
+  for (const [offset, value] of switches) block.setBigUint64(offset, value, true);
   return entries;
 }
 

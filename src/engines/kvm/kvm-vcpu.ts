@@ -2,14 +2,15 @@ import type { AccessSize } from '../../base/addresses.ts';
 import type { Plain } from '../../base/plain.ts';
 import type { Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
-import { CPL, EFLAGS, FAULT_PENDING, HALTED, MODE, MODE_CODE64, PHYSICAL_MASK, RAX, RCX, RDX, STATE_BYTES, TSC_OFFSET, WAIT_SIPI } from '../../isa/x86/state/layout.ts';
+import { CPL, EFLAGS, FAULT_PENDING, HALTED, PHYSICAL_MASK, RAX, RCX, RDX, STATE_BYTES, TSC_OFFSET, WAIT_SIPI } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import type { InterruptInput } from '../../wiring/interrupt-input.ts';
 import type { SystemBus } from '../../wiring/system-bus.ts';
 import type { Interpreter } from '../interpreter/interpreter.ts';
 import { CONSTANTS as K, IOCTLS, STRUCTS } from './abi.ts';
+import { Alarm } from './alarm.ts';
 import type { KvmCapabilities } from './capabilities.ts';
-import { missingFeatures, modelCpuid, packCpuid } from './cpuid-table.ts';
+import { guestCpuid, missingFeatures, packCpuid } from './cpuid-table.ts';
 import { KvmError } from './kvm-host.ts';
 import type { KvmHost } from './kvm-host.ts';
 import { KvmVm } from './kvm-vm.ts';
@@ -57,6 +58,7 @@ export class KvmVcpu implements Vcpu {
   readonly #home: Interpreter;
   readonly #block: DataView;
   readonly #transfer: Transfer;
+  readonly #alarm: Alarm;
   readonly #counts = { port: 0, mmio: 0, msr: 0, halt: 0, interruptWindow: 0, alarm: 0, assist: 0, interrupt: 0, entries: 0 };
   /** Nanoseconds in guest code, and serving exits. */
   readonly #ns = { guest: 0, port: 0, mmio: 0, msr: 0, assist: 0, other: 0 };
@@ -71,13 +73,12 @@ export class KvmVcpu implements Vcpu {
   #ready = false;
   #slotsStale = false;
   #exitRequested = false;
-  /** Guest time at which the alarm goes off; Infinity: not set. */
-  #alarmAt = Number.POSITIVE_INFINITY;
 
   constructor(options: KvmOptions) {
     this.#options = options;
     this.#host = options.host;
     this.#home = options.home;
+    this.#alarm = new Alarm(options.host, options.clock);
     this.#block = new DataView(options.memory.buffer, VCPU_BASE + options.index * VCPU_STRIDE, STATE_BYTES);
     this.#transfer = new Transfer({ ...options, block: this.#block, xsave: options.capabilities.xsave });
   }
@@ -112,7 +113,7 @@ export class KvmVcpu implements Vcpu {
   /** Why the guest whose state is in the block cannot run here; undefined: it can. */
   obstacle(): string | undefined {
     const { capabilities, tscKhz } = this.#options;
-    if (missingFeatures(this.#modelCpuid(), capabilities.hidden).some((word) => word !== 0)) {
+    if (missingFeatures(guestCpuid(this.#home.runtime, this.#block), capabilities.hidden).some((word) => word !== 0)) {
       return 'the guest has been told of processor features that KVM lacks on this host (start the machine with --engine kvm to leave them out)';
     }
     const rate = tscKhz();
@@ -145,7 +146,7 @@ export class KvmVcpu implements Vcpu {
         return 'halt';
       }
       const windowed = vm.run.getUint8(F.request_interrupt_window) !== 0;
-      if (!this.#setAlarm(windowed ? Math.min(deadline(), clock.now() + WINDOW_NS) : deadline())) return 'budget';
+      if (!this.#alarm.set(windowed ? Math.min(deadline(), clock.now() + WINDOW_NS) : deadline())) return 'budget';
       const exit = this.#execute(vm);
       if (exit !== undefined) return exit;
     }
@@ -175,8 +176,7 @@ export class KvmVcpu implements Vcpu {
   #interrupted(): VcpuExit | undefined {
     if (this.#exitRequested) return undefined;
     this.#counts.alarm++;
-    this.#host.clearAlarm();
-    this.#alarmAt = Number.POSITIVE_INFINITY;
+    this.#alarm.clear();
     return 'budget';
   }
 
@@ -297,16 +297,6 @@ export class KvmVcpu implements Vcpu {
     vm.run.setUint8(F.request_interrupt_window, interrupts.pending() ? 1 : 0);
   }
 
-  /** False: that time has come. An alarm that is set for earlier only makes one run shorter. */
-  #setAlarm(at: number): boolean {
-    if (at >= this.#alarmAt) return true;
-    const wait = at - this.#options.clock.now();
-    if (wait <= 0) return false;
-    this.#host.setAlarm(wait);
-    this.#alarmAt = at;
-    return true;
-  }
-
   /** Lets KVM complete the instruction of the last exit, which may come out again; it executes no further one. */
   #finish(): void {
     const vm = this.#vm!;
@@ -331,27 +321,21 @@ export class KvmVcpu implements Vcpu {
       if (error instanceof KvmError) throw new KvmFailure(`KVM does not take the guest: ${error.message}`);
       throw error;
     }
+    // Another vCPU of this thread may have set it.
+    this.#alarm.forget();
     this.#ready = (this.#block.getUint32(EFLAGS, true) & FLAG_IF) !== 0;
     this.#resident = true;
   }
 
   /** A VM whose CPUID is what the state's guest has been told. */
   #prepare(): void {
-    const entries = this.#modelCpuid();
+    const entries = guestCpuid(this.#home.runtime, this.#block);
     const packed = packCpuid(entries);
     if (this.#vm !== undefined && this.#cpuid!.every((byte, i) => byte === packed[i])) return;
     this.close();
     this.#vm = new KvmVm(this.#host, this.#options.memory, entries);
     if (this.#options.capabilities.tscScaling) this.#host.ioctl(this.#vm.vcpu, IOCTLS.KVM_SET_TSC_KHZ, Math.round(this.#options.tscKhz()));
     this.#cpuid = packed;
-  }
-  #modelCpuid(): ReturnType<typeof modelCpuid> {
-    // CPUID shows SYSCALL in 64-bit code only; KVM is told what there is at all.
-    const mode = this.#block.getUint32(MODE, true);
-    this.#block.setUint32(MODE, MODE_CODE64, true);
-    const entries = modelCpuid(this.#home.runtime, this.#block);
-    this.#block.setUint32(MODE, mode, true);
-    return entries;
   }
 
   /** The state moves into the block. */

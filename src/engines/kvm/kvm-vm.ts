@@ -3,6 +3,7 @@ import { packCpuid } from './cpuid-table.ts';
 import type { CpuidEntry } from './cpuid-table.ts';
 import type { KvmHost, KvmMapping } from './kvm-host.ts';
 import { MemorySlots } from './memory-slots.ts';
+import { packMsrs } from './registers.ts';
 
 /** Three pages for KVM's own use on Intel processors, and one: below the flash ROM, where nothing of a PC lies. */
 const TSS_ADDRESS = 0xfeffd000;
@@ -74,6 +75,17 @@ export class KvmVm {
   }
   set(request: number, view: DataView): void {
     this.#host.ioctlData(this.vcpu, request, new Uint8Array(view.buffer));
+  }
+
+  setMsrs(entries: readonly (readonly [index: number, value: bigint])[]): void {
+    this.set(IOCTLS.KVM_SET_MSRS, packMsrs(entries));
+  }
+  setXcr0(value: bigint): void {
+    const { size, fields } = STRUCTS.kvm_xcrs;
+    const xcrs = new DataView(new ArrayBuffer(size));
+    xcrs.setUint32(fields.nr_xcrs, 1, true);
+    xcrs.setBigUint64(fields.xcrs + STRUCTS.kvm_xcr.fields.value, value, true);
+    this.set(IOCTLS.KVM_SET_XCRS, xcrs);
   }
 
   /** Nothing of it may be used any more, `run` above all. */

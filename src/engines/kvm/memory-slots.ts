@@ -11,6 +11,8 @@ interface Slot {
   readonly readOnly: boolean;
 }
 
+/** More than there are regions; every KVM has more slots. */
+const OWN_SLOTS = 400;
 const MIB = 0x100000;
 const F = STRUCTS.kvm_userspace_memory_region.fields;
 
@@ -46,6 +48,11 @@ export class MemorySlots {
       this.#set(number, slot);
       this.#slots[number] = slot;
     }
+  }
+
+  /** A slot beside the regions', by a number of its own from OWN_SLOTS on; of no bytes: it goes away. */
+  setOwn(slot: Slot, number = OWN_SLOTS): void {
+    this.#set(number, slot);
   }
 
   #regions(): Slot[] {

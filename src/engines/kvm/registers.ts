@@ -29,16 +29,24 @@ export function unpackRegisters(regs: DataView, block: DataView): number {
   return Number(regs.getBigUint64(R.rflags, true) & 0x3fffffn);
 }
 
-/** `cr8` and `apicBase` come from the local APIC. */
-export function packSystemRegisters(block: DataView, cr8: number, apicBase: bigint, sregs: DataView): void {
+/** Also into a kvm_sregs, whose beginning is the same. */
+export function packSegments(block: DataView, sregs: DataView): void {
   SEGMENT_PLACES.forEach((place, i) => {
     const at = SEGMENTS + i * SEGMENT_BYTES;
-    sregs.setBigUint64(place + SEG.base, block.getBigUint64(at + SEG_BASE, true), true);
-    sregs.setUint32(place + SEG.limit, block.getUint32(at + SEG_LIMIT, true), true);
-    sregs.setUint16(place + SEG.selector, block.getUint32(at + SEG_SELECTOR, true), true);
-    const attributes = block.getUint32(at + SEG_ATTRIBUTES, true);
-    for (const [field, shift, mask] of ATTRIBUTES) sregs.setUint8(place + field, (attributes >>> shift) & mask);
+    packSegment(sregs, place, block.getBigUint64(at + SEG_BASE, true), block.getUint32(at + SEG_LIMIT, true), block.getUint32(at + SEG_SELECTOR, true), block.getUint32(at + SEG_ATTRIBUTES, true));
   });
+}
+/** A kvm_segment; attributes as the block has them. */
+export function packSegment(sregs: DataView, place: number, base: bigint, limit: number, selector: number, attributes: number): void {
+  sregs.setBigUint64(place + SEG.base, base, true);
+  sregs.setUint32(place + SEG.limit, limit, true);
+  sregs.setUint16(place + SEG.selector, selector, true);
+  for (const [field, shift, mask] of ATTRIBUTES) sregs.setUint8(place + field, (attributes >>> shift) & mask);
+}
+
+/** `cr8` and `apicBase` come from the local APIC. */
+export function packSystemRegisters(block: DataView, cr8: number, apicBase: bigint, sregs: DataView): void {
+  packSegments(block, sregs);
   for (const [base, limit, place] of TABLE_PLACES) {
     sregs.setBigUint64(place + TABLE.base, block.getBigUint64(base, true), true);
     sregs.setUint16(place + TABLE.limit, block.getUint32(limit, true), true);
@@ -85,4 +93,16 @@ export function unpackDebugRegisters(debug: DataView, block: DataView): void {
   for (let n = 0; n < 4; n++) block.setBigUint64(DR + 8 * n, debug.getBigUint64(D.db + 8 * n, true), true);
   block.setBigUint64(DR6, debug.getBigUint64(D.dr6, true), true);
   block.setBigUint64(DR7, debug.getBigUint64(D.dr7, true), true);
+}
+
+/** A kvm_msrs structure with its entries. */
+export function packMsrs(entries: readonly (readonly [index: number, value: bigint])[]): DataView {
+  const { size, fields } = STRUCTS.kvm_msr_entry;
+  const view = new DataView(new ArrayBuffer(STRUCTS.kvm_msrs.size + entries.length * size));
+  view.setUint32(0, entries.length, true);
+  entries.forEach(([index, value], i) => {
+    view.setUint32(STRUCTS.kvm_msrs.size + i * size, index, true);
+    view.setBigUint64(STRUCTS.kvm_msrs.size + i * size + fields.data, value, true);
+  });
+  return view;
 }

@@ -9,7 +9,7 @@ import { packExtendedState, unpackExtendedState } from './extended-state.ts';
 import type { XsaveLayout } from './extended-state.ts';
 import type { KvmHost } from './kvm-host.ts';
 import type { KvmVm } from './kvm-vm.ts';
-import { packDebugRegisters, packRegisters, packSystemRegisters, unpackDebugRegisters, unpackRegisters, unpackSystemRegisters } from './registers.ts';
+import { packDebugRegisters, packMsrs, packRegisters, packSystemRegisters, unpackDebugRegisters, unpackRegisters, unpackSystemRegisters } from './registers.ts';
 
 const EVENTS = STRUCTS.kvm_vcpu_events.fields;
 const XCRS = STRUCTS.kvm_xcrs.fields;
@@ -60,17 +60,14 @@ export class Transfer {
     const regs = structure('kvm_regs');
     packRegisters(block, home.runtime.call('readFlags'), regs);
     vm.set(IOCTLS.KVM_SET_REGS, regs);
-    const xcrs = structure('kvm_xcrs');
-    xcrs.setUint32(XCRS.nr_xcrs, 1, true);
-    xcrs.setBigUint64(XCRS.xcrs + STRUCTS.kvm_xcr.fields.value, block.getBigUint64(XCR0, true), true);
-    vm.set(IOCTLS.KVM_SET_XCRS, xcrs);
+    vm.setXcr0(block.getBigUint64(XCR0, true));
     const image = structure('kvm_xsave');
     packExtendedState(block, xsave, image);
     vm.set(IOCTLS.KVM_SET_XSAVE, image);
     const debug = structure('kvm_debugregs');
     packDebugRegisters(block, debug);
     vm.set(IOCTLS.KVM_SET_DEBUGREGS, debug);
-    vm.set(IOCTLS.KVM_SET_MSRS, msrs(MSRS.map(([index, offset]) => [index, block.getBigUint64(offset, true)])));
+    vm.setMsrs(MSRS.map(([index, offset]) => [index, block.getBigUint64(offset, true)]));
     const events = structure('kvm_vcpu_events');
     // Nothing is about to be delivered, whatever an earlier stay has left there.
     events.setUint32(EVENTS.flags, CONSTANTS.KVM_VCPUEVENT_VALID_NMI_PENDING | CONSTANTS.KVM_VCPUEVENT_VALID_SHADOW, true);
@@ -99,7 +96,7 @@ export class Transfer {
     const xcrs = vm.get(IOCTLS.KVM_GET_XCRS, STRUCTS.kvm_xcrs.size);
     if (xcrs.getUint32(XCRS.nr_xcrs, true) > 0) block.setBigUint64(XCR0, xcrs.getBigUint64(XCRS.xcrs + STRUCTS.kvm_xcr.fields.value, true), true);
     unpackDebugRegisters(vm.get(IOCTLS.KVM_GET_DEBUGREGS, STRUCTS.kvm_debugregs.size), block);
-    const values = msrs(MSRS.map(([index]) => [index, 0n]));
+    const values = packMsrs(MSRS.map(([index]) => [index, 0n]));
     vm.set(IOCTLS.KVM_GET_MSRS, values);
     MSRS.forEach(([, offset], i) => block.setBigUint64(offset, values.getBigUint64(MSRS_HEAD + i * MSR_ENTRY.size + MSR_ENTRY.fields.data, true), true));
     block.setBigUint64(TSC_OFFSET, BigInt.asUintN(64, this.#readTimeStamp(vm) - hostTsc()), true);
@@ -129,7 +126,7 @@ export class Transfer {
   }
 
   #readTimeStamp(vm: KvmVm): bigint {
-    const values = msrs([[IA32_TSC, 0n]]);
+    const values = packMsrs([[IA32_TSC, 0n]]);
     vm.set(IOCTLS.KVM_GET_MSRS, values);
     return values.getBigUint64(MSRS_HEAD + MSR_ENTRY.fields.data, true);
   }
@@ -149,14 +146,4 @@ export class Transfer {
 
 function structure(name: keyof typeof STRUCTS): DataView {
   return new DataView(new ArrayBuffer(STRUCTS[name].size));
-}
-
-function msrs(entries: readonly (readonly [index: number, value: bigint])[]): DataView {
-  const view = new DataView(new ArrayBuffer(MSRS_HEAD + entries.length * MSR_ENTRY.size));
-  view.setUint32(0, entries.length, true);
-  entries.forEach(([index, value], i) => {
-    view.setUint32(MSRS_HEAD + i * MSR_ENTRY.size, index, true);
-    view.setBigUint64(MSRS_HEAD + i * MSR_ENTRY.size + MSR_ENTRY.fields.data, value, true);
-  });
-  return view;
 }

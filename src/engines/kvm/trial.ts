@@ -7,7 +7,7 @@ import { identify } from '../identity.ts';
 import { createInterpreter } from '../interpreter/interpreter.ts';
 import type { EngineModules } from '../modules.ts';
 import type { KvmCapabilities } from './capabilities.ts';
-import { modelCpuid } from './cpuid-table.ts';
+import { FEATURE_WORDS, modelCpuid } from './cpuid-table.ts';
 import type { KvmHost } from './kvm-host.ts';
 import { KvmVcpu } from './kvm-vcpu.ts';
 
@@ -16,10 +16,14 @@ export interface KvmFinding {
   /** Instructions a second of 64-bit code in ring 0 and in ring 3. */
   readonly ring0: number;
   readonly ring3: number;
+  /** The same of 32-bit code in ring 3, under a 64-bit kernel. */
+  readonly compatible: number;
   /** Nanoseconds from one port write to the next. */
   readonly exitNs: number;
   /** CPUID shows the guest what the monitor has said. */
   readonly cpuid: boolean;
+  /** Feature words that CPUID shows in ring 3, in the order of CPUID_HIDDEN. */
+  readonly user: readonly number[];
   /** SYSCALL enters the guest's kernel as it should. */
   readonly syscall: boolean;
   /** The time stamp counter starts where the monitor says. */
@@ -33,6 +37,7 @@ const IDT = 0x5000;
 const TSS = 0x6000;
 const KERNEL = 0x7000;
 const USER = 0x8000;
+const COMPATIBLE = 0x8800;
 const STACK = 0x9f00;
 const VECTOR_UD = 6;
 /** UD2: the way out of ring 3 that even KVMs without virtualization in hardware get right. */
@@ -52,9 +57,10 @@ export function tryKvm(host: KvmHost, capabilities: KvmCapabilities, modules: En
     const exitNs = trial.time(KERNEL, countedLoop(EXITS, [0xe6, 0x80])) / EXITS; // out 80h,al
     const ring0 = trial.time(KERNEL, countedLoop(LOOP_ITERATIONS_RING0, []));
     const ring3 = trial.time(USER, countedLoop(LOOP_ITERATIONS_RING3, []));
+    const compatible = trial.time(COMPATIBLE, countedLoop(LOOP_ITERATIONS_RING0, []));
     return {
-      ring0: (2 * LOOP_ITERATIONS_RING0 * 1e9) / ring0, ring3: (2 * LOOP_ITERATIONS_RING3 * 1e9) / ring3, exitNs,
-      cpuid: trial.cpuid(), syscall: trial.syscall(), tscOffset: trial.tscOffset(),
+      ring0: (2 * LOOP_ITERATIONS_RING0 * 1e9) / ring0, ring3: (2 * LOOP_ITERATIONS_RING3 * 1e9) / ring3, compatible: (2 * LOOP_ITERATIONS_RING0 * 1e9) / compatible, exitNs,
+      cpuid: trial.cpuid(), user: FEATURE_WORDS.map(([leaf, register]) => trial.userCpuid(leaf)[register]!), syscall: trial.syscall(), tscOffset: trial.tscOffset(),
     };
   } finally {
     trial.close();
@@ -63,7 +69,7 @@ export function tryKvm(host: KvmHost, capabilities: KvmCapabilities, modules: En
 
 /** `dec ecx; jnz` around `body`, two instructions more than it an iteration; ends in UD2. */
 function countedLoop(iterations: number, body: readonly number[]): number[] {
-  return [0xb9, ...[0, 8, 16, 24].map((shift) => (iterations >> shift) & 0xff), ...body, 0xff, 0xc9, 0x75, 256 - body.length - 4, ...END];
+  return [0xb9, ...bytesOf(iterations), ...body, 0xff, 0xc9, 0x75, 256 - body.length - 4, ...END];
 }
 
 class Trial {
@@ -95,7 +101,7 @@ class Trial {
   #layOut(): void {
     const words: readonly (readonly [address: number, value: bigint])[] = [
       [TABLES, 0x2007n], [TABLES + 0x1000, 0x3007n], [TABLES + 0x2000, 0x87n],
-      [GDT + 0x08, 0xaf9b_000000_ffffn], [GDT + 0x10, 0xcf93_000000_ffffn], [GDT + 0x18, 0xcff3_000000_ffffn], [GDT + 0x20, 0xaffb_000000_ffffn],
+      [GDT + 0x08, 0xaf9b_000000_ffffn], [GDT + 0x10, 0xcf93_000000_ffffn], [GDT + 0x18, 0xcff3_000000_ffffn], [GDT + 0x20, 0xaffb_000000_ffffn], [GDT + 0x30, 0xcffb_000000_ffffn],
       [TSS + 4, BigInt(STACK)],
       [IDT + 16 * VECTOR_UD, BigInt(KERNEL + 0x800) | (8n << 16n) | (0x8e00n << 32n)],
     ];
@@ -107,18 +113,18 @@ class Trial {
     this.#memory.write(KERNEL + 0x800, Uint8Array.of(HLT));
   }
 
-  /** Runs code in ring 0 or ring 3, as its place says, until it halts. Returns the nanoseconds it took. */
-  time(place: typeof KERNEL | typeof USER, code: readonly number[], start: Partial<VcpuStart> = {}): number {
+  /** Runs code in ring 0 or ring 3, 64-bit or 32-bit, as its place says, until it halts. Returns the nanoseconds it took. */
+  time(place: typeof KERNEL | typeof USER | typeof COMPATIBLE, code: readonly number[], start: Partial<VcpuStart> = {}): number {
     this.#memory.write(place, Uint8Array.from(code));
     const data = place === KERNEL ? { selector: 0x10, attributes: 0xc093 } : { selector: 0x1b, attributes: 0xc0f3 };
     const segment = (selector: number, attributes: number) => ({ selector, base: 0n, limit: 0xffffffff, attributes });
     const flat = segment(data.selector, data.attributes);
     this.#vcpu.reset();
     this.#vcpu.start({
-      rip: BigInt(place), rflags: 2n, cr0: 0x80000033n, cr3: BigInt(TABLES), cr4: 0x20n, efer: 0x501n, gdtr: { base: BigInt(GDT), limit: 0x27 },
+      rip: BigInt(place), rflags: 2n, cr0: 0x80000033n, cr3: BigInt(TABLES), cr4: 0x20n, efer: 0x501n, gdtr: { base: BigInt(GDT), limit: 0x37 },
       idtr: { base: BigInt(IDT), limit: 4095 },
       segments: {
-        cs: place === KERNEL ? segment(8, 0xa09b) : segment(0x23, 0xa0fb), ss: flat, ds: flat, es: flat, fs: flat, gs: flat,
+        cs: place === KERNEL ? segment(8, 0xa09b) : place === USER ? segment(0x23, 0xa0fb) : segment(0x33, 0xc0fb), ss: flat, ds: flat, es: flat, fs: flat, gs: flat,
         tr: { selector: 0x28, base: BigInt(TSS), limit: 103, attributes: 0x8b },
       },
       ...start, gpr: { rsp: BigInt(STACK - 0x800), ...start.gpr },
@@ -137,8 +143,13 @@ class Trial {
 
   /** Is what feature leaf 7 says in ring 3 what was set? */
   cpuid(): boolean {
-    if (this.time(USER, [0xb8, 7, 0, 0, 0, 0x31, 0xc9, 0x0f, 0xa2, ...END]) === Number.POSITIVE_INFINITY) return false; // mov eax,7; xor ecx,ecx; cpuid
-    return this.#vcpu.registers().gpr[3] === BigInt(this.#cpuid.find((entry) => entry.leaf === 7)!.values[1]);
+    return this.userCpuid(7)[1] === this.#cpuid.find((entry) => entry.leaf === 7)!.values[1];
+  }
+  /** What CPUID says in ring 3: EAX, EBX, ECX, EDX. */
+  userCpuid(leaf: number): readonly number[] {
+    const took = this.time(USER, [0xb8, ...bytesOf(leaf), 0x31, 0xc9, 0x0f, 0xa2, ...END]); // mov eax,leaf; xor ecx,ecx; cpuid
+    const { gpr } = this.#vcpu.registers();
+    return took === Number.POSITIVE_INFINITY ? [0, 0, 0, 0] : [0, 3, 1, 2].map((register) => Number(gpr[register]! & 0xffffffffn));
   }
 
   /** `syscall` in ring 3 must reach LSTAR with the kernel's selector and the flags in R11. */
@@ -169,6 +180,8 @@ class Trial {
 }
 
 function wrmsr(index: number, low: number, high: number): number[] {
-  const bytes = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
-  return [0xb9, ...bytes(index), 0xb8, ...bytes(low), 0xba, ...bytes(high), 0x0f, 0x30];
+  return [0xb9, ...bytesOf(index), 0xb8, ...bytesOf(low), 0xba, ...bytesOf(high), 0x0f, 0x30];
+}
+function bytesOf(value: number): number[] {
+  return [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
 }

@@ -2,14 +2,16 @@ import { missingCapabilities, readCapabilities } from '../../engines/kvm/capabil
 import type { KvmParts } from '../../machine/engines.ts';
 import { KvmUnavailable, LinuxKvm } from './linux-kvm.ts';
 
-let found: KvmParts | KvmUnavailable | undefined;
+export type OpenKvm = Pick<KvmParts, 'host' | 'capabilities'>;
+
+let found: OpenKvm | KvmUnavailable | undefined;
 
 /** KVM of this host, opened once a thread; or why there is none. */
-export function kvmHere(): KvmParts | KvmUnavailable {
+export function kvmHere(): OpenKvm | KvmUnavailable {
   return (found ??= openKvm());
 }
 
-function openKvm(): KvmParts | KvmUnavailable {
+function openKvm(): OpenKvm | KvmUnavailable {
   try {
     const host = new LinuxKvm();
     const missing = missingCapabilities(host);

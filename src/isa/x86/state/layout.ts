@@ -318,5 +318,13 @@ export const CODE_EPOCH = 0x24208;
 export const FLAT_SEGMENTS = 0x2420c;
 /** Bytes from RIP to the end of the code segment, when it ends in RIP's page (u32); else 0. Set by fetchBlock. */
 export const CODE_LEFT = 0x24234;
+/** Non-zero: leave translated and interpreted code when user mode is entered, unless USER_STAYS says otherwise (u32). */
+export const USER_STOPS = 0x24240;
+/** It was entered, and code was left for that (u32); and which place of USER_STAYS it has (u32). */
+export const USER_ENTERED = 0x24244;
+export const USER_SLOT = 0x24248;
+/** How often user mode stays with translated code, by address space and page of the entry: u16 each. */
+export const USER_STAYS = 0x24400;
+export const USER_STAYS_SLOTS = 1024;
 /** A record of translated code's own (32 bytes): RECORD points here while a routine runs for it. */
 export const POSITION_RECORD = 0x24210;

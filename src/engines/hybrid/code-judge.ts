@@ -1,0 +1,104 @@
+import { PAGE_MASK, PAGE_SIZE } from '../../base/addresses.ts';
+import { Decoder } from '../../isa/x86/decode/decoder.ts';
+import { createInstruction } from '../../isa/x86/decode/instruction.ts';
+import { implementedFeatures } from '../../isa/x86/features.ts';
+
+/** How far before a place reading begins, at each byte: by then most readings have found the instructions' real beginnings. */
+const BEFORE = 48;
+const LATEST_BEFORE = 12;
+const MAX_INSTRUCTION = 15;
+/** Verdicts kept. */
+const KEPT = 16384;
+
+interface Verdict {
+  readonly hash: number;
+  readonly long: boolean;
+  readonly clean: boolean;
+}
+
+/**
+ * Looks closer at pages that may hold instructions which ask nobody (runtime/code-bytes.ts): are the bytes an instruction's
+ * beginning, or a part of others? Code read from a byte in the middle of an instruction soon falls into step, so what
+ * most readings say is taken for true. Code that is made to be read in two ways can deceive this, and then sees
+ * the host's answers.
+ */
+export class CodeJudge {
+  readonly #bytes: Uint8Array;
+  readonly #words: Int32Array;
+  readonly #decoder = new Decoder(implementedFeatures);
+  readonly #instruction = createInstruction();
+  readonly #verdicts = new Map<number, Verdict>();
+
+  constructor(memory: WebAssembly.Memory) {
+    this.#bytes = new Uint8Array(memory.buffer);
+    this.#words = new Int32Array(memory.buffer);
+  }
+
+  /** May user code in the page at a host address run directly? */
+  isClean(host: number, long: boolean): boolean {
+    const hash = this.#hash(host);
+    const known = this.#verdicts.get(host);
+    if (known?.hash === hash && known.long === long) return known.clean;
+    const clean = this.#judge(host, long);
+    if (this.#verdicts.size >= KEPT) this.#verdicts.clear();
+    this.#verdicts.set(host, { hash, long, clean });
+    return clean;
+  }
+
+  #hash(host: number): number {
+    let hash = 0x811c9dc5;
+    for (let i = host >> 2, end = i + PAGE_SIZE / 4; i < end; i++) hash = Math.imul(hash ^ this.#words[i]!, 0x01000193) ^ (hash >>> 15);
+    return hash;
+  }
+
+  #judge(page: number, long: boolean): boolean {
+    const bytes = this.#bytes;
+    for (let at = page; at < page + PAGE_SIZE; at++) {
+      if (bytes[at] === 0x0f && asksNobody(bytes, at, page + PAGE_SIZE) && this.#begins(page, at, long)) return false;
+    }
+    return true;
+  }
+
+  /** Do most readings take the byte for an instruction's opcode? */
+  #begins(page: number, at: number, long: boolean): boolean {
+    let begins = 0;
+    let passes = 0;
+    for (let start = Math.max(page, at - BEFORE); start <= Math.max(page, at - LATEST_BEFORE); start++) {
+      const hit = this.#reads(start, at, long);
+      if (hit === true) begins++;
+      else if (hit === false) passes++;
+    }
+    return begins >= passes;
+  }
+
+  /** Undefined: read from there the code makes no sense. */
+  #reads(start: number, at: number, long: boolean): boolean | undefined {
+    for (let place = start; place <= at; place += this.#instruction.length) {
+      if (onlyPrefixes(this.#bytes, place, at, long)) return true;
+      const room = PAGE_SIZE - (place & PAGE_MASK);
+      if (this.#decoder.decode(this.#bytes, place, Math.min(room, MAX_INSTRUCTION), long ? 64 : 32, this.#instruction) !== 'ok') return undefined;
+    }
+    return false;
+  }
+}
+
+function onlyPrefixes(bytes: Uint8Array, from: number, to: number, long: boolean): boolean {
+  if (to - from > 4) return false;
+  for (let at = from; at < to; at++) {
+    const byte = bytes[at]!;
+    if (!PREFIXES.has(byte) && !(long && (byte & 0xf0) === 0x40)) return false;
+  }
+  return true;
+}
+const PREFIXES = new Set([0x66, 0x67, 0xf2, 0xf3, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]);
+
+/** The bytes that runtime/code-bytes.ts looks for. */
+function asksNobody(bytes: Uint8Array, at: number, end: number): boolean {
+  if (at + 1 === end) return true;
+  const second = bytes[at + 1]!;
+  if (second === 0xa2 || second === 0x31 || second === 0x03) return true;
+  if (second !== 0x01 && second !== 0xc7) return false;
+  if (at + 2 === end) return true;
+  const third = bytes[at + 2]!;
+  return second === 0x01 ? third === 0xc1 || third === 0xd0 || third === 0xd9 || third === 0xf9 : third >= 0xf8;
+}

@@ -1,0 +1,254 @@
+import type { Plain } from '../../base/plain.ts';
+import type { TranslationFigures, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
+import type { MonotonicClock } from '../../host/clock.ts';
+import {
+  CPL, CR0, CR4, DR7, EFLAGS, FAULT_PENDING, LEAVE_SHUTDOWN, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, PENDING_DEBUG, SEGMENTS, SEGMENT_BYTES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SELECTOR, SHADOW,
+  USER_ENTERED, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS,
+} from '../../isa/x86/state/layout.ts';
+import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
+import type { InterruptInput } from '../../wiring/interrupt-input.ts';
+import type { Interpreter } from '../interpreter/interpreter.ts';
+import { Alarm } from '../kvm/alarm.ts';
+import type { KvmCapabilities } from '../kvm/capabilities.ts';
+import { guestCpuid, missingFeatures, packCpuid } from '../kvm/cpuid-table.ts';
+import { KvmError } from '../kvm/kvm-host.ts';
+import type { KvmHost } from '../kvm/kvm-host.ts';
+import { KvmFailure } from '../kvm/kvm-vcpu.ts';
+import { DirectVm, directFigures } from './direct-vm.ts';
+import type { VisitEnd } from './direct-vm.ts';
+import { MeasuringPolicy } from './policy.ts';
+import type { VisitPolicy } from './policy.ts';
+
+export interface HybridOptions {
+  readonly host: KvmHost;
+  readonly capabilities: KvmCapabilities;
+  /** The same vCPU on a software engine: it runs the kernel, and user code that is not worth the way into KVM. */
+  readonly home: Interpreter;
+  readonly memory: WebAssembly.Memory;
+  readonly interrupts: InterruptInput;
+  /** The guest's clock, for the times that `run` is given. */
+  readonly clock: MonotonicClock;
+  readonly index: number;
+  /** 32-bit code too runs on the processor itself: a KVM without virtualization in hardware may emulate it. */
+  readonly direct32: boolean;
+  /** Features that guests should not have which are to run here, as words of CPUID_HIDDEN. */
+  readonly hidden: readonly number[];
+  /** Which visits run directly; missing: those that pay. */
+  readonly policy?: VisitPolicy;
+}
+
+const CR0_PG = 0x80000000n;
+const CR4_PKE = 0x400000n;
+const FLAG_IF = 0x200;
+/** TF, RF, VM: each instruction is to be looked at. IOPL 3: user code may do what only our supervisor may. */
+const FLAGS_TRANSLATED = 0x100 | 0x10000 | 0x20000;
+const IOPL = 0x3000;
+const DR6_SINGLE_STEP = 0x4000;
+/** Until it is known better. */
+const ENTRY_NS = 30_000;
+/** Without a time from the caller: how long one run takes at most. */
+const LONGEST_RUN_NS = 1_000_000;
+
+/** A vCPU whose kernel mode a software engine runs, and whose user mode the host's processor, by KVM, where that pays (ADR 4). */
+export class HybridVcpu implements Vcpu {
+  readonly stateName = 'vcpu-x86';
+  readonly stateVersion = 1;
+  readonly #options: HybridOptions;
+  readonly #home: Interpreter;
+  readonly #block: DataView;
+  readonly #alarm: Alarm;
+  readonly #policy: VisitPolicy;
+  readonly #counts = { instruction: 0, refused: 0, fault: 0, step: 0, time: 0 };
+  readonly #ns = { direct: 0, translated: 0 };
+  readonly #figures = directFigures();
+  #vm: DirectVm | undefined;
+  /** What the guest of `#vm` could see in CPUID, packed. */
+  #cpuid: Uint8Array | undefined;
+  #slotsStale = true;
+  #exitRequested = false;
+
+  constructor(options: HybridOptions) {
+    this.#options = options;
+    this.#home = options.home;
+    this.#block = new DataView(options.memory.buffer, VCPU_BASE + options.index * VCPU_STRIDE, USER_STAYS + 2 * USER_STAYS_SLOTS);
+    this.#alarm = new Alarm(options.host, options.clock);
+    this.#policy = options.policy ?? new MeasuringPolicy(this.#block, ENTRY_NS);
+    this.#prepare();
+  }
+
+  /** A VM that fits what the guest has been told of its processor. */
+  #prepare(): DirectVm {
+    const cpuid = guestCpuid(this.#home.runtime, this.#block);
+    const packed = packCpuid(cpuid);
+    if (this.#vm !== undefined && this.#cpuid!.every((byte, i) => byte === packed[i])) return this.#vm;
+    this.close();
+    this.#cpuid = packed;
+    this.#slotsStale = true;
+    return (this.#vm = new DirectVm({ ...this.#options, block: this.#block, cpuid, figures: this.#figures }));
+  }
+
+  /** Why the guest whose state is in the block cannot run here; undefined: it can. */
+  obstacle(): string | undefined {
+    if (missingFeatures(guestCpuid(this.#home.runtime, this.#block), this.#options.hidden).every((word) => word === 0)) return undefined;
+    return 'the guest has been told of processor features that user code has not on this host (start the machine with --engine hybrid to leave them out)';
+  }
+
+  /** Runs until something must be looked at or guest time is `until()`; what runs directly is not counted. Throws KvmFailure. */
+  run(budget: number, until?: () => number): VcpuExit {
+    const latest = this.#options.clock.now() + LONGEST_RUN_NS;
+    const deadline = until ?? (() => latest);
+    this.#block.setUint32(USER_STOPS, 1, true);
+    try {
+      return this.#run(budget, deadline);
+    } catch (error) {
+      if (error instanceof KvmError) throw new KvmFailure(`KVM does not take the guest: ${error.message}`);
+      throw error;
+    } finally {
+      this.#block.setUint32(USER_STOPS, 0, true);
+    }
+  }
+
+  #run(budget: number, deadline: () => number): VcpuExit {
+    let direct = this.#block.getUint32(CPL, true) === 3 && this.#goesOnDirectly();
+    for (;;) {
+      if (direct && !this.#exitRequested && this.#mayRunDirectly()) {
+        const exit = this.#visit(deadline);
+        if (exit !== undefined) return exit;
+      }
+      const began = this.#options.clock.now();
+      const exit = this.#home.runToUser(budget);
+      this.#ns.translated += this.#options.clock.now() - began;
+      if (exit === 'requested') this.#exitRequested = false;
+      if (exit !== 'user') return exit;
+      if (this.#options.clock.now() >= deadline()) return 'budget';
+      direct = true;
+    }
+  }
+
+  /** User code was in the middle when the last run ended. */
+  #goesOnDirectly(): boolean {
+    const worth = this.#home.runtime.call('enterUser') !== 0;
+    this.#block.setUint32(USER_ENTERED, 0, true);
+    return worth || this.#policy.longRunning(this.#block.getUint32(USER_SLOT, true));
+  }
+
+  /** Can the host's processor do what the guest's would, in the state as it is? */
+  #mayRunDirectly(): boolean {
+    const block = this.#block;
+    const { interrupts } = this.#options;
+    const flags = block.getUint32(EFLAGS, true);
+    const mode = block.getUint32(MODE, true);
+    const code = mode & MODE_CODE_MASK;
+    if ((mode & (MODE_REAL | MODE_V86)) !== 0 || code === MODE_CODE16 || (code === MODE_CODE32 && !this.#options.direct32)) return false;
+    // Where KVM has no virtualization in hardware, bases of such segments get lost.
+    if (code === MODE_CODE64 && [SEG_FS, SEG_GS].some((index) => (this.#selector(index) & 0xfffc) !== 0)) return false;
+    if ((flags & FLAGS_TRANSLATED) !== 0 || (flags & IOPL) === IOPL) return false;
+    if ((block.getBigUint64(CR0, true) & CR0_PG) === 0n || (block.getBigUint64(CR4, true) & CR4_PKE) !== 0n) return false;
+    if ((block.getUint32(DR7, true) & 0xff) !== 0 || (this.#selector(SEG_LDTR) & 0xfffc) !== 0) return false;
+    if ([SHADOW, PENDING_DEBUG, FAULT_PENDING].some((offset) => block.getUint32(offset, true) !== 0)) return false;
+    if ((flags & FLAG_IF) !== 0 && interrupts.pending()) return false;
+    if (!interrupts.takeNmi()) return true;
+    interrupts.giveBackNmi();
+    return false;
+  }
+
+  #selector(index: number): number {
+    return this.#block.getUint32(SEGMENTS + index * SEGMENT_BYTES + SEG_SELECTOR, true);
+  }
+
+  /** One visit to user mode. Undefined: the software engine goes on. */
+  #visit(deadline: () => number): VcpuExit | undefined {
+    const { clock } = this.#options;
+    const slot = this.#block.getUint32(USER_SLOT, true);
+    if (!this.#alarm.set(deadline())) return 'budget';
+    const vm = this.#vm ?? this.#prepare();
+    if (this.#slotsStale) {
+      this.#slotsStale = false;
+      vm.updateSlots();
+    }
+    const { counts, ns } = this.#figures;
+    const { guest } = ns;
+    const { entries } = counts;
+    const began = clock.now();
+    const end = vm.visit();
+    const took = clock.now() - began;
+    this.#ns.direct += took;
+    this.#counts[end]++;
+    this.#policy.note(slot, { guestNs: ns.guest - guest, entries: counts.entries - entries, totalNs: took, refused: end === 'refused' });
+    this.#block.setUint32(LINK_FROM, 0, true);
+    return this.#settle(end, deadline);
+  }
+
+  #settle(end: VisitEnd, deadline: () => number): VcpuExit | undefined {
+    switch (end) {
+      case 'time':
+        if (this.#exitRequested) return undefined;
+        this.#alarm.clear();
+        return this.#options.clock.now() >= deadline() ? 'budget' : undefined;
+      case 'fault':
+        return this.#home.deliverFault() ? 'shutdown' : undefined;
+      case 'step':
+        return this.#home.runtime.call('deliverTrap', DR6_SINGLE_STEP) === LEAVE_SHUTDOWN ? 'shutdown' : undefined;
+      default:
+        return undefined;
+    }
+  }
+
+  reset(): void {
+    this.#home.reset();
+  }
+  start(state: VcpuStart): void {
+    this.#home.start(state);
+  }
+  save(): Plain {
+    return this.#home.save();
+  }
+  load(state: Plain, version: number): void {
+    this.#home.load(state, version);
+    this.#alarm.forget();
+    if (this.obstacle() === undefined) this.#prepare();
+  }
+  registers(): VcpuRegisters {
+    return this.#home.registers();
+  }
+  requestExit(): void {
+    this.#exitRequested = true;
+    this.#home.requestExit();
+  }
+  setA20(open: boolean): void {
+    this.#slotsStale = true;
+    this.#home.setA20(open);
+  }
+  memoryMapChanged(): void {
+    this.#slotsStale = true;
+    this.#home.memoryMapChanged();
+  }
+  codeWritten(page: number, offset: number, length: number): void {
+    this.#home.codeWritten(page, offset, length);
+  }
+  /** Gives back what the host holds for this vCPU; it may run again, on a new VM. */
+  close(): void {
+    this.#vm?.close();
+    this.#vm = undefined;
+  }
+
+  readonly countsInstructions = false;
+  get halted(): boolean {
+    return this.#home.halted;
+  }
+  /** Those that the software engine has executed. */
+  get instructions(): number {
+    return this.#home.instructions;
+  }
+  exitCounts(): Readonly<Record<string, number>> {
+    return { ...this.#figures.counts, ...this.#counts };
+  }
+  exitSeconds(): Readonly<Record<string, number>> {
+    const { guest, shadow } = this.#figures.ns;
+    const seconds = { guest, shadow, direct: this.#ns.direct - guest - shadow, translated: this.#ns.translated };
+    return Object.fromEntries(Object.entries(seconds).map(([cause, ns]) => [cause, Math.round(ns / 1e3) / 1e6]));
+  }
+  translation(): TranslationFigures | undefined {
+    return this.#home.translation();
+  }
+}

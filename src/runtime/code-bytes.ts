@@ -1,0 +1,39 @@
+// What a page of code holds. Some instructions ask nobody: in ring 3 a processor executes them by its own tables and
+// counters, not by the guest's, whatever the monitor would like.
+
+/**
+ * May the page at a host address hold, at any alignment: CPUID, XGETBV, RDTSC, RDTSCP, RDPID (the host's answers where its KVM does
+ * not intercept them), LSL (descriptor tables), VMCALL, VMMCALL (a hypercall of KVM's). An instruction that begins in
+ * the page's last bytes may be one of them. Not LAR, VERR and VERW, which user code has no use for.
+ */
+export function isOpen(host: u32): bool {
+  const end: usize = host + 0x1000;
+  for (let at: usize = host; at < end; at += 8) {
+    // Bytes that are 0x0f, by the carry trick; a byte above one may be marked wrongly.
+    const others = load<u64>(at) ^ 0x0f0f0f0f0f0f0f0f;
+    let marks = (others - 0x0101010101010101) & ~others & 0x8080808080808080;
+    while (marks != 0) {
+      if (begins(at + <usize>(ctz<u64>(marks) >> 3), end)) return true;
+      marks &= marks - 1;
+    }
+  }
+  return false;
+}
+
+function begins(at: usize, end: usize): bool {
+  if (load<u8>(at) != 0x0f) return false;
+  if (at + 1 == end) return true;
+  switch (load<u8>(at, 1)) {
+    case 0xa2: case 0x31: case 0x03:
+      return true;
+    case 0x01: {
+      if (at + 2 == end) return true;
+      const third = load<u8>(at, 2);
+      return third == 0xc1 || third == 0xd0 || third == 0xd9 || third == 0xf9;
+    }
+    case 0xc7:
+      return at + 2 == end || load<u8>(at, 2) >= 0xf8;
+    default:
+      return false;
+  }
+}
