@@ -3,6 +3,7 @@ import { realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../base/errors.ts';
+import { lowerBackgroundThreads } from '../host-node/background-threads.ts';
 import { catalogue } from '../host-node/guests/catalogue.ts';
 import { packageVersion } from '../host-node/version.ts';
 import { ENGINE_NAMES, MACHINE_NAMES } from '../machine/configuration.ts';
@@ -142,6 +143,7 @@ function oneLine(message: string): string {
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(realpathSync(process.argv[1])).href) {
   // Readers may go away at any time; who cares listens for itself.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+  lowerBackgroundThreads();
   const status = await main(process.argv.slice(2));
   // Output still on its way to a pipe is written before the process ends.
   process.stdout.write('', () => process.stderr.write('', () => process.exit(status)));
