@@ -154,7 +154,7 @@ function callerOf({ cpu, memory, runtime }: InterpreterCore): (routine: number, 
     code.call(imported[index]!);
     if (routine.result === 'v128') code.memory(storeOpcode['v128']!, 0);
     const type = module.type(['i32', ...routine.params.map((param) => (param === 'v128' ? 'i32' : param))], routine.result === 'none' || routine.result === 'v128' ? [] : [routine.result]);
-    module.exportFunction(name, module.addFunction(type, [], code.toBytes()));
+    module.exportFunction(name, module.addFunction(type, [], code));
   });
   const instance = new WebAssembly.Instance(new WebAssembly.Module(module.toBytes()), { env: { memory }, runtime: runtime.functions as never });
   return (index, args) => {

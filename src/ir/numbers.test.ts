@@ -26,7 +26,7 @@ function compile(memory: WebAssembly.Memory): Record<string, () => void> {
     if (operation.lane) code.byte(lanesOf(operation) - 1);
     else if (operation.name === 'i8x16.shuffle') code.bytes(pattern);
     code.memory(storeOpcode[suffixes[operation.result as ValueType]]!, 0);
-    module.exportFunction(operation.name, module.addFunction(type, [], code.toBytes()));
+    module.exportFunction(operation.name, module.addFunction(type, [], code));
   }
   return new WebAssembly.Instance(new WebAssembly.Module(module.toBytes()), { env: { memory } }).exports as Record<string, () => void>;
 }

@@ -47,7 +47,7 @@ export interface LoweringTarget {
 
 export interface LoweredFunction {
   readonly locals: readonly WasmType[];
-  readonly body: Uint8Array;
+  readonly body: Code;
 }
 
 /** Local 0 is the vCPU's address; local 1 belongs to the target (the record). */
@@ -93,7 +93,7 @@ export function lower(ir: Ir, target: LoweringTarget): LoweredFunction {
   new Lowering().run(code, locals, ir, target, []);
   // Control always leaves through a transfer; this keeps the validator content.
   code.byte(0x00);
-  return { locals: locals.types, body: code.toBytes() };
+  return { locals: locals.types, body: code };
 }
 
 /**
@@ -334,7 +334,7 @@ export class Lowering {
       case 'leave.nonzero': {
         const local = this.#newScratch('i32');
         this.#push(ir.a[i]!);
-        code.tee(local).if().get(local);
+        code.tee(local).if(undefined, 'unlikely').get(local);
         this.#target.leave(code);
         code.end();
         return;
@@ -368,7 +368,7 @@ export class Lowering {
 
   #leaveOnFault(): void {
     const { faultPending, leaveFault } = this.#target.memory;
-    this.#code.get(CPU).memory(loadOpcode['32']!, faultPending).if().i32Const(leaveFault);
+    this.#code.get(CPU).memory(loadOpcode['32']!, faultPending).if(undefined, 'unlikely').i32Const(leaveFault);
     this.#target.leave(this.#code);
     this.#code.end();
   }
@@ -409,7 +409,7 @@ export class Lowering {
     const bytes = suffix === 'v128' ? 16 : Number(suffix) / 8;
     const type: WasmType = suffix === 'v128' ? 'v128' : bytes === 8 ? 'i64' : 'i32';
     const { address, entry } = this.#lookup(this.#ir.a[i]!, bytes, write ? tagWrite : tagRead);
-    code.if({ i32: 0x7f, i64: 0x7e, v128: 0x7b, f32: 0x7d, f64: 0x7c }[type]);
+    code.if({ i32: 0x7f, i64: 0x7e, v128: 0x7b, f32: 0x7d, f64: 0x7c }[type], 'likely');
     this.#hostAddress(address, entry);
     code.memory(loadOpcode[suffix === '8' ? '8u' : suffix === '16' ? '16u' : suffix]!, 0);
     code.else();
@@ -437,7 +437,7 @@ export class Lowering {
       this.#push(value);
       code.set(local).get(hit);
     }
-    code.if();
+    code.if(undefined, 'likely');
     this.#hostAddress(address, entry);
     code.get(local).memory(storeOpcode[suffix]!, 0);
     code.else();

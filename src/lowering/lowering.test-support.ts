@@ -64,8 +64,8 @@ export function compile(ir: Ir, routines: readonly TestRoutine[] = []): Compiled
     checksFault,
   }));
   const handler = module.type(['i32', 'i32'], ['i32']);
-  const landing = module.addFunction(module.type(['i32', 'i32', 'i64'], ['i32']), [], new Code().get(0).get(2).memory(storeOpcode['64']!, JUMP_TARGET).i32Const(JUMPED).toBytes());
-  const next = module.addFunction(handler, [], new Code().i32Const(NEXT).toBytes());
+  const landing = module.addFunction(module.type(['i32', 'i32', 'i64'], ['i32']), [], new Code().get(0).get(2).memory(storeOpcode['64']!, JUMP_TARGET).i32Const(JUMPED));
+  const next = module.addFunction(handler, [], new Code().i32Const(NEXT));
   const { locals, body } = lower(ir, {
     memory: memoryModel,
     lowered: (routine) => lowered[routine]!,

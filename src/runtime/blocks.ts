@@ -1,10 +1,10 @@
 // Entry to decoded blocks: where the code at RIP lies, and the jump caches that let blocks find one another.
 
 import {
-  BUDGET, CODE_LEFT, CPL, CR3, DR7, EFLAGS, EVENTS, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_KEYS, MODE, MODE_CODE64, LEAVE_BUDGET, LEAVE_JUMP, MODE_CODE_MASK, PENDING_DEBUG, RECORD, RIP, SEGMENTS, SEGMENT_BYTES,
+  BUDGET, CODE_LEFT, CPL, CR3, DR7, EFLAGS, EVENTS, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_HANDLER, JUMP_KEYS, JUMP_PAGE_OFFSET, JUMP_RECORD, MODE, MODE_CODE64, LEAVE_BUDGET, LEAVE_JUMP, MODE_CODE_MASK, PENDING_DEBUG, RECORD, RIP, SEGMENTS, SEGMENT_BYTES,
   SEG_BASE, SEG_CS, SEG_LIMIT, SHADOW, USER_ENTERED, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS, VECTOR_GP,
 } from "../isa/x86/state/layout.ts";
-import { REC_COUNT } from "../isa/x86/decode/record.ts";
+import { REC_COUNT, REC_HANDLER, REC_PAGE_OFFSET } from "../isa/x86/decode/record.ts";
 import { raiseFault } from "./faults.ts";
 import { interruptPending } from "./host.ts";
 import { BLOCK_SLOTS, BLOCK_SLOT_BYTES, BLOCK_TABLE } from "../memory/layout.ts";
@@ -78,7 +78,9 @@ function remember(cpu: usize, rip: u64, record: u32): void {
   const slot = (<u32>rip ^ <u32>(rip >> JUMP_CACHE_BITS)) & (JUMP_CACHE_ENTRIES - 1);
   const entry: usize = load<u32>(cpu, JUMP_BASE) + slot * JUMP_CACHE_ENTRY_BYTES;
   store<u64>(entry, rip);
-  store<u32>(entry, record, 8);
+  store<u32>(entry, record, JUMP_RECORD);
+  store<u16>(entry, load<u16>(record, REC_HANDLER), JUMP_HANDLER);
+  store<u16>(entry, load<u16>(record, REC_PAGE_OFFSET), JUMP_PAGE_OFFSET);
 }
 
 /** 1 when the jump cache in use was filled for the mode and code segment as they are; fetchBlock empties it else. */

@@ -1,9 +1,14 @@
+/** Which way an `if` mostly goes (Branch Hinting, a part of WebAssembly 3.0); engines that do not know it are none the worse. */
+export type BranchHint = 'likely' | 'unlikely';
+
 /** Growable byte buffer with WebAssembly's encodings (WebAssembly 2.0, chapter 5). */
 export class Code {
   #bytes = new Uint8Array(256);
   length = 0;
   /** Blocks, loops and ifs that are open here: a branch to a label counts from the innermost one. */
   depth = 0;
+  /** Hinted branches: offset * 2, and 1 more for a likely one; in order. */
+  readonly hints: number[] = [];
 
   byte(value: number): this {
     if (this.length === this.#bytes.length) this.#grow(1);
@@ -17,7 +22,7 @@ export class Code {
     this.length += values.length;
     return this;
   }
-  /** What another buffer holds. */
+  /** What another buffer holds, without its hints. */
   code(other: Code): this {
     return this.bytes(other.#bytes.subarray(0, other.length));
   }
@@ -77,7 +82,10 @@ export class Code {
   /** Structured control. `type`: the byte of the type it leaves on the stack, none by default. */
   block(type = 0x40): this { return this.#open(0x02, type); }
   loop(type = 0x40): this { return this.#open(0x03, type); }
-  if(type = 0x40): this { return this.#open(0x04, type); }
+  if(type = 0x40, hint?: BranchHint): this {
+    this.#hint(hint);
+    return this.#open(0x04, type);
+  }
   else(): this { return this.byte(0x05); }
   end(): this {
     this.depth--;
@@ -89,7 +97,13 @@ export class Code {
   }
   /** Branches to the label of the construct that was opened when `depth` became `label`. */
   br(label: number): this { return this.byte(0x0c).u32(this.depth - label); }
-  brIf(label: number): this { return this.byte(0x0d).u32(this.depth - label); }
+  brIf(label: number, hint?: BranchHint): this {
+    this.#hint(hint);
+    return this.byte(0x0d).u32(this.depth - label);
+  }
+  #hint(hint: BranchHint | undefined): void {
+    if (hint !== undefined) this.hints.push(this.length * 2 + (hint === 'likely' ? 1 : 0));
+  }
   /** Memory access with its natural alignment hint left at 0, which every engine treats alike. */
   memory(opcode: readonly number[], offset: number): this { return this.bytes(opcode).u32(0).u32(offset); }
 }

@@ -30,7 +30,7 @@ function validText(wasm: Uint8Array): string {
 /** One exported function `run` around this code. */
 function single(params: readonly WasmType[], results: readonly WasmType[], code: Code, locals: readonly WasmType[] = []): Uint8Array {
   const module = new ModuleBuilder();
-  module.exportFunction('run', module.addFunction(module.type(params, results), locals, code.toBytes()));
+  module.exportFunction('run', module.addFunction(module.type(params, results), locals, code));
   return module.toBytes();
 }
 
@@ -67,10 +67,10 @@ test('imports, a shared memory, a table and tail calls work together', () => {
   const note = module.importFunction('host', 'note', ['i32'], []);
   const type = module.type(['i32'], ['i32']);
   expect(module.type(['i32'], ['i32'])).toBe(type);
-  const first = module.addFunction(type, [], new Code().get(0).call(note).get(0).returnCall(double).toBytes());
-  const second = module.addFunction(type, [], new Code().i32Const(16).get(0).memory(storeOpcode['32']!, 4).i32Const(20).memory(loadOpcode['16u']!, 0).toBytes());
+  const first = module.addFunction(type, [], new Code().get(0).call(note).get(0).returnCall(double));
+  const second = module.addFunction(type, [], new Code().i32Const(16).get(0).memory(storeOpcode['32']!, 4).i32Const(20).memory(loadOpcode['16u']!, 0));
   // Goes to the table entry that its argument names.
-  module.exportFunction('enter', module.addFunction(type, [], new Code().get(0).get(0).returnCallIndirect(type, 0).toBytes()));
+  module.exportFunction('enter', module.addFunction(type, [], new Code().get(0).get(0).returnCallIndirect(type, 0)));
   module.exportFunction('first', first);
   module.table([second, first]);
   const wasm = module.toBytes();
@@ -92,7 +92,7 @@ test('a deep chain of tail calls does not use the stack', () => {
   const module = new ModuleBuilder();
   const type = module.type(['i32'], ['i32']);
   const code = new Code().get(0).byte(0x45).if().i32Const(7).return().end().get(0).i32Const(1).byte(0x6b).i32Const(0).returnCallIndirect(type, 0);
-  const index = module.addFunction(type, [], code.toBytes());
+  const index = module.addFunction(type, [], code);
   module.exportFunction('run', index);
   module.table([index]);
   expect(run(module.toBytes(), 1_000_000)).toBe(7);

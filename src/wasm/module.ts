@@ -14,7 +14,7 @@ export class ModuleBuilder {
   readonly #types: FunctionType[] = [];
   readonly #typeIndex = new Map<string, number>();
   readonly #imports: { module: string; name: string; type: number }[] = [];
-  readonly #functions: { type: number; locals: readonly WasmType[]; body: Uint8Array }[] = [];
+  readonly #functions: { type: number; locals: readonly WasmType[]; body: Code }[] = [];
   readonly #exports: { name: string; index: number }[] = [];
   #memory: { module: string; name: string; minimum: number; maximum: number; shared: boolean } | undefined;
   #elements: readonly number[] | undefined;
@@ -39,7 +39,7 @@ export class ModuleBuilder {
     return this.#imports.length - 1;
   }
   /** `body` without the final `end`. Returns the function's index. */
-  addFunction(type: number, locals: readonly WasmType[], body: Uint8Array): number {
+  addFunction(type: number, locals: readonly WasmType[], body: Code): number {
     this.#functions.push({ type, locals, body });
     return this.#imports.length + this.#functions.length - 1;
   }
@@ -93,21 +93,34 @@ export class ModuleBuilder {
         for (const index of elements) code.u32(index);
       });
     }
+    const heads = this.#functions.map(({ locals }) => localsOf(locals));
+    // Branch Hinting: by function, where the branch is behind the function's start, and which way it goes.
+    const hinted = this.#functions.map(({ body: { hints } }, i) => ({ index: this.#imports.length + i, start: heads[i]!.length, hints })).filter(({ hints }) => hints.length > 0);
+    if (hinted.length > 0) {
+      section(0, (code) => {
+        code.name('metadata.code.branch_hint').u32(hinted.length);
+        for (const { index, start, hints } of hinted) {
+          code.u32(index).u32(hints.length);
+          for (const hint of hints) code.u32(start + (hint >>> 1)).byte(1).byte(hint & 1);
+        }
+      });
+    }
     section(10, (code) => {
       code.u32(this.#functions.length);
-      for (const entry of this.#functions) {
-        const head = new Code();
-        const runs: { type: WasmType; count: number }[] = [];
-        for (const type of entry.locals) {
-          const last = runs.at(-1);
-          if (last !== undefined && last.type === type) last.count++;
-          else runs.push({ type, count: 1 });
-        }
-        head.u32(runs.length);
-        for (const run of runs) head.u32(run.count).byte(typeCode[run.type]);
-        code.u32(head.length + entry.body.length + 1).code(head).bytes(entry.body).end();
-      }
+      this.#functions.forEach(({ body }, i) => code.u32(heads[i]!.length + body.length + 1).code(heads[i]!).code(body).end());
     });
     return out.toBytes();
   }
+}
+
+function localsOf(types: readonly WasmType[]): Code {
+  const runs: { type: WasmType; count: number }[] = [];
+  for (const type of types) {
+    const last = runs.at(-1);
+    if (last !== undefined && last.type === type) last.count++;
+    else runs.push({ type, count: 1 });
+  }
+  const code = new Code().u32(runs.length);
+  for (const run of runs) code.u32(run.count).byte(typeCode[run.type]);
+  return code;
 }

@@ -232,6 +232,7 @@ export class CodeCache {
     this.#forgetSlots(number, page);
     this.#setCodeFlag(number, false);
     for (let i = 0; i < page.extents.length; i += 2) this.#markStale(page.extents[i]!, page.extents[i + 1]!);
+    this.#runtime.call('flushJumpCaches');
     // Of the pages before, what reaches into this one: nothing else of them came from here.
     for (const dependent of page.dependents) {
       const { crossing = [] } = this.#pages.get(dependent) ?? {};

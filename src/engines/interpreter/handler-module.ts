@@ -10,7 +10,7 @@ import { x86MemoryModel } from '../x86-memory-model.ts';
 import { memoryRoutines } from '../../isa/x86/routines/memory.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import {
-  BUDGET, BUDGET_START, CODE_EPOCH, FAULT_PENDING, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, POSITION_RECORD, RECORD, RIP, TLB_BASE, VECTOR_GP, VECTOR_UD,
+  BUDGET, BUDGET_START, CODE_EPOCH, FAULT_PENDING, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_HANDLER, JUMP_PAGE_OFFSET, JUMP_RECORD, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, POSITION_RECORD, RECORD, RIP, TLB_BASE, VECTOR_GP, VECTOR_UD,
 } from '../../isa/x86/state/layout.ts';
 import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET, REC_SCALE, STACK_READS, STACK_WRITES } from '../../isa/x86/decode/record.ts';
 import { FIRST_HANDLER, LINK_NEVER } from './handler-places.ts';
@@ -48,7 +48,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   const jumpType = module.type(['i32', 'i64'], ['i32']);
 
   const search = module.addFunction(jumpType, ['i32'], searchBody(handlerType, functionOf('findBlock')));
-  const jump = module.addFunction(jumpType, ['i32', 'i32'], jumpBody(handlerType, search));
+  const jump = module.addFunction(jumpType, ['i32'], jumpBody(handlerType, search));
   const branch = new Map<number, number>();
   const takeBudget = new Map<number, number>();
   for (const width of [16, 32, 64]) {
@@ -67,9 +67,9 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   /** `width`: bits of the instruction pointer that are kept (16, 32, 64). */
   const jumpRelative = (code: Code, width: number): void => {
     countDown(code);
-    code.if().get(CPU).get(REC).returnCall(takeBudget.get(width)!).end();
+    code.if(undefined, 'unlikely').get(CPU).get(REC).returnCall(takeBudget.get(width)!).end();
     // A linked target lies in the same page, so IP_BASE stays as it is.
-    code.get(REC).memory(loadOpcode['32']!, REC_LINK).i32Const(LINK_NEVER).byte(0x4b).if();
+    code.get(REC).memory(loadOpcode['32']!, REC_LINK).i32Const(LINK_NEVER).byte(0x4b).if(undefined, 'likely');
     code.get(CPU).get(REC).memory(loadOpcode['32']!, REC_LINK);
     code.get(REC).memory(loadOpcode['32']!, REC_LINK).memory(loadOpcode['16u']!, REC_HANDLER).returnCallIndirect(handlerType, 0).end();
     code.get(CPU).get(REC).returnCall(branch.get(width)!);
@@ -82,7 +82,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
       code.get(CPU);
       push();
       code.call(functionOf(name));
-      code.get(CPU).memory(loadOpcode['32']!, FAULT_PENDING).if().i32Const(LEAVE_FAULT).return().end();
+      code.get(CPU).memory(loadOpcode['32']!, FAULT_PENDING).if(undefined, 'unlikely').i32Const(LEAVE_FAULT).return().end();
     },
     storePosition,
     field: (code, suffix, offset) => {
@@ -117,19 +117,19 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
 
   const table: number[] = [];
   const terminates: boolean[] = [];
-  const add = (locals: Parameters<ModuleBuilder['addFunction']>[1], body: Uint8Array, ends: boolean): number => {
+  const add = (locals: Parameters<ModuleBuilder['addFunction']>[1], body: Code, ends: boolean): number => {
     table.push(module.addFunction(handlerType, locals, body));
     terminates.push(ends);
     return table.length - 1;
   };
-  add([], new Code().byte(0x00).toBytes(), true);
+  add([], new Code().byte(0x00), true);
   add(['i64'], continueBody(jump), true);
   add([], staleBody(), true);
   for (const [vector, hasError] of [[VECTOR_UD, 0], [VECTOR_GP, 1]] as const) {
     const code = new Code();
     target.storePosition(code);
     code.get(CPU).i32Const(vector).i32Const(hasError).i32Const(0).call(functionOf('raiseFault'));
-    add([], code.toBytes(), true);
+    add([], code, true);
   }
   add([], countBody(next), false);
   if (table.length !== FIRST_HANDLER) throw new Error('special handlers out of step with their numbers');
@@ -144,7 +144,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
     semantics(context);
     if (!context.terminated) builder.op('next');
     const lowered = lower(ir, target);
-    const key = `${context.terminated}|${lowered.locals.join()}|${bytesKey(lowered.body)}`;
+    const key = `${context.terminated}|${lowered.locals.join()}|${bytesKey(lowered.body.toBytes())}`;
     let place = known.get(key);
     if (place === undefined) {
       place = add(lowered.locals, lowered.body, context.terminated);
@@ -156,7 +156,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   // What the driver calls: to go on at RIP when its block may be known, and to enter a block.
   module.exportFunction('resume', module.addFunction(module.type(['i32'], ['i32']), [], resumeBody(jump, functionOf('jumpCacheHolds'))));
   const enter = new Code().get(CPU).get(REC).get(REC).memory(loadOpcode['16u']!, REC_HANDLER).byte(0x11).u32(handlerType).u32(0);
-  module.exportFunction('enter', module.addFunction(handlerType, [], enter.toBytes()));
+  module.exportFunction('enter', module.addFunction(handlerType, [], enter));
   // What translated code calls: on to the next block, and back to the records.
   const settle = (code: Code): void => {
     code.get(CPU).memory(loadOpcode['32']!, FLAGS_KIND).if();
@@ -167,12 +167,12 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   settle(jumpSettled);
   isSpent(jumpSettled);
   const settled = module.addFunction(jumpType, [], jumpUnlessSpent(jumpSettled, 1, jump));
-  module.exportFunction('jump', module.addFunction(jumpType, ['i32', 'i32'], jumpFromRegionBody(handlerType, settled, table.length)));
+  module.exportFunction('jump', module.addFunction(jumpType, ['i32'], jumpFromRegionBody(handlerType, settled, table.length)));
   module.exportFunction('left', left);
   const interpret = new Code();
   settle(interpret);
   next(interpret);
-  module.exportFunction('interpret', module.addFunction(handlerType, [], interpret.toBytes()));
+  module.exportFunction('interpret', module.addFunction(handlerType, [], interpret));
   for (const name of Object.keys(memoryRoutines)) {
     if (!name.startsWith('slow')) continue;
     const { routine } = routines[routineIndex(name)]!;
@@ -204,9 +204,9 @@ function isSpent(code: Code): void {
 }
 
 /** To the address in a local; out with it as RIP when the value on the stack says that the budget is used up. */
-function jumpUnlessSpent(code: Code, rip: number, jump: number): Uint8Array {
-  code.if().get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
-  return code.get(CPU).get(rip).returnCall(jump).toBytes();
+function jumpUnlessSpent(code: Code, rip: number, jump: number): Code {
+  code.if(undefined, 'unlikely').get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
+  return code.get(CPU).get(rip).returnCall(jump);
 }
 
 /** Leaves the target of the direct branch at REC on the stack (i64). */
@@ -217,7 +217,7 @@ function branchTarget(code: Code, width: number): void {
   if (width !== 64) code.i64Const(width === 32 ? 0xffffffffn : 0xffffn).byte(0x83);
 }
 
-function unlinkedBranchBody(width: number, jump: number): Uint8Array {
+function unlinkedBranchBody(width: number, jump: number): Code {
   const code = new Code();
   const rip = 2;
   branchTarget(code, width);
@@ -225,46 +225,52 @@ function unlinkedBranchBody(width: number, jump: number): Uint8Array {
   code.get(REC).memory(loadOpcode['32']!, REC_LINK).if().get(CPU).get(rip).returnCall(jump).end();
   code.get(CPU).get(REC).memory(storeOpcode['32']!, LINK_FROM);
   code.get(CPU).get(rip).memory(storeOpcode['64']!, RIP);
-  return code.i32Const(LEAVE_JUMP).toBytes();
+  return code.i32Const(LEAVE_JUMP);
 }
 
-function budgetBody(width: number): Uint8Array {
+function budgetBody(width: number): Code {
   const code = new Code().get(CPU);
   branchTarget(code, width);
-  return code.memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).toBytes();
+  return code.memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET);
 }
 
 /** (cpu, rip): goes to the block at RIP by way of the jump cache, else by `search`. */
-function jumpBody(handlerType: number, search: number): Uint8Array {
+function jumpBody(handlerType: number, search: number): Code {
   const code = new Code();
-  const [rip, record] = [1, 3];
-  lookup(code, () => code.if().get(CPU).get(rip).returnCall(search).end());
-  return enterBlock(code, handlerType, rip, record).toBytes();
+  const [rip, entry] = [1, 2];
+  lookup(code, () => code.if(undefined, 'unlikely').get(CPU).get(rip).returnCall(search).end());
+  return enterFound(code, handlerType, rip, entry);
 }
 
 /**
- * (cpu, rip, entry, record): finds the record of the block at RIP in the jump cache. `otherwise` gets 1 on the stack where it is
- * not there; it leaves by a tail call, so that the way that every jump between blocks takes has nothing to keep over calls.
+ * (cpu, rip, entry): finds the entry of the block at RIP in the jump cache. `otherwise` gets 1 on the stack where it is not there; it leaves by a tail call, so that the way that every jump between blocks takes has nothing to keep over calls.
  */
 function lookup(code: Code, otherwise: () => void): void {
-  const [rip, entry, record] = [1, 2, 3];
+  const [rip, entry] = [1, 2];
   const shift = Math.log2(JUMP_CACHE_ENTRY_BYTES);
   code.get(CPU).memory(loadOpcode['32']!, JUMP_BASE);
   code.get(rip).get(rip).i64Const(BigInt(JUMP_CACHE_BITS)).byte(0x88).byte(0x85).byte(0xa7);
   code.i32Const(shift).byte(0x74).i32Const((JUMP_CACHE_ENTRIES - 1) << shift).byte(0x71).byte(0x6a).tee(entry);
   code.memory(loadOpcode['64']!, 0).get(rip).byte(0x52);
   otherwise();
-  code.get(entry).memory(loadOpcode['32']!, 8).set(record);
 }
 
 /** (cpu, rip): the same by the table of all blocks. */
-function searchBody(handlerType: number, findBlock: number): Uint8Array {
+function searchBody(handlerType: number, findBlock: number): Code {
   const code = new Code();
   const [rip, record] = [1, 2];
   code.get(CPU).get(rip).call(findBlock).tee(record).byte(0x45).if();
   code.get(CPU).get(rip).memory(storeOpcode['64']!, RIP);
   code.i32Const(LEAVE_JUMP).return().end();
-  return enterBlock(code, handlerType, rip, record).toBytes();
+  return enterBlock(code, handlerType, rip, record);
+}
+
+/** To the block at RIP, whose entry in the jump cache is known. */
+function enterFound(code: Code, handlerType: number, rip: number, entry: number): Code {
+  code.get(CPU).get(rip).get(entry).memory(loadOpcode['16u']!, JUMP_PAGE_OFFSET).byte(0xad).byte(0x7d);
+  code.memory(storeOpcode['64']!, IP_BASE);
+  code.get(CPU).get(entry).memory(loadOpcode['32']!, JUMP_RECORD);
+  return code.get(entry).memory(loadOpcode['16u']!, JUMP_HANDLER).returnCallIndirect(handlerType, 0);
 }
 
 /** To the block at RIP, whose first record is known. */
@@ -275,14 +281,14 @@ function enterBlock(code: Code, handlerType: number, rip: number, record: number
 }
 
 /** (cpu, rec, rip): budget, then the jump cache. */
-function indirectBody(jump: number): Uint8Array {
+function indirectBody(jump: number): Code {
   const code = new Code();
   countDown(code);
   return jumpUnlessSpent(code, 2, jump);
 }
 
 /** The record behind a block's last instruction: RIP = IP_BASE + its page offset; REC_COUNT counts it as one more. */
-function continueBody(jump: number): Uint8Array {
+function continueBody(jump: number): Code {
   const code = new Code();
   const rip = 2;
   uncount(code);
@@ -295,7 +301,7 @@ function continueBody(jump: number): Uint8Array {
  * (cpu, the slow path's arguments, position, budget) -> its result, and the budget as it is then, or ACCESS_FAULTS: a slow
  * path for translated code.
  */
-function accessBody(routine: number, args: number, loads: boolean): Uint8Array {
+function accessBody(routine: number, args: number, loads: boolean): Code {
   const code = new Code();
   const [position, budget, epoch] = [args + 1, args + 2, args + 3];
   code.get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
@@ -314,48 +320,48 @@ function accessBody(routine: number, args: number, loads: boolean): Uint8Array {
     code.get(CPU).i32Const(0).memory(storeOpcode['32']!, BUDGET).end();
   }
   code.i32Const(ACCESS_FAULTS).get(CPU).memory(loadOpcode['32']!, BUDGET).get(CPU).memory(loadOpcode['32']!, FAULT_PENDING).byte(0x1b);
-  return code.toBytes();
+  return code;
 }
 
 /** (cpu, rip): to a region by the jump cache; only regions, which have the places from `regions` on, take flags unsettled. */
-function jumpFromRegionBody(handlerType: number, settled: number, regions: number): Uint8Array {
+function jumpFromRegionBody(handlerType: number, settled: number, regions: number): Code {
   const code = new Code();
-  const [rip, record] = [1, 3];
-  const otherwise = (): void => void code.if().get(CPU).get(rip).returnCall(settled).end();
+  const [rip, entry] = [1, 2];
+  const otherwise = (): void => void code.if(undefined, 'unlikely').get(CPU).get(rip).returnCall(settled).end();
   isSpent(code);
   otherwise();
   lookup(code, otherwise);
-  code.get(record).memory(loadOpcode['16u']!, REC_HANDLER).i32Const(regions).byte(0x49);
+  code.get(entry).memory(loadOpcode['16u']!, JUMP_HANDLER).i32Const(regions).byte(0x49);
   otherwise();
-  return enterBlock(code, handlerType, rip, record).toBytes();
+  return enterFound(code, handlerType, rip, entry);
 }
 
 /** Counts an execution of the block; leaves when it has been enough of them. */
-function countBody(next: (code: Code) => void): Uint8Array {
+function countBody(next: (code: Code) => void): Code {
   const code = new Code();
   code.get(REC).get(REC).memory(loadOpcode['32']!, REC_IMMEDIATE).i32Const(1).byte(0x6b).memory(storeOpcode['32']!, REC_IMMEDIATE);
-  code.get(REC).memory(loadOpcode['32']!, REC_IMMEDIATE).byte(0x45).if();
+  code.get(REC).memory(loadOpcode['32']!, REC_IMMEDIATE).byte(0x45).if(undefined, 'unlikely');
   code.get(CPU).get(REC).memory(storeOpcode['32']!, RECORD);
   code.get(CPU).get(CPU).memory(loadOpcode['64']!, IP_BASE).get(REC).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7c).memory(storeOpcode['64']!, RIP);
   code.i32Const(LEAVE_HOT).return().end();
   next(code);
-  return code.toBytes();
+  return code;
 }
 
 /** (LEAVE_ code, cpu): what a function returns with; where RIP is known and nothing else is due, on to its block. */
-function leftBody(jump: number, mayResume: number): Uint8Array {
+function leftBody(jump: number, mayResume: number): Code {
   const code = new Code();
   const [left, cpu] = [0, 1];
   code.get(left).i32Const(LEAVE_RESUME).byte(0x47).if().get(left).return().end();
   code.get(cpu).call(mayResume).tee(left).if().get(left).return().end();
-  return code.get(cpu).get(cpu).memory(loadOpcode['64']!, RIP).returnCall(jump).toBytes();
+  return code.get(cpu).get(cpu).memory(loadOpcode['64']!, RIP).returnCall(jump);
 }
 
 /** (cpu): goes on at RIP, or out with LEAVE_JUMP for the driver to find the block. */
-function resumeBody(jump: number, jumpCacheHolds: number): Uint8Array {
+function resumeBody(jump: number, jumpCacheHolds: number): Code {
   const code = new Code();
   code.get(CPU).call(jumpCacheHolds).byte(0x45).if().i32Const(LEAVE_JUMP).return().end();
-  return code.get(CPU).get(CPU).memory(loadOpcode['64']!, RIP).returnCall(jump).toBytes();
+  return code.get(CPU).get(CPU).memory(loadOpcode['64']!, RIP).returnCall(jump);
 }
 
 /** BUDGET -= REC_COUNT - 1. */
@@ -365,9 +371,9 @@ function uncount(code: Code): void {
   code.memory(storeOpcode['32']!, BUDGET);
 }
 
-function staleBody(): Uint8Array {
+function staleBody(): Code {
   const code = new Code();
   uncount(code);
   code.get(CPU).get(CPU).memory(loadOpcode['64']!, IP_BASE).get(REC).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7c);
-  return code.memory(storeOpcode['64']!, RIP).i32Const(LEAVE_STALE).toBytes();
+  return code.memory(storeOpcode['64']!, RIP).i32Const(LEAVE_STALE);
 }

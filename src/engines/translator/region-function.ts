@@ -44,7 +44,7 @@ export interface RegionImports {
 
 export interface RegionFunction {
   readonly locals: readonly WasmType[];
-  readonly body: Uint8Array;
+  readonly body: Code;
   readonly instructions: number;
 }
 
@@ -188,13 +188,13 @@ class RegionWriter implements LoweringTarget {
     // Out, with a code for the driver.
     this.#writeBack(this.#written);
     const instructions = this.#structure.nodes.reduce((sum, i) => sum + this.#blocks[i]!.places.length, 0);
-    return { locals: this.#locals.types, body: code.toBytes(), instructions };
+    return { locals: this.#locals.types, body: code, instructions };
   }
 
   #enter(): void {
     const code = this.#code;
     if (this.#assumptions.flat) {
-      code.get(CPU).memory(loadOpcode['32']!, FLAT_SEGMENTS).byte(0x45).if();
+      code.get(CPU).memory(loadOpcode['32']!, FLAT_SEGMENTS).byte(0x45).if(undefined, 'unlikely');
       code.get(CPU).get(REC).returnCall(this.#imports.interpret()).end();
     }
     code.get(CPU).memory(loadOpcode['64']!, IP_BASE).set(this.#variables[IP_PAGE]!);
@@ -291,7 +291,7 @@ class RegionWriter implements LoweringTarget {
       case 'jump': {
         const target = this.#targets[i]!;
         if (block.writesLast) {
-          this.#isStale().if();
+          this.#isStale().if(undefined, 'unlikely');
           this.#address(target);
           code.br(this.#jumpLabel).end();
         }
@@ -342,7 +342,7 @@ class RegionWriter implements LoweringTarget {
       return;
     }
     if (this.#structure.order[to]! <= this.#structure.order[from]!) {
-      code.get(this.#budget).i32Const(0).byte(0x48).if();
+      code.get(this.#budget).i32Const(0).byte(0x48).if(undefined, 'unlikely');
       this.#writeBack(this.#dirtyOut(from));
       code.get(CPU);
       this.#address(offset);
@@ -360,7 +360,7 @@ class RegionWriter implements LoweringTarget {
     code.get(CPU);
     push();
     code.i32Const(this.#block.places[this.#place]!).get(this.#budget).call(this.#imports.access(name));
-    code.tee(this.#budget).i32Const(LOWEST_BUDGET).byte(0x48).brIf(this.#faultLabel);
+    code.tee(this.#budget).i32Const(LOWEST_BUDGET).byte(0x48).brIf(this.#faultLabel, 'unlikely');
   }
   storePosition(code: Code): void {
     code.get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
@@ -398,7 +398,7 @@ class RegionWriter implements LoweringTarget {
         this.#spilled = false;
         return;
       case 'leave.stale':
-        this.#isStale().if().i32Const(this.#block.places[this.#place]! & PLACE_MASK).br(this.#staleLabel).end();
+        this.#isStale().if(undefined, 'unlikely').i32Const(this.#block.places[this.#place]! & PLACE_MASK).br(this.#staleLabel).end();
         return;
       default:
         throw new Error(`translated code has no ${name}`);

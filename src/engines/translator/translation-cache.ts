@@ -42,6 +42,8 @@ export interface CacheSurroundings {
   readonly table: WebAssembly.Table;
   /** A page loses a region; returns executions until its block is hot again. */
   givenUp(page: number): number;
+  /** Handlers of first records have changed: the jump caches have to learn them anew. */
+  flushJumps(): void;
 }
 
 /**
@@ -85,7 +87,7 @@ export class TranslationCache {
     return module;
   }
 
-  /** Puts a region in the place of a record; false when the table is full. */
+  /** Puts a region in the place of a record; false when the table is full. Behind the last one `flushJumps` is due. */
   addRegion(module: CachedModule, record: number, page: number, region: WebAssembly.ExportedFunction): boolean {
     const place = this.#takePlace();
     if (place === undefined) return false;
@@ -124,6 +126,7 @@ export class TranslationCache {
     region.probed = false;
     region.module.used = ++this.#now;
     this.#surroundings.view.setUint16(record + REC_HANDLER, region.place, true);
+    this.#surroundings.flushJumps();
     return true;
   }
 
@@ -182,6 +185,7 @@ export class TranslationCache {
       view.setUint16(region.record + REC_HANDLER, HANDLER_COUNT, true);
       view.setUint32(region.record + REC_IMMEDIATE, 1, true);
     }
+    this.#surroundings.flushJumps();
   }
 
   /** Modules least recently used first, down to `goal` bytes. */
@@ -197,6 +201,7 @@ export class TranslationCache {
         this.#remove(region);
       }
     }
+    this.#surroundings.flushJumps();
     this.#costAtCensus = this.#cost;
     this.#tableFull = false;
     this.sweep();

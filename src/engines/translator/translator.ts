@@ -75,6 +75,7 @@ export class Translator implements Tier {
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
   readonly #fetchBlock: (cpu: number) => number;
+  readonly #flushJumps: () => void;
   readonly #waiting: HotBlock[] = [];
   /** Slices ever, and since the last batch. */
   #slice = 0;
@@ -96,7 +97,8 @@ export class Translator implements Tier {
     this.#clock = options.clock;
     this.#profiler = options.profiler;
     this.#view = new DataView(core.memory.buffer);
-    this.#cache = new TranslationCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES, { view: this.#view, table: core.table, givenUp: (page) => this.#giveUp(page) });
+    this.#flushJumps = () => void core.runtime.call('flushJumpCaches');
+    this.#cache = new TranslationCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES, { view: this.#view, table: core.table, givenUp: (page) => this.#giveUp(page), flushJumps: this.#flushJumps });
     this.#bytes = new Uint8Array(core.memory.buffer);
     this.#fetchBlock = core.runtime.bind('fetchBlock');
   }
@@ -210,6 +212,7 @@ export class Translator implements Tier {
         this.#profiler!.addRegion({ entry: block.rip, start: base + BigInt(Math.min(...ranges)), end: base + BigInt(Math.max(...ranges)), user: block.user, size: instructions, translatedBytes: functionBytes }, block.counters);
       }
     });
+    this.#flushJumps();
   }
 
   #unchanged(host: number, bytes: Uint8Array, ranges: readonly number[]): boolean {

@@ -228,13 +228,17 @@ export const TLB_INVALID = 1;
 
 /**
  * Two jump caches, kernel then user: RIP of a block's first byte to its record, for the current mode and address
- * space. Entry: RIP u64, record address u32, padding. Empty entries are all ones, so a flush is a fill with 0xff. Place of
- * an entry: (RIP ^ RIP >> JUMP_CACHE_BITS) modulo JUMP_CACHE_ENTRIES.
+ * space. Entry: RIP u64, record address u32, and its REC_HANDLER and REC_PAGE_OFFSET, u16 each, so that a jump does not touch
+ * the record: who changes a first record's handler flushes. Empty entries are all ones, so a flush is a fill with 0xff.
+ * Place of an entry: (RIP ^ RIP >> JUMP_CACHE_BITS) modulo JUMP_CACHE_ENTRIES.
  */
 export const JUMP_CACHE = 0x10000;
 export const JUMP_CACHE_BITS = 11;
 export const JUMP_CACHE_ENTRIES = 2048;
 export const JUMP_CACHE_ENTRY_BYTES = 16;
+export const JUMP_RECORD = 8;
+export const JUMP_HANDLER = 12;
+export const JUMP_PAGE_OFFSET = 14;
 export const JUMP_CACHE_SET_BYTES = 32768;
 export const JUMP_CACHE_SETS = 2;
 
