@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { echo, hardReset, print, tinyKernel } from '../../test/support/tiny-kernel.ts';
+import type { Plain } from '../base/plain.ts';
 import { VirtualMachine } from '../index.ts';
 import { FakeIo } from './fake-io.test-support.ts';
 import { main } from './main.ts';
@@ -21,6 +22,21 @@ const said = async (io: FakeIo, text: string): Promise<void> => {
 };
 
 describe('a machine saved from the keyboard', () => {
+  it('has its disks in memory with it', async () => {
+    const options = { kernel: at('kernel'), memory: '8M', disks: ['ram:1M', `${at('disk.img')},ram`], timeout: 60 };
+    const first = await VirtualMachine.create(options);
+    const state = first.save() as { readonly [key: string]: Plain };
+    const chunk = { index: 3, data: new Uint8Array(65536).fill(5) };
+    const written = { ...state, 'ram-disk-0': { version: 1, state: { bytes: 1 << 20, chunks: [chunk] } } };
+    first.load(written);
+    await first.saveFile(at('with-disks'));
+    await first.stop();
+    const second = await VirtualMachine.restore(at('with-disks'), { timeout: 60 });
+    expect((second.save() as typeof state)['ram-disk-0']).toEqual(written['ram-disk-0']);
+    expect((second.save() as typeof state)['ram-disk-1']).toEqual(state['ram-disk-1']);
+    await second.stop();
+  });
+
   it('goes on from the file, on another engine too, and saves to the same bytes again', async () => {
     const io = new FakeIo({ terminal: true });
     const running = main(['run', '--kernel', at('kernel'), '--memory', '8M', '--timeout', '60', '--engine', 'translator', '--save-to', at('state')], io);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { StateError } from '../base/errors.ts';
 import { MemoryPort, exercise } from './memory-port.test-support.ts';
 import { RamDisk } from './ram-disk.ts';
 
@@ -24,6 +25,26 @@ describe('RamDisk', () => {
     const all = new Uint8Array(65536);
     await disk.read(0, all);
     expect([all[0], all[255], all[256], all[512], all[513], all[1024], all[2048], all[2049]]).toEqual([3, 3, 7, 1, 7, 2, 0, 7]);
+  });
+
+  it('is stored and loaded, without what is below', async () => {
+    const below = (): MemoryPort => new MemoryPort(200_000 - (200_000 % 512), () => 7);
+    const disk = new RamDisk(below().bytes, below(), 'disk');
+    await disk.write(70_000, Uint8Array.of(1, 2, 3));
+    await disk.zero(131_072, disk.bytes - 131_072);
+    const state = disk.save();
+    const other = new RamDisk(disk.bytes, below(), 'disk');
+    await other.write(0, Uint8Array.of(9));
+    other.load(state, 1);
+    expect(other.save()).toEqual(state);
+    const [wanted, found] = [new Uint8Array(disk.bytes), new Uint8Array(disk.bytes)];
+    await disk.read(0, wanted);
+    await other.read(0, found);
+    expect(Buffer.compare(wanted, found)).toBe(0);
+    for (const bad of [null, { bytes: 512, chunks: [] }, { bytes: disk.bytes, chunks: [{ index: 9, data: new Uint8Array(0) }] }, { bytes: disk.bytes, chunks: [{ index: 0, data: new Uint8Array(5) }] }]) {
+      expect(() => other.load(bad, 1)).toThrow(StateError);
+    }
+    expect(() => other.load(state, 2)).toThrow('version 2');
   });
 
   it('passes an error of the disk below on, and can be asked again', async () => {

@@ -1,3 +1,5 @@
+import { StateError } from '../base/errors.ts';
+import type { Plain, Stateful } from '../base/plain.ts';
 import type { BlockPort } from '../host/blocks.ts';
 
 const CHUNK = 1 << 16;
@@ -6,7 +8,9 @@ const CHUNK = 1 << 16;
  * A disk in the host's memory: empty, or over another one, whose contents it shows until they are written. The other one
  * is never written to. Takes memory only for what was written and is not zero.
  */
-export class RamDisk implements BlockPort {
+export class RamDisk implements BlockPort, Stateful {
+  readonly stateName: string;
+  readonly stateVersion = 1;
   readonly bytes: number;
   readonly readOnly = false;
   readonly releases = true;
@@ -16,8 +20,9 @@ export class RamDisk implements BlockPort {
   /** Chunks on their way from below, as a write needs the rest of them. */
   readonly #coming = new Map<number, Promise<Uint8Array>>();
 
-  /** `below` has the same size, and is closed with this one. */
-  constructor(bytes: number, below?: BlockPort) {
+  /** `below` has the same size, and is closed with this one. `name`: in stored machines. */
+  constructor(bytes: number, below?: BlockPort, name = 'ram-disk') {
+    this.stateName = name;
     this.bytes = bytes;
     this.#below = below;
   }
@@ -62,6 +67,27 @@ export class RamDisk implements BlockPort {
   async flush(): Promise<void> {}
   async close(): Promise<void> {
     await this.#below?.close();
+  }
+
+  /** What differs from the disk below: that one is to be there again. Writes under way are done anew by who has asked for them. */
+  save(): Plain {
+    return { bytes: this.bytes, chunks: [...this.#chunks].sort(([a], [b]) => a - b).map(([index, data]) => ({ index, data: data.slice() })) };
+  }
+  load(state: Plain, version: number): void {
+    if (version !== this.stateVersion) throw new StateError(`${this.stateName}: state version ${version} is unknown, expected ${this.stateVersion}`);
+    const { bytes, chunks } = (state ?? {}) as { readonly bytes?: Plain; readonly chunks?: Plain };
+    if (bytes !== this.bytes) throw new StateError(`${this.stateName}: the stored disk has ${String(bytes)} bytes, this one ${this.bytes}`);
+    if (!Array.isArray(chunks)) throw new StateError(`${this.stateName}: field chunks must be a list`);
+    const loaded = chunks.map((chunk: Plain) => this.#checkChunk(chunk));
+    this.#chunks.clear();
+    for (const [index, data] of loaded) this.#chunks.set(index, data);
+  }
+
+  #checkChunk(chunk: Plain): readonly [number, Uint8Array] {
+    const { index, data } = (chunk ?? {}) as { readonly index?: Plain; readonly data?: Plain };
+    const there = typeof index === 'number' && Number.isInteger(index) && index >= 0 && index * CHUNK < this.bytes;
+    if (!there || !(data instanceof Uint8Array) || (data.length !== 0 && data.length !== this.#size(index))) throw new StateError(`${this.stateName}: a stored piece does not lie on the disk`);
+    return [index, new Uint8Array(data)];
   }
 
   #size(index: number): number {

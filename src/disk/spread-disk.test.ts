@@ -21,6 +21,21 @@ describe('disks of several', () => {
     expect(parts.map(({ contents }) => [0, 1023, 1024, 8191].map((at) => contents[at]))).toEqual([[0, 0, 3, 21], [1, 1, 4, 22], [2, 2, 5, 23]]);
   });
 
+  it('has at hand what all parts have at hand', async () => {
+    const parts = [1, 2, 3].map(() => new MemoryPort(40_960, (i) => i >> 4));
+    for (const part of parts) part.quick = true;
+    for (const disk of [striped(parts, 1024), concatenated(parts)]) {
+      const target = new Uint8Array(5000);
+      expect(disk.readNow(700, [target.subarray(0, 1), target.subarray(1, 3000), target.subarray(3000)])).toBe(true);
+      const wanted = new Uint8Array(5000);
+      await disk.read(700, wanted);
+      expect(target).toEqual(wanted);
+    }
+    parts[1]!.quick = false;
+    expect(striped(parts, 1024).readNow(0, [new Uint8Array(1024)])).toBe(true);
+    expect(striped(parts, 1024).readNow(0, [new Uint8Array(1025)])).toBe(false);
+  });
+
   it('fails when a part fails, after all have answered', async () => {
     const parts = [new MemoryPort(512), new MemoryPort(512)];
     parts[0]!.fail = true;

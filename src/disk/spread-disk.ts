@@ -26,8 +26,16 @@ class SpreadDisk implements BlockPort {
   async read(offset: number, target: Uint8Array): Promise<void> {
     await this.#each(offset, target.length, ({ part, offset: there }, at, count) => part.read(there, target.subarray(at, at + count)));
   }
-  readNow(): boolean {
-    return false;
+  readNow(offset: number, targets: readonly Uint8Array[]): boolean {
+    const left = [...targets];
+    for (let bytes = targets.reduce((sum, target) => sum + target.length, 0); bytes > 0;) {
+      const { part, offset: there, run } = this.#locate(offset);
+      const count = Math.min(run, bytes);
+      if (!part.readNow(there, takeBytes(left, count))) return false;
+      offset += count;
+      bytes -= count;
+    }
+    return true;
   }
   async write(offset: number, source: Uint8Array): Promise<void> {
     await this.#each(offset, source.length, ({ part, offset: there }, at, count) => part.write(there, source.subarray(at, at + count)));
@@ -52,6 +60,18 @@ class SpreadDisk implements BlockPort {
     }
     await settle(asked);
   }
+}
+
+/** The first bytes of a list of pieces, which is left with the rest. */
+function takeBytes(pieces: Uint8Array[], count: number): Uint8Array[] {
+  const taken: Uint8Array[] = [];
+  while (count > 0) {
+    const first = pieces.shift()!;
+    taken.push(first.subarray(0, count));
+    if (first.length > count) pieces.unshift(first.subarray(count));
+    count -= Math.min(count, first.length);
+  }
+  return taken;
 }
 
 /** Waits for all, also when one fails: buffers are lent until then. */

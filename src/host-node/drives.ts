@@ -24,7 +24,7 @@ export async function openDrives(request: DrivesRequest, usual: DiskInterface, l
   const disks = (request.disks ?? []).map((disk) => (typeof disk === 'string' ? parseDisk(disk) : disk));
   const drives: Drive[] = [];
   try {
-    for (const disk of disks) drives.push({ kind: 'disk', interface: disk.interface ?? usual, block: await openDisk(disk, log) });
+    for (const [i, disk] of disks.entries()) drives.push({ kind: 'disk', interface: disk.interface ?? usual, block: await openDisk(disk, `ram-disk-${i}`, log) });
     for (const kind of ['cdrom', 'floppy'] as const) {
       const path = request[kind];
       if (path !== undefined) drives.push({ kind, block: path === null ? undefined : await openMedium(kind, path, log) });
@@ -36,14 +36,15 @@ export async function openDrives(request: DrivesRequest, usual: DiskInterface, l
   }
 }
 
-async function openDisk(disk: DiskRequest, log: Log): Promise<BlockPort> {
+/** `name`: of its contents in stored machines, if they are in memory. */
+async function openDisk(disk: DiskRequest, name: string, log: Log): Promise<BlockPort> {
   const readOnly = disk.readOnly ?? false;
   const open = (file: string, reads = readOnly): Promise<BlockFile> => BlockFile.open(file, { readOnly: reads, what: 'disk', complain: log.warn });
-  if ('ramBytes' in disk) return new RamDisk(disk.ramBytes);
+  if ('ramBytes' in disk) return new RamDisk(disk.ramBytes, undefined, name);
   if ('file' in disk) {
     if (disk.ram !== true) return open(disk.file);
     const below = await open(disk.file, true);
-    return new RamDisk(below.bytes, below);
+    return new RamDisk(below.bytes, below, name);
   }
   if (disk.layout === 'mirror') {
     if (readOnly) throw new UserError(`a mirror (${disk.files.join(', ')}) cannot be read-only; give one of its files as a disk`);
@@ -77,6 +78,11 @@ async function openFloppy(path: string, log: Log): Promise<BlockFile> {
     writable = false;
   }
   return BlockFile.open(path, { readOnly: !writable, what: 'floppy disk image', complain: log.warn });
+}
+
+/** Disks whose contents a stored machine has to hold, as they are nowhere else. */
+export function disksInMemory(drives: readonly Drive[]): readonly RamDisk[] {
+  return drives.map(({ block }) => block).filter((block) => block instanceof RamDisk);
 }
 
 /** Legal again and again. */

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { StateError, UserError } from '../base/errors.ts';
-import { DISK_INTERFACES, DISK_LAYOUTS, filesOf, mapFiles, parseDisk } from '../machine/drives.ts';
+import { DISK_INTERFACES, DISK_LAYOUTS, MOST_RAM, filesOf, mapFiles, parseDisk } from '../machine/drives.ts';
 import type { DiskInterface, DiskRequest } from '../machine/drives.ts';
 import type { DrivesRequest } from './drives.ts';
 import { fileTrouble } from './words.ts';
@@ -32,11 +32,7 @@ export function settleDrives(request: DrivesRequest, usual: DiskInterface): Driv
   };
 }
 
-/** Throws UserError for drives whose contents would be lost. */
 export function describeDrives(request: DrivesRequest): StoredDrives {
-  if ((request.disks ?? []).some((disk) => typeof disk !== 'string' && ('ramBytes' in disk || ('ram' in disk && disk.ram === true)))) {
-    throw new UserError('a machine with a disk in memory (ram) cannot be saved, as the disk would be lost; use a file');
-  }
   return {
     request,
     images: imagesOf(request).map(({ path, readOnly }) => {
@@ -83,10 +79,12 @@ function imagesOf(request: DrivesRequest): { readonly path: string; readonly rea
 }
 
 function isDisk(disk: unknown): boolean {
-  const { file, layout, files, chunkBytes, interface: how, readOnly } = (disk ?? {}) as { readonly [key: string]: unknown };
+  const { file, ram, ramBytes, layout, files, chunkBytes, interface: how, readOnly } = (disk ?? {}) as { readonly [key: string]: unknown };
   const several = (DISK_LAYOUTS as readonly unknown[]).includes(layout) && Array.isArray(files) && files.length > 1 && files.every((path) => typeof path === 'string') &&
     (chunkBytes === undefined || (typeof chunkBytes === 'number' && chunkBytes >= 512 && chunkBytes % 512 === 0));
-  return (typeof file === 'string' || several) && (DISK_INTERFACES as readonly unknown[]).includes(how) && (readOnly === undefined || typeof readOnly === 'boolean');
+  const inMemory = typeof ramBytes === 'number' && ramBytes >= 512 && ramBytes % 512 === 0 && ramBytes <= MOST_RAM;
+  const one = typeof file === 'string' && (ram === undefined || typeof ram === 'boolean');
+  return (one || inMemory || several) && (DISK_INTERFACES as readonly unknown[]).includes(how) && (readOnly === undefined || typeof readOnly === 'boolean');
 }
 function isPath(path: unknown): boolean {
   return path === undefined || path === null || typeof path === 'string';

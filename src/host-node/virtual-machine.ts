@@ -12,13 +12,14 @@ import type { Profile, Profiler } from '../engines/profile/profiler.ts';
 import type { Drive, MediumKind } from '../machine/drives.ts';
 import { engineFactory, tscKhzFor } from '../machine/engines.ts';
 import { Machine } from '../machine/machine.ts';
+import { loadSection, saveSection } from '../machine/sections.ts';
 import type { MachineEnd, TextCells } from '../machine/machine.ts';
 import { silentLog } from '../machine/trace.ts';
 import type { BootFiles } from '../machine/boot-source.ts';
 import { readBootFiles } from './boot-files.ts';
 import type { BootRequest } from './boot-files.ts';
 import { Console } from './console.ts';
-import { closeDrives, openDrives, openMedium } from './drives.ts';
+import { closeDrives, disksInMemory, openDrives, openMedium } from './drives.ts';
 import { MirrorFiles } from './mirror-files.ts';
 import type { DrivesRequest } from './drives.ts';
 import { describeDrives, settleDrives } from './stored-drives.ts';
@@ -154,7 +155,9 @@ export class VirtualMachine {
       const made = vm = await VirtualMachine.#make(options, { configuration, files, drivesRequest: drives, timeout, engine, stored });
       stored.tell(() => {
         stored.machine.fillRam(made.#machine.ram);
-        made.#machine.loadDevices(stored.machine.devices());
+        const devices = stored.machine.devices();
+        made.#loadDisks(devices);
+        made.#machine.loadDevices(devices);
       });
       return made;
     } catch (error) {
@@ -354,19 +357,27 @@ export class VirtualMachine {
 
   /** State of every component as plain data, RAM included. Legal before, during and after a run. */
   save(): Plain {
-    return this.#machine.save();
+    return { ...(this.#machine.save() as Readonly<Record<string, Plain>>), ...this.#saveDisks() };
+  }
+  /** Disks in memory are part of the machine. */
+  #saveDisks(): Readonly<Record<string, Plain>> {
+    return Object.fromEntries(disksInMemory(this.#parts.drives).map(saveSection));
+  }
+  #loadDisks(state: Plain): void {
+    for (const disk of disksInMemory(this.#parts.drives)) loadSection(state, disk);
   }
   /**
    * Takes over the state of a machine made with the same options; legal before and during a run. Throws StateError for
    * what does not fit; the machine is of no further use then.
    */
   load(state: Plain): void {
+    this.#loadDisks(state);
     this.#machine.load(state);
   }
 
   /**
    * Stores the machine in a file, from which `restore` goes on; returns the file's length in bytes. The machine stands
-   * still meanwhile, and goes on. Of disks the file holds their names only. Throws UserError. Legal before and during a
+   * still meanwhile, and goes on. Of disk images the file holds the names only. Throws UserError. Legal before and during a
    * run; a listener must not wait for it.
    */
   saveFile(file: string, options: SaveOptions = {}): Promise<number> {
@@ -377,7 +388,7 @@ export class VirtualMachine {
       for (let i = 0; i < 2; i++) await Promise.all(drives.map((drive) => drive.block?.flush()));
       return writeStateFile(file, {
         description: describeMachine(configuration, files, files.guest, describeDrives(drivesRequest)),
-        devices: this.#machine.saveDevices(),
+        devices: { ...this.#machine.saveDevices(), ...this.#saveDisks() },
         ram: { bytes: configuration.memoryBytes, runs: this.#machine.ram.runs() },
         files: bootFilesOf(files),
       }, options.compress ?? false);

@@ -45,7 +45,8 @@ export type Drive =
   | { readonly kind: MediumKind; readonly block: BlockPort | undefined };
 
 const SECTOR = 512;
-const MOST_RAM = 2 ** 36;
+/** Bytes of a disk in memory. */
+export const MOST_RAM = 2 ** 36;
 const DEFAULT_CHUNK = 1 << 16;
 const WANTED = 'give FILE, and behind it as needed ,if=INTERFACE and ,readonly or ,ram';
 const WANTED_SIZE = 'give a multiple of 512 bytes, for instance 64M';
