@@ -17,7 +17,7 @@ describe('disk', () => {
   ])('%s', (text, request) => expect(parseDisk(text)).toEqual(request));
 
   it.each([
-    ['', 'names no file'], [',readonly', 'names no file'], ['a,if=sata', '"scsi" is unknown; give one of ide'], ['a,', '"" is not understood'], ['a,ro', '"ro" is not understood'],
+    ['', 'names no file'], [',readonly', 'names no file'], ['a,if=sata', '"sata" is unknown; give one of ide'], ['a,', '"" is not understood'], ['a,ro', '"ro" is not understood'],
     ['mirror:a', 'made of one file only; give mirror:FILE,FILE'], ['mirror:,b', 'names no file'], ['ram:no', 'the size "no" does not do'], ['ram:100', '"100" does not do'],
     ['stripe:a,b,chunk=0', '"0" does not do'], ['a,chunk=4K', '"chunk=4K" is not understood'], ['ram:1M,ram', '"ram" is not understood'],
   ])('refuses "%s"', (text, why) => {
