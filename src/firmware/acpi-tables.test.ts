@@ -17,7 +17,8 @@ const OPTIONS: AcpiOptions = {
   sleepTypeS5: 5,
   resetPort: 0xcf9,
   resetValue: 6,
-  pciInterrupt: (slot, pin) => 10 + ((slot + pin - 1) & 1),
+  pciConfigSpace: { address: 0xe0000000, buses: 16 },
+  pirqOf: (slot, pin) => (slot + pin) & 3,
   pciInterrupts: [10, 11],
   serialPorts: [{ port: 0x3f8, interrupt: 4 }],
   keyboardController: true,
@@ -56,7 +57,7 @@ const sum = (bytes: Uint8Array) => bytes.reduce((total, byte) => (total + byte) 
 describe('ACPI tables', () => {
   it('have right checksums and lead to each other', () => {
     const tables = follow(OPTIONS);
-    expect([...tables.keys()].sort()).toEqual(['APIC', 'DSDT', 'FACP', 'FACS', 'HPET', 'RSDP', 'RSDT', 'XSDT']);
+    expect([...tables.keys()].sort()).toEqual(['APIC', 'DSDT', 'FACP', 'FACS', 'HPET', 'MCFG', 'RSDP', 'RSDT', 'XSDT']);
     for (const [signature, table] of tables) if (signature !== 'FACS') expect([signature, sum(table)]).toEqual([signature, 0]);
     expect(sum(tables.get('RSDP')!.subarray(0, 20))).toBe(0);
     expect(tables.get('FACS')!.byteOffset % 64).toBe(0);

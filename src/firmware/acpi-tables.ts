@@ -28,7 +28,9 @@ export interface AcpiOptions {
   readonly sleepTypeS5: number;
   readonly resetPort: number;
   readonly resetValue: number;
-  readonly pciInterrupt: (slot: number, pin: number) => number;
+  /** Where the configuration space of how many PCI buses shows in memory. */
+  readonly pciConfigSpace: { readonly address: number; readonly buses: number };
+  readonly pirqOf: (slot: number, pin: number) => number;
   /** ISA interrupts that PCI uses: level-triggered. */
   readonly pciInterrupts: readonly number[];
   readonly serialPorts: readonly { readonly port: number; readonly interrupt: number }[];
@@ -38,6 +40,8 @@ export interface AcpiOptions {
 
 const IO_APIC = 0xfec00000;
 const SCI_INTERRUPT = 9;
+/** Of configuration space, a PCI bus. */
+const BUS_BYTES = 1 << 20;
 
 export function buildAcpiTables(options: AcpiOptions, address?: number): AcpiTables {
   return placeAcpiTables(pcTables(options), address);
@@ -50,11 +54,17 @@ export function buildRelocatableAcpiTables(options: AcpiOptions): RelocatableAcp
 
 /** The IRQ 0 override says that the interval timer is wired to I/O APIC input 2. */
 function pcTables(options: AcpiOptions): AcpiContents {
+  const { address, buses } = options.pciConfigSpace;
   return {
-    dsdt: dsdtContent({ ...options, pciWindow: pciWindow(options.lowBytes) }),
+    dsdt: dsdtContent({ ...options, pciWindow: pciWindow(options.lowBytes), pciBuses: buses, pciConfigSpace: [address, address + buses * BUS_BYTES - 1] }),
     fadt: (facs, dsdt) => fadt(options, facs, dsdt),
-    tables: [buildMadt({ ...options, levelInterrupts: [SCI_INTERRUPT, ...options.pciInterrupts] }), ...(options.hpet === undefined ? [] : [buildHpet(options.hpet)])],
+    tables: [buildMadt({ ...options, levelInterrupts: [SCI_INTERRUPT, ...options.pciInterrupts] }), ...(options.hpet === undefined ? [] : [buildHpet(options.hpet)]), buildMcfg(options.pciConfigSpace)],
   };
+}
+
+/** PCI Firmware Specification 3.3, section 4.1.2: segment 0, from bus 0 on. */
+function buildMcfg({ address, buses }: AcpiOptions['pciConfigSpace']): Uint8Array {
+  return acpiTable('MCFG', 1, Uint8Array.from([...u32le(0), ...u32le(0), ...u32le(address), ...u32le(0), 0, 0, 0, buses - 1, ...u32le(0)]));
 }
 
 /** From the end of RAM, on a whole MiB, to the I/O APIC. */

@@ -114,6 +114,15 @@ export function and(a: Aml, b: Aml): Aml {
   return [0x7b, ...a, ...b, 0x00];
 }
 
+export function or(a: Aml, b: Aml, target: Aml): Aml {
+  return [0x7d, ...a, ...b, ...target];
+}
+
+/** A name for four bytes of a buffer. */
+export function doublewordField(buffer: Aml, index: number, path: string): Aml {
+  return [0x8a, ...buffer, ...integer(index), ...nameString(path)];
+}
+
 export function ifThen(predicate: Aml, content: readonly Aml[]): Aml {
   return sized([0xa0], [...predicate, ...concatenate(content)]);
 }
@@ -147,10 +156,13 @@ export function isaInterrupt(number: number): Aml {
   return [0x22, ...littleEndian(1 << number, 2)];
 }
 
-/** A level-triggered, active-high, shared interrupt, by its global number (6.4.3.6). */
-export function levelInterrupt(number: number): Aml {
-  return [0x89, 6, 0, 0x09, 1, ...littleEndian(number, 4)];
+/** One of several level-triggered, active-high, shared interrupts, by their global numbers (6.4.3.6). */
+export function levelInterrupt(...numbers: readonly number[]): Aml {
+  const list = numbers.flatMap((number) => littleEndian(number, 4));
+  return [0x89, ...littleEndian(2 + list.length, 2), 0x09, numbers.length, ...list];
 }
+/** Where the first of them lies in the descriptor. */
+export const INTERRUPT_NUMBER = 5;
 
 const PRODUCER_FIXED = 0x0c; // minimum and maximum fixed, positive decode, producer
 

@@ -1,5 +1,6 @@
 import type { AccessSize } from '../../base/addresses.ts';
 import type { Plain } from '../../base/plain.ts';
+import type { LevelLine } from '../../wiring/interrupt-line.ts';
 import type { RegisterBlock } from '../../wiring/register-block.ts';
 import type { BusChange } from './bus-change.ts';
 import type { ConfigRegister } from './config-space.ts';
@@ -38,14 +39,18 @@ export function pciHeader(identity: PciIdentity): readonly ConfigRegister[] {
   ];
 }
 
-/** Interrupts 10 and 11 serve PCI, level-triggered: the same numbers at the PIC and at the I/O APIC. */
-export const PCI_INTERRUPTS = [10, 11] as const;
+/** Interrupts that may serve PCI, level-triggered: the same numbers at the PIC and at the I/O APIC. */
+export const PCI_INTERRUPTS = [5, 10, 11] as const;
 /** Where PIRQA# to PIRQD# of the ISA bridge lead: what firmware for this chipset programs. */
 const PIRQ_ROUTES = [10, 10, 11, 11] as const;
 
-/** ISA interrupt and I/O APIC input of a pin (1 for INTA#) of a slot: rotated, so that neighbours share less. */
-export function pciInterrupt(slot: number, pin: number): number {
-  return PIRQ_ROUTES[(slot - 1 + pin - 1) & 3]!;
+/** Which of PIRQA# (0) to PIRQD# a pin (1 for INTA#) of a slot is wired to: rotated, so that neighbours share less. */
+export function pirqOf(slot: number, pin: number): number {
+  return (slot - 1 + pin - 1) & 3;
+}
+/** The pin of a bridge's own slot that a pin behind it comes out at (PCI-to-PCI Bridge Architecture Specification 1.2, section 9.1). */
+export function pinBehindBridge(slot: number, pin: number): number {
+  return ((pin - 1 + slot) & 3) + 1;
 }
 
 const PAM = 0x59;
@@ -90,19 +95,83 @@ export class HostBridge extends RegisterFunction {
   }
 }
 
-/** Intel 82371SB ISA bridge (data sheet 290550). PIRQ routing is fixed, and its registers are read-only. */
-export function isaBridge(): RegisterFunction {
-  return new RegisterFunction({
-    name: 'pci-isa-bridge',
-    registers: [
-      ...pciHeader({ vendor: 0x8086, device: 0x7000, revision: 0, classCode: 0x060100, headerType: 0x80 }),
-      { offset: 0x04, size: 2, reset: 0x0007, writable: 0x0008 },
-      { offset: 0x4c, size: 1, reset: 0x4d, writable: 0xff }, // ISA I/O recovery
-      { offset: 0x4e, size: 2, reset: 0x0003, writable: 0xffff }, // X-bus chip select
-      ...PIRQ_ROUTES.map((irq, i) => ({ offset: 0x60 + i, size: 1, reset: irq }) as const),
-      { offset: 0x82, size: 1, reset: 0, writable: 0xff }, // passive release and delayed transaction
-    ],
-  });
+const PIRQ_REGISTERS = 0x60;
+const PIRQS = 4;
+const PIRQ_OFF = 0x80;
+
+/** Intel 82371SB ISA bridge (data sheet 290550), which routes PIRQA# to PIRQD# to ISA interrupts. */
+export class IsaBridge extends RegisterFunction {
+  readonly #interrupt: (irq: number) => LevelLine;
+  /** How many devices hold each PIRQ# low. */
+  readonly #holders = [0, 0, 0, 0];
+  readonly #lines = new Map<number, LevelLine>();
+  /** The interrupt that each PIRQ# raises now; undefined: none. */
+  readonly #raised: (LevelLine | undefined)[] = [undefined, undefined, undefined, undefined];
+
+  /** `interrupt` gives a line of its own at each call. */
+  constructor(interrupt: (irq: number) => LevelLine) {
+    super({
+      name: 'pci-isa-bridge',
+      registers: [
+        ...pciHeader({ vendor: 0x8086, device: 0x7000, revision: 0, classCode: 0x060100, headerType: 0x80 }),
+        { offset: 0x04, size: 2, reset: 0x0007, writable: 0x0008 },
+        { offset: 0x4c, size: 1, reset: 0x4d, writable: 0xff }, // ISA I/O recovery
+        { offset: 0x4e, size: 2, reset: 0x0003, writable: 0xffff }, // X-bus chip select
+        { offset: PIRQ_REGISTERS, size: 4, reset: 0x80808080, writable: 0x8f8f8f8f },
+        { offset: 0x82, size: 1, reset: 0, writable: 0xff }, // passive release and delayed transaction
+      ],
+    });
+    this.#interrupt = interrupt;
+  }
+
+  /** A line to one of the PIRQ# inputs, 0 to 3; those who share it are ORed. */
+  pirq(number: number): LevelLine {
+    let asserted = false;
+    return {
+      kind: 'level',
+      set: (next) => {
+        if (next === asserted) return;
+        asserted = next;
+        this.#holders[number]! += next ? 1 : -1;
+        this.#route(number);
+      },
+    };
+  }
+
+  #route(number: number): void {
+    const line = this.#holders[number]! > 0 ? this.#target(number) : undefined;
+    const before = this.#raised[number];
+    if (line === before) return;
+    this.#raised[number] = line;
+    before?.set(false);
+    line?.set(true);
+  }
+
+  /** PIRQRC: 0, 1, 2, 8 and 13 are reserved. */
+  #target(number: number): LevelLine | undefined {
+    const route = this.config.read(PIRQ_REGISTERS + number, 1);
+    const irq = route & 0x0f;
+    if ((route & PIRQ_OFF) !== 0 || irq < 3 || irq === 8 || irq === 13) return undefined;
+    const key = number * 16 + irq;
+    const line = this.#lines.get(key) ?? this.#interrupt(irq);
+    this.#lines.set(key, line);
+    return line;
+  }
+
+  #routeAll<T>(changes: T): T {
+    for (let number = 0; number < PIRQS; number++) this.#route(number);
+    return changes;
+  }
+
+  override writeConfig(offset: number, size: AccessSize, value: number): readonly BusChange[] {
+    return this.#routeAll(super.writeConfig(offset, size, value));
+  }
+  override reset(): readonly BusChange[] {
+    return this.#routeAll(super.reset());
+  }
+  override loadMapped(state: Plain, version: number): readonly BusChange[] {
+    return this.#routeAll(super.loadMapped(state, version));
+  }
 }
 
 const PM_BASE_REGISTER = 0x40;
@@ -161,14 +230,15 @@ const ISA_SLOT = 1;
 const PM_FUNCTION = 3;
 
 /** Puts them there. */
-export function addChipset(bus: PciBus, powerManagement: PowerManagementFunction, shadow: (pam: Uint8Array) => void): void {
+export function addChipset(bus: PciBus, isa: IsaBridge, powerManagement: PowerManagementFunction, shadow: (pam: Uint8Array) => void): void {
   bus.add(0, 0, new HostBridge(shadow));
-  bus.add(ISA_SLOT, 0, isaBridge());
+  bus.add(ISA_SLOT, 0, isa);
   bus.add(ISA_SLOT, PM_FUNCTION, powerManagement);
 }
 
-/** As firmware does: says where the ACPI ports are. */
-export function enablePowerPorts(bus: PciBus, base: number): void {
+/** As firmware does: says where the ACPI ports are, and routes the interrupts. */
+export function setUpChipset(bus: PciBus, base: number): void {
+  PIRQ_ROUTES.forEach((irq, number) => bus.writeConfig(0, ISA_SLOT, 0, PIRQ_REGISTERS + number, 1, irq));
   bus.writeConfig(0, ISA_SLOT, PM_FUNCTION, PM_BASE_REGISTER, 4, base);
   bus.writeConfig(0, ISA_SLOT, PM_FUNCTION, PM_MISCELLANEOUS, 1, PM_PORTS_ENABLE);
 }

@@ -20,14 +20,22 @@ export interface PciFunction extends Stateful {
   halt?(): void;
 }
 
-const SLOTS = 32;
+export const SLOTS = 32;
 const FUNCTIONS = 8;
 
-/** PCI bus 0. Functions are added while the machine is put together. */
+/** A function with a bus behind it. */
+export interface BridgeFunction extends PciFunction {
+  readonly bus: PciBus;
+  readonly secondary: number;
+  readonly subordinate: number;
+}
+
+/** A PCI bus: number 0, or the one behind a bridge. Functions are added while the machine is put together. */
 export class PciBus implements Stateful {
   readonly stateName = 'pci-bus';
   readonly stateVersion = 1;
   readonly #functions = new Map<number, PciFunction>();
+  readonly #bridges: BridgeFunction[] = [];
   readonly #apply: (change: BusChange) => void;
 
   /** `apply` maps and unmaps register blocks on the outer bus; it is called inside configuration writes. */
@@ -43,9 +51,25 @@ export class PciBus implements Stateful {
     this.#functions.set(key, device);
   }
 
-  /** The lowest slot where nothing is, from 2 up; undefined when the bus is full. */
-  freeSlot(): number | undefined {
-    for (let slot = 2; slot < SLOTS; slot++) {
+  addBridge(slot: number, bridge: BridgeFunction): void {
+    this.add(slot, 0, bridge);
+    this.#bridges.push(bridge);
+  }
+
+  /** The bus of that number, as bridges are set up now. */
+  #bus(number: number): PciBus | undefined {
+    if (number === 0) return this;
+    return this.#bridges.find((bridge) => bridge.secondary === number && bridge.subordinate >= number)?.bus;
+  }
+
+  /** The bridge in a slot, if there is one. */
+  bridge(slot: number): BridgeFunction | undefined {
+    return this.#bridges.find((bridge) => bridge === this.#functions.get(place(slot, 0)));
+  }
+
+  /** The lowest slot where nothing is, from `first` up; undefined when the bus is full. */
+  freeSlot(first = 2): number | undefined {
+    for (let slot = first; slot < SLOTS; slot++) {
       let free = true;
       for (let func = 0; func < FUNCTIONS; func++) free &&= !this.#functions.has(place(slot, func));
       if (free) return slot;
@@ -55,13 +79,15 @@ export class PciBus implements Stateful {
 
   /** Absent functions read as all ones (master abort). */
   readConfig(bus: number, slot: number, func: number, offset: number, size: AccessSize): number {
-    const target = bus === 0 ? this.#functions.get(place(slot, func)) : undefined;
+    const on = this.#bus(bus);
+    const target = on === undefined ? undefined : on.#functions.get(place(slot, func));
     return target === undefined ? (size === 4 ? 0xffffffff : 2 ** (8 * size) - 1) : target.readConfig(offset, size);
   }
 
   writeConfig(bus: number, slot: number, func: number, offset: number, size: AccessSize, value: number): void {
-    const target = bus === 0 ? this.#functions.get(place(slot, func)) : undefined;
-    if (target !== undefined) this.#applyAll(target.writeConfig(offset, size, value));
+    const on = this.#bus(bus);
+    const target = on === undefined ? undefined : on.#functions.get(place(slot, func));
+    if (on !== undefined && target !== undefined) on.#applyAll(target.writeConfig(offset, size, value));
   }
 
   reset(): void {

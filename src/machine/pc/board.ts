@@ -4,8 +4,10 @@ import { RESET_CONTROL_HARD_RESET, ResetControl } from '../../devices/acpi/reset
 import { A20Gate } from '../../devices/legacy/a20-gate.ts';
 import { I8042 } from '../../devices/legacy/i8042.ts';
 import { Port92 } from '../../devices/legacy/port-92.ts';
-import { PCI_INTERRUPTS, PowerManagementFunction, addChipset, enablePowerPorts, pciInterrupt } from '../../devices/pci/chipset.ts';
+import { IsaBridge, PCI_INTERRUPTS, PowerManagementFunction, addChipset, pirqOf, setUpChipset } from '../../devices/pci/chipset.ts';
 import { PciConfigPorts } from '../../devices/pci/config-ports.ts';
+import { Ecam } from '../../devices/pci/ecam.ts';
+import type { BusChange } from '../../devices/pci/bus-change.ts';
 import { PciBus } from '../../devices/pci/pci-bus.ts';
 import { TestDevice } from '../../devices/test-device.ts';
 import { VirtioConsole } from '../../devices/virtio/virtio-console.ts';
@@ -38,6 +40,9 @@ import { powerPorts } from './power-ports.ts';
 const PM_BASE = 0x600;
 const PORT92_A20 = 2;
 const HPET_ADDRESS = 0xfed00000;
+/** Between what SeaBIOS and what OVMF gives to BARs: the one from above, the other from below. */
+const ECAM_ADDRESS = 0xe0000000;
+const PCI_BUSES = 16;
 
 /** The wiring list of a PC. */
 export function buildPcBoard(options: BoardOptions): Board {
@@ -63,15 +68,17 @@ export function buildPcBoard(options: BoardOptions): Board {
   // ACPI fixed hardware and PCI.
   const power = new PowerManagement({ sci: irq.level(9), powerOff: () => events.powerOff() });
   const resetControl = new ResetControl(() => events.reset());
-  const pci = new PciBus((change) => {
+  const applyBusChange = (change: BusChange): void => {
     if (display?.moved(change)) return;
     const map = change.space === 'port' ? bus.ports : bus.mmio;
     if (change.kind === 'unmap') map.unmap(change.block);
     else map.mapMovable(change.base, change.block);
-  });
+  };
+  const pci = new PciBus(applyBusChange);
+  const isa = new IsaBridge((number) => irq.level(number));
   const acpi: AcpiOptions = {
     cpus: 1, lowBytes: memory.lowBytes, pmBase: PM_BASE, pmTimer: true, hpet: { address: HPET_ADDRESS, capabilities: Number(HPET_CAPABILITIES & 0xffffffffn) }, smiCommandPort: 0xb2, smiEnable: SMI_ACPI_ENABLE, smiDisable: SMI_ACPI_DISABLE,
-    sleepTypeS5: SLEEP_TYPE_S5, resetPort: 0xcf9, resetValue: RESET_CONTROL_HARD_RESET, pciInterrupt, pciInterrupts: PCI_INTERRUPTS,
+    sleepTypeS5: SLEEP_TYPE_S5, resetPort: 0xcf9, resetValue: RESET_CONTROL_HARD_RESET, pciConfigSpace: { address: ECAM_ADDRESS, buses: PCI_BUSES }, pirqOf, pciInterrupts: PCI_INTERRUPTS,
     serialPorts: [COM1], keyboardController: true, vga: firmware?.vgaBios !== undefined,
   };
   const smbios = describeBoard('pc', memory, options);
@@ -80,13 +87,14 @@ export function buildPcBoard(options: BoardOptions): Board {
   const powerFunction = new PowerManagementFunction(powerPorts(power, new PmTimer(clock)), (base) => {
     if (base !== undefined) firmwareParts?.describe({ ...acpi, pmBase: base });
   });
-  addChipset(pci, powerFunction, (pam) => firmwareParts?.shadow.apply(pam));
+  addChipset(pci, isa, powerFunction, (pam) => firmwareParts?.shadow.apply(pam));
   if (display !== undefined) addDisplayFunction(display, pci, firmware!.vgaBios!);
   const pciPorts = new PciConfigPorts(pci, resetControl);
   bus.ports.map(0xb2, power.smiCommand);
   bus.ports.map(0xcf8, pciPorts);
+  bus.mmio.map(ECAM_ADDRESS, new Ecam(pci, PCI_BUSES));
 
-  const slots = { pci, memory, messages: apicBus, interrupt: (number: number) => irq.level(number), log };
+  const slots = { pci, isa, memory, messages: apicBus, apply: applyBusChange, log };
   addPciDisks(slots, options.drives);
   if (options.rng === true) addPciDevice(slots, (wiring) => new VirtioPci(new VirtioEntropy(options.entropy), wiring));
   const virtioConsole = options.virtioConsole === undefined ? undefined : new VirtioConsole(options.virtioConsole);
@@ -104,7 +112,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   // ports are where the tables say, and the 8259 reaches the processor.
   const asFirmware = (): void => {
     port92.write(0, 1, PORT92_A20);
-    enablePowerPorts(pci, PM_BASE);
+    setUpChipset(pci, PM_BASE);
     core.localApic.virtualWire();
     if (options.testDevice === true) programPic(bus);
   };

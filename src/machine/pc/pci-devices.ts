@@ -1,6 +1,10 @@
 import { UserError } from '../../base/errors.ts';
-import { pciInterrupt } from '../../devices/pci/chipset.ts';
+import { pinBehindBridge, pirqOf } from '../../devices/pci/chipset.ts';
+import type { IsaBridge } from '../../devices/pci/chipset.ts';
+import type { BusChange } from '../../devices/pci/bus-change.ts';
+import { PciBridge } from '../../devices/pci/pci-bridge.ts';
 import type { PciWiring } from '../../devices/pci/endpoint.ts';
+import { SLOTS } from '../../devices/pci/pci-bus.ts';
 import type { PciBus, PciFunction } from '../../devices/pci/pci-bus.ts';
 import { AHCI_PORTS, AhciController } from '../../devices/storage/ahci/ahci-controller.ts';
 import { NvmeController } from '../../devices/storage/nvme/nvme-controller.ts';
@@ -10,14 +14,16 @@ import { VirtioPci } from '../../devices/virtio/virtio-pci.ts';
 import type { BlockPort } from '../../host/blocks.ts';
 import type { Log } from '../../host/log.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
-import type { LevelLine, MsiSink } from '../../wiring/interrupt-line.ts';
+import type { MsiSink } from '../../wiring/interrupt-line.ts';
 import type { Drive } from '../drives.ts';
 
 export interface PciBoard {
   readonly pci: PciBus;
   readonly memory: GuestMemory;
   readonly messages: MsiSink;
-  readonly interrupt: (irq: number) => LevelLine;
+  readonly isa: IsaBridge;
+  /** Changes of what is decoded, as the bus gets them. */
+  readonly apply: (change: BusChange) => void;
   readonly log: Log;
 }
 
@@ -40,9 +46,31 @@ export function addPciDisks(board: PciBoard, drives: readonly Drive[]): void {
   for (let first = 0; first < scsi.length; first += SCSI_TARGETS) addPciDevice(board, (wiring) => new VirtioPci(new VirtioScsi(scsi.slice(first, first + SCSI_TARGETS)), wiring));
 }
 
-/** Puts a device into the next free slot. */
+/** The first slot of a bus behind a bridge, and how many buses there may be. */
+const FIRST_BEHIND = 1;
+const MOST_BRIDGES = 8;
+
+/** Puts a device into the next free slot: of bus 0, whose last slots have bridges to further buses when it is full. */
 export function addPciDevice(board: PciBoard, make: (wiring: DeviceWiring) => PciFunction): void {
-  const slot = board.pci.freeSlot();
-  if (slot === undefined) throw new UserError('the PCI bus is full; give fewer disks and devices');
-  board.pci.add(slot, 0, make({ intx: board.interrupt(pciInterrupt(slot, 1)), messages: board.messages, memory: board.memory, log: board.log }));
+  const { pci, isa, messages, memory, log } = board;
+  const wiring = (pirq: number): DeviceWiring => ({ intx: isa.pirq(pirq), messages, memory, log });
+  const slot = pci.freeSlot();
+  if (slot !== undefined && slot < SLOTS - MOST_BRIDGES) {
+    pci.add(slot, 0, make(wiring(pirqOf(slot, 1))));
+    return;
+  }
+  for (let at = SLOTS - MOST_BRIDGES; at < SLOTS; at++) {
+    const { bus } = pci.bridge(at) ?? addBridge(board, at);
+    const behind = bus.freeSlot(FIRST_BEHIND);
+    if (behind === undefined) continue;
+    bus.add(behind, 0, make(wiring(pirqOf(at, pinBehindBridge(behind, 1)))));
+    return;
+  }
+  throw new UserError('the PCI buses are full; give fewer disks and devices');
+}
+
+function addBridge({ pci, apply }: PciBoard, slot: number): PciBridge {
+  const bridge = new PciBridge('pci-bridge', apply);
+  pci.addBridge(slot, bridge);
+  return bridge;
 }
