@@ -45,6 +45,7 @@ export class FileCalls {
   readonly #futimens: CFunction;
   /** struct iovec: address and length, 64 bits each. */
   readonly #vectors = new Uint32Array(4 * MOST_PIECES);
+  readonly #addresses = new WeakMap<SharedArrayBuffer, number>();
   readonly #vectorBytes = new Uint8Array(this.#vectors.buffer);
 
   private constructor(koffi: Koffi) {
@@ -75,7 +76,7 @@ export class FileCalls {
   readCached(fd: number, offset: number, pieces: readonly Uint8Array[]): boolean {
     const buffer = pieces[0]?.buffer;
     if (!(buffer instanceof SharedArrayBuffer) || pieces.length > MOST_PIECES) return false;
-    const base = Number(this.#koffi.address(new Uint8Array(buffer)));
+    const base = this.#address(buffer);
     let count = 0;
     let bytes = 0;
     let end = -1;
@@ -94,6 +95,12 @@ export class FileCalls {
       bytes += piece.length;
     }
     return this.#preadv2(fd, this.#vectorBytes, count, offset, RWF_NOWAIT) === bytes;
+  }
+
+  #address(buffer: SharedArrayBuffer): number {
+    let known = this.#addresses.get(buffer);
+    if (known === undefined) this.#addresses.set(buffer, (known = Number(this.#koffi.address(new Uint8Array(buffer)))));
+    return known;
   }
 
   /** Whether room in the middle of the file can be given back. */

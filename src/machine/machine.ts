@@ -29,8 +29,9 @@ export type { Display } from '../devices/display/vga.ts';
 
 /** Instructions between two looks at the timers: a fraction of a millisecond. */
 const SLICE = 30_000;
-/** How long the guest runs before the host's event loop gets a turn. */
-const TURN_NS = 4e6;
+/** How long the guest runs before the host's event loop gets a turn: short while the host brings something, as disks do. */
+const LONGEST_TURN_NS = 4e6;
+const SHORTEST_TURN_NS = 0.25e6;
 const FLAG_IF = 0x200n;
 const MEDIA = { cdrom: { drive: 'CD-ROM drive', option: '--cdrom' }, floppy: { drive: 'floppy drive', option: '--floppy' } } as const;
 
@@ -103,6 +104,7 @@ export class Machine {
   #idleNs = 0;
   /** Guest time at which the host's event loop gets its turn. */
   #turnEnds = 0;
+  #turnNs = LONGEST_TURN_NS;
   /** When a slice should end at the latest. */
   readonly #until = (): number => Math.min(this.#turnEnds, this.#board.timers.nextDeadline() ?? Number.POSITIVE_INFINITY);
   #resets = 0;
@@ -173,7 +175,7 @@ export class Machine {
   async #loop(): Promise<MachineEnd> {
     const { scheduler, serial } = this.#options;
     for (;;) {
-      this.#turnEnds = this.#clock.now() + TURN_NS;
+      this.#turnEnds = this.#clock.now() + this.#turnNs;
       let halted = false;
       while (this.#end === undefined && !halted) {
         halted = this.#slice();
@@ -190,7 +192,11 @@ export class Machine {
       if (blocked !== undefined) await this.#waitFor(blocked);
       // Listeners may have typed an answer, and what was done at rest may have changed everything.
       else if (halted && !this.#awaited) await this.#sleep();
-      else await scheduler.yield();
+      else {
+        this.#awaited = false;
+        await scheduler.yield();
+        this.#turnNs = this.#awaited ? SHORTEST_TURN_NS : Math.min(2 * this.#turnNs, LONGEST_TURN_NS);
+      }
     }
   }
 

@@ -11,6 +11,8 @@ import {
 export const PCI_HOLE_START = 0xc0000000;
 const HIGH_RAM_START = 0x100000000;
 const WASM_PAGE = 65536;
+/** Bytes up to which a loop copies faster than a view that is made for it. */
+const FEW = 32;
 
 interface Region {
   readonly first: PhysicalAddress;
@@ -52,6 +54,8 @@ export class LinearMemory implements GuestMemory, Stateful {
   readonly #windows = new Map<object, readonly MemoryWindow[]>();
   readonly #mapChanged: (() => void)[] = [];
   #regions: readonly Region[] = [];
+  /** Where the last address was found: the next one is likely to be there too. */
+  #lastFound: Region;
   #written: ((host: number, length: number) => void) | undefined;
   readonly #codeWritten: ((page: number, offset: number, length: number) => void)[] = [];
   #nextHost: number;
@@ -70,6 +74,7 @@ export class LinearMemory implements GuestMemory, Stateful {
     const low = { first: 0, bytes: this.lowBytes, host: RAM_BASE, kind: REGION_KIND_RAM };
     const high = { first: HIGH_RAM_START, bytes: bytes - this.lowBytes, host: RAM_BASE + this.lowBytes, kind: REGION_KIND_RAM };
     this.#ram = high.bytes > 0 ? [low, high] : [low];
+    this.#lastFound = low;
     this.#nextHost = RAM_BASE + bytes;
     this.#remap();
   }
@@ -113,6 +118,15 @@ export class LinearMemory implements GuestMemory, Stateful {
     return region !== undefined && region.kind === REGION_KIND_RAM && address - region.first + length <= region.bytes;
   }
   read(address: PhysicalAddress, target: Uint8Array): void {
+    const { length } = target;
+    if (length <= FEW) {
+      const region = this.#find(address);
+      if (region !== undefined && address - region.first + length <= region.bytes) {
+        const host = region.host + (address - region.first);
+        for (let i = 0; i < length; i++) target[i] = this.#bytes[host + i]!;
+        return;
+      }
+    }
     let done = 0;
     while (done < target.length) {
       const region = this.#find(address + done);
@@ -181,11 +195,19 @@ export class LinearMemory implements GuestMemory, Stateful {
     return (this.#bytes[PAGE_FLAGS + ((host - RAM_BASE) >>> PAGE_SHIFT)]! & PAGE_FLAG_CODE) !== 0;
   }
   readU32(address: PhysicalAddress): number {
+    const half = address % 4 === 0 ? this.#half(address) : undefined;
+    if (half !== undefined) return this.#words[half >>> 1]! >>> 0;
     const bytes = new Uint8Array(4);
     this.read(address, bytes);
     return new DataView(bytes.buffer).getUint32(0, true);
   }
   writeU32(address: PhysicalAddress, value: number): void {
+    const half = address % 4 === 0 ? this.#half(address) : undefined;
+    if (half !== undefined && !this.#holdsCode(2 * half)) {
+      this.#words[half >>> 1] = value;
+      this.#written?.(2 * half, 4);
+      return;
+    }
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setUint32(0, value, true);
     this.write(address, bytes);
@@ -255,7 +277,10 @@ export class LinearMemory implements GuestMemory, Stateful {
   }
 
   #find(address: PhysicalAddress): Region | undefined {
-    return this.#regions.find((region) => address >= region.first && address < region.first + region.bytes);
+    const last = this.#lastFound;
+    if (address >= last.first && address < last.first + last.bytes) return last;
+    for (const region of this.#regions) if (address >= region.first && address < region.first + region.bytes) return (this.#lastFound = region);
+    return undefined;
   }
 
   /** Puts the region table together anew; true when it is another one. */
@@ -269,6 +294,7 @@ export class LinearMemory implements GuestMemory, Stateful {
     if (regions.length > REGIONS_MAX) throw new RangeError('more memory regions than the table has room for');
     const same = regions.length === this.#regions.length && regions.every((region, i) => isSame(region, this.#regions[i]!));
     this.#regions = regions;
+    this.#lastFound = regions[0]!;
     this.#view.setUint32(REGIONS, regions.length, true);
     regions.forEach((region, i) => {
       const at = REGIONS + 16 + i * REGION_BYTES;
