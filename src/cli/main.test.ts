@@ -58,6 +58,10 @@ describe('wrong use is one line and status 1', () => {
     ['nonsense timeout', () => [...good(), '--timeout', '0'], /timeout "0"/],
     ['nonsense port', () => [...good(), '--debug-exit-port', 'f4'], /debug exit port "f4"/],
     ['port that is taken', () => [...good(), '--debug-exit-port', '0x3f8'], /overlaps com1.*0xf4/],
+    ['parallel port nowhere', () => [...good(), '--parallel', at('no/where')], /parallel output file .*no\/where does not exist/],
+    ['unknown machine', () => [...good(), '--machine', 'q35'], /machine "q35" is unknown; give one of pc, microvm/],
+    ['microvm with a CD', () => [...good(), '--machine', 'microvm', '--cdrom', file('cd', 'x'.repeat(512))], /machine microvm has no CD-ROM drive; give the image as a disk/],
+    ['microvm with another disk', () => [...good(), '--machine', 'microvm', '--disk', 'ram:1M,if=nvme'], /machine microvm has virtio disks only; leave if=nvme out/],
     ['unknown trace', () => [...good(), '--trace', 'pork'], /trace kind "pork".*port, mmio/],
     ['profile map without profile', () => [...good(), '--profile-map', 'System.map'], /^polyvisor: --profile-map is given without --profile; give --profile FILE too\n$/],
     ['profile map that is none', () => [...good(), '--profile', at('profile'), '--profile-map', '/etc/hostname'], /map \/etc\/hostname names no code; give/],
@@ -113,6 +117,12 @@ describe('exit status', () => {
     expect(status).toBe(0);
     expect([...io.out]).toEqual(bytes);
     expect(err).toBe('');
+  });
+  it('what is printed on the parallel port goes into its file', async () => {
+    const paper = join(folder, 'paper');
+    const letters = [...'ink'].flatMap((letter) => [outByte(0x378, letter.charCodeAt(0)), outByte(0x37a, 0x0d), outByte(0x37a, 0x0c)]);
+    const { status } = await run(['run', '--kernel', kernel(...letters, powerOff()), ...SMALL, '--parallel', paper]);
+    expect([status, readFileSync(paper, 'utf8')]).toEqual([0, 'ink']);
   });
   it('2: the guest died, with registers, port accesses and last words', async () => {
     const { status, out, err } = await run(['run', '--kernel', kernel(print('first\nlast\x1b[2Jwords'), outByte(0x80, 0x42), tripleFault()), ...SMALL]);

@@ -79,6 +79,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--recalibrate', 'with engine auto, measure this host again instead of taking what was found once')
     .option('--translation-cache <size>', 'memory that translated code may take; what was used least recently goes first', '128M')
     .option('--serial <where>', 'where the serial console goes: stdio, none or file:PATH (default: stdio, none with --display terminal)')
+    .option('--parallel <file>', 'a parallel port; what is printed there goes into the file')
     .option('--display <where>', 'where the screen of a machine with firmware is shown: none, terminal or png:FILE', 'none')
     .option('--no-reboot', 'end with status 3 when the guest resets, instead of starting it again')
     .option('--timeout <seconds>', 'end with status 124 after this time')

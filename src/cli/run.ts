@@ -18,6 +18,7 @@ import { openProfile } from './profile-files.ts';
 import { OutputFile } from './output-file.ts';
 import { parseSaveTarget } from './save.ts';
 import type { SaveTarget } from './save.ts';
+import { openFileSink } from './file-sink.ts';
 import { openSerial } from './serial.ts';
 import type { SerialEnd } from './serial.ts';
 
@@ -37,6 +38,7 @@ export interface RunOptions {
   readonly restore?: string;
   readonly saveTo?: string;
   readonly serial?: string;
+  readonly parallel?: string;
   readonly display: string;
   readonly reboot: boolean;
   readonly timeout?: string;
@@ -63,7 +65,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** Why the host ended the machine, when it did. */
 interface Interruption {
   signal?: (typeof SIGNALS)[number];
-  /** The serial output cannot be written; without an error, because nobody reads it any more. */
+  /** Output cannot be written; without an error, because nobody reads it any more. */
   output?: { readonly error: UserError | undefined };
 }
 
@@ -77,13 +79,15 @@ export async function run(guest: string | undefined, options: RunOptions, io: Co
   const profile = openProfile(options);
   const interruption: Interruption = {};
   let vm: VirtualMachine | undefined;
-  // Two cannot draw on one terminal.
-  const serial = openSerial(options.serial ?? (options.display === 'terminal' ? 'none' : 'stdio'), io, (error) => {
+  const failed = (error: UserError | undefined): void => {
     interruption.output ??= { error };
     void vm?.stop();
-  });
+  };
+  // Two cannot draw on one terminal.
+  const serial = openSerial(options.serial ?? (options.display === 'terminal' ? 'none' : 'stdio'), io, failed);
+  const parallel = options.parallel === undefined ? undefined : openFileSink('parallel output', options.parallel, failed);
   try {
-    vm = await make({ output: serial, log, onProgress: (line) => void io.stderr.write(`polyvisor: ${line}\n`) });
+    vm = await make({ output: serial, ...(parallel === undefined ? {} : { parallel }), log, onProgress: (line) => void io.stderr.write(`polyvisor: ${line}\n`) });
     const end = await runOnTerminal(vm, serial, showDisplay, saveTo, interruption, io);
     const status = exitStatus(end, interruption);
     explain(end, vm, options, io);
@@ -93,10 +97,11 @@ export async function run(guest: string | undefined, options: RunOptions, io: Co
     return status;
   } finally {
     serial.close();
+    parallel?.close();
   }
 }
 
-type Make = (ends: Pick<VirtualMachineOptions, 'output' | 'log' | 'onProgress'>) => Promise<VirtualMachine>;
+type Make = (ends: Pick<VirtualMachineOptions, 'output' | 'parallel' | 'log' | 'onProgress'>) => Promise<VirtualMachine>;
 
 function create(guest: string | undefined, options: RunOptions): Make {
   const wanted = readOptions(guest, options);

@@ -1,8 +1,8 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
 import { UserError } from '../base/errors.ts';
 import type { ByteSink } from '../host/bytes.ts';
 import { StreamSink } from '../host-node/stream-sink.ts';
 import { fileTrouble } from '../host-node/words.ts';
+import { openFileSink } from './file-sink.ts';
 import type { CommandIo } from './io.ts';
 
 /** Where the guest's serial line is connected. */
@@ -21,7 +21,7 @@ export function openSerial(where: string, io: CommandIo, failed: SerialFailed): 
   if (where === 'stdio') return stdioSerial(io, failed);
   const path = /^file:(.+)$/s.exec(where)?.[1];
   if (path === undefined) throw new UserError(`serial "${where}" is not understood; give stdio, none or file:PATH`);
-  return fileSerial(path, failed);
+  return { interactive: false, ...openFileSink('serial output', path, failed) };
 }
 
 function stdioSerial(io: CommandIo, failed: SerialFailed): SerialEnd {
@@ -35,28 +35,4 @@ function stdioSerial(io: CommandIo, failed: SerialFailed): SerialEnd {
   io.stdout.on('error', broken);
   // The listener stays: what is still on its way may fail after the machine has ended.
   return { interactive: true, write: (bytes) => sink.write(bytes), ready: () => sink.ready(), close: () => {} };
-}
-
-function fileSerial(path: string, failed: SerialFailed): SerialEnd {
-  const trouble = (error: unknown): UserError => new UserError(`serial output file ${path} ${fileTrouble(error)}; give a path that can be written`);
-  let file: number;
-  try {
-    file = openSync(path, 'w');
-  } catch (error) {
-    throw trouble(error);
-  }
-  let broken = false;
-  return {
-    interactive: false,
-    write: (bytes) => {
-      if (broken) return;
-      try {
-        for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
-      } catch (error) {
-        broken = true;
-        failed(trouble(error));
-      }
-    },
-    close: () => closeSync(file),
-  };
 }

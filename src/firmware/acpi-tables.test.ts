@@ -21,6 +21,7 @@ const OPTIONS: AcpiOptions = {
   pirqOf: (slot, pin) => (slot + pin) & 3,
   pciInterrupts: [10, 11],
   serialPorts: [{ port: 0x3f8, interrupt: 4 }],
+  parallelPorts: [{ port: 0x378, interrupt: 7 }],
   keyboardController: true,
   vga: false,
 };

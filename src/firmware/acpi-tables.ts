@@ -34,6 +34,7 @@ export interface AcpiOptions {
   /** ISA interrupts that PCI uses: level-triggered. */
   readonly pciInterrupts: readonly number[];
   readonly serialPorts: readonly { readonly port: number; readonly interrupt: number }[];
+  readonly parallelPorts: readonly { readonly port: number; readonly interrupt: number }[];
   readonly keyboardController: boolean;
   readonly vga: boolean;
 }

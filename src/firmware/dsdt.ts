@@ -7,6 +7,7 @@ export interface DsdtOptions {
   /** First byte of the power-management ports, 64 of which are claimed. */
   readonly pmBase: number;
   readonly serialPorts: readonly { readonly port: number; readonly interrupt: number }[];
+  readonly parallelPorts: readonly { readonly port: number; readonly interrupt: number }[];
   /** The registers of the HPET, if there is one. */
   readonly hpet?: { readonly address: number };
   /** False where a keyboard controller is absent. */
@@ -114,6 +115,9 @@ function isaDevices(options: DsdtOptions): readonly Aml[] {
   }
   options.serialPorts.forEach(({ port, interrupt }, index) => {
     devices.push(isaDevice(`COM${index + 1}`, 'PNP0501', [aml.ioPorts(port, 8), aml.isaInterrupt(interrupt)], index + 1));
+  });
+  options.parallelPorts.forEach(({ port, interrupt }, index) => {
+    devices.push(isaDevice(`LPT${index + 1}`, 'PNP0400', [aml.ioPorts(port, 3), aml.isaInterrupt(interrupt)], index + 1));
   });
   return devices;
 }

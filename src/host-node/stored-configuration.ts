@@ -73,6 +73,7 @@ function checkConfiguration(stored: StoredDescription['configuration'] | undefin
     virtioConsole: stored.virtioConsole === true,
     ...(stored.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(stored.debugExitPort) }),
     ...(stored.testDevice === true ? { testDevice: true } : {}),
+    ...(stored.parallel === true ? { parallel: true } : {}),
   };
 }
 

@@ -54,6 +54,8 @@ export interface VirtualMachineOptions extends BootRequest, DrivesRequest {
   readonly rng?: boolean;
   /** A virtio console besides the serial port: `VirtualMachine.virtioConsole`. */
   readonly virtioConsole?: boolean;
+  /** A parallel port, and where what is printed goes. */
+  readonly parallel?: ByteSink;
   /** I/O port whose writes end the machine with a value. */
   readonly debugExitPort?: number;
   /** A device that public processor tests expect, as QEMU's pc-testdev. */
@@ -68,7 +70,7 @@ export interface VirtualMachineOptions extends BootRequest, DrivesRequest {
 }
 
 /** What may be chosen when a stored machine goes on; everything else is as it was. */
-export type RestoreOptions = Pick<VirtualMachineOptions, 'engine' | 'recalibrate' | 'translationCache' | 'profile' | 'timeout' | 'output' | 'onProgress' | 'log'>;
+export type RestoreOptions = Pick<VirtualMachineOptions, 'engine' | 'recalibrate' | 'translationCache' | 'profile' | 'timeout' | 'output' | 'parallel' | 'onProgress' | 'log'>;
 
 export interface SaveOptions {
   /** Smaller and slower. */
@@ -152,6 +154,7 @@ export class VirtualMachine {
     let vm: VirtualMachine | undefined;
     try {
       const { configuration, files, drives } = readConfiguration(stored, configureExecution(options), warnings(options));
+      if (options.parallel !== undefined && configuration.parallel !== true) throw new UserError(`${file} is a machine without a parallel port; leave --parallel out`);
       const made = vm = await VirtualMachine.#make(options, { configuration, files, drivesRequest: drives, timeout, engine, stored });
       stored.tell(() => {
         stored.machine.fillRam(made.#machine.ram);
@@ -213,6 +216,7 @@ export class VirtualMachine {
         },
         ready: () => output?.ready?.() ?? this.console.ready(),
       },
+      ...(options.parallel === undefined ? {} : { parallel: options.parallel }),
       virtioConsole: { write: (bytes) => this.virtioConsole?.received(bytes), ready: () => this.virtioConsole?.ready() },
       clock: this.#clock,
       wallClock: nodeWallClock,
@@ -452,6 +456,7 @@ function configure(options: VirtualMachineOptions): MachineConfiguration {
     virtioConsole: options.virtioConsole ?? false,
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(options.debugExitPort) }),
     ...(options.testDevice === true ? { testDevice: true } : {}),
+    ...(options.parallel === undefined ? {} : { parallel: true }),
   };
 }
 

@@ -36,6 +36,8 @@ export interface BoardOptions {
   readonly serial: ByteSink;
   /** A virtio console besides the serial port; missing: none. */
   readonly virtioConsole?: ByteSink;
+  /** What is printed on the parallel port; missing: there is none. */
+  readonly parallel?: ByteSink;
   readonly clock: MonotonicClock;
   /** Rate of the time stamp counter; missing: 1 GHz. */
   readonly tscKhz?: () => number;

@@ -30,6 +30,8 @@ export interface MachineConfiguration extends ExecutionConfiguration {
   readonly rng?: boolean;
   /** A virtio console besides the serial port. */
   readonly virtioConsole?: boolean;
+  /** A parallel port. */
+  readonly parallel?: boolean;
   /** A device for processor tests (devices/test-device.ts). */
   readonly testDevice?: boolean;
 }

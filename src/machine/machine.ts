@@ -67,6 +67,8 @@ export interface MachineOptions {
   readonly serial: ByteSink;
   /** Gets the virtio console's output, if the machine has one, between slices only. */
   readonly virtioConsole?: ByteSink;
+  /** Gets what is printed on the parallel port, if the machine has one, between slices only. */
+  readonly parallel?: ByteSink;
   /** The host's clock; the guest's stands still while the machine does not run. */
   readonly clock: MonotonicClock;
   readonly wallClock: WallClock;
@@ -89,6 +91,7 @@ export class Machine {
   readonly #typist: Typist;
   readonly #output: Uint8Array[] = [];
   readonly #consoleOutput: Uint8Array[] = [];
+  readonly #printed: Uint8Array[] = [];
   /** What waits for the machine to stand still. */
   readonly #atRest: (() => Promise<void>)[] = [];
   #state: 'new' | 'running' | 'ended' = 'new';
@@ -121,6 +124,7 @@ export class Machine {
       testDevice: options.configuration.testDevice ?? false,
       rng: options.configuration.rng ?? false,
       ...(options.configuration.virtioConsole === true ? { virtioConsole: { write: (bytes: Uint8Array) => this.#consoleOutput.push(bytes) } } : {}),
+      ...(options.configuration.parallel === true ? { parallel: { write: (bytes: Uint8Array) => this.#printed.push(bytes) } } : {}),
       // Listeners may call back into the machine, so they get the bytes when the guest does not execute.
       serial: { write: (bytes) => this.#output.push(bytes) },
       clock: this.#clock,
@@ -242,6 +246,7 @@ export class Machine {
     this.#board.com1.flush();
     for (const bytes of this.#output.splice(0)) this.#options.serial.write(bytes);
     for (const bytes of this.#consoleOutput.splice(0)) this.#options.virtioConsole?.write(bytes);
+    for (const bytes of this.#printed.splice(0)) this.#options.parallel?.write(bytes);
   }
 
   async #sleep(): Promise<void> {

@@ -3,6 +3,7 @@ import { PowerManagement, SLEEP_TYPE_S5, SMI_ACPI_DISABLE, SMI_ACPI_ENABLE } fro
 import { RESET_CONTROL_HARD_RESET, ResetControl } from '../../devices/acpi/reset-control.ts';
 import { A20Gate } from '../../devices/legacy/a20-gate.ts';
 import { I8042 } from '../../devices/legacy/i8042.ts';
+import { ParallelPort } from '../../devices/legacy/parallel-port.ts';
 import { Port92 } from '../../devices/legacy/port-92.ts';
 import { IsaBridge, PCI_INTERRUPTS, PowerManagementFunction, addChipset, pirqOf, setUpChipset } from '../../devices/pci/chipset.ts';
 import { PciConfigPorts } from '../../devices/pci/config-ports.ts';
@@ -39,6 +40,7 @@ import { powerPorts } from './power-ports.ts';
 /** Where the ACPI ports are until firmware says otherwise. */
 const PM_BASE = 0x600;
 const PORT92_A20 = 2;
+const LPT1 = { port: 0x378, interrupt: 7 } as const;
 const HPET_ADDRESS = 0xfed00000;
 /** Between what SeaBIOS and what OVMF gives to BARs: the one from above, the other from below. */
 const ECAM_ADDRESS = 0xe0000000;
@@ -65,6 +67,9 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0x64, i8042.commandPort);
   bus.ports.map(0x92, port92);
 
+  const printer = options.parallel === undefined ? [] : [new ParallelPort({ sink: options.parallel, line: irq.edge(LPT1.interrupt) })];
+  for (const port of printer) bus.ports.map(LPT1.port, port);
+
   // ACPI fixed hardware and PCI.
   const power = new PowerManagement({ sci: irq.level(9), powerOff: () => events.powerOff() });
   const resetControl = new ResetControl(() => events.reset());
@@ -79,7 +84,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   const acpi: AcpiOptions = {
     cpus: 1, lowBytes: memory.lowBytes, pmBase: PM_BASE, pmTimer: true, hpet: { address: HPET_ADDRESS, capabilities: Number(HPET_CAPABILITIES & 0xffffffffn) }, smiCommandPort: 0xb2, smiEnable: SMI_ACPI_ENABLE, smiDisable: SMI_ACPI_DISABLE,
     sleepTypeS5: SLEEP_TYPE_S5, resetPort: 0xcf9, resetValue: RESET_CONTROL_HARD_RESET, pciConfigSpace: { address: ECAM_ADDRESS, buses: PCI_BUSES }, pirqOf, pciInterrupts: PCI_INTERRUPTS,
-    serialPorts: [COM1], keyboardController: true, vga: firmware?.vgaBios !== undefined,
+    serialPorts: [COM1], parallelPorts: printer.map(() => LPT1), keyboardController: true, vga: firmware?.vgaBios !== undefined,
   };
   const smbios = describeBoard('pc', memory, options);
   const firmwareParts = firmware === undefined ? undefined : addFirmware(firmware, acpi, smbios, memory, bus, log);
@@ -106,7 +111,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   const tests = options.testDevice === true ? [addTestDevice(bus, core.pic, core.ioApic)] : [];
 
   // Controllers before what drives their lines.
-  const optional = [...(firmwareParts?.devices ?? []), ...(display === undefined ? [] : [display.vga]), ...(ide === undefined ? [] : [ide]), ...(diskettes?.parts ?? []), ...tests];
+  const optional = [...printer, ...(firmwareParts?.devices ?? []), ...(display === undefined ? [] : [display.vga]), ...(ide === undefined ? [] : [ide]), ...(diskettes?.parts ?? []), ...tests];
   const parts: readonly Part[] = [...core.parts, hpet, i8042, port92, power, resetControl, pci, pciPorts, ...optional];
   // A kernel that is booted without firmware finds what firmware would have set up: address line 20 is open, the ACPI
   // ports are where the tables say, and the 8259 reaches the processor.
