@@ -77,6 +77,15 @@ describe('8259A pair', () => {
     pic.master.write(0, 1, 0x0b);
     expect(pic.master.read(0, 1)).toBe(0);
   });
+  it('an input that is high asks for service when it becomes level-triggered', () => {
+    const pic = started();
+    pic.setLine(5, true);
+    expect(pic.acknowledge()).toBe(0x25);
+    pic.master.write(0, 1, 0x20);
+    expect(pic.pending).toBe(false);
+    pic.edgeLevel.write(0, 1, 0x20);
+    expect([pic.pending, pic.acknowledge()]).toEqual([true, 0x25]);
+  });
   it('edges need a new edge, levels come back until they fall', () => {
     const pic = started();
     pic.edgeLevel.write(0, 2, 0xffff);

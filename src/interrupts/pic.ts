@@ -60,6 +60,13 @@ class Chip implements RegisterBlock {
     this.#changed();
   }
 
+  /** The edge/level control register. An input that becomes level-triggered while it is high asks for service. */
+  setLevelInputs(inputs: number): void {
+    this.state.elcr = inputs;
+    this.state.irr |= this.state.lines & inputs;
+    this.#changed();
+  }
+
   /** Latches an edge: the request stays although the line is low again. */
   pulse(input: number): void {
     this.state.irr |= 1 << input;
@@ -205,7 +212,7 @@ export class PicPair implements Stateful {
       write: (offset, size, value) => {
         for (let i = 0; i < size && offset + i < 2; i++) {
           // Timer, keyboard, cascade, clock and coprocessor are edge-triggered always.
-          chips[offset + i]!.state.elcr = (value >>> (8 * i)) & (offset + i === 0 ? 0xf8 : 0xde);
+          chips[offset + i]!.setLevelInputs((value >>> (8 * i)) & (offset + i === 0 ? 0xf8 : 0xde));
         }
       },
     };
