@@ -4,11 +4,11 @@ import {
   BREAKPOINTS_ARMED, CODE_PAGES, CODE_PAGES_BYTES, COUNT_TLB_MISSES, CPL, CR0, CR4, EFER, EFLAGS, JUMP_BASE, JUMP_CACHE, JUMP_CACHE_SETS, JUMP_CACHE_SET_BYTES,
   LOCAL_KERNEL_CODE, RECORD, TLB, TLB_ADDEND, TLB_BASE, TLB_EMPTY, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_FETCH, TLB_INVALID,
   TLB_PAGE_GLOBAL, TLB_PAGE_LARGE, TLB_PAGE_MASK, TLB_PAGE_WRITABLE, TLB_RAM_PAGE, TLB_READ, TLB_SETS, TLB_SET_BYTES, TLB_SET_KERNEL, TLB_SET_KERNEL_AC,
-  TLB_SET_USER, TLB_WRITE, VECTOR_GP, VECTOR_SS,
+  TLB_SET_USER, TLB_WRITE, VECTOR_GP, VECTOR_SS, VECTOR_UD,
 } from "../isa/x86/state/layout.ts";
 import { REC_SCALE, STACK_READS, STACK_WRITES } from "../isa/x86/decode/record.ts";
 import { PAGE_FLAGS, RAM_BASE, REGION_KIND_RAM } from "../memory/layout.ts";
-import { raiseFault, raiseGeneralProtection } from "./faults.ts";
+import { raiseFault } from "./faults.ts";
 import { ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE, NO_TRANSLATION, mayFetch, mayRead, mayWrite, walk, walkDirty, walkGlobal, walkPageBits } from "./page-walk.ts";
 import { hostOfPhysical, regionKind } from "./physical.ts";
 import { dropShadows, protectShadow } from "./shadow.ts";
@@ -132,8 +132,8 @@ export function translateFetch(cpu: usize, linear: u64): u32 {
   if (load<u64>(entry, TLB_FETCH) != (linear & PAGE)) {
     if (!translateIn(cpu, linear, ACCESS_FETCH, set)) return 0;
     if (foundHost == 0) {
-      // Code on the bus: hardware would execute what the device answers; here it is an error the guest sees.
-      raiseGeneralProtection(cpu, 0);
+      // Nobody answers there: all ones, FF FF, which is no instruction. Registers of devices are not executed either.
+      raiseFault(cpu, VECTOR_UD, 0, 0);
       return 0;
     }
   }
