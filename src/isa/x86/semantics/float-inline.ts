@@ -70,9 +70,11 @@ export function orExact(x: Context, inline: Inline, exact: () => Value): Value {
 }
 
 /** MXCSR: all exceptions masked, rounding to nearest, neither DAZ nor FTZ, PE set. */
+const ROUNDS = 0x1fa0;
+const ROUNDS_MASK = 0xffe0;
 export function mayRound(x: Context): Value {
   const { b } = x;
-  return x.lasting('mayRound', () => b.eq(b.andConst(b.loadState('32', MXCSR), 0xffe0), b.i32(0x1fa0)));
+  return x.lasting('mayRound', () => b.eq(b.andConst(b.loadState('32', MXCSR), ROUNDS_MASK), b.i32(ROUNDS)));
 }
 
 export function asFloat(x: Context, type: Float, value: Value): Value {
@@ -137,12 +139,12 @@ const quarter = {
   f32: { start: 0x30000000n, outside: 0x60000000n },
   f64: { start: 0x3000000000000000n, outside: 0x6000000000000000n },
 } as const;
-/** 0 where mayRound, else not, in the bits of `outside`. */
+/** 0 where mayRound, else all ones from bit 16 on. */
 function mayNotRound(x: Context, type: Float): Value {
   const { b } = x;
   return x.lasting(`mayNotRound ${type}`, () => {
-    const bit = b.xor(mayRound(x), b.i32(1));
-    return type === 'f32' ? b.shlConst(bit, 30) : b.shlConst(b.extendU(bit), 62);
+    const other = b.xor(b.andConst(b.loadState('32', MXCSR), ROUNDS_MASK), b.i32(ROUNDS));
+    return type === 'f32' ? b.sub(b.i32(0), other) : b.sub(b.i64(0n), b.extendU(other));
   });
 }
 
