@@ -1,7 +1,7 @@
 // Delivery of exceptions and interrupts (Intel SDM 3A, chapter 6; real mode chapter 20).
 
 import {
-  CPL, CR2, EFLAGS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, HALTED, IDTR_BASE, IDTR_LIMIT, LEAVE_RESUME, LEAVE_SHUTDOWN, NMI_BLOCKED, PENDING_DEBUG, DR6, DR7, RIP,
+  CPL, CR2, EFLAGS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, HALTED, IDTR_BASE, IDTR_LIMIT, LEAVE_RESUME, LEAVE_SHUTDOWN, MSR_DEBUGCTL, NMI_BLOCKED, PENDING_DEBUG, DR6, DR7, RIP,
   RSP, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, SEG_TR, SHADOW, STACK_MASK, STEP, STEP_DOES_NOT, VECTOR_DB,
   VECTOR_DF, VECTOR_FERR, VECTOR_GP, VECTOR_NMI, VECTOR_NP, VECTOR_PF, VECTOR_SS, VECTOR_TS,
 } from "../isa/x86/state/layout.ts";
@@ -23,6 +23,7 @@ const SOURCE_SOFTWARE: i32 = 2;
 
 const DR6_GENERAL_DETECT: u64 = 0x2000;
 const DR7_GENERAL_DETECT: u64 = 0x2000;
+const DEBUGCTL_LBR_BTF: u64 = 3;
 const ERROR_EXT: u32 = 1;
 const ERROR_IDT: u32 = 2;
 
@@ -161,10 +162,11 @@ function resumeFlag(cpu: usize, vector: u32, source: i32): u32 {
   return vector != VECTOR_DB || (load<u64>(cpu, FAULT_ADDRESS) & DR6_GENERAL_DETECT) != 0 ? FLAG_RF : 0;
 }
 
-/** What every #DB does to the debug registers: B0 to B3 are this one's, the other bits add up; DR7.GD is cleared. */
+/** What every #DB does: B0 to B3 of DR6 are this one's, the other bits add up; DR7.GD, LBR and BTF are cleared (SDM 3B, 18.4.1 to 18.4.3). */
 function noteDebug(cpu: usize, bits: u64): void {
   store<u64>(cpu, (load<u64>(cpu, DR6) & ~15) | bits, DR6);
   store<u64>(cpu, load<u64>(cpu, DR7) & ~DR7_GENERAL_DETECT, DR7);
+  store<u64>(cpu, load<u64>(cpu, MSR_DEBUGCTL) & ~DEBUGCTL_LBR_BTF, MSR_DEBUGCTL);
 }
 
 function pushAt(cpu: usize, linear: u64, value: u64, user: bool): void {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { DR, DR6, DR7, X87_DP, X87_DP_SELECTOR, X87_IP } from '../../src/isa/x86/state/layout.ts';
+import { DR, DR6, DR7, MSR_DEBUGCTL, X87_DP, X87_DP_SELECTOR, X87_IP } from '../../src/isa/x86/state/layout.ts';
 import { CODE, InterpreterFixture, STACK } from '../support/interpreter.ts';
 
 const TF = 0x100n;
@@ -45,6 +45,36 @@ describe('single step', () => {
   test('waits behind a load of SS', () => {
     m.load([0x8e, 0xd0, NOP, NOP], { rflags: TF, gpr: { rax: 0x10n } });
     expect(m.run()).toBe('#1 at +3');
+  });
+  describe('by branches, with DEBUGCTL.BTF', () => {
+    const BTF = 2;
+    /** Bytes of the instruction, and what comes of it: the one behind it is NOP, then HLT. */
+    const step = (code: readonly number[], gpr: Partial<Record<'rax' | 'rcx' | 'rdi', bigint>> = {}): string => {
+      m.load([...code, NOP], { rflags: TF, gpr });
+      m.setU32(MSR_DEBUGCTL, BTF);
+      return m.run();
+    };
+    test('an instruction that does not branch is not trapped', () => {
+      expect(step([NOP])).toBe('end');
+      expect(m.u32(MSR_DEBUGCTL)).toBe(BTF);
+    });
+    test('a jump is, even to the instruction behind it; the trap clears BTF', () => {
+      expect(step([0xeb, 0x01, NOP])).toBe('#1 at +3');
+      expect(m.u32(MSR_DEBUGCTL)).toBe(0);
+      expect(step([0xeb, 0x00])).toBe('#1 at +2');
+    });
+    test('a conditional one only when it is taken', () => {
+      expect(step([0x74, 0x01, NOP])).toBe('end');
+      expect(step([0x75, 0x01, NOP])).toBe('#1 at +3');
+      expect(step([0xe2, 0xfe], { rcx: 2n })).toBe('#1 at +0');
+      expect(step([0xe2, 0xfe], { rcx: 1n })).toBe('end');
+    });
+    test('an indirect call is', () => {
+      expect(step([0xff, 0xd0, NOP], { rax: BigInt(CODE + 3) })).toBe('#1 at +3');
+    });
+    test('a repeated string instruction is not', () => {
+      expect(step([0xf3, 0xaa], { rcx: 5n, rdi: 0x9000n })).toBe('end');
+    });
   });
   test('does not trap INT n, which clears TF', () => {
     m.load([0xcd, 0x03, NOP], { rflags: TF });

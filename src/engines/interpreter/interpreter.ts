@@ -7,11 +7,11 @@ import type { SystemBus } from '../../wiring/system-bus.ts';
 import {
   BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CPUID_HIDDEN, CPU_COUNT, CR0, CR3, CR4, DR, DR7, EFER, EFLAGS,
   EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, FLAGS_KIND, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_HOT, LEAVE_JUMP, LEAVE_NEXT,
-  LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
+  LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_DEBUGCTL, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
   NMI_BLOCKED, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, USER_ENTERED, VCPU_INDEX, VECTOR_DB, VECTOR_PF, WAIT_SIPI,
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
-import { REC_COUNT, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
+import { REC_COUNT, REC_HANDLER, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
 import type { EngineModules, HandlerMap } from '../modules.ts';
 import { instantiateRuntime } from '../runtime-module.ts';
 import type { HostFunctions, Runtime } from '../runtime-module.ts';
@@ -57,6 +57,11 @@ const FLAG_TF = 0x100;
 const FLAG_IF = 0x200;
 const FLAG_RF = 0x10000;
 const DR6_SINGLE_STEP = 0x4000;
+/** TF traps behind branches alone. */
+const DEBUGCTL_BTF = 2n;
+const PREFIXES = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3, ...Array.from({ length: 16 }, (_, i) => 0x40 + i)]);
+/** INS, OUTS, MOVS, CMPS, STOS, LODS, SCAS. */
+const STRINGS = new Set([0x6c, 0x6d, 0x6e, 0x6f, 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf]);
 
 /** A vCPU on the interpreter. */
 export function createInterpreter(options: InterpreterOptions): Interpreter {
@@ -68,6 +73,7 @@ export class Interpreter implements Vcpu {
   readonly stateVersion = 1;
   readonly #cpu: number;
   readonly #view: DataView;
+  readonly #handlers: HandlerMap;
   readonly #bytes: Uint8Array;
   readonly #runtime: Runtime;
   readonly #enter: (cpu: number, record: number) => number;
@@ -87,6 +93,7 @@ export class Interpreter implements Vcpu {
     this.#interrupts = options.interrupts;
     this.#log = options.log;
     this.#profiler = options.profiler;
+    this.#handlers = options.modules.handlers;
     const counts = this.#counts;
     const { bus, interrupts } = options;
     const host: HostFunctions = {
@@ -303,6 +310,8 @@ export class Interpreter implements Vcpu {
       // RF holds for one instruction (SDM 3B, 18.3.1.1).
       if ((flags & FLAG_RF) !== 0) this.#setU32(EFLAGS, flags & ~FLAG_RF);
 
+      const byBranches = trap && (this.#u64(MSR_DEBUGCTL) & DEBUGCTL_BTF) !== 0n;
+      const start = byBranches && !this.#stringAhead() ? this.#u64(RIP) : undefined;
       const known = !single && !lost && link === 0;
       const record = known ? 0 : single ? this.#cache.findSingle() : this.#cache.find(link);
       const fetchFault = !known && record === 0;
@@ -321,7 +330,7 @@ export class Interpreter implements Vcpu {
       // A tier that looks at a hot block may find that it can no longer be fetched: that is for `find` to raise.
       lost = code === LEAVE_JUMP || code === LEAVE_STALE || code === LEAVE_HOT;
       if (this.#leave(code, fetchFault)) return 'shutdown';
-      const stepped = this.#stepped(trap) && code !== LEAVE_FAULT;
+      const stepped = this.#stepped(trap) && code !== LEAVE_FAULT && (!byBranches || (start !== undefined && this.#branched(start, record)));
       if ((stepped || this.#u32(PENDING_DEBUG) !== 0) && this.#u32(SHADOW) !== 2 && this.#trap(stepped)) return 'shutdown';
     }
   }
@@ -331,6 +340,17 @@ export class Interpreter implements Vcpu {
     const step = this.#u32(STEP);
     this.#setU32(STEP, STEP_TRAPS);
     return step === STEP_AS_TF_IS ? (this.#u32(EFLAGS) & FLAG_TF) !== 0 : before && step === STEP_TRAPS;
+  }
+
+  /** Did the instruction, at `start`, transfer control (SDM 3B, 18.4.3)? Those that always do end their block, as HLT does. */
+  #branched(start: bigint, record: number): boolean {
+    if (this.#handlers.terminates[this.#view.getUint16(record + REC_HANDLER, true)] !== 0) return this.#u32(HALTED) === 0;
+    return this.#u64(RIP) !== start + BigInt(this.#view.getUint8(record + REC_LENGTH));
+  }
+  /** Whether a string instruction is next: repeated it ends its block as well, but is no branch. */
+  #stringAhead(): boolean {
+    const opcode = this.codeAhead()?.find((byte) => !PREFIXES.has(byte));
+    return opcode !== undefined && STRINGS.has(opcode);
   }
 
   /** Delivers #DB for what the last instruction did; true: the processor has shut down. */
