@@ -224,7 +224,7 @@ export class NvmeController extends PciEndpoint {
 
   #answer(queue: SubmissionQueue, command: NvmeCommand, answer: Answer): void {
     if (!queue.inFlight.delete(command)) return;
-    queue.completion.push({ queue, command: command.id, answer });
+    queue.completion.push({ queue: queue.id, head: queue.head, command: command.id, answer });
     this.#post(queue.completion);
     if (queue.inFlight.size === 0) queue.drained?.();
     this.#fetch(queue);
@@ -278,10 +278,8 @@ export class NvmeController extends PciEndpoint {
     const register = (key: string): number => fields.integer(key, U32 - 1);
     const registers = [register('masked'), register('configuration'), register('status'), register('attributes')] as const;
     const addresses = [fields.integer('adminSubmission', 2 ** 52), fields.integer('adminCompletion', 2 ** 52)] as const;
-    const completionStates = fields.list('completion', QUEUE_PAIRS + 1);
-    const completion = new Map(completionStates.map((entry) => CompletionQueue.load(entry, this.#memory, refuse)).map((queue) => [queue.id, queue]));
+    const completion = new Map(fields.list('completion', QUEUE_PAIRS + 1).map((entry) => CompletionQueue.load(entry, this.#memory, refuse)).map((queue) => [queue.id, queue]));
     const submission = new Map(fields.list('submission', QUEUE_PAIRS + 1).map((entry) => SubmissionQueue.load(entry, completion, this.#memory, refuse)).map((queue) => [queue.id, queue]));
-    for (const entry of completionStates) completion.get(new StateFields('nvme', entry, 1, 1).integer('id', 0xffff))!.loadWaiting(entry, submission, refuse);
     this.#disable();
     [this.#masked, this.#configuration, this.#status, this.#attributes] = registers;
     [this.#adminSubmission, this.#adminCompletion] = addresses;

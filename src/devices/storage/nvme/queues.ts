@@ -6,9 +6,11 @@ import type { Answer } from './nvme-command.ts';
 
 // Submission and completion queues (NVM Express 1.4, section 4.1). Their rings were found to lie in RAM.
 
-/** Answers that wait for room, each with its command's identifier and queue. */
+/** An answer on its way into the ring; its submission queue may be gone by then. */
 interface Waiting {
-  readonly queue: SubmissionQueue;
+  readonly queue: number;
+  /** Of that queue, when the command was done. */
+  readonly head: number;
   readonly command: number;
   readonly answer: Answer;
 }
@@ -104,12 +106,12 @@ export class CompletionQueue {
     return posted;
   }
 
-  #write(memory: GuestMemory, { queue, command, answer }: Waiting): void {
+  #write(memory: GuestMemory, { queue, head, command, answer }: Waiting): void {
     const at = this.base + this.tail * COMPLETION_BYTES;
     memory.writeU32(at, answer.result ?? 0);
     memory.writeU32(at + 4, 0);
-    memory.writeU16(at + 8, queue.head);
-    memory.writeU16(at + 10, queue.id);
+    memory.writeU16(at + 8, head);
+    memory.writeU16(at + 10, queue);
     memory.writeU16(at + 12, command);
     // The phase comes last: it makes the entry valid.
     memory.writeU16(at + 14, (answer.status << 1) | this.#phase);
@@ -121,7 +123,7 @@ export class CompletionQueue {
   }
 
   save(): Plain {
-    const waiting = this.#waiting.map(({ queue, command, answer }) => ({ queue: queue.id, command, status: answer.status, result: answer.result ?? 0 }));
+    const waiting = this.#waiting.map(({ queue, head, command, answer }) => ({ queue, head, command, status: answer.status, result: answer.result ?? 0 }));
     return { id: this.id, base: this.base, entries: this.entries, vector: this.vector, interrupts: this.interrupts, head: this.head, tail: this.tail, phase: this.#phase, waiting };
   }
   static load(state: Plain, memory: GuestMemory, refuse: (why: string) => never): CompletionQueue {
@@ -132,15 +134,11 @@ export class CompletionQueue {
     queue.head = fields.integer('head', entries - 1);
     queue.tail = fields.integer('tail', entries - 1);
     queue.#phase = fields.integer('phase', 1);
-    return queue;
-  }
-  /** The second half of `load`, when the submission queues are there. */
-  loadWaiting(state: Plain, queues: ReadonlyMap<number, SubmissionQueue>, refuse: (why: string) => never): void {
-    for (const entry of new StateFields('nvme', state, 1, 1).list('waiting', 8 * 0x10000)) {
-      const fields = new StateFields('nvme', entry, 1, 1);
-      const queue = queues.get(fields.integer('queue', 0xffff));
-      if (queue === undefined) refuse('an answer waits for no queue');
-      this.#waiting.push({ queue, command: fields.integer('command', 0xffff), answer: { status: fields.integer('status', 0x7fff), result: fields.integer('result', 0xffffffff) } });
+    for (const entry of fields.list('waiting', 8 * 0x10000)) {
+      const waiting = new StateFields('nvme', entry, 1, 1);
+      const answer = { status: waiting.integer('status', 0x7fff), result: waiting.integer('result', 0xffffffff) };
+      queue.#waiting.push({ queue: waiting.integer('queue', 0xffff), head: waiting.integer('head', 0xffff), command: waiting.integer('command', 0xffff), answer });
     }
+    return queue;
   }
 }
