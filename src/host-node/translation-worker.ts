@@ -1,4 +1,5 @@
 import { constants, setPriority } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { HandlerMap } from '../engines/modules.ts';
 import { RegionBuilder } from '../engines/translator/region-builder.ts';
@@ -7,6 +8,10 @@ import type { Translated } from './worker-compiler.ts';
 
 // On Linux a thread has a niceness of its own: where processors are few, the guest's thread is to have the first.
 if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+
+// Else the first call of each region would compile it, in the guest's thread. For modules from now on: the interpreter, of whose
+// thousands of handlers few are used, was loaded before.
+setFlagsFromString('--no-wasm-lazy-compilation');
 
 // The thread that translates for one machine: requests in, modules out, in the same order.
 const builder = new RegionBuilder(workerData as HandlerMap);
