@@ -6,7 +6,7 @@ import { RAM_BASE } from '../../src/memory/layout.ts';
 import { REPOSITORY } from './build.ts';
 import type { Width } from './programs.ts';
 
-export const ENGINES = ['translator', 'interpreter', 'qemu', 'v86'] as const;
+export const ENGINES = ['translator', 'hybrid', 'interpreter', 'qemu', 'v86'] as const;
 export type Engine = (typeof ENGINES)[number];
 
 export const GUEST_MEMORY_MIB = 512;
@@ -40,6 +40,7 @@ function qemu(width: Width): string {
 export function commandLine(engine: Engine, width: Width, files: RunFiles): EngineCommand {
   switch (engine) {
     case 'translator':
+    case 'hybrid':
     case 'interpreter':
       return {
         program: process.execPath,
@@ -70,9 +71,10 @@ export function unavailable(engine: Engine, width: Width): string | undefined {
     case 'interpreter':
       return undefined;
     case 'translator':
+    case 'hybrid':
       try {
         // A kernel that is none: what is complained of first is an engine that does not exist.
-        execFileSync(process.execPath, [cli, 'run', '--kernel', cli, '--engine', 'translator'], { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] });
+        execFileSync(process.execPath, [cli, 'run', '--kernel', cli, '--engine', engine], { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] });
         return undefined;
       } catch (error) {
         const message = String((error as { stderr?: string }).stderr ?? error);

@@ -50,6 +50,8 @@ export const PAGE_FLAGS = 0x2000000;
 export const PAGE_FLAG_CODE = 1;
 /** Stores must be logged (migration, display): stores take the slow path until the log has the page. */
 export const PAGE_FLAG_TRACK = 2;
+/** User code runs a copy of the page (engines/hybrid): it is out of date once the page is written to. */
+export const PAGE_FLAG_COPIED = 4;
 
 /** For each host page of RAM (u32): address of the shadow entry that lets user code write to it; 0: none, 1: several. */
 export const SHADOW_WRITERS = 0x2100000;

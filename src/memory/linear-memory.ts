@@ -4,7 +4,7 @@ import { StateError } from '../base/errors.ts';
 import type { Plain, Stateful } from '../base/plain.ts';
 import type { GuestMemory } from './guest-memory.ts';
 import {
-  PAGE_FLAGS, PAGE_FLAG_CODE, RAM_BASE, RAM_MAX_BYTES, REGIONS, REGIONS_MAX, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_KIND_ROM, REGION_PAGES,
+  PAGE_FLAGS, PAGE_FLAG_CODE, PAGE_FLAG_COPIED, RAM_BASE, RAM_MAX_BYTES, REGIONS, REGIONS_MAX, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_KIND_ROM, REGION_PAGES,
 } from './layout.ts';
 
 /** RAM above this goes to 4 GiB and up; the space between belongs to devices. */
@@ -192,7 +192,7 @@ export class LinearMemory implements GuestMemory, Stateful {
     return region?.kind === REGION_KIND_RAM ? (region.host + (address - region.first)) / 2 : undefined;
   }
   #holdsCode(host: number): boolean {
-    return (this.#bytes[PAGE_FLAGS + ((host - RAM_BASE) >>> PAGE_SHIFT)]! & PAGE_FLAG_CODE) !== 0;
+    return (this.#bytes[PAGE_FLAGS + ((host - RAM_BASE) >>> PAGE_SHIFT)]! & (PAGE_FLAG_CODE | PAGE_FLAG_COPIED)) !== 0;
   }
   readU32(address: PhysicalAddress): number {
     const half = address % 4 === 0 ? this.#half(address) : undefined;

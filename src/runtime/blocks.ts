@@ -2,7 +2,7 @@
 
 import {
   BUDGET, CODE_LEFT, CPL, CR3, DR7, EFLAGS, EVENTS, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_HANDLER, JUMP_KEYS, JUMP_PAGE_OFFSET, JUMP_RECORD, MODE, MODE_CODE64, LEAVE_BUDGET, LEAVE_JUMP, MODE_CODE_MASK, PENDING_DEBUG, RECORD, RIP, SEGMENTS, SEGMENT_BYTES,
-  SEG_BASE, SEG_CS, SEG_LIMIT, SHADOW, USER_ENTERED, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS, VECTOR_GP,
+  SEG_BASE, SEG_CS, SEG_LIMIT, SHADOW, USER_ENTERED, USER_ENTRIES, USER_LONG, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS, USER_UNKNOWN, VECTOR_GP,
 } from "../isa/x86/state/layout.ts";
 import { REC_COUNT, REC_HANDLER, REC_PAGE_OFFSET } from "../isa/x86/decode/record.ts";
 import { raiseFault } from "./faults.ts";
@@ -133,8 +133,11 @@ export function enterUser(cpu: usize): i32 {
   const stays: usize = cpu + (slot << 1);
   const left = load<u16>(stays, USER_STAYS);
   store<u32>(cpu, slot, USER_SLOT);
-  if (left != 0) {
-    store<u16>(stays, left - 1, USER_STAYS);
+  store<u32>(cpu, load<u32>(cpu, USER_ENTRIES) + 1, USER_ENTRIES);
+  if (left == USER_UNKNOWN) {
+    if (load<u64>(cpu, CR3) != load<u64>(cpu, USER_LONG)) return 0;
+  } else if (left != 0) {
+    store<u16>(stays, left == 1 ? USER_UNKNOWN : left - 1, USER_STAYS);
     return 0;
   }
   store<u32>(cpu, 1, USER_ENTERED);

@@ -1,9 +1,10 @@
 // Physical to host addresses by the table of memory regions (memory/layout.ts), and what a store into RAM entails.
 
 import {
-  PAGE_FLAGS, PAGE_FLAG_CODE, PAGE_FLAG_TRACK, RAM_BASE, REGIONS, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_PAGES,
+  PAGE_FLAGS, PAGE_FLAG_CODE, PAGE_FLAG_COPIED, PAGE_FLAG_TRACK, RAM_BASE, REGIONS, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_PAGES,
 } from "../memory/layout.ts";
 import { codeWritten } from "./host.ts";
+import { dropCopy } from "./shadow.ts";
 
 /** REGION_KIND_* of what hostOfPhysical found last, 0 for the bus. */
 export let regionKind: u32 = 0;
@@ -56,5 +57,6 @@ export function afterWrite(host: usize, bytes: u32): void {
   if (flags == 0) return;
   // A tracked page whose flag is gone has been written since tracking began.
   if ((flags & PAGE_FLAG_TRACK) != 0) atomic.and<u8>(PAGE_FLAGS + page, ~PAGE_FLAG_TRACK);
+  if ((flags & PAGE_FLAG_COPIED) != 0) dropCopy(page);
   if ((flags & PAGE_FLAG_CODE) != 0) codeWritten(page, <u32>host & 0xfff, bytes);
 }

@@ -3,14 +3,14 @@
 
 import { CR3, CR4, FAULT_PENDING, SCRATCH, TLB_SET_USER } from "../isa/x86/state/layout.ts";
 import {
-  PAGE_FLAGS, RAM_BASE, REGION_KIND_RAM, SHADOW_MEMORY, SHADOW_END, SHADOW_HEADER, SHADOW_LINEAR, SHADOW_LINEAR_BASE, SHADOW_MONITOR_MAP, SHADOW_PATCHES, SHADOW_PATCHES_MAX, SHADOW_PHYSICAL,
+  PAGE_FLAGS, PAGE_FLAG_COPIED, RAM_BASE, REGION_KIND_RAM, SHADOW_MEMORY, SHADOW_END, SHADOW_HEADER, SHADOW_LINEAR, SHADOW_LINEAR_BASE, SHADOW_MONITOR_MAP, SHADOW_PATCHES, SHADOW_PATCHES_MAX, SHADOW_PHYSICAL,
   SHADOW_TABLES, SHADOW_WRITERS,
 } from "../memory/layout.ts";
 import { isOpen } from "./code-bytes.ts";
 import {
   ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE, NO_TRANSLATION, walk, walkDirty, walkNoExecute, walkPageBits, walkRights, walkTable, walkUpperNoExecute, walkUpperRights,
 } from "./page-walk.ts";
-import { foundHost, translate } from "./paging.ts";
+import { clearWriteTags, foundHost, translate } from "./paging.ts";
 import { hostOfPhysical, loadPhysical32, loadPhysical64, regionKind } from "./physical.ts";
 
 const CR4_PAE: u64 = 0x20;
@@ -200,6 +200,29 @@ function newTable(): usize {
   return table;
 }
 
+/** Offset in SHADOW_MEMORY of a page for a copy; 0: no room. */
+export function newShadowPage(cpu: usize): i32 {
+  const page = newTable();
+  return page == 0 ? 0 : <i32>(page - SHADOW_MEMORY);
+}
+
+/** Stores to a page have to be seen from now on, because there is a copy of it. */
+export function noteCopy(cpu: usize, ramPage: u32): void {
+  store<u8>(PAGE_FLAGS + ramPage, load<u8>(PAGE_FLAGS + ramPage) | PAGE_FLAG_COPIED);
+  clearWriteTags(cpu, ramPage);
+}
+
+/** A page of which there is a copy has been written to. */
+export function dropCopy(ramPage: u32): void {
+  store<u8>(PAGE_FLAGS + ramPage, load<u8>(PAGE_FLAGS + ramPage) & ~PAGE_FLAG_COPIED);
+  dropShadows();
+}
+
+/** The same where a device has written. */
+export function wroteCopied(cpu: usize, ramPage: u32): void {
+  if ((load<u8>(PAGE_FLAGS + ramPage) & PAGE_FLAG_COPIED) != 0) dropCopy(ramPage);
+}
+
 /** The entry of the first level for an address, if there is one. */
 function find(root: usize, linear: u64): usize {
   let table = root;
@@ -231,12 +254,13 @@ function make(root: usize, linear: u64): usize {
 /**
  * User code that runs directly has faulted at the linear address in SCRATCH. FAULT: so it would on the guest's own tables,
  * the fault is pending. FILLED: it may go on. ELSEWHERE: this access is for another engine. FULL: see `resetShadows`. SUSPECT: the
- * page of code whose host address is in SCRATCH has to be looked at; it is mapped all the same if `trusted`.
+ * page of code whose host address is in SCRATCH has to be looked at; it is mapped all the same if `trusted`, or what
+ * is at the offset `copy` in SHADOW_MEMORY instead.
  */
-export function fillShadow(cpu: usize, access: i32, trusted: i32): i32 {
+export function fillShadow(cpu: usize, access: i32, trusted: i32, copy: i32): i32 {
   const linear = load<u64>(cpu, SCRATCH);
   if (linear >> 47 != 0) return ELSEWHERE;
-  const physical = walk(cpu, linear, access, TLB_SET_USER);
+  let physical = walk(cpu, linear, access, TLB_SET_USER);
   if (physical == NO_TRANSLATION) return FAULT;
   const host = hostOfPhysical(physical);
   if (host == 0 || (access == ACCESS_WRITE && regionKind != REGION_KIND_RAM)) return ELSEWHERE;
@@ -251,12 +275,14 @@ export function fillShadow(cpu: usize, access: i32, trusted: i32): i32 {
   if (entry == 0) return FULL;
   const large: u64 = walkPageBits == 12 ? 0 : LARGE;
   const before = load<u64>(entry);
+  const original = physical;
+  if (copy != 0) physical = physicalOf(SHADOW_MEMORY + <usize>copy);
   const same = (before & FRAME) == (physical & FRAME);
   const writable = access != ACCESS_FETCH && walkDirty && (walkRights & RW) != 0;
   put(entry, linear, physical, page, large, writable && regionKind == REGION_KIND_RAM, access == ACCESS_FETCH || (same && access == ACCESS_READ && (before & NX) == 0));
   // A fault although the entry allows it: KVM knows another one.
   if (before == load<u64>(entry)) patch(entry, linear);
-  fillAround(cpu, entry, linear, physical, access);
+  fillAround(cpu, entry, linear, original, access);
   return FILLED;
 }
 

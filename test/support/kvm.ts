@@ -117,7 +117,7 @@ export class KvmFixture {
     this.interpreter = createInterpreter(parts);
     identify(this.memory.wasm, { index: 0, tscKhz: kvm.capabilities.tscKhz, hidden: kvm.capabilities.hidden });
     this.kvm = new KvmVcpu({ ...parts, ...kvm, home: this.interpreter });
-    this.hybrid = new HybridVcpu({ ...parts, ...kvm, ...kvm.user, home: createTranslator(parts), policy: { note: () => {}, longRunning: () => true } });
+    this.hybrid = new HybridVcpu({ ...parts, ...kvm, ...kvm.user, home: createTranslator(parts), policy: { note: () => {}, goesOn: () => true } });
     for (const [selector, fields] of [[0x08, { access: 0x9b }], [0x10, { access: 0x93 }], [0x18, { access: 0xfb }], [0x20, { access: 0xf3 }]] as const) {
       this.poke64(GDT + selector, segmentDescriptor(fields));
     }

@@ -13,7 +13,8 @@ const KEPT = 16384;
 interface Verdict {
   readonly hash: number;
   readonly long: boolean;
-  readonly clean: boolean;
+  /** Offsets in the page of what asks nobody; undefined: at its end something may begin that does. */
+  readonly places: readonly number[] | undefined;
 }
 
 /**
@@ -34,15 +35,15 @@ export class CodeJudge {
     this.#words = new Int32Array(memory.buffer);
   }
 
-  /** May user code in the page at a host address run directly? */
-  isClean(host: number, long: boolean): boolean {
+  /** Where in the page at a host address instructions are that ask nobody; undefined: it may not run directly at all. */
+  judge(host: number, long: boolean): Verdict {
     const hash = this.#hash(host);
     const known = this.#verdicts.get(host);
-    if (known?.hash === hash && known.long === long) return known.clean;
-    const clean = this.#judge(host, long);
+    if (known?.hash === hash && known.long === long) return known;
+    const verdict = { hash, long, places: this.#places(host, long) };
     if (this.#verdicts.size >= KEPT) this.#verdicts.clear();
-    this.#verdicts.set(host, { hash, long, clean });
-    return clean;
+    this.#verdicts.set(host, verdict);
+    return verdict;
   }
 
   #hash(host: number): number {
@@ -51,12 +52,16 @@ export class CodeJudge {
     return hash;
   }
 
-  #judge(page: number, long: boolean): boolean {
+  #places(page: number, long: boolean): readonly number[] | undefined {
     const bytes = this.#bytes;
-    for (let at = page; at < page + PAGE_SIZE; at++) {
-      if (bytes[at] === 0x0f && asksNobody(bytes, at, page + PAGE_SIZE) && this.#begins(page, at, long)) return false;
+    const end = page + PAGE_SIZE;
+    const places: number[] = [];
+    for (let at = page; at < end; at++) {
+      if (bytes[at] !== 0x0f || !asksNobody(bytes, at, end) || !this.#begins(page, at, long)) continue;
+      if (at + 2 >= end) return undefined;
+      places.push(at - page);
     }
-    return true;
+    return places;
   }
 
   /** Do most readings take the byte for an instruction's opcode? */

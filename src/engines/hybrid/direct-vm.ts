@@ -1,9 +1,10 @@
+import { PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import {
   CR0, CR4, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_TSC_AUX, PHYSICAL_MASK, SCRATCH, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, VECTOR_BP, VECTOR_DB,
   VECTOR_OF, VECTOR_PF, XCR0,
 } from '../../isa/x86/state/layout.ts';
-import { SHADOW_END, SHADOW_MEMORY, SHADOW_PATCHES, SHADOW_PHYSICAL } from '../../memory/layout.ts';
+import { RAM_BASE, SHADOW_END, SHADOW_MEMORY, SHADOW_PATCHES, SHADOW_PHYSICAL } from '../../memory/layout.ts';
 import type { Interpreter } from '../interpreter/interpreter.ts';
 import { CONSTANTS as K, IOCTLS, STRUCTS } from '../kvm/abi.ts';
 import type { KvmCapabilities } from '../kvm/capabilities.ts';
@@ -90,6 +91,7 @@ const FILLED = 1;
 const FILL_ELSEWHERE = 2;
 const FILL_FULL = 3;
 const FILL_SUSPECT = 4;
+const UD2_SECOND = 0x0b;
 /** Faults on one address in a row that lead nowhere, until another engine takes the instruction. */
 const PATIENCE = 3;
 const HAS_ERROR = new Set([8, 10, 11, 12, 13, 14, 17, 21, 29, 30]);
@@ -109,6 +111,8 @@ export class DirectVm {
   readonly #wantedBytes = new Uint8Array(this.#wanted.buffer);
   readonly #vectors: Vectors;
   readonly #judge: CodeJudge;
+  /** Copies of code pages by the pages' host addresses, and what they were made from. */
+  readonly #copies = new Map<number, { readonly hash: number; readonly copy: number }>();
   /** Bits of CR4 that are always set, and those that are as the guest has them. */
   readonly #cr4: bigint;
   readonly #cr4Guest: bigint;
@@ -163,6 +167,7 @@ export class DirectVm {
     this.#fresh = false;
     this.#options.figures.counts.resets++;
     this.#options.home.runtime.call('resetShadows', 1);
+    this.#copies.clear();
     this.#vm.slots.setOwn(slot);
   }
 
@@ -328,14 +333,41 @@ export class DirectVm {
 
   #fill(address: bigint, access: number): number {
     const { runtime } = this.#options.home;
-    for (let trusted = 0; ; ) {
+    for (let trusted = 0, copy = 0; ; ) {
       this.#block.setBigUint64(SCRATCH, address, true);
-      const filled = runtime.call('fillShadow', access, trusted);
-      if (filled === FILL_FULL) this.#reset();
-      else if (filled !== FILL_SUSPECT) return filled;
-      else if (this.#judge.isClean(this.#block.getUint32(SCRATCH, true), (this.#block.getUint32(MODE, true) & MODE_CODE_MASK) === MODE_CODE64)) trusted = 1;
-      else return FILL_ELSEWHERE;
+      const filled = runtime.call('fillShadow', access, trusted, copy);
+      if (filled === FILL_FULL) {
+        this.#reset();
+        copy = 0;
+      } else if (filled !== FILL_SUSPECT) return filled;
+      else {
+        const host = this.#block.getUint32(SCRATCH, true);
+        const { places, hash } = this.#judge.judge(host, (this.#block.getUint32(MODE, true) & MODE_CODE_MASK) === MODE_CODE64);
+        if (places === undefined) return FILL_ELSEWHERE;
+        trusted = 1;
+        if (places.length > 0) copy = this.#copyOf(host, places, hash);
+      }
     }
+  }
+
+  /** Offset in SHADOW_MEMORY of a copy of a page with UD2 in some places: what stands there is for another engine. */
+  #copyOf(host: number, places: readonly number[], hash: number): number {
+    const { runtime } = this.#options.home;
+    const known = this.#copies.get(host);
+    let copy = known?.hash === hash ? known.copy : 0;
+    if (copy === 0) {
+      copy = runtime.call('newShadowPage');
+      if (copy === 0) {
+        this.#reset();
+        copy = runtime.call('newShadowPage');
+      }
+      this.#copies.set(host, { hash, copy });
+      const bytes = new Uint8Array(this.#view.buffer);
+      bytes.copyWithin(SHADOW_MEMORY + copy, host, host + PAGE_SIZE);
+      for (const place of places) bytes[SHADOW_MEMORY + copy + place + 1] = UD2_SECOND;
+    }
+    runtime.call('noteCopy', (host - RAM_BASE) >>> PAGE_SHIFT);
+    return copy;
   }
 
   /** The alarm went off: in user code, or already on the way to a stub. */

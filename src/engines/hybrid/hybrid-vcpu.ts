@@ -2,8 +2,8 @@ import type { Plain } from '../../base/plain.ts';
 import type { TranslationFigures, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import {
-  CPL, CR0, CR4, DR7, EFLAGS, FAULT_PENDING, LEAVE_SHUTDOWN, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, PENDING_DEBUG, SEGMENTS, SEGMENT_BYTES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SELECTOR, SHADOW,
-  USER_ENTERED, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS,
+  CPL, CR0, CR4, DR7, EFLAGS, FAULT_PENDING, LEAVE_SHUTDOWN, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, MSR_DEBUGCTL, PENDING_DEBUG, SEGMENTS, SEGMENT_BYTES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SELECTOR, SHADOW,
+  USER_ENTERED, USER_ENTRIES, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS,
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import type { InterruptInput } from '../../wiring/interrupt-input.ts';
@@ -43,6 +43,7 @@ const FLAG_IF = 0x200;
 /** TF, RF, VM: each instruction is to be looked at. IOPL 3: user code may do what only our supervisor may. */
 const FLAGS_TRANSLATED = 0x100 | 0x10000 | 0x20000;
 const IOPL = 0x3000;
+const DEBUGCTL_BTF = 2;
 const DR6_SINGLE_STEP = 0x4000;
 /** Until it is known better. */
 const ENTRY_NS = 30_000;
@@ -66,6 +67,9 @@ export class HybridVcpu implements Vcpu {
   #cpuid: Uint8Array | undefined;
   #slotsStale = true;
   #exitRequested = false;
+  /** The last run ended in the middle of a direct visit; or all of it was translated user code. */
+  #inVisit = false;
+  #wholeSlice = false;
 
   constructor(options: HybridOptions) {
     this.#options = options;
@@ -116,9 +120,12 @@ export class HybridVcpu implements Vcpu {
         if (exit !== undefined) return exit;
       }
       const began = this.#options.clock.now();
+      const entries = this.#block.getUint32(USER_ENTRIES, true);
+      const user = this.#block.getUint32(CPL, true) === 3;
       const exit = this.#home.runToUser(budget);
       this.#ns.translated += this.#options.clock.now() - began;
       if (exit === 'requested') this.#exitRequested = false;
+      this.#wholeSlice = exit === 'budget' && user && this.#block.getUint32(USER_ENTRIES, true) === entries;
       if (exit !== 'user') return exit;
       if (this.#options.clock.now() >= deadline()) return 'budget';
       direct = true;
@@ -127,9 +134,12 @@ export class HybridVcpu implements Vcpu {
 
   /** User code was in the middle when the last run ended. */
   #goesOnDirectly(): boolean {
-    const worth = this.#home.runtime.call('enterUser') !== 0;
+    const inVisit = this.#inVisit;
+    this.#inVisit = false;
+    if (inVisit) return true;
+    this.#home.runtime.call('enterUser');
     this.#block.setUint32(USER_ENTERED, 0, true);
-    return worth || this.#policy.longRunning(this.#block.getUint32(USER_SLOT, true));
+    return this.#policy.goesOn(this.#block.getUint32(USER_SLOT, true), this.#wholeSlice);
   }
 
   /** Can the host's processor do what the guest's would, in the state as it is? */
@@ -144,7 +154,7 @@ export class HybridVcpu implements Vcpu {
     if (code === MODE_CODE64 && [SEG_FS, SEG_GS].some((index) => (this.#selector(index) & 0xfffc) !== 0)) return false;
     if ((flags & FLAGS_TRANSLATED) !== 0 || (flags & IOPL) === IOPL) return false;
     if ((block.getBigUint64(CR0, true) & CR0_PG) === 0n || (block.getBigUint64(CR4, true) & CR4_PKE) !== 0n) return false;
-    if ((block.getUint32(DR7, true) & 0xff) !== 0 || (this.#selector(SEG_LDTR) & 0xfffc) !== 0) return false;
+    if ((block.getUint32(DR7, true) & 0xff) !== 0 || (block.getUint32(MSR_DEBUGCTL, true) & DEBUGCTL_BTF) !== 0 || (this.#selector(SEG_LDTR) & 0xfffc) !== 0) return false;
     if ([SHADOW, PENDING_DEBUG, FAULT_PENDING].some((offset) => block.getUint32(offset, true) !== 0)) return false;
     if ((flags & FLAG_IF) !== 0 && interrupts.pending()) return false;
     if (!interrupts.takeNmi()) return true;
@@ -174,7 +184,8 @@ export class HybridVcpu implements Vcpu {
     const took = clock.now() - began;
     this.#ns.direct += took;
     this.#counts[end]++;
-    this.#policy.note(slot, { guestNs: ns.guest - guest, entries: counts.entries - entries, totalNs: took, refused: end === 'refused' });
+    this.#inVisit = end === 'time';
+    this.#policy.note(slot, { guestNs: ns.guest - guest, entries: counts.entries - entries, end });
     this.#block.setUint32(LINK_FROM, 0, true);
     return this.#settle(end, deadline);
   }
@@ -224,6 +235,7 @@ export class HybridVcpu implements Vcpu {
     this.#home.memoryMapChanged();
   }
   codeWritten(page: number, offset: number, length: number): void {
+    this.#home.runtime.call('wroteCopied', page);
     this.#home.codeWritten(page, offset, length);
   }
   /** Gives back what the host holds for this vCPU; it may run again, on a new VM. */

@@ -1,60 +1,76 @@
-import { USER_STAYS, USER_STAYS_SLOTS } from '../../isa/x86/state/layout.ts';
+import { CR3, USER_LONG, USER_STAYS, USER_STAYS_SLOTS, USER_UNKNOWN } from '../../isa/x86/state/layout.ts';
+import type { VisitEnd } from './direct-vm.ts';
 
 /** What a direct visit to user mode took. */
 export interface Visit {
   /** Nanoseconds in KVM_RUN, and how often it was called. */
   readonly guestNs: number;
   readonly entries: number;
-  readonly totalNs: number;
-  /** It met a page of code that must not run directly. */
-  readonly refused: boolean;
+  readonly end: VisitEnd;
 }
 
 /** Decides which visits to user mode run directly; `slot` stands for where they begin (`enterUser` in runtime/blocks.ts). */
 export interface VisitPolicy {
   note(slot: number, visit: Visit): void;
-  /** Translated user code has run for a whole slice: is it worth going on directly, whatever earlier visits were like? */
-  longRunning(slot: number): boolean;
+  /** User mode was translated when the last run ended, and (`wholeSlice`) all of that run was: does it go on directly? */
+  goesOn(slot: number, wholeSlice: boolean): boolean;
 }
 
-/** Translated code is taken for as many times slower than the processor. */
-const SLOWNESS = 4;
-/** As powers of two: how many visits stay translated at most between two attempts. */
-const LONGEST = 6;
-/** After an attempt that met refused code. */
-const REFUSED = 5;
+/** A visit is long that does as much as an entry costs, divided by this: translated code is slower by about as much, and 1. */
+const WORTH = 2;
+/** How many visits that begin where a short one began stay translated. */
+const STAYS = 1000;
+/** How many slices stay translated where refused code was met. */
+const REFUSED_SLICES = 32;
+/** An entry's cost is a low quantile of what visits take, not more than so often the least. */
+const QUANTILE = 0.25;
+const STEP = 1 / 16;
+const SPREAD = 2;
 
-/** Those run directly that begin where earlier ones were worth their way there and back. The runtime counts down how often others stay translated. */
+/**
+ * User code that has run translated for a whole slice goes on directly, for then what the way into KVM costs has been spent
+ * already. Where such long visits began, and elsewhere in the same address space, the next ones run directly at once,
+ * until one is short.
+ */
 export class MeasuringPolicy implements VisitPolicy {
+  readonly #block: DataView;
   readonly #stays: Uint16Array;
-  readonly #failures = new Uint8Array(USER_STAYS_SLOTS);
   readonly #refused = new Uint8Array(USER_STAYS_SLOTS);
-  /** The least that KVM_RUN takes: a visit that does nothing. */
+  #leastNs = Number.POSITIVE_INFINITY;
   #entryNs: number;
 
   /** `block`: a view of the vCPU's block. `entryNs`: a first guess of what an entry costs. */
   constructor(block: DataView, entryNs: number) {
+    this.#block = block;
     this.#stays = new Uint16Array(block.buffer, block.byteOffset + USER_STAYS, USER_STAYS_SLOTS);
+    this.#stays.fill(USER_UNKNOWN);
     this.#entryNs = entryNs;
-    this.#stays.fill(0);
   }
 
-  note(slot: number, { guestNs, entries, totalNs, refused }: Visit): void {
-    if (entries > 0) this.#entryNs = Math.min(this.#entryNs, guestNs / entries);
-    const useful = Math.max(0, guestNs - entries * this.#entryNs);
-    this.#refused[slot] = refused ? 1 : 0;
-    if (useful * SLOWNESS >= totalNs) {
-      this.#failures[slot] = 0;
-      // A page that is refused now and then is no reason to give up what pays.
-      this.#stays[slot] = 0;
-      return;
-    }
-    const failures = Math.min(this.#failures[slot]! + 1, LONGEST);
-    this.#failures[slot] = failures;
-    this.#stays[slot] = (1 << Math.max(failures, refused ? REFUSED : 0)) - 1;
+  note(slot: number, { guestNs, entries, end }: Visit): void {
+    const refused = end === 'refused';
+    // An alarm that is due ends an entry before it has begun.
+    if (end !== 'time') this.#learn(guestNs / Math.max(1, entries));
+    const long = (guestNs - entries * this.#entryNs) * WORTH >= this.#entryNs;
+    // Nobody knows how long it would have been.
+    if (end === 'time' && !long) return;
+    this.#refused[slot] = refused ? REFUSED_SLICES : 0;
+    this.#stays[slot] = long ? 0 : STAYS;
+    if (long) this.#block.setBigUint64(USER_LONG, this.#block.getBigUint64(CR3, true), true);
+    else if (!refused && this.#block.getBigUint64(USER_LONG, true) === this.#block.getBigUint64(CR3, true)) this.#block.setBigUint64(USER_LONG, 1n, true);
   }
 
-  longRunning(slot: number): boolean {
-    return this.#refused[slot] === 0;
+  #learn(ns: number): void {
+    this.#leastNs = Math.min(this.#leastNs, ns);
+    const step = this.#entryNs * STEP;
+    this.#entryNs += ns < this.#entryNs ? -step * (1 - QUANTILE) : step * QUANTILE;
+    this.#entryNs = Math.min(Math.max(this.#entryNs, this.#leastNs), this.#leastNs * SPREAD);
+  }
+
+  goesOn(slot: number, wholeSlice: boolean): boolean {
+    if (!wholeSlice) return false;
+    if (this.#refused[slot] === 0) return true;
+    this.#refused[slot]!--;
+    return false;
   }
 }

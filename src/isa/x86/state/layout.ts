@@ -324,11 +324,18 @@ export const FLAT_SEGMENTS = 0x2420c;
 export const CODE_LEFT = 0x24234;
 /** Non-zero: leave translated and interpreted code when user mode is entered, unless USER_STAYS says otherwise (u32). */
 export const USER_STOPS = 0x24240;
-/** It was entered, and code was left for that (u32); and which place of USER_STAYS it has (u32). */
+/** It was entered, and code was left for that (u32); which place of USER_STAYS it has (u32); how often it was entered (u32). */
 export const USER_ENTERED = 0x24244;
 export const USER_SLOT = 0x24248;
-/** How often user mode stays with translated code, by address space and page of the entry: u16 each. */
+export const USER_ENTRIES = 0x2424c;
+/** CR3 of the address space whose user code has run long when it was seen last (u64). */
+export const USER_LONG = 0x24250;
+/**
+ * By address space and page of the entry (u16 each): what happens when user mode is entered there. 0: code is left; USER_UNKNOWN: it is
+ * if the address space is USER_LONG; else it is not, so often, and then unknown.
+ */
 export const USER_STAYS = 0x24400;
+export const USER_UNKNOWN = 0xffff;
 export const USER_STAYS_SLOTS = 1024;
 /** A record of translated code's own (32 bytes): RECORD points here while a routine runs for it. */
 export const POSITION_RECORD = 0x24210;
