@@ -205,9 +205,9 @@ export const STATE_BYTES = 4096;
 
 /** Software TLB: TLB_SETS sets of TLB_ENTRIES entries; index = (linear >> 12) & (TLB_ENTRIES - 1). */
 export const TLB = 0x4000;
-export const TLB_ENTRIES = 512;
+export const TLB_ENTRIES = 1024;
 export const TLB_ENTRY_BYTES = 32;
-export const TLB_SET_BYTES = 16384;
+export const TLB_SET_BYTES = 32768;
 export const TLB_SETS = 3;
 /** Which set: user accesses (CPL 3), kernel accesses, kernel accesses with EFLAGS.AC under SMAP. */
 export const TLB_SET_KERNEL = 0;
@@ -232,7 +232,7 @@ export const TLB_INVALID = 1;
  * the record: who changes a first record's handler flushes. Empty entries are all ones, so a flush is a fill with 0xff.
  * Place of an entry: (RIP ^ RIP >> JUMP_CACHE_BITS) modulo JUMP_CACHE_ENTRIES.
  */
-export const JUMP_CACHE = 0x10000;
+export const JUMP_CACHE = 0x1c000;
 export const JUMP_CACHE_BITS = 11;
 export const JUMP_CACHE_ENTRIES = 2048;
 export const JUMP_CACHE_ENTRY_BYTES = 16;
@@ -308,34 +308,34 @@ export const TLB_PAGE_WRITABLE = 0x40000000;
 /** Survives a load of CR3. */
 export const TLB_PAGE_GLOBAL = 0x80000000;
 /** A TLB set that is always empty, in use while each access must be looked at: alignment checks, data breakpoints. */
-export const TLB_EMPTY = 0x20000;
+export const TLB_EMPTY = 0x2c000;
 /** One bit per (linear page number mod 4096): code was fetched there since the jump caches were last emptied. */
-export const CODE_PAGES = 0x24000;
+export const CODE_PAGES = 0x34000;
 export const CODE_PAGES_BYTES = 512;
 /** Non-zero: the kernel's jump cache has blocks of pages that are not global (u32). */
-export const LOCAL_KERNEL_CODE = 0x24204;
+export const LOCAL_KERNEL_CODE = 0x34204;
 
 // For translated code (engines/translator); derived, so not part of the saved state.
 /** Counts invalidations of decoded code (u32): a running region compares it to see whether it is still true. */
-export const CODE_EPOCH = 0x24208;
+export const CODE_EPOCH = 0x34208;
 /** 1 while ES, CS, SS and DS reach all 4 GiB from 0, may be read, and all but CS written; SS.B is set (u32). */
-export const FLAT_SEGMENTS = 0x2420c;
+export const FLAT_SEGMENTS = 0x3420c;
 /** Bytes from RIP to the end of the code segment, when it ends in RIP's page (u32); else 0. Set by fetchBlock. */
-export const CODE_LEFT = 0x24234;
+export const CODE_LEFT = 0x34234;
 /** Non-zero: leave translated and interpreted code when user mode is entered, unless USER_STAYS says otherwise (u32). */
-export const USER_STOPS = 0x24240;
+export const USER_STOPS = 0x34240;
 /** It was entered, and code was left for that (u32); which place of USER_STAYS it has (u32); how often it was entered (u32). */
-export const USER_ENTERED = 0x24244;
-export const USER_SLOT = 0x24248;
-export const USER_ENTRIES = 0x2424c;
+export const USER_ENTERED = 0x34244;
+export const USER_SLOT = 0x34248;
+export const USER_ENTRIES = 0x3424c;
 /** CR3 of the address space whose user code has run long when it was seen last (u64). */
-export const USER_LONG = 0x24250;
+export const USER_LONG = 0x34250;
 /**
  * By address space and page of the entry (u16 each): what happens when user mode is entered there. 0: code is left; USER_UNKNOWN: it is
  * if the address space is USER_LONG; else it is not, so often, and then unknown.
  */
-export const USER_STAYS = 0x24400;
+export const USER_STAYS = 0x34400;
 export const USER_UNKNOWN = 0xffff;
 export const USER_STAYS_SLOTS = 1024;
 /** A record of translated code's own (32 bytes): RECORD points here while a routine runs for it. */
-export const POSITION_RECORD = 0x24210;
+export const POSITION_RECORD = 0x34210;
