@@ -83,7 +83,7 @@ async function measure(engine: Engine, bus: Bus, system: DebianSystem, data: str
     }
     return figures;
   } finally {
-    guest.kill();
+    await guest.end();
   }
 }
 

@@ -66,4 +66,9 @@ export class ShellGuest {
     process.off('exit', this.kill);
     this.#child.kill('SIGKILL');
   };
+  /** The same, and waits until it has let its images go. */
+  async end(): Promise<void> {
+    this.kill();
+    while (!this.#ended) await new Promise<void>((resolve) => (this.#heard = resolve));
+  }
 }
