@@ -173,10 +173,11 @@ const open: readonly Rule[] = [
     when: (o) => o.instruction.codeSize === 64 && o.instruction.segment >= SEG_FS && raises(o, [GENERAL_PROTECTION], [PAGE_FAULT, ALIGNMENT]) && !isCanonical(offsetOf(o)),
   },
   {
-    why: 'of a long image, or bytes under a mask, that ends beyond what is canonical and begins in an unmapped page, either fault may be first (SDM 3A, 6.9)',
+    why: 'of a long image, or bytes under a mask, that ends beyond what is canonical and begins in an unmapped page or misaligned, either fault may be first (SDM 3A, 6.9)',
     differs: /^exception$/,
-    when: (o) => o.instruction.codeSize === 64 && (o.instruction.row.operands.includes('M') || isByteMasked(o)) && raises(o, [PAGE_FAULT], [GENERAL_PROTECTION, STACK_FAULT])
-      && !isCanonical(o.expected.state.u64(CR2) + 512n),
+    when: (o) => o.instruction.codeSize === 64 && (o.instruction.row.operands.includes('M') || isByteMasked(o))
+      && ((raises(o, [PAGE_FAULT], [GENERAL_PROTECTION, STACK_FAULT]) && !isCanonical(o.expected.state.u64(CR2) + 512n))
+        || (raises(o, [ALIGNMENT], [GENERAL_PROTECTION, STACK_FAULT]) && isCanonical(offsetOf(o)) && !isCanonical(offsetOf(o) + 512n))),
   },
   {
     why: 'masked moves that move nothing: whether their segment is looked at (SDM 2C, VMASKMOV, speaks of page faults alone)',
