@@ -81,6 +81,12 @@ export class DiskRequests {
     return this.#run(() => this.#block.flush());
   }
 
+  /** Waits for a write, then for stable storage if it is to go `through` the cache, which is asked once it is done. */
+  async written(writing: Promise<Outcome>, through: () => boolean): Promise<Outcome> {
+    const outcome = await writing;
+    return outcome === 'done' && through() ? this.flush() : outcome;
+  }
+
   /** Whether the disk has these bytes. */
   contains(offset: number, bytes: number): boolean {
     return Number.isSafeInteger(offset) && offset >= 0 && offset + bytes <= this.#block.bytes;

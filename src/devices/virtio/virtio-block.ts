@@ -130,9 +130,8 @@ export class VirtioBlock implements VirtioDevice {
     }
   }
 
-  async #written(writing: Promise<Outcome>): Promise<Outcome> {
-    const outcome = await writing;
-    return outcome === 'done' && this.#writeThrough ? this.#disk.flush() : outcome;
+  #written(writing: Promise<Outcome>): Promise<Outcome> {
+    return this.#disk.written(writing, () => this.#writeThrough);
   }
 
   /** 5.2.6: struct virtio_blk_discard_write_zeroes, one behind the other. All are checked before one is done. */

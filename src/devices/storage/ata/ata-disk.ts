@@ -171,11 +171,7 @@ export class AtaDisk {
     let outcome: Outcome;
     if (command.kind === 'read') outcome = await this.#disk.read(lba * SECTOR, list);
     else if (this.#disk.readOnly) return ABORTED;
-    else {
-      outcome = await this.#disk.write(lba * SECTOR, list);
-      const through = command.through || !this.writeCache || (queued && (file.device & 0x80) !== 0);
-      if (outcome === 'done' && through) outcome = await this.#disk.flush();
-    }
+    else outcome = await this.#disk.written(this.#disk.write(lba * SECTOR, list), () => command.through || !this.writeCache || (queued && (file.device & 0x80) !== 0));
     const answer = this.#answer(outcome, lba);
     return answer === GOOD ? { ...GOOD, bytes } : answer;
   }

@@ -95,9 +95,8 @@ export class NvmeNamespace {
   }
 
   async #written(command: NvmeCommand, writing: Promise<Outcome>): Promise<number | undefined> {
-    const outcome = await writing;
-    const through = !this.writeCache || (command.word(12) & FORCE_UNIT_ACCESS) !== 0;
-    return this.#end(outcome === 'done' && through ? await this.#disk.flush() : outcome, STATUS.writeFault);
+    const outcome = await this.#disk.written(writing, () => !this.writeCache || (command.word(12) & FORCE_UNIT_ACCESS) !== 0);
+    return this.#end(outcome, STATUS.writeFault);
   }
 
   /** 6.7: hints, of which only the one to deallocate (AD) has an effect. All ranges are checked before one is let go. */

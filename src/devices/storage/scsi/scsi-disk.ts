@@ -176,12 +176,7 @@ export class ScsiDisk {
     if (extent === undefined) return failed(SENSE.outOfRange);
     if (!sane(command, extent)) return failed(SENSE.invalidField);
     const source = fromGuest.slice(0, extent.bytes);
-    return source.bytes === 0 ? done() : this.#end(this.#stable(this.#disk.write(extent.offset, source), through), SENSE.writeError, source.bytes);
-  }
-
-  async #stable(writing: Promise<Outcome>, through: boolean): Promise<Outcome> {
-    const outcome = await writing;
-    return outcome === 'done' && through ? this.#disk.flush() : outcome;
+    return source.bytes === 0 ? done() : this.#end(this.#disk.written(this.#disk.write(extent.offset, source), () => through), SENSE.writeError, source.bytes);
   }
 
   /** SBC-3, 5.47 and 5.48. The sector that is repeated must be all zeros, which is what our storage can do at once. */
