@@ -1,5 +1,6 @@
 import { fstatSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { loadKoffi } from './koffi.ts';
+import type { CFunction, Koffi } from './koffi.ts';
 
 // What Node's own file functions lack: system calls of Linux, through FFI.
 
@@ -24,16 +25,6 @@ const UNSHARED = 200;
 const READ = 0;
 const WRITE = 1;
 const RESIZE = 3;
-
-/** A C function; `async` runs it in another thread. */
-interface CFunction {
-  (...args: readonly unknown[]): number;
-  async(...args: readonly unknown[]): void;
-}
-interface Koffi {
-  load(library: null): { func(prototype: string): CFunction };
-  address(bytes: Uint8Array): bigint;
-}
 
 type Preadv2 = (fd: number, vectors: Uint8Array, count: number, offset: number, flags: number) => number;
 
@@ -63,7 +54,7 @@ export class FileCalls {
   static #find(): FileCalls | undefined {
     if (process.platform !== 'linux' || (process.arch !== 'x64' && process.arch !== 'arm64')) return undefined;
     try {
-      return new FileCalls(createRequire(import.meta.url)('koffi') as Koffi);
+      return new FileCalls(loadKoffi());
     } catch {
       return undefined; // no FFI for this system, or another C library
     }

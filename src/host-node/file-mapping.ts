@@ -1,4 +1,5 @@
-import { createRequire } from 'node:module';
+import { loadKoffi } from './koffi.ts';
+import type { CFunction, Koffi } from './koffi.ts';
 
 /** The system's page, and the least that is worth a mapping of its own. */
 const PAGE = 4096;
@@ -8,8 +9,8 @@ const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_FIXED = 0x12;
 
 interface Ffi {
-  address(bytes: Uint8Array): bigint;
-  mmap(address: bigint, bytes: number, protection: number, flags: number, file: number, offset: number): number | bigint;
+  readonly koffi: Koffi;
+  readonly mmap: CFunction;
 }
 
 let ffi: Ffi | null | undefined;
@@ -23,7 +24,7 @@ export function mapFile(file: number, offset: number, target: Uint8Array): boole
   if (target.length < LEAST || target.length % PAGE !== 0 || offset % PAGE !== 0 || !(target.buffer instanceof SharedArrayBuffer)) return false;
   ffi ??= load();
   if (ffi === null) return false;
-  const address = BigInt(ffi.address(target));
+  const address = BigInt(ffi.koffi.address(target));
   if (address % BigInt(PAGE) !== 0n) return false;
   return Number(ffi.mmap(address, target.length, PROT_READ_WRITE, MAP_PRIVATE_FIXED, file, offset)) !== -1;
 }
@@ -32,8 +33,8 @@ export function mapFile(file: number, offset: number, target: Uint8Array): boole
 function load(): Ffi | null {
   if (process.platform !== 'linux') return null;
   try {
-    const koffi = createRequire(import.meta.url)('koffi') as { address: Ffi['address']; load(library: null): { func(prototype: string): Ffi['mmap'] } };
-    return { address: (bytes) => koffi.address(bytes), mmap: koffi.load(null).func('long mmap(uint64_t address, size_t bytes, int protection, int flags, int file, long offset)') };
+    const koffi = loadKoffi();
+    return { koffi, mmap: koffi.load(null).func('long mmap(uint64_t address, size_t bytes, int protection, int flags, int file, long offset)') };
   } catch {
     return null;
   }

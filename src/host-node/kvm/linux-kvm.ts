@@ -1,16 +1,9 @@
-import { createRequire } from 'node:module';
 import { IOCTLS, STRUCTS } from '../../engines/kvm/abi.ts';
 import { KvmError } from '../../engines/kvm/kvm-host.ts';
 import type { KvmHost, KvmMapping } from '../../engines/kvm/kvm-host.ts';
+import { loadKoffi } from '../koffi.ts';
+import type { Koffi } from '../koffi.ts';
 import { LINUX_CONSTANTS as C, LINUX_STRUCTS } from './linux-abi.ts';
-
-/** What koffi is used for: calls of C functions, and views of memory that C has allocated. */
-interface Koffi {
-  load(library: null): { func(prototype: string): (...args: readonly unknown[]) => number };
-  errno(): number;
-  address(bytes: Uint8Array): bigint;
-  view(address: unknown, bytes: number): ArrayBuffer;
-}
 
 /** A realtime signal nobody else uses. It stays blocked in this thread but while KVM_RUN runs, so it needs no handler. */
 const ALARM_SIGNAL = 62;
@@ -52,8 +45,7 @@ export class LinuxKvm implements KvmHost {
 
   constructor() {
     if (process.platform !== 'linux' || process.arch !== 'x64') throw new KvmUnavailable('KVM needs Linux on x86-64', 'use the translator');
-    const koffi = loadKoffi();
-    // The process itself: whatever C library Node was linked with.
+    const koffi = koffiForKvm();
     const c = koffi.load(null);
     this.#koffi = koffi;
     this.#ioctlNumber = c.func('int ioctl(int fd, unsigned long request, long argument)');
@@ -148,9 +140,9 @@ export function cannotOpen(errno: number): KvmUnavailable {
   }
 }
 
-function loadKoffi(): Koffi {
+function koffiForKvm(): Koffi {
   try {
-    return createRequire(import.meta.url)('koffi') as Koffi;
+    return loadKoffi();
   } catch (error) {
     throw new KvmUnavailable(`the package koffi cannot be loaded (${(error as Error).message.split('\n')[0]})`, 'install it: npm install koffi');
   }
