@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { assertNever } from '../base/assert-never.ts';
 import { UserError } from '../base/errors.ts';
+import { seconds } from '../base/seconds.ts';
 import type { Plain } from '../base/plain.ts';
 import type { ByteSink } from '../host/bytes.ts';
 import type { Log } from '../host/log.ts';
@@ -406,7 +407,6 @@ export class VirtualMachine {
 
   report(): Report {
     const started = this.#startedAt;
-    const seconds = (ns: number): number => Math.round(ns / 1e3) / 1e6;
     const since = (at: number | undefined): number | null => (started === undefined || at === undefined ? null : seconds(at - started));
     const translation = this.#machine.translation();
     const engines = this.#machine.engines!;

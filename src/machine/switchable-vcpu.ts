@@ -1,5 +1,6 @@
 import { UserError } from '../base/errors.ts';
 import type { Plain } from '../base/plain.ts';
+import { seconds } from '../base/seconds.ts';
 import type { EngineSwitch, EngineUsage, TranslationFigures, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../cpu/vcpu.ts';
 import type { MonotonicClock } from '../host/clock.ts';
 import type { Log } from '../host/log.ts';
@@ -127,7 +128,7 @@ export class SwitchableVcpu implements Vcpu, EngineSwitch {
       const { ns, instructions } = this.#usage.get(name) ?? { ns: 0, instructions: 0 };
       const exitSeconds = vcpu.exitSeconds?.();
       return [name, {
-        seconds: Math.round(ns / 1e3) / 1e6, instructions: vcpu.countsInstructions ? instructions : null, exits: vcpu.exitCounts(), ...(exitSeconds === undefined ? {} : { exitSeconds }),
+        seconds: seconds(ns), instructions: vcpu.countsInstructions ? instructions : null, exits: vcpu.exitCounts(), ...(exitSeconds === undefined ? {} : { exitSeconds }),
       }];
     }));
   }

@@ -1,7 +1,7 @@
 import { PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import {
-  CR0, CR4, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_TSC_AUX, PHYSICAL_MASK, SCRATCH, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, VECTOR_BP, VECTOR_DB,
+  CR0, CR4, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_TSC_AUX, SCRATCH, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, VECTOR_BP, VECTOR_DB,
   VECTOR_OF, VECTOR_PF, XCR0,
 } from '../../isa/x86/state/layout.ts';
 import { RAM_BASE, SHADOW_END, SHADOW_MEMORY, SHADOW_PATCHES, SHADOW_PHYSICAL } from '../../memory/layout.ts';
@@ -62,7 +62,6 @@ const SREGS = F['s.regs.sregs'];
 const EVENTS = F['s.regs.events'];
 const ALL = K.KVM_SYNC_X86_REGS | K.KVM_SYNC_X86_SREGS | K.KVM_SYNC_X86_EVENTS;
 
-const A20 = 0x100000n;
 const FLAG_TF = 0x100;
 const FLAG_RF = 0x10000;
 const FLAGS = 0x3fffff;
@@ -171,9 +170,13 @@ export class DirectVm {
     this.#vm.slots.setOwn(slot);
   }
 
-  /** Physical addresses mean something else now. Nothing is under way. */
+  /** See KvmVm. */
+  fits(cpuid: readonly CpuidEntry[]): boolean {
+    return this.#vm.fits(cpuid);
+  }
+  /** The same. */
   updateSlots(): void {
-    this.#vm.slots.update((this.#block.getBigUint64(PHYSICAL_MASK, true) & A20) !== 0n);
+    this.#vm.updateSlots(this.#block);
   }
 
   /** Runs the user code whose state is in the block until something is for another engine, or the alarm goes off. */

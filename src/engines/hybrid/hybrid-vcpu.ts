@@ -1,4 +1,5 @@
 import type { Plain } from '../../base/plain.ts';
+import { secondsByName } from '../../base/seconds.ts';
 import type { TranslationFigures, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import {
@@ -10,10 +11,9 @@ import type { InterruptInput } from '../../wiring/interrupt-input.ts';
 import type { Interpreter } from '../interpreter/interpreter.ts';
 import { Alarm } from '../kvm/alarm.ts';
 import type { KvmCapabilities } from '../kvm/capabilities.ts';
-import { guestCpuid, missingFeatures, packCpuid } from '../kvm/cpuid-table.ts';
-import { KvmError } from '../kvm/kvm-host.ts';
+import { guestCpuid, missingFeatures } from '../kvm/cpuid-table.ts';
 import type { KvmHost } from '../kvm/kvm-host.ts';
-import { KvmFailure } from '../kvm/kvm-vcpu.ts';
+import { takenByKvm } from '../kvm/kvm-vcpu.ts';
 import { DirectVm, directFigures } from './direct-vm.ts';
 import type { VisitEnd } from './direct-vm.ts';
 import { MeasuringPolicy } from './policy.ts';
@@ -47,8 +47,6 @@ const DEBUGCTL_BTF = 2;
 const DR6_SINGLE_STEP = 0x4000;
 /** Until it is known better. */
 const ENTRY_NS = 30_000;
-/** Without a time from the caller: how long one run takes at most. */
-const LONGEST_RUN_NS = 1_000_000;
 
 /** A vCPU whose kernel mode a software engine runs, and whose user mode the host's processor, by KVM, where that pays (ADR 4). */
 export class HybridVcpu implements Vcpu {
@@ -63,8 +61,6 @@ export class HybridVcpu implements Vcpu {
   readonly #ns = { direct: 0, translated: 0 };
   readonly #figures = directFigures();
   #vm: DirectVm | undefined;
-  /** What the guest of `#vm` could see in CPUID, packed. */
-  #cpuid: Uint8Array | undefined;
   #slotsStale = true;
   #exitRequested = false;
   /** The last run ended in the middle of a direct visit; or all of it was translated user code. */
@@ -83,10 +79,8 @@ export class HybridVcpu implements Vcpu {
   /** A VM that fits what the guest has been told of its processor. */
   #prepare(): DirectVm {
     const cpuid = guestCpuid(this.#home.runtime, this.#block);
-    const packed = packCpuid(cpuid);
-    if (this.#vm !== undefined && this.#cpuid!.every((byte, i) => byte === packed[i])) return this.#vm;
+    if (this.#vm?.fits(cpuid) === true) return this.#vm;
     this.close();
-    this.#cpuid = packed;
     this.#slotsStale = true;
     return (this.#vm = new DirectVm({ ...this.#options, block: this.#block, cpuid, figures: this.#figures }));
   }
@@ -99,14 +93,10 @@ export class HybridVcpu implements Vcpu {
 
   /** Runs until something must be looked at or guest time is `until()`; what runs directly is not counted. Throws KvmFailure. */
   run(budget: number, until?: () => number): VcpuExit {
-    const latest = this.#options.clock.now() + LONGEST_RUN_NS;
-    const deadline = until ?? (() => latest);
+    const deadline = this.#alarm.deadline(until);
     this.#block.setUint32(USER_STOPS, 1, true);
     try {
-      return this.#run(budget, deadline);
-    } catch (error) {
-      if (error instanceof KvmError) throw new KvmFailure(`KVM does not take the guest: ${error.message}`);
-      throw error;
+      return takenByKvm(() => this.#run(budget, deadline));
     } finally {
       this.#block.setUint32(USER_STOPS, 0, true);
     }
@@ -257,8 +247,7 @@ export class HybridVcpu implements Vcpu {
   }
   exitSeconds(): Readonly<Record<string, number>> {
     const { guest, shadow } = this.#figures.ns;
-    const seconds = { guest, shadow, direct: this.#ns.direct - guest - shadow, translated: this.#ns.translated };
-    return Object.fromEntries(Object.entries(seconds).map(([cause, ns]) => [cause, Math.round(ns / 1e3) / 1e6]));
+    return secondsByName({ guest, shadow, direct: this.#ns.direct - guest - shadow, translated: this.#ns.translated });
   }
   translation(): TranslationFigures | undefined {
     return this.#home.translation();

@@ -243,7 +243,8 @@ function jumpBody(handlerType: number, search: number): Code {
 }
 
 /**
- * (cpu, rip, entry): finds the entry of the block at RIP in the jump cache. `otherwise` gets 1 on the stack where it is not there; it leaves by a tail call, so that the way that every jump between blocks takes has nothing to keep over calls.
+ * (cpu, rip, entry): finds the entry of the block at RIP in the jump cache. `otherwise` gets 1 on the stack where it is not
+ * there; it leaves by a tail call, so that the way that every jump between blocks takes has nothing to keep over calls.
  */
 function lookup(code: Code, otherwise: () => void): void {
   const [rip, entry] = [1, 2];

@@ -303,7 +303,7 @@ export class Interpreter implements Vcpu {
         if (hit !== 0) {
           this.#setU64(FAULT_ADDRESS, BigInt(hit));
           this.#runtime.call('raiseFault', VECTOR_DB, 0, 0);
-          if (this.#deliverFault()) return 'shutdown';
+          if (this.deliverFault()) return 'shutdown';
           continue;
         }
       }
@@ -385,7 +385,7 @@ export class Interpreter implements Vcpu {
         return false;
       case LEAVE_FAULT:
         if (!fetchFault) this.#settle(false);
-        return this.#deliverFault();
+        return this.deliverFault();
       case LEAVE_RESUME:
         this.#countDown(0);
         return false;
@@ -418,11 +418,8 @@ export class Interpreter implements Vcpu {
     this.#view.setInt32(this.#cpu + BUDGET, this.#view.getInt32(this.#cpu + BUDGET, true) - done, true);
   }
 
-  /** Delivers the fault that is pending; true: the processor has shut down. Legal between two runs. */
+  /** Delivers the fault that is pending; true: the processor has shut down. Legal between two runs, and in a run between blocks. */
   deliverFault(): boolean {
-    return this.#deliverFault();
-  }
-  #deliverFault(): boolean {
     this.#add64(COUNT_EXCEPTIONS);
     if (this.#log?.tracing('exception') === true) this.#traceFault(this.#log);
     return this.#runtime.call('deliverFault') === LEAVE_SHUTDOWN;

@@ -1,5 +1,6 @@
 import type { AccessSize } from '../../base/addresses.ts';
 import type { Plain } from '../../base/plain.ts';
+import { secondsByName } from '../../base/seconds.ts';
 import type { Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import { CPL, EFLAGS, FAULT_PENDING, HALTED, PHYSICAL_MASK, RAX, RCX, RDX, STATE_BYTES, TSC_OFFSET, WAIT_SIPI } from '../../isa/x86/state/layout.ts';
@@ -10,10 +11,10 @@ import type { Interpreter } from '../interpreter/interpreter.ts';
 import { CONSTANTS as K, IOCTLS, STRUCTS } from './abi.ts';
 import { Alarm } from './alarm.ts';
 import type { KvmCapabilities } from './capabilities.ts';
-import { guestCpuid, missingFeatures, packCpuid } from './cpuid-table.ts';
+import { guestCpuid, missingFeatures } from './cpuid-table.ts';
 import { KvmError } from './kvm-host.ts';
 import type { KvmHost } from './kvm-host.ts';
-import { KvmVm } from './kvm-vm.ts';
+import { A20, KvmVm } from './kvm-vm.ts';
 import { registersOf } from '../vcpu-registers.ts';
 import { unpackRegisters, unpackSystemRegisters } from './registers.ts';
 import { Transfer } from './transfer.ts';
@@ -39,13 +40,20 @@ export class KvmFailure extends Error {
   override readonly name = 'KvmFailure';
 }
 
+/** For what hands a guest to KVM: its KvmError is a KvmFailure. */
+export function takenByKvm<T>(hand: () => T): T {
+  try {
+    return hand();
+  } catch (error) {
+    if (error instanceof KvmError) throw new KvmFailure(`KVM does not take the guest: ${error.message}`);
+    throw error;
+  }
+}
+
 const F = STRUCTS.kvm_run.fields;
 /** As far as KVM takes two rates of the time stamp counter for the same (its tsc_tolerance_ppm). */
 const TSC_TOLERANCE = 250e-6;
 const FLAG_IF = 0x200;
-const A20 = 0x100000n;
-/** Without a time from the caller: how long one run takes at most. */
-const LONGEST_RUN_NS = 1_000_000;
 /** How long an interrupt waits for the window at most: a KVM that emulates ring 0 may miss it. */
 const WINDOW_NS = 200_000;
 
@@ -63,8 +71,6 @@ export class KvmVcpu implements Vcpu {
   /** Nanoseconds in guest code, and serving exits. */
   readonly #ns = { guest: 0, port: 0, mmio: 0, msr: 0, assist: 0, other: 0 };
   #vm: KvmVm | undefined;
-  /** What the guest of `#vm` sees in CPUID, packed. */
-  #cpuid: Uint8Array | undefined;
   /** KVM has the state; the block is out of date. */
   #resident = false;
   /** The last exit's instruction is not completed: KVM does that when it is entered again. */
@@ -126,8 +132,7 @@ export class KvmVcpu implements Vcpu {
   /** Runs until something must be looked at or guest time is `until()`; instructions are not counted. Throws KvmFailure. */
   run(_budget: number, until?: () => number): VcpuExit {
     const { clock } = this.#options;
-    const latest = clock.now() + LONGEST_RUN_NS;
-    const deadline = until ?? (() => latest);
+    const deadline = this.#alarm.deadline(until);
     this.#enter();
     const vm = this.#vm!;
     for (;;) {
@@ -313,14 +318,11 @@ export class KvmVcpu implements Vcpu {
   /** The state moves into KVM. */
   #enter(): void {
     if (this.#resident) return;
-    try {
+    takenByKvm(() => {
       this.#prepare();
       this.#updateSlots();
       this.#transfer.push(this.#vm!);
-    } catch (error) {
-      if (error instanceof KvmError) throw new KvmFailure(`KVM does not take the guest: ${error.message}`);
-      throw error;
-    }
+    });
     // Another vCPU of this thread may have set it.
     this.#alarm.forget();
     this.#ready = (this.#block.getUint32(EFLAGS, true) & FLAG_IF) !== 0;
@@ -330,12 +332,10 @@ export class KvmVcpu implements Vcpu {
   /** A VM whose CPUID is what the state's guest has been told. */
   #prepare(): void {
     const entries = guestCpuid(this.#home.runtime, this.#block);
-    const packed = packCpuid(entries);
-    if (this.#vm !== undefined && this.#cpuid!.every((byte, i) => byte === packed[i])) return;
+    if (this.#vm?.fits(entries) === true) return;
     this.close();
     this.#vm = new KvmVm(this.#host, this.#options.memory, entries);
     if (this.#options.capabilities.tscScaling) this.#host.ioctl(this.#vm.vcpu, IOCTLS.KVM_SET_TSC_KHZ, Math.round(this.#options.tscKhz()));
-    this.#cpuid = packed;
   }
 
   /** The state moves into the block. */
@@ -348,7 +348,7 @@ export class KvmVcpu implements Vcpu {
 
   #updateSlots(): void {
     this.#slotsStale = false;
-    this.#vm!.slots.update((this.#block.getBigUint64(PHYSICAL_MASK, true) & A20) !== 0n);
+    this.#vm!.updateSlots(this.#block);
   }
 
   requestExit(): void {
@@ -385,7 +385,7 @@ export class KvmVcpu implements Vcpu {
     return this.#counts;
   }
   exitSeconds(): Readonly<Record<string, number>> {
-    return Object.fromEntries(Object.entries(this.#ns).map(([cause, ns]) => [cause, Math.round(ns / 1e3) / 1e6]));
+    return secondsByName(this.#ns);
   }
 }
 

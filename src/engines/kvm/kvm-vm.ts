@@ -1,3 +1,4 @@
+import { PHYSICAL_MASK } from '../../isa/x86/state/layout.ts';
 import { CONSTANTS, IOCTLS, STRUCTS } from './abi.ts';
 import { packCpuid } from './cpuid-table.ts';
 import type { CpuidEntry } from './cpuid-table.ts';
@@ -15,6 +16,9 @@ const IDENTITY_MAP_ADDRESS = 0xfeffc000n;
  */
 const KEPT_BY_KVM = [{ first: 0x174, count: 3 }, { first: 0xc0000080, count: 5 }, { first: 0xc0000100, count: 4 }] as const;
 
+/** In PHYSICAL_MASK: address line 20 is open. */
+export const A20 = 0x100000n;
+
 const F = STRUCTS.kvm_msr_filter.fields;
 const RANGE = STRUCTS.kvm_msr_filter_range;
 
@@ -27,6 +31,7 @@ export class KvmVm {
   readonly #host: KvmHost;
   readonly #vm: number;
   readonly #mapping: KvmMapping;
+  readonly #cpuid: Uint8Array;
 
   constructor(host: KvmHost, memory: WebAssembly.Memory, cpuid: readonly CpuidEntry[]) {
     this.#host = host;
@@ -40,7 +45,8 @@ export class KvmVm {
     this.vcpu = host.ioctl(this.#vm, IOCTLS.KVM_CREATE_VCPU, 0);
     this.#mapping = host.map(this.vcpu, host.ioctl(host.device, IOCTLS.KVM_GET_VCPU_MMAP_SIZE, 0));
     this.run = new DataView(this.#mapping.buffer);
-    host.ioctlData(this.vcpu, IOCTLS.KVM_SET_CPUID2, packCpuid(cpuid));
+    this.#cpuid = packCpuid(cpuid);
+    host.ioctlData(this.vcpu, IOCTLS.KVM_SET_CPUID2, this.#cpuid);
     host.admitAlarm(this.vcpu);
   }
 
@@ -65,6 +71,17 @@ export class KvmVm {
     enable.setUint32(fields.cap, capability, true);
     enable.setBigUint64(fields.args, BigInt(argument), true);
     this.#host.ioctlData(this.#vm, IOCTLS.KVM_ENABLE_CAP, new Uint8Array(enable.buffer));
+  }
+
+  /** Its guest sees just that in CPUID. */
+  fits(cpuid: readonly CpuidEntry[]): boolean {
+    const packed = packCpuid(cpuid);
+    return this.#cpuid.every((byte, i) => byte === packed[i]);
+  }
+
+  /** Physical addresses mean something else now. Nothing is under way. */
+  updateSlots(block: DataView): void {
+    this.slots.update((block.getBigUint64(PHYSICAL_MASK, true) & A20) !== 0n);
   }
 
   /** One of the vCPU's structures, as the kernel has it. */
