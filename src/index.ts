@@ -2,9 +2,9 @@
 export { VirtualMachine } from './host-node/virtual-machine.ts';
 export type { RestoreOptions, SaveOptions, VirtualMachineEvents, VirtualMachineOptions } from './host-node/virtual-machine.ts';
 export type { BootRequest } from './host-node/boot-files.ts';
-export type { Console } from './host-node/console.ts';
+export type { Console } from './library/console.ts';
 export type { Picture, TextCells } from './machine/machine.ts';
-export type { Screenshot } from './host-node/screenshot.ts';
+export type { PngScreenshot as Screenshot } from './host-node/png-screenshot.ts';
 export type { Report } from './host-node/report.ts';
 export type { MachineEnd } from './machine/machine.ts';
 export type { EngineName } from './machine/configuration.ts';

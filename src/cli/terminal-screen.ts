@@ -1,4 +1,4 @@
-import { character437 } from '../host-node/screenshot.ts';
+import { character437 } from '../library/screenshot.ts';
 import type { TextCells } from '../machine/machine.ts';
 
 /** Order of the colours of ECMA-48 (red is bit 0) and of the PC (blue is bit 0). */

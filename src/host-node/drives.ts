@@ -80,11 +80,6 @@ async function openFloppy(path: string, log: Log): Promise<BlockFile> {
   return BlockFile.open(path, { readOnly: !writable, what: 'floppy disk image', complain: log.warn });
 }
 
-/** Disks whose contents a stored machine has to hold, as they are nowhere else. */
-export function disksInMemory(drives: readonly Drive[]): readonly RamDisk[] {
-  return drives.map(({ block }) => block).filter((block) => block instanceof RamDisk);
-}
-
 /** Legal again and again. */
 export async function closeDrives(drives: readonly Drive[]): Promise<void> {
   await Promise.all(drives.map((drive) => drive.block?.close()));

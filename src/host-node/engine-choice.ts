@@ -1,19 +1,11 @@
 import { UserError } from '../base/errors.ts';
 import { hiddenFromUser } from '../engines/kvm/cpuid-table.ts';
+import type { EngineChoice } from '../library/local-machine.ts';
 import type { EngineName } from '../machine/configuration.ts';
-import type { KvmParts, RunningEngine } from '../machine/engines.ts';
 import { calibrate } from './calibration.ts';
 import type { HostFinding } from './calibration.ts';
 import { KvmUnavailable } from './kvm/linux-kvm.ts';
 import { kvmHere } from './kvm/kvm-here.ts';
-
-/** The engine that a machine begins on, and KVM where it may change to it. */
-export interface EngineChoice {
-  readonly first: RunningEngine;
-  readonly kvm?: KvmParts;
-  /** Of an automatic choice: one line. */
-  readonly why?: string;
-}
 
 /** A ring that executes fewer instructions a second is emulated, and slower than translated code. */
 export const NATIVE = 2e8;

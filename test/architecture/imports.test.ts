@@ -24,9 +24,10 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   firmware: ['base', 'host', 'memory', 'cpu'],
   snapshot: ['base', 'host'],
   machine: ['base', 'host', 'memory', 'wiring', 'buses', 'interrupts', 'timers', 'cpu', 'engines', 'devices', 'firmware'],
-  'host-node': ['base', 'host', 'disk', 'snapshot', 'machine', 'engines', 'memory', 'cpu', 'firmware'],
+  library: ['base', 'host', 'disk', 'snapshot', 'machine', 'engines', 'cpu'],
+  'host-node': ['base', 'host', 'disk', 'snapshot', 'machine', 'library', 'engines', 'memory', 'cpu', 'firmware'],
   // The disassembler is a command of its own.
-  cli: ['base', 'host', 'machine', 'host-node', 'isa', 'cpu', 'buses'],
+  cli: ['base', 'host', 'machine', 'library', 'host-node', 'isa', 'cpu', 'buses'],
 };
 const nodeRealm = new Set(['host-node', 'cli']);
 

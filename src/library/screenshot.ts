@@ -1,5 +1,4 @@
 import type { Display, Picture, TextCells } from '../machine/machine.ts';
-import { encodePng } from './png.ts';
 
 /** Code page 437 above 7Fh, and what it shows below 20h. */
 const HIGH =
@@ -30,9 +29,5 @@ export class Screenshot {
     if (cells === undefined) return '';
     const line = (row: number): string => [...cells.cells.subarray(row * cells.columns, (row + 1) * cells.columns)].map((cell) => character437(cell & 0xff)).join('').trimEnd();
     return Array.from({ length: cells.rows }, (_, row) => line(row)).join('\n').trimEnd();
-  }
-  /** As a PNG file. */
-  png(): Uint8Array {
-    return encodePng(this.picture);
   }
 }

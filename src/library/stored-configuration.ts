@@ -1,14 +1,9 @@
 import { StateError } from '../base/errors.ts';
 import { parseBootOrder } from '../machine/boot-source.ts';
-import type { BootFiles } from '../machine/boot-source.ts';
+import type { BootFiles, Nvram } from '../machine/boot-source.ts';
 import { DEFAULT_MACHINE, checkCpus, checkDebugExitPort, checkFirmware, checkMachine, checkMemory, checkNvram } from '../machine/configuration.ts';
 import type { ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
-import { reopenNvram } from './nvram-file.ts';
-import type { Warn } from './nvram-file.ts';
-import type { StateFile } from './state-file.ts';
-import { checkStoredDrives } from './stored-drives.ts';
-import type { StoredDrives } from './stored-drives.ts';
-import type { DrivesRequest } from './drives.ts';
+import type { StoredMachine } from '../snapshot/stored-machine.ts';
 
 /** What the file of a stored machine says it is, besides its state. Plain JSON. */
 interface StoredDescription {
@@ -18,17 +13,29 @@ interface StoredDescription {
   readonly boot:
     | { readonly kind: 'kernel'; readonly kernelName: string; readonly initrdName: string | null }
     | { readonly kind: 'firmware'; readonly bootOrder: string | null; readonly bootMenu: boolean; readonly nvram: string | null };
-  readonly drives: StoredDrives;
+  /** The host's own words. */
+  readonly drives: unknown;
 }
 
 /** A machine as it must be made before a stored state is loaded into it. */
-export interface StoredConfiguration {
+export interface StoredConfiguration<D> {
   readonly configuration: MachineConfiguration;
   readonly files: BootFiles & { readonly guest: string | null };
-  readonly drives: DrivesRequest;
+  readonly drives: D;
 }
 
-export function describeMachine({ engine: _, translationCacheBytes: __, ...configuration }: MachineConfiguration, boot: BootFiles, guest: string | null, drives: StoredDrives): StoredDescription {
+/** What a host knows of the file of a stored machine. */
+export interface StoredHost<D> {
+  readonly machine: StoredMachine;
+  /** Runs what reads from the file; a StateError becomes a UserError with the file's name. */
+  tell<T>(work: () => T): T;
+  /** Throws StateError for nonsense, UserError for drives that are others now. */
+  checkDrives(stored: unknown): D;
+  /** Where the firmware's variables are kept besides. */
+  reopenNvram(file: string): Omit<Nvram, 'contents'>;
+}
+
+export function describeMachine({ engine: _, translationCacheBytes: __, ...configuration }: MachineConfiguration, boot: BootFiles, guest: string | null, drives: unknown): StoredDescription {
   return {
     configuration, guest, drives,
     boot: 'firmware' in boot
@@ -48,14 +55,14 @@ export function bootFilesOf(boot: BootFiles): Readonly<Record<string, Uint8Array
 }
 
 /** Checks every value. Throws UserError. */
-export function readConfiguration(file: StateFile, execution: ExecutionConfiguration, warn: Warn): StoredConfiguration {
+export function readConfiguration<D>(file: StoredHost<D>, execution: ExecutionConfiguration): StoredConfiguration<D> {
   const stored = (file.machine.description ?? {}) as Partial<StoredDescription>;
   return file.tell(() => {
     const { guest = null } = stored;
     if (guest !== null && typeof guest !== 'string') throw new StateError('is damaged: its guest has no name');
-    const [configuration, drives] = [checkConfiguration(stored.configuration, execution), checkStoredDrives(stored.drives)];
+    const [configuration, drives] = [checkConfiguration(stored.configuration, execution), file.checkDrives(stored.drives)];
     // Last, as it may open a file.
-    return { configuration, files: { ...readBoot(file, stored.boot, warn), guest }, drives };
+    return { configuration, files: { ...readBoot(file, stored.boot), guest }, drives };
   });
 }
 
@@ -77,7 +84,7 @@ function checkConfiguration(stored: StoredDescription['configuration'] | undefin
   };
 }
 
-function readBoot(file: StateFile, boot: StoredDescription['boot'] | undefined, warn: Warn): BootFiles {
+function readBoot(file: StoredHost<unknown>, boot: StoredDescription['boot'] | undefined): BootFiles {
   const needed = (name: string): Uint8Array => {
     const contents = file.machine.file(name);
     if (contents === undefined) throw new StateError(`is damaged: it has no ${name}`);
@@ -94,7 +101,7 @@ function readBoot(file: StateFile, boot: StoredDescription['boot'] | undefined, 
     };
     if (contents === undefined) return settled;
     const checked = checkNvram(contents, 'the nvram of the stored machine');
-    return { ...settled, nvram: { contents: checked, ...(typeof boot.nvram === 'string' ? reopenNvram(boot.nvram, warn) : {}) } };
+    return { ...settled, nvram: { contents: checked, ...(typeof boot.nvram === 'string' ? file.reopenNvram(boot.nvram) : {}) } };
   }
   if (boot?.kind !== 'kernel' || typeof boot.kernelName !== 'string') throw new StateError('is damaged: it does not say what it boots');
   const { kernelName, initrdName } = boot;

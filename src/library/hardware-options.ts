@@ -1,0 +1,61 @@
+import {
+  DEFAULT_MACHINE, DEFAULT_MEMORY, DEFAULT_TRANSLATION_CACHE, checkCpus, checkDebugExitPort, checkEngine, checkMachine, checkMemory, checkTranslationCache, parseMemorySize, parseTranslationCache,
+} from '../machine/configuration.ts';
+import type { EngineName, ExecutionConfiguration, MachineConfiguration, MachineName } from '../machine/configuration.ts';
+
+/** How a machine is executed; the guest does not see it. */
+export interface ExecutionOptions {
+  readonly engine?: EngineName;
+  /** Bound on the memory that translated code takes: bytes, or a text like '128M' (the default). */
+  readonly translationCache?: number | string;
+  /** Make a profile: `VirtualMachine.profile()`. The guest runs slower then. */
+  readonly profile?: boolean;
+  /** Seconds after which a started machine is ended. */
+  readonly timeout?: number;
+}
+
+/** What is the same on every host. */
+export interface HardwareOptions extends ExecutionOptions {
+  /** Bytes, or a text like '512M' (the default). */
+  readonly memory?: number | string;
+  readonly cpus?: number;
+  /** The board: `pc` (the default), or `microvm`, which boots kernels directly and has virtio devices only. */
+  readonly machine?: MachineName;
+  /** Kernel command line. */
+  readonly append?: string;
+  /** End instead of starting again when the guest resets. */
+  readonly noReboot?: boolean;
+  /** A virtio entropy device. */
+  readonly rng?: boolean;
+  /** A virtio console besides the serial port: `VirtualMachine.virtioConsole`. */
+  readonly virtioConsole?: boolean;
+  /** I/O port whose writes end the machine with a value. */
+  readonly debugExitPort?: number;
+  /** A device that public processor tests expect, as QEMU's pc-testdev. */
+  readonly testDevice?: boolean;
+}
+
+/** Throws UserError. */
+export function configure(options: HardwareOptions): MachineConfiguration {
+  const { memory } = options;
+  return {
+    memoryBytes: memory === undefined ? DEFAULT_MEMORY : typeof memory === 'number' ? checkMemory(memory) : parseMemorySize(memory),
+    cpus: checkCpus(options.cpus ?? 1),
+    machine: checkMachine(options.machine ?? DEFAULT_MACHINE),
+    ...configureExecution(options),
+    append: options.append ?? '',
+    noReboot: options.noReboot ?? false,
+    rng: options.rng ?? false,
+    virtioConsole: options.virtioConsole ?? false,
+    ...(options.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(options.debugExitPort) }),
+    ...(options.testDevice === true ? { testDevice: true } : {}),
+  };
+}
+
+/** Throws UserError. */
+export function configureExecution({ engine = 'auto', translationCache = DEFAULT_TRANSLATION_CACHE }: ExecutionOptions): ExecutionConfiguration {
+  return {
+    engine: checkEngine(engine),
+    translationCacheBytes: typeof translationCache === 'number' ? checkTranslationCache(translationCache) : parseTranslationCache(translationCache),
+  };
+}

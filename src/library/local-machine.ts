@@ -1,0 +1,358 @@
+import { assertNever } from '../base/assert-never.ts';
+import { UserError } from '../base/errors.ts';
+import { seconds } from '../base/seconds.ts';
+import type { Plain } from '../base/plain.ts';
+import type { Profile, Profiler } from '../engines/profile/profiler.ts';
+import type { EngineModules } from '../engines/modules.ts';
+import type { RegionCompiler } from '../engines/translator/region-builder.ts';
+import type { BlockPort } from '../host/blocks.ts';
+import type { ByteSink } from '../host/bytes.ts';
+import type { MonotonicClock, WallClock } from '../host/clock.ts';
+import type { Entropy } from '../host/entropy.ts';
+import type { Log } from '../host/log.ts';
+import type { Scheduler } from '../host/scheduler.ts';
+import { RamDisk } from '../disk/ram-disk.ts';
+import type { BootFiles } from '../machine/boot-source.ts';
+import type { MachineConfiguration } from '../machine/configuration.ts';
+import type { Drive, MediumKind } from '../machine/drives.ts';
+import { engineFactory, tscKhzFor } from '../machine/engines.ts';
+import type { KvmParts, RunningEngine } from '../machine/engines.ts';
+import { Machine } from '../machine/machine.ts';
+import type { Display, MachineEnd, TextCells } from '../machine/machine.ts';
+import { loadSection, saveSection } from '../machine/sections.ts';
+import type { MachineParts, StoredMachine } from '../snapshot/stored-machine.ts';
+import { Console } from './console.ts';
+import { Listeners } from './events.ts';
+import type { MachineReport } from './machine-report.ts';
+import { Screenshot } from './screenshot.ts';
+import { bootFilesOf, describeMachine } from './stored-configuration.ts';
+
+/** What a host lends a machine. */
+export interface MachineHost {
+  readonly clock: MonotonicClock;
+  readonly wallClock: WallClock;
+  readonly scheduler: Scheduler;
+  readonly entropy: Entropy;
+  readonly modules: EngineModules;
+  /** The machine's own: closed when it has ended. */
+  readonly compiler: RegionCompiler & { readonly busyNs: number; close(): void };
+  /** The program's version. */
+  readonly version: string;
+}
+
+/** The engine that a machine begins on, and KVM where it may change to it. */
+export interface EngineChoice {
+  readonly first: RunningEngine;
+  readonly kvm?: KvmParts;
+  /** Of an automatic choice: one line. */
+  readonly why?: string;
+}
+
+/** What it is run with: the guest sees none of it. */
+export interface LocalOptions {
+  /** Make a profile: `profile()`. The guest runs slower then. */
+  readonly profile?: boolean;
+  /** Where the console's bytes go besides `console`; the machine waits while it is not ready. */
+  readonly output?: ByteSink;
+  /** Where what is printed on the parallel port goes. */
+  readonly parallel?: ByteSink;
+  readonly log: Log;
+}
+
+/** Events of a virtual machine. Listeners run while the guest stands still, so they may call anything but `start`. */
+export interface VirtualMachineEvents {
+  /** The guest wrote to its console. */
+  console: [bytes: Uint8Array];
+  /** The guest has reset and starts again. */
+  reset: [];
+  /** The processor sleeps with interrupts off: nothing will happen any more by itself. */
+  halted: [];
+  poweroff: [];
+  died: [end: MachineEnd & { readonly kind: 'died' }];
+  /** The machine has ended, whatever the reason; comes last. */
+  exit: [end: MachineEnd];
+}
+
+/** All that a machine is made of. */
+export interface LocalParts {
+  readonly configuration: MachineConfiguration;
+  readonly files: BootFiles & { readonly guest: string | null };
+  drives: readonly Drive[];
+  readonly timeout: number | undefined;
+  readonly engine: EngineChoice;
+  /** A stored machine comes next: nothing is loaded. */
+  readonly blank: boolean;
+}
+
+interface Settle {
+  resolve(end: MachineEnd): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * A virtual machine in this thread: what is the same on every host. `start` runs the guest; `finished` settles when it has
+ * ended. Machines share nothing with one another.
+ */
+export class LocalMachine {
+  /** The guest's serial console. */
+  readonly console: Console;
+  /** Its virtio console (`hvc0` in Linux), when the machine was made with one. */
+  readonly virtioConsole: Console | undefined;
+  /** Settles when the machine has ended, with the reason. Rejects only with what a listener has thrown. */
+  readonly finished: Promise<MachineEnd>;
+  protected readonly parts: LocalParts;
+  readonly #host: MachineHost;
+  readonly #settle: Settle;
+  #profiler: Profiler | undefined;
+  readonly #listeners = new Listeners<VirtualMachineEvents>();
+  readonly #machine: Machine;
+  #startedAt: number | undefined;
+  #endedAt: number | undefined;
+  #end: MachineEnd | undefined;
+
+  /** Loads the kernel. Throws UserError. */
+  protected constructor(host: MachineHost, options: LocalOptions, parts: LocalParts) {
+    const { configuration, files, drives, engine } = parts;
+    const { output } = options;
+    this.#host = host;
+    this.parts = parts;
+    let settle: Settle | undefined;
+    this.finished = new Promise((resolve, reject) => (settle = { resolve, reject }));
+    this.#settle = settle!;
+    this.console = new Console(host.clock, { send: (bytes) => this.#machine.sendSerial(bytes), unread: () => this.#machine.unreadSerial });
+    this.virtioConsole = configuration.virtioConsole
+      ? new Console(host.clock, { send: (bytes) => this.#machine.sendVirtioConsole(bytes), unread: () => this.#machine.unreadVirtioConsole })
+      : undefined;
+    this.#machine = new Machine({
+      configuration,
+      boot: files,
+      blank: parts.blank,
+      drives,
+      createVcpu: engineFactory({
+        ...engine, modules: host.modules, translation: { compiler: host.compiler, cacheBytes: configuration.translationCacheBytes },
+        profile: options.profile === true ? (profiler) => (this.#profiler = profiler) : undefined,
+      }),
+      tscKhz: tscKhzFor(engine.kvm),
+      serial: {
+        write: (bytes) => {
+          output?.write(bytes);
+          this.console.received(bytes);
+          this.#listeners.emit('console', bytes);
+        },
+        ready: () => output?.ready?.() ?? this.console.ready(),
+      },
+      ...(options.parallel === undefined ? {} : { parallel: options.parallel }),
+      virtioConsole: { write: (bytes) => this.virtioConsole?.received(bytes), ready: () => this.virtioConsole?.ready() },
+      clock: host.clock,
+      wallClock: host.wallClock,
+      scheduler: host.scheduler,
+      entropy: host.entropy,
+      log: options.log,
+      onReset: () => this.#listeners.emit('reset'),
+      onHalted: () => this.#listeners.emit('halted'),
+    });
+  }
+
+  /** Starts the guest; returns `finished`. Calling it again has no effect. */
+  start(): Promise<MachineEnd> {
+    if (this.#startedAt === undefined) {
+      this.#startedAt = this.#host.clock.now();
+      this.#run().then(this.#settle.resolve, this.#settle.reject);
+    }
+    return this.finished;
+  }
+
+  async #run(): Promise<MachineEnd> {
+    const { timeout } = this.parts;
+    const timer = timeout === undefined ? undefined : setTimeout(() => this.#machine.stop('timeout'), timeout * 1000);
+    try {
+      const end = await this.#machine.run();
+      this.#endedAt = this.#host.clock.now();
+      await this.closeFiles();
+      this.#end = end;
+      this.console.close();
+      this.virtioConsole?.close();
+      this.#announce(end);
+      return end;
+    } finally {
+      clearTimeout(timer);
+      this.#host.compiler.close();
+      this.#endedAt ??= this.#host.clock.now();
+      this.console.close();
+      this.virtioConsole?.close();
+      await this.closeFiles();
+    }
+  }
+
+  /** Lets go what the machine holds open. Legal again and again. */
+  protected async closeFiles(): Promise<void> {
+    await Promise.all(this.parts.drives.map((drive) => drive.block?.close()));
+    if ('firmware' in this.parts.files) this.parts.files.nvram?.close?.();
+  }
+
+  #announce(end: MachineEnd): void {
+    switch (end.kind) {
+      case 'poweroff':
+        this.#listeners.emit('poweroff');
+        break;
+      case 'died':
+        this.#listeners.emit('died', end);
+        break;
+      case 'reset': case 'debug-exit': case 'stopped': case 'timeout':
+        break;
+      default:
+        assertNever(end);
+    }
+    this.#listeners.emit('exit', end);
+  }
+
+  /** Ends the machine at once, as pulling the plug does; settles when it has ended. Legal before `start` too. */
+  stop(): Promise<MachineEnd> {
+    this.#machine.stop();
+    return this.start();
+  }
+
+  /** Asks the guest to shut down, as a press of the power button does. */
+  pressPowerButton(): void {
+    this.#machine.pressPowerButton();
+  }
+  /** Types on the PS/2 keyboard: a text, or a list of keys by name (`Escape`, `F12`, `Control+Alt+Delete`). Throws UserError. */
+  sendKeys(keys: string | readonly string[]): void {
+    this.#machine.sendKeys(keys);
+  }
+  /** What the display shows. Throws UserError on a machine without one. */
+  screenshot(): Screenshot {
+    return new Screenshot(this.display());
+  }
+  protected display(): Display {
+    const { display } = this.#machine;
+    if (display === undefined) throw new UserError('the machine has no display; machines that start in firmware have one');
+    return display;
+  }
+  /** The characters on the display, in text modes. */
+  textScreen(): TextCells | undefined {
+    return this.#machine.display?.text();
+  }
+  /** Puts another medium into a drive, or takes it out; what was in it is closed, and so is `block` when that cannot be. */
+  protected async exchangeMedium(kind: MediumKind, block: BlockPort | undefined, force: boolean): Promise<void> {
+    const before = this.parts.drives.find((drive) => drive.kind === kind)?.block;
+    try {
+      this.#machine.changeMedium(kind, block, force);
+    } catch (error) {
+      await block?.close();
+      throw error;
+    }
+    this.parts.drives = this.parts.drives.map((drive) => (drive.kind === kind ? { kind, block } : drive));
+    await before?.close();
+  }
+  /** A break on the serial line: Linux takes the next key as a SysRq command. */
+  sendBreak(): void {
+    this.#machine.sendBreak();
+  }
+
+  /** Returns what removes the listener again. */
+  on<K extends keyof VirtualMachineEvents>(event: K, listener: (...args: VirtualMachineEvents[K]) => void): () => void {
+    return this.#listeners.add(event, listener);
+  }
+
+  /** The engine that executes the guest now. */
+  get engine(): string {
+    return this.#machine.engines!.current;
+  }
+  /** Those that this machine may change to. */
+  get engines(): readonly string[] {
+    return this.#machine.engines!.available;
+  }
+  /**
+   * Goes on with another engine; the guest does not notice. Legal before, during and after a run. Throws UserError when that
+   * engine cannot take the guest, which then goes on as it was.
+   */
+  switchEngine(name: string): void {
+    this.#machine.switchEngine(name);
+  }
+
+  /** State of every component as plain data, RAM included. Legal before, during and after a run. */
+  save(): Plain {
+    return { ...(this.#machine.save() as Readonly<Record<string, Plain>>), ...this.#saveDisks() };
+  }
+  /** Disks in memory are part of the machine. */
+  #saveDisks(): Readonly<Record<string, Plain>> {
+    return Object.fromEntries(this.#disksInMemory().map(saveSection));
+  }
+  #loadDisks(state: Plain): void {
+    for (const disk of this.#disksInMemory()) loadSection(state, disk);
+  }
+  /** Their contents are nowhere else. */
+  #disksInMemory(): readonly RamDisk[] {
+    return this.parts.drives.map(({ block }) => block).filter((block) => block instanceof RamDisk);
+  }
+  /**
+   * Takes over the state of a machine made with the same options; legal before and during a run. Throws StateError for
+   * what does not fit; the machine is of no further use then.
+   */
+  load(state: Plain): void {
+    this.#loadDisks(state);
+    this.#machine.load(state);
+  }
+
+  /** The same of a stored machine, into one that was made blank. Throws StateError. */
+  protected fill(stored: StoredMachine): void {
+    stored.fillRam(this.#machine.ram);
+    const devices = stored.devices();
+    this.#loadDisks(devices);
+    this.#machine.loadDevices(devices);
+  }
+
+  /**
+   * Calls `write` with all that is to be stored, while the machine stands still; settles as it does. `describeDrives`: what the
+   * description says of them, asked when they are at rest. Throws UserError. A listener must not wait for it.
+   */
+  protected store<T>(describeDrives: () => unknown, write: (parts: MachineParts) => T): Promise<T> {
+    const { configuration, files, drives } = this.parts;
+    if (this.#endedAt !== undefined) return Promise.reject(new UserError('the machine has ended; save it while it runs'));
+    return this.#machine.atRest(async () => {
+      // What is under way may ask for more when it has arrived.
+      for (let i = 0; i < 2; i++) await Promise.all(drives.map((drive) => drive.block?.flush()));
+      return write({
+        description: describeMachine(configuration, files, files.guest, describeDrives()),
+        devices: { ...this.#machine.saveDevices(), ...this.#saveDisks() },
+        ram: { bytes: configuration.memoryBytes, runs: this.#machine.ram.runs() },
+        files: bootFilesOf(files),
+      });
+    });
+  }
+
+  /** What the guest's time went to since it started, on the translator and the interpreter. Undefined when none was asked for. */
+  profile(): Profile | undefined {
+    return this.#profiler?.profile();
+  }
+
+  report(): MachineReport {
+    const { clock, compiler, version } = this.#host;
+    const started = this.#startedAt;
+    const since = (at: number | undefined): number | null => (started === undefined || at === undefined ? null : seconds(at - started));
+    const translation = this.#machine.translation();
+    const engines = this.#machine.engines!;
+    const usage = engines.usage();
+    return {
+      reportVersion: 1,
+      polyvisor: version,
+      guest: this.parts.files.guest,
+      engine: this.engine,
+      cpus: this.parts.configuration.cpus,
+      end: this.#end?.kind ?? null,
+      wallSeconds: since(this.#endedAt ?? clock.now()) ?? 0,
+      firstConsoleByteSeconds: since(this.console.firstByteAt),
+      powerOffSeconds: this.#end?.kind === 'poweroff' ? since(this.#endedAt) : null,
+      idleSeconds: seconds(this.#machine.idleNs),
+      resets: this.#machine.resets,
+      instructions: Object.fromEntries(Object.entries(usage).map(([name, { instructions }]) => [name, instructions])),
+      engines: usage,
+      switches: { count: engines.switches.count, longestMs: engines.switches.longestMs },
+      exits: this.#machine.exitCounts(),
+      console: { bytesOut: this.console.bytesOut, bytesIn: this.console.bytesIn },
+      memory: { guestBytes: this.parts.configuration.memoryBytes },
+      translation: translation === undefined ? null : { ...translation, threadSeconds: seconds(compiler.busyNs) },
+    };
+  }
+}
