@@ -34,7 +34,7 @@ function run(program, args) {
 }
 
 const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc');
-step('TypeScript', 'dist/.tsbuild', ['src', 'bench', 'fuzz', 'test/suites', 'tsconfig.json', 'tsconfig.build.json', 'package.json'], () => {
+step('TypeScript', 'dist/.tsbuild', ['src', 'bench', 'fuzz', 'web', 'test/suites', 'tsconfig.json', 'tsconfig.build.json', 'package.json'], () => {
   rmSync(join(root, 'dist/src'), { recursive: true, force: true });
   run(process.execPath, [tsc, '-p', 'tsconfig.build.json']);
   run(process.execPath, ['-e', "require('node:fs').writeFileSync('dist/.tsbuild', '')"]);
@@ -47,3 +47,7 @@ try {
   process.exit(1);
 }
 step('interpreter', 'dist/generated/interpreter.wasm', ['dist/.tsbuild', 'scripts/build-interpreter.mjs'], () => run(process.execPath, ['scripts/build-interpreter.mjs']));
+step('browser', 'dist/browser/index.js', ['dist/.tsbuild', 'dist/generated', 'scripts/build-browser.mjs'], () => {
+  run(process.execPath, [tsc, '-p', 'tsconfig.page.json', '--noEmit', 'false', '--emitDeclarationOnly', '--outDir', 'dist']);
+  run(process.execPath, ['scripts/build-browser.mjs']);
+});

@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { HandlerMap } from '../engines/modules.ts';
 import { RegionBuilder } from '../engines/translator/region-builder.ts';
 import type { RegionRequest } from '../engines/translator/region-builder.ts';
-import type { Translated } from './worker-compiler.ts';
+import { translate } from '../library/worker-compiler.ts';
 
 // On Linux a thread has a niceness of its own: where processors are few, the guest's thread is to have the first.
 if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
@@ -15,10 +15,4 @@ setFlagsFromString('--no-wasm-lazy-compilation');
 
 // The thread that translates for one machine: requests in, modules out, in the same order.
 const builder = new RegionBuilder(workerData as HandlerMap);
-parentPort!.on('message', (requests: readonly RegionRequest[]) => {
-  const began = performance.now();
-  builder.build(requests, (result) => {
-    const answer: Translated = { result, ns: (performance.now() - began) * 1e6 };
-    parentPort!.postMessage(answer, [...new Set(result.regions.map(({ bytes }) => bytes.buffer as ArrayBuffer))]);
-  });
-});
+parentPort!.on('message', (requests: readonly RegionRequest[]) => translate(builder, requests, (answer, transfer) => parentPort!.postMessage(answer, transfer)));

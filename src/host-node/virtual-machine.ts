@@ -6,6 +6,7 @@ import { configure, configureExecution } from '../library/hardware-options.ts';
 import type { ExecutionOptions, HardwareOptions } from '../library/hardware-options.ts';
 import { LocalMachine } from '../library/local-machine.ts';
 import type { EngineChoice, LocalParts } from '../library/local-machine.ts';
+import { WorkerCompiler } from '../library/worker-compiler.ts';
 import { readConfiguration } from '../library/stored-configuration.ts';
 import { checkEngine, checkTimeout } from '../machine/configuration.ts';
 import type { MediumKind } from '../machine/drives.ts';
@@ -23,8 +24,8 @@ import { NodeClock, NodeScheduler, nodeEntropy, nodeWallClock } from './ports.ts
 import type { Report } from './report.ts';
 import { StateFile, writeStateFile } from './state-file.ts';
 import { checkStoredDrives, describeDrives, settleDrives } from './stored-drives.ts';
+import { startTranslationThread } from './translation-thread.ts';
 import { packageVersion } from './version.ts';
-import { WorkerCompiler } from './worker-compiler.ts';
 
 export type { VirtualMachineEvents } from '../library/local-machine.ts';
 
@@ -117,7 +118,7 @@ export class VirtualMachine extends LocalMachine {
     const modules = loadEngineModules();
     const host = {
       modules, clock: new NodeClock(), wallClock: nodeWallClock, scheduler: new NodeScheduler(), entropy: nodeEntropy,
-      compiler: new WorkerCompiler(modules.handlers), version: packageVersion(),
+      compiler: new WorkerCompiler(modules.handlers, startTranslationThread), version: packageVersion(),
     };
     const log = options.log ?? silentLog;
     super(host, { ...options, log }, parts);

@@ -26,6 +26,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   machine: ['base', 'host', 'memory', 'wiring', 'buses', 'interrupts', 'timers', 'cpu', 'engines', 'devices', 'firmware'],
   library: ['base', 'host', 'disk', 'snapshot', 'machine', 'engines', 'cpu'],
   'host-node': ['base', 'host', 'disk', 'snapshot', 'machine', 'library', 'engines', 'memory', 'cpu', 'firmware'],
+  'host-browser': ['base', 'host', 'disk', 'snapshot', 'machine', 'library', 'engines', 'memory'],
+  // Of the worker's side only types, and of the machine's only what is small.
+  browser: ['base', 'machine', 'library', 'host-browser', 'engines'],
   // The disassembler is a command of its own.
   cli: ['base', 'host', 'machine', 'library', 'host-node', 'isa', 'cpu', 'buses'],
 };

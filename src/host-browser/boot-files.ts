@@ -1,0 +1,51 @@
+import { UserError } from '../base/errors.ts';
+import { parseBootOrder } from '../machine/boot-source.ts';
+import type { BootFiles } from '../machine/boot-source.ts';
+import { checkFirmware, checkNvram } from '../machine/configuration.ts';
+import { nameOf, readSource } from './sources.ts';
+import type { Source } from './sources.ts';
+
+/** What may be given to say what a machine boots. */
+export interface BootRequest {
+  /** Linux bzImage, ELF with a PVH note, multiboot 1. */
+  readonly kernel?: Source;
+  readonly initrd?: Source;
+  /** Kernel command line. Default: `console=ttyS0`. */
+  readonly append?: string;
+  /** Instead of a kernel: an image of SeaBIOS or OVMF. */
+  readonly firmware?: Source;
+  /** With firmware: the display's option ROM (SeaBIOS's vgabios-stdvga.bin). */
+  readonly vgaBios?: Source;
+  /** With UEFI firmware: what its variables begin with. */
+  readonly nvram?: Source;
+  /** With firmware: where it looks for something to boot, letters out of `c` (hard disk), `d` (CD-ROM), `a` (floppy disk). Default: `cad`. */
+  readonly bootOrder?: string;
+  /** With firmware: ask for a key that leads to a menu. */
+  readonly bootMenu?: boolean;
+}
+
+const DEFAULT_APPEND = 'console=ttyS0';
+
+/** Fetches what a machine boots. Throws UserError. */
+export async function readBootFiles(request: BootRequest): Promise<BootFiles & { readonly append: string }> {
+  const { kernel, initrd, firmware, vgaBios, nvram, bootOrder } = request;
+  if (firmware !== undefined) {
+    if (kernel !== undefined || initrd !== undefined || request.append !== undefined) throw new UserError('firmware and a kernel are given; give one of the two (firmware boots from disks)');
+    const [image, rom, variables] = await Promise.all([firmware, vgaBios, nvram].map((source, i) => (source === undefined ? undefined : readSource(['firmware', 'vgaBios', 'nvram'][i]!, source))));
+    return {
+      firmware: checkFirmware(image!, `firmware ${nameOf(firmware, 'image')}`), bootMenu: request.bootMenu ?? false, append: '',
+      ...(rom === undefined ? {} : { vgaBios: rom }),
+      ...(variables === undefined ? {} : { nvram: { contents: checkNvram(variables, `nvram ${nameOf(nvram!, 'image')}`) } }),
+      ...(bootOrder === undefined ? {} : { bootOrder: parseBootOrder(bootOrder) }),
+    };
+  }
+  if (kernel === undefined) throw new UserError('nothing to boot is given; give a kernel (its address, a file, or its bytes), or firmware');
+  if (bootOrder !== undefined || request.bootMenu === true || vgaBios !== undefined || nvram !== undefined) {
+    throw new UserError('a kernel that is booted directly needs no vgaBios, nvram or boot order; give firmware instead of the kernel, or leave them out');
+  }
+  const [image, archive] = await Promise.all([readSource('kernel', kernel), initrd === undefined ? undefined : readSource('initrd', initrd)]);
+  return {
+    kernel: image, kernelName: nameOf(kernel, 'image'), append: request.append ?? DEFAULT_APPEND,
+    ...(archive === undefined ? {} : { initrd: archive, initrdName: nameOf(initrd!, 'initrd') }),
+  };
+}

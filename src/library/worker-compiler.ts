@@ -1,0 +1,73 @@
+import type { HandlerMap } from '../engines/modules.ts';
+import { RegionBuilder } from '../engines/translator/region-builder.ts';
+import type { BuildResult, RegionCompiler, RegionRequest } from '../engines/translator/region-builder.ts';
+
+/** What the thread answers. */
+export interface Translated {
+  readonly result: BuildResult;
+  /** Time that it took. */
+  readonly ns: number;
+}
+
+/** A thread that translates: it answers requests in their order. */
+export interface TranslationThread {
+  post(requests: readonly RegionRequest[], transfer: ArrayBuffer[]): void;
+  end(): void;
+}
+
+/** Starts one. `failed`: it is no more. */
+export type StartThread = (handlers: HandlerMap, answered: (answer: Translated) => void, failed: () => void) => TranslationThread;
+
+/**
+ * Translates in a thread of its own, so that the guest goes on in the interpreter meanwhile. The thread starts with the
+ * first request. Should it fail, translation goes on in the calling thread.
+ */
+export class WorkerCompiler implements RegionCompiler {
+  readonly #handlers: HandlerMap;
+  readonly #start: StartThread;
+  readonly #orders: ((result: BuildResult) => void)[] = [];
+  #thread: TranslationThread | undefined;
+  #here: RegionBuilder | undefined;
+  /** Time that the thread was at work. */
+  busyNs = 0;
+
+  constructor(handlers: HandlerMap, start: StartThread) {
+    this.#handlers = handlers;
+    this.#start = start;
+  }
+
+  build(requests: readonly RegionRequest[], done: (result: BuildResult) => void): void {
+    if (this.#here !== undefined) {
+      this.#here.build(requests, done);
+      return;
+    }
+    this.#thread ??= this.#start(this.#handlers, (answer) => this.#answered(answer), () => this.#failed());
+    this.#orders.push(done);
+    this.#thread.post(requests, [...new Set(requests.map(({ bytes }) => bytes.buffer as ArrayBuffer))]);
+  }
+
+  /** Ends the thread. */
+  close(): void {
+    this.#orders.length = 0;
+    this.#thread?.end();
+  }
+
+  #answered({ result, ns }: Translated): void {
+    this.busyNs += ns;
+    this.#orders.shift()?.(result);
+  }
+
+  #failed(): void {
+    // What was under way is lost with the thread; its blocks stay interpreted.
+    this.#here = new RegionBuilder(this.#handlers);
+    for (const done of this.#orders.splice(0)) done({ module: undefined, moduleBytes: 0, regions: [], covered: [] });
+  }
+}
+
+/** The thread's part: answers one message. */
+export function translate(builder: RegionBuilder, requests: readonly RegionRequest[], answer: (answer: Translated, transfer: ArrayBuffer[]) => void): void {
+  const began = performance.now();
+  builder.build(requests, (result) => {
+    answer({ result, ns: (performance.now() - began) * 1e6 }, [...new Set(result.regions.map(({ bytes }) => bytes.buffer as ArrayBuffer))]);
+  });
+}
