@@ -1,4 +1,6 @@
 import { UserError } from '../base/errors.ts';
+import type { Decompressor } from '../host/decompressor.ts';
+import type { Entropy } from '../host/entropy.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { BOOT_COMMAND_LINE, BOOT_COMMAND_LINE_BYTES } from './boot-layout.ts';
 
@@ -15,6 +17,10 @@ export interface BootInput {
   readonly rsdp?: number;
   /** Linux boot protocol; by default 64-bit where the kernel has it, else 32-bit. 16-bit needs BIOS services. */
   readonly protocol?: 16 | 32 | 64;
+  /** Unpacks a Linux kernel here, which is quicker than what it does itself in the guest. */
+  readonly decompressor?: Decompressor;
+  /** Where a kernel that was unpacked here gets its addresses from; missing: it stays where it was linked to. */
+  readonly entropy?: Entropy;
 }
 
 export function kernelName(input: BootInput): string {

@@ -3,7 +3,7 @@ import { clearMemory, kernelName, requireMemory, sizeText, type BootInput } from
 
 // ELF: System V ABI, chapters 4 and 5.
 
-const PT_LOAD = 1;
+export const PT_LOAD = 1;
 const PT_NOTE = 4;
 export const MACHINE_386 = 3;
 export const MACHINE_X86_64 = 62;
@@ -79,13 +79,14 @@ export function parseElf(input: BootInput): ElfImage {
   return { machine, entry, segments };
 }
 
-/** Copies the loadable segments to their physical addresses; returns the end of the highest. Throws UserError. */
-export function loadSegments(input: BootInput, image: ElfImage): number {
+/** Copies the loadable segments to their physical addresses plus `moved`; returns the end of the highest. Throws UserError. */
+export function loadSegments(input: BootInput, image: ElfImage, moved = 0): number {
   const { kernel, memory } = input;
   let end = 0;
   for (const segment of image.segments) {
     if (segment.type !== PT_LOAD || segment.memoryBytes === 0) continue;
-    const { physical, offset, fileBytes, memoryBytes } = segment;
+    const { offset, fileBytes, memoryBytes } = segment;
+    const physical = segment.physical + moved;
     if (fileBytes > memoryBytes) throw new UserError(`${kernelName(input)} is damaged: a segment is longer in the file than in memory`);
     requireMemory(input, physical, physical + memoryBytes);
     memory.write(physical, kernel.subarray(offset, offset + fileBytes));

@@ -4,6 +4,9 @@ import { kernelName, placeInitrd, requireMemory, sizeText, writeCommandLine, typ
 import { BOOT_COMMAND_LINE, BOOT_PAGE_TABLES, BOOT_PARAMS, HIGH_MEMORY } from './boot-layout.ts';
 import { CR0_PAGED, CR0_PROTECTED, flatSegments, realModeSegments } from './boot-segments.ts';
 import { memoryMap } from './e820.ts';
+import { unpackLinux } from './linux-payload.ts';
+import { loadUnpacked } from './linux-unpacked.ts';
+import type { LoadedKernel } from './linux-unpacked.ts';
 
 // Linux/x86 boot protocol: Documentation/arch/x86/boot.rst; boot_params: zero-page.rst. Offsets are those of the file,
 // and of boot_params, which holds the setup header at the same place.
@@ -23,6 +26,7 @@ const RAMDISK_SIZE = 0x21c;
 const HEAP_END = 0x224;
 const COMMAND_LINE = 0x228;
 const INITRD_MAX = 0x22c;
+const KERNEL_ALIGNMENT = 0x230;
 const EXTENDED_LOAD_FLAGS = 0x236;
 const COMMAND_LINE_SIZE = 0x238;
 const PREFERRED_ADDRESS = 0x258;
@@ -35,6 +39,8 @@ const E820_TABLE = 0x2d0;
 
 const HDRS = 0x53726448;
 const LOADED_HIGH = 0x01;
+/** The kernel's address is a matter of chance; it then chooses those of its memory regions so, too. */
+const KASLR = 0x02;
 const CAN_USE_HEAP = 0x80;
 const KERNEL_64 = 0x01;
 const LOADER_UNDEFINED = 0xff;
@@ -71,10 +77,32 @@ export function loadLinux(input: BootInput): VcpuStart {
     throw new UserError(`${kernelName(input)} has no 64-bit entry; use the 32-bit boot protocol`);
   }
   requireMemory(input, HIGH_MEMORY, header.end);
-  const { kernel, memory } = input;
-  memory.write(HIGH_MEMORY, kernel.subarray(header.setupBytes, header.setupBytes + header.systemBytes));
   const initrd = placeInitrd(input, header.end, header.initrdLimit);
-  return protocol === 16 ? enterRealMode(input, header, initrd) : enterProtected(input, header, initrd, protocol);
+  if (protocol !== 16) {
+    const loaded = loadUnpackedHere(input, header, initrd, protocol);
+    if (loaded !== undefined) return enterProtected(input, header, initrd, protocol, loaded);
+  }
+  input.memory.write(HIGH_MEMORY, input.kernel.subarray(header.setupBytes, header.setupBytes + header.systemBytes));
+  if (protocol === 16) return enterRealMode(input, header, initrd);
+  return enterProtected(input, header, initrd, protocol, { entry: HIGH_MEMORY + (protocol === 64 ? ENTRY_64 : 0), moved: false });
+}
+
+/** Undefined when the kernel has to unpack itself. */
+function loadUnpackedHere(input: BootInput, header: SetupHeader, initrd: Initrd, width: 32 | 64): LoadedKernel | undefined {
+  const { kernel, memory, decompressor } = input;
+  const { view, version, setupBytes } = header;
+  // The size it needs and its address stand in the header since protocol 2.10. A 64-bit kernel is entered in 64-bit code.
+  if (version < 0x20a || header.has64 !== (width === 64)) return undefined;
+  const unpacked = unpackLinux(kernel, setupBytes, decompressor);
+  if (unpacked === undefined) return undefined;
+  return loadUnpacked({ ...input, kernel: unpacked }, {
+    width,
+    preferred: Number(view.getBigUint64(PREFERRED_ADDRESS, true)),
+    alignment: Math.max(4096, view.getUint32(KERNEL_ALIGNMENT, true)),
+    bytes: view.getUint32(INIT_SIZE, true),
+    top: initrd?.address ?? memory.lowBytes,
+    entropy: input.commandLine.split(/\s+/).includes('nokaslr') ? undefined : input.entropy,
+  });
 }
 
 function readHeader(input: BootInput): SetupHeader {
@@ -112,7 +140,7 @@ function readHeader(input: BootInput): SetupHeader {
 
 type Initrd = { readonly address: number; readonly length: number } | undefined;
 
-function enterProtected(input: BootInput, header: SetupHeader, initrd: Initrd, width: 32 | 64): VcpuStart {
+function enterProtected(input: BootInput, header: SetupHeader, initrd: Initrd, width: 32 | 64, { entry, moved }: LoadedKernel): VcpuStart {
   const { kernel, memory } = input;
   const params = new Uint8Array(4096);
   const view = new DataView(params.buffer);
@@ -120,6 +148,7 @@ function enterProtected(input: BootInput, header: SetupHeader, initrd: Initrd, w
   const headerEnd = Math.min(MAGIC + kernel[JUMP_OFFSET]!, E820_TABLE - 0x40);
   params.set(kernel.subarray(SETUP_SECTORS, headerEnd), SETUP_SECTORS);
   fillHeader(view, initrd);
+  if (moved) view.setUint8(LOAD_FLAGS, view.getUint8(LOAD_FLAGS) | KASLR);
   writeCommandLine(input, input.commandLine, header.commandLineLimit);
   view.setUint32(COMMAND_LINE, BOOT_COMMAND_LINE, true);
   view.setUint32(CODE32_START, HIGH_MEMORY, true);
@@ -135,11 +164,11 @@ function enterProtected(input: BootInput, header: SetupHeader, initrd: Initrd, w
   memory.write(BOOT_PARAMS, params);
 
   const common = { ...flatSegments(memory, width), gpr: zeroedRegisters({ rsi: BigInt(BOOT_PARAMS) }) };
-  if (width === 32) return { ...common, rip: BigInt(HIGH_MEMORY), cr0: CR0_PROTECTED, cr3: 0n, cr4: 0n, efer: 0n };
+  if (width === 32) return { ...common, rip: BigInt(entry), cr0: CR0_PROTECTED, cr3: 0n, cr4: 0n, efer: 0n };
   writeIdentityTables(input);
   return {
     ...common,
-    rip: BigInt(HIGH_MEMORY + ENTRY_64),
+    rip: BigInt(entry),
     cr0: CR0_PAGED,
     cr3: BigInt(BOOT_PAGE_TABLES),
     cr4: 0x20n, // PAE

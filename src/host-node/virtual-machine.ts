@@ -15,6 +15,7 @@ import { readBootFiles } from './boot-files.ts';
 import type { BootRequest } from './boot-files.ts';
 import { closeDrives, openDrives, openMedium } from './drives.ts';
 import type { DrivesRequest } from './drives.ts';
+import { nodeDecompressor } from './decompressor.ts';
 import { settleEngine } from './engine-choice.ts';
 import { loadEngineModules } from './engine-modules.ts';
 import { MirrorFiles } from './mirror-files.ts';
@@ -118,7 +119,7 @@ export class VirtualMachine extends LocalMachine {
     const modules = loadEngineModules();
     const host = {
       modules, clock: new NodeClock(), wallClock: nodeWallClock, scheduler: new NodeScheduler(), entropy: nodeEntropy,
-      compiler: new WorkerCompiler(modules.handlers, startTranslationThread), version: packageVersion(),
+      decompressor: nodeDecompressor, compiler: new WorkerCompiler(modules.handlers, startTranslationThread), version: packageVersion(),
     };
     const log = options.log ?? silentLog;
     super(host, { ...options, log }, parts);

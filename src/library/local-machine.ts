@@ -8,6 +8,7 @@ import type { RegionCompiler } from '../engines/translator/region-builder.ts';
 import type { BlockPort } from '../host/blocks.ts';
 import type { ByteSink } from '../host/bytes.ts';
 import type { MonotonicClock, WallClock } from '../host/clock.ts';
+import type { Decompressor } from '../host/decompressor.ts';
 import type { Entropy } from '../host/entropy.ts';
 import type { Log } from '../host/log.ts';
 import type { Scheduler } from '../host/scheduler.ts';
@@ -33,6 +34,8 @@ export interface MachineHost {
   readonly wallClock: WallClock;
   readonly scheduler: Scheduler;
   readonly entropy: Entropy;
+  /** Missing: kernels unpack themselves. */
+  readonly decompressor?: Decompressor;
   readonly modules: EngineModules;
   /** The machine's own: closed when it has ended. */
   readonly compiler: RegionCompiler & { readonly busyNs: number; close(): void };
@@ -147,6 +150,7 @@ export class LocalMachine {
       wallClock: host.wallClock,
       scheduler: host.scheduler,
       entropy: host.entropy,
+      ...(host.decompressor === undefined ? {} : { decompressor: host.decompressor }),
       log: options.log,
       onReset: () => this.#listeners.emit('reset'),
       onHalted: () => this.#listeners.emit('halted'),

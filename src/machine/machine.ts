@@ -8,6 +8,7 @@ import { loadKernel } from '../firmware/kernel-image.ts';
 import type { BlockPort } from '../host/blocks.ts';
 import type { ByteSink } from '../host/bytes.ts';
 import type { MonotonicClock, WallClock } from '../host/clock.ts';
+import type { Decompressor } from '../host/decompressor.ts';
 import type { Entropy } from '../host/entropy.ts';
 import type { Log } from '../host/log.ts';
 import type { Scheduler } from '../host/scheduler.ts';
@@ -74,6 +75,8 @@ export interface MachineOptions {
   readonly wallClock: WallClock;
   readonly scheduler: Scheduler;
   readonly entropy: Entropy;
+  /** Unpacks kernels; missing: they do it themselves. */
+  readonly decompressor?: Decompressor;
   readonly log: Log;
   /** The guest has reset and starts again. */
   readonly onReset?: () => void;
@@ -151,11 +154,12 @@ export class Machine {
   }
 
   #boot(): void {
-    const { boot, configuration } = this.#options;
+    const { boot, configuration, decompressor, entropy } = this.#options;
     if ('firmware' in boot) return; // it is at the reset vector
     const rsdp = this.#board.placeTables();
     const start = loadKernel({
-      kernel: boot.kernel, kernelName: boot.kernelName, commandLine: configuration.append, memory: this.#board.memory, rsdp,
+      kernel: boot.kernel, kernelName: boot.kernelName, commandLine: configuration.append, memory: this.#board.memory, rsdp, entropy,
+      ...(decompressor === undefined ? {} : { decompressor }),
       ...(boot.initrd === undefined ? {} : { initrd: boot.initrd, initrdName: boot.initrdName ?? 'initrd' }),
     });
     this.#board.vcpu.start(start);
