@@ -14,22 +14,12 @@ import { MemoryDisk, settled } from '../../src/devices/storage/memory-disk.test-
 import { Hpet } from '../../src/timers/hpet.ts';
 import { TimerQueue } from '../../src/timers/timer-queue.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
+import { random } from '../support/random.ts';
 
 // Whatever a guest writes where: devices throw nothing, and what they are afterwards is stored and loaded equal.
 
 const CASES = Number(process.env['POLYVISOR_CASES'] ?? 4);
 const STEPS = 2000;
-
-/** xorshift32: the same cases each time. */
-function random(seed: number): (below: number) => number {
-  let state = (seed * 0x9e3779b1) >>> 0 || 1;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
 
 function machine() {
   const memory = new LinearMemory(2 << 20, 0x144000);

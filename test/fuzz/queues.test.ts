@@ -16,6 +16,8 @@ import { VirtioPci } from '../../src/devices/virtio/virtio-pci.ts';
 import { VirtioScsi } from '../../src/devices/virtio/virtio-scsi.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
 import type { RegisterBlock } from '../../src/wiring/register-block.ts';
+import { random } from '../support/random.ts';
+import type { Random } from '../support/random.ts';
 
 // Drivers that offer anything: random descriptors, loops, wild addresses, registers of every width. Devices throw nothing,
 // end, keep to guest memory, and what they are afterwards is stored and loaded equal.
@@ -27,19 +29,6 @@ const MIB = 1 << 20;
 const BAR = 0xe0000000;
 /** Where data and headers mostly are; rings and command lists are below. */
 const DATA = 0x80000;
-
-type Random = (below: number) => number;
-
-/** xorshift32: the same cases each time. */
-function random(seed: number): Random {
-  let state = (seed * 0x9e3779b1) >>> 0 || 1;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
 
 /** What devices have asked of the host. */
 let served = 0;

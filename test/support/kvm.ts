@@ -14,7 +14,7 @@ import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import { LinuxKvm } from '../../src/host-node/kvm/linux-kvm.ts';
 import { NodeClock } from '../../src/host-node/ports.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
-import { gateDescriptor, segmentDescriptor } from './descriptors.ts';
+import { FlatGuest, HANDLERS } from './flat-guest.ts';
 
 interface OpenKvm {
   readonly host: LinuxKvm;
@@ -56,15 +56,13 @@ export function kvmLacks(what: 'cpuid' | 'syscall' | 'ring0' | 'compatible'): bo
 }
 const NATIVE = 5e7;
 
-export const CODE = 0x10000;
-export const STACK = 0x8000;
-const GDT = 0x1000;
-const IDT = 0x2000;
-export const HANDLERS = 0x3000;
+export { CODE, HANDLERS, STACK } from './flat-guest.ts';
 
 /** One vCPU that is on KVM or on the interpreter, over the same memory and devices that write down what they see. */
 export class KvmFixture {
   readonly memory = new LinearMemory(8 << 20, 0x10000);
+  /** With user segments, 18h for code and 20h for data. */
+  readonly guest = new FlatGuest(this.memory, 256, [{ access: 0xfb }, { access: 0xf3 }]);
   readonly interpreter: Interpreter;
   readonly kvm: KvmVcpu;
   readonly hybrid: HybridVcpu;
@@ -118,35 +116,15 @@ export class KvmFixture {
     identify(this.memory.wasm, { index: 0, tscKhz: kvm.capabilities.tscKhz, hidden: kvm.capabilities.hidden });
     this.kvm = new KvmVcpu({ ...parts, ...kvm, home: this.interpreter });
     this.hybrid = new HybridVcpu({ ...parts, ...kvm, ...kvm.user, home: createTranslator(parts), policy: { note: () => {}, goesOn: () => true } });
-    for (const [selector, fields] of [[0x08, { access: 0x9b }], [0x10, { access: 0x93 }], [0x18, { access: 0xfb }], [0x20, { access: 0xf3 }]] as const) {
-      this.poke64(GDT + selector, segmentDescriptor(fields));
-    }
-    for (let vector = 0; vector < 256; vector++) {
-      this.poke64(IDT + 8 * vector, gateDescriptor(0x8e, 8, HANDLERS + 16 * vector));
-      this.memory.write(HANDLERS + 16 * vector, Uint8Array.of(0xf4));
-    }
   }
 
-  poke64(address: number, value: bigint): void {
-    const bytes = new Uint8Array(8);
-    new DataView(bytes.buffer).setBigUint64(0, value, true);
-    this.memory.write(address, bytes);
-  }
-  /** Code of an interrupt or exception handler instead of HLT. */
-  handler(vector: number, ...code: number[]): void {
-    this.memory.write(HANDLERS + 16 * vector, Uint8Array.from(code));
-  }
+  poke64(address: number, value: bigint): void { this.guest.poke64(address, value); }
+  handler(vector: number, ...code: number[]): void { this.guest.handler(vector, ...code); }
   /** Flat 32-bit code without paging, with HLT behind it. */
   load(vcpu: Vcpu, code: readonly number[], start: Partial<VcpuStart> = {}): void {
-    const flat = (selector: number, attributes: number) => ({ selector, base: 0n, limit: 0xffffffff, attributes });
-    this.memory.write(CODE, Uint8Array.from([...code, 0xf4]));
     this.accesses.length = 0;
     vcpu.reset();
-    vcpu.start({
-      rip: BigInt(CODE), rflags: 2n, cr0: 0x31n, gdtr: { base: BigInt(GDT), limit: 39 }, idtr: { base: BigInt(IDT), limit: 2047 }, ...start,
-      gpr: { rsp: BigInt(STACK), ...start.gpr },
-      segments: { cs: flat(8, 0xc09b), ss: flat(0x10, 0xc093), ds: flat(0x10, 0xc093), es: flat(0x10, 0xc093), fs: flat(0x10, 0xc093), gs: flat(0x10, 0xc093), ...start.segments },
-    });
+    vcpu.start(this.guest.enter(code, start));
   }
   /** Runs until it halts; then 'end', or the vector whose handler it halted in. Anything else as the engine says it. */
   run(vcpu: Vcpu): string {
