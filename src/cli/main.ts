@@ -8,6 +8,7 @@ import { catalogue } from '../host-node/guests/catalogue.ts';
 import { packageVersion } from '../host-node/version.ts';
 import { ENGINE_NAMES, MACHINE_NAMES } from '../machine/configuration.ts';
 import { DISK_INTERFACES } from '../machine/drives.ts';
+import { NIC_MODELS } from '../machine/nics.ts';
 import { TRACE_KINDS } from '../machine/trace.ts';
 import { disassembleFile } from './disassemble.ts';
 import type { DisassembleOptions } from './disassemble.ts';
@@ -33,6 +34,12 @@ Disks:
   mirror:FILE,FILE      the same on each; FILE.mirror beside each says whether it is up to date
   Behind each: ,if=${DISK_INTERFACES.join(' ,if=')} and ,readonly. A comma in a file's name is written twice.
 
+Networks:
+  tap:NAME              a TAP interface of the host, which another program has made
+  hub:NAME              a hub of that name, which all machines of this user on this host share
+  none                  a card (--nic) without a cable
+  Each gets a card, the first network the first --nic; cards: ${NIC_MODELS.join(', ')}, behind it ,mac=52:54:00:12:34:56.
+
 Exit status:
   0    the guest powered off
   1    wrong use: a bad option or file
@@ -45,6 +52,10 @@ Examples:
   polyvisor run
   polyvisor run linux-i386 --memory 256M
   polyvisor run --kernel vmlinuz --initrd initrd.gz --append "console=ttyS0 quiet"`;
+
+function several(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
 
 function buildProgram(io: CommandIo, finish: (status: number) => void): Command {
   const program = new Command('polyvisor')
@@ -67,7 +78,10 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--machine <name>', `the board: ${MACHINE_NAMES.join(' or ')} (default pc; microvm boots kernels directly, faster, and has virtio disks only)`)
     .option('--memory <size>', 'guest memory: bytes, or with K, M or G (default 512M)')
     .option('--cpus <n>', 'number of processors (default 1)')
-    .option('--disk <file>', 'a disk (see below); may be given several times', (disk: string, before: readonly string[] = []) => [...before, disk])
+    .option('--disk <file>', 'a disk (see below); may be given several times', several)
+    .option('--net <network>', 'a network card plugged into tap:NAME, hub:NAME or none (see below); may be given several times', several)
+    .option('--nic <model>', `the model of the card: ${NIC_MODELS.join(', ')} (default virtio); MODEL,mac=ADDRESS; may be given several times`, several)
+    .option('--capture <file>', 'write what passes the network cards into a pcapng file')
     .option('--cdrom <file>', 'a CD-ROM image in an IDE drive; none: the drive is empty')
     .option('--floppy <file>', 'a floppy disk image, of 360 KB to 2.88 MB; none: the drive is empty')
     .option('--boot <order>', 'with --firmware, where it looks for something to boot: letters out of c (hard disk), d (CD-ROM), a (floppy disk); default cad')

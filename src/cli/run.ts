@@ -7,6 +7,7 @@ import type { VirtualMachineOptions } from '../host-node/virtual-machine.ts';
 import { checkCpus, checkEngine, checkMachine, checkTimeout, parseMemorySize, parsePort, parseTranslationCache } from '../machine/configuration.ts';
 import type { MachineEnd } from '../machine/machine.ts';
 import { parseDisk } from '../machine/drives.ts';
+import { parseNet, parseNic } from '../machine/nics.ts';
 import { parseTraceKinds } from '../machine/trace.ts';
 import type { TraceKind } from '../machine/trace.ts';
 import { deathReport } from './death-report.ts';
@@ -44,6 +45,9 @@ export interface RunOptions {
   readonly timeout?: string;
   readonly debugExitPort?: string;
   readonly disk?: readonly string[];
+  readonly net?: readonly string[];
+  readonly nic?: readonly string[];
+  readonly capture?: string;
   readonly cdrom?: string;
   readonly floppy?: string;
   readonly boot?: string;
@@ -110,7 +114,7 @@ function create(guest: string | undefined, options: RunOptions): Make {
 
 /** What a stored machine has settled already, by the names that the command line has for it. */
 const SETTLED = [
-  'kernel', 'initrd', 'append', 'firmware', 'nvram', 'machine', 'memory', 'cpus', 'disk', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'debugExitPort',
+  'kernel', 'initrd', 'append', 'firmware', 'nvram', 'machine', 'memory', 'cpus', 'disk', 'net', 'nic', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'debugExitPort',
 ] as const satisfies readonly (keyof RunOptions)[];
 
 function restore(file: string, guest: string | undefined, options: RunOptions): Make {
@@ -121,9 +125,10 @@ function restore(file: string, guest: string | undefined, options: RunOptions): 
   return (ends) => VirtualMachine.restore(file, { ...wanted, ...ends });
 }
 
-function readRunOptions(options: RunOptions): Pick<VirtualMachineOptions, 'engine' | 'recalibrate' | 'timeout' | 'translationCache' | 'profile'> {
+function readRunOptions(options: RunOptions): Pick<VirtualMachineOptions, 'engine' | 'recalibrate' | 'timeout' | 'translationCache' | 'profile' | 'capture'> {
   return {
     ...(options.profile === undefined ? {} : { profile: true }),
+    ...(options.capture === undefined ? {} : { capture: options.capture }),
     translationCache: parseTranslationCache(options.translationCache),
     ...(options.engine === undefined ? {} : { engine: checkEngine(options.engine) }),
     ...(options.recalibrate === undefined ? {} : { recalibrate: options.recalibrate }),
@@ -142,6 +147,8 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.nvram === undefined ? {} : { nvram: options.nvram }),
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: parsePort(options.debugExitPort) }),
     ...(options.disk === undefined ? {} : { disks: options.disk.map(parseDisk) }),
+    ...(options.net === undefined ? {} : { nets: options.net.map(parseNet) }),
+    ...(options.nic === undefined ? {} : { nics: options.nic.map(parseNic) }),
     ...(options.floppy === undefined ? {} : { floppy: orEmpty(options.floppy) }),
     ...(options.cdrom === undefined ? {} : { cdrom: orEmpty(options.cdrom) }),
     ...(options.boot === undefined ? {} : { bootOrder: options.boot }),

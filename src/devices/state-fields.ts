@@ -33,6 +33,13 @@ export class StateFields {
     return value;
   }
 
+  /** A set of bits out of `possible`. */
+  bits(key: string, possible: bigint): bigint {
+    const value = this.#field(key);
+    if (typeof value !== 'bigint' || (value & ~possible) !== 0n) this.#refuse(key, `bits of 0x${possible.toString(16)}`);
+    return value;
+  }
+
   byte(key: string): number {
     return this.integer(key, 0xff);
   }

@@ -34,7 +34,7 @@ export class BrowserMachine extends LocalMachine {
     const engine = settleEngine(options.engine ?? 'auto');
     const { append, ...files } = await readBootFiles(options);
     return new BrowserMachine(modules, { profile: options.profile ?? false, log }, {
-      configuration: { ...configuration, append }, files: { ...files, guest: null }, drives: [], timeout, engine, blank: false,
+      configuration: { ...configuration, append }, files: { ...files, guest: null }, drives: [], nics: [], timeout, engine, blank: false,
     });
   }
 

@@ -9,16 +9,20 @@ import type { EngineChoice, LocalParts } from '../library/local-machine.ts';
 import { WorkerCompiler } from '../library/worker-compiler.ts';
 import { readConfiguration } from '../library/stored-configuration.ts';
 import { checkEngine, checkTimeout } from '../machine/configuration.ts';
-import type { MediumKind } from '../machine/drives.ts';
+import type { Drive, MediumKind } from '../machine/drives.ts';
+import type { Nic, NicConfiguration } from '../machine/nics.ts';
 import { silentLog } from '../machine/trace.ts';
 import { readBootFiles } from './boot-files.ts';
 import type { BootRequest } from './boot-files.ts';
+import { CaptureFile } from './capture-file.ts';
 import { closeDrives, openDrives, openMedium } from './drives.ts';
 import type { DrivesRequest } from './drives.ts';
 import { nodeDecompressor } from './decompressor.ts';
 import { settleEngine } from './engine-choice.ts';
 import { loadEngineModules } from './engine-modules.ts';
 import { MirrorFiles } from './mirror-files.ts';
+import { closeNics, configureNics, openNics } from './nics.ts';
+import type { NicsRequest } from './nics.ts';
 import { reopenNvram } from './nvram-file.ts';
 import { PngScreenshot } from './png-screenshot.ts';
 import { NodeClock, NodeScheduler, nodeEntropy, nodeWallClock } from './ports.ts';
@@ -30,9 +34,11 @@ import { packageVersion } from './version.ts';
 
 export type { VirtualMachineEvents } from '../library/local-machine.ts';
 
-export interface VirtualMachineOptions extends BootRequest, DrivesRequest, Omit<HardwareOptions, 'append'> {
+export interface VirtualMachineOptions extends BootRequest, DrivesRequest, NicsRequest, Omit<HardwareOptions, 'append'> {
   /** For engine `auto`: measure this host again instead of taking what was found once. */
   readonly recalibrate?: boolean;
+  /** Path of a file that gets what passes the network cards, in the pcapng format. */
+  readonly capture?: string;
   /** A parallel port, and where what is printed goes. */
   readonly parallel?: ByteSink;
   /** Where the console's bytes go besides `console`; the machine waits while it is not ready. */
@@ -43,7 +49,7 @@ export interface VirtualMachineOptions extends BootRequest, DrivesRequest, Omit<
 }
 
 /** What may be chosen when a stored machine goes on; everything else is as it was. */
-export type RestoreOptions = ExecutionOptions & Pick<VirtualMachineOptions, 'recalibrate' | 'output' | 'parallel' | 'onProgress' | 'log'>;
+export type RestoreOptions = ExecutionOptions & Pick<VirtualMachineOptions, 'recalibrate' | 'output' | 'parallel' | 'capture' | 'onProgress' | 'log'>;
 
 export interface SaveOptions {
   /** Smaller and slower. */
@@ -54,6 +60,7 @@ export interface SaveOptions {
 interface Parts extends LocalParts {
   /** As they are now. */
   drivesRequest: DrivesRequest;
+  readonly capture: CaptureFile | undefined;
   /** Where the machine's state comes from: open while the machine lives. */
   readonly stored?: StateFile;
 }
@@ -68,7 +75,7 @@ export class VirtualMachine extends LocalMachine {
 
   /** Reads the files, fetches the guest where one is named, loads the kernel. Throws UserError. */
   static async create(options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
-    const configuration = { ...configure(options), ...(options.parallel === undefined ? {} : { parallel: true }) };
+    const configuration = { ...configure(options), ...nicsOf(options), ...(options.parallel === undefined ? {} : { parallel: true }) };
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
     const engine = settle(options);
     // A kernel that is loaded directly needs no firmware that can read the disk: the fastest interface will do.
@@ -101,15 +108,21 @@ export class VirtualMachine extends LocalMachine {
     }
   }
 
-  static async #make(options: RestoreOptions, parts: Omit<Parts, 'drives'>): Promise<VirtualMachine> {
-    const drives = await openDrives(parts.drivesRequest, 'virtio', options.log ?? silentLog).catch((error: unknown) => {
-      closeNvram(parts);
-      throw error;
-    });
+  static async #make(options: RestoreOptions, parts: Omit<Parts, 'drives' | 'nics' | 'capture'>): Promise<VirtualMachine> {
+    const { log = silentLog } = options;
+    const cards = parts.configuration.nics ?? [];
+    let drives: readonly Drive[] = [];
+    let nics: readonly Nic[] = [];
+    let capture: CaptureFile | undefined;
     try {
-      return new VirtualMachine(options, { ...parts, drives });
+      drives = await openDrives(parts.drivesRequest, 'virtio', log);
+      capture = openCapture(options, cards);
+      nics = await openNics(cards, log, (card) => capture?.observe(card));
+      return new VirtualMachine(options, { ...parts, drives, nics, capture });
     } catch (error) {
       await closeDrives(drives);
+      closeNics(nics);
+      capture?.close();
       closeNvram(parts);
       throw roomFor(error, parts.configuration.memoryBytes);
     }
@@ -128,6 +141,7 @@ export class VirtualMachine extends LocalMachine {
 
   protected override async closeFiles(): Promise<void> {
     await super.closeFiles();
+    this.parts.capture?.close();
     this.parts.stored?.close();
   }
 
@@ -176,6 +190,18 @@ export class VirtualMachine extends LocalMachine {
 
 function closeNvram({ files }: Pick<Parts, 'files'>): void {
   if ('firmware' in files) files.nvram?.close?.();
+}
+
+/** A machine without cards says nothing of them. */
+function nicsOf(options: NicsRequest): { readonly nics?: readonly NicConfiguration[] } {
+  const nics = configureNics(options);
+  return nics.length === 0 ? {} : { nics };
+}
+
+function openCapture({ capture, log = silentLog }: RestoreOptions, cards: readonly NicConfiguration[]): CaptureFile | undefined {
+  if (capture === undefined) return undefined;
+  if (cards.length === 0) throw new UserError('there is no network card whose frames could be captured; give one, for instance --net hub:NAME, or leave --capture out');
+  return new CaptureFile(capture, cards.map(({ model, mac }) => `${model} ${mac}`), log);
 }
 
 function warnings({ log = silentLog }: RestoreOptions): (line: string) => void {

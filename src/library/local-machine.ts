@@ -16,6 +16,7 @@ import { RamDisk } from '../disk/ram-disk.ts';
 import type { BootFiles } from '../machine/boot-source.ts';
 import type { MachineConfiguration } from '../machine/configuration.ts';
 import type { Drive, MediumKind } from '../machine/drives.ts';
+import type { Nic } from '../machine/nics.ts';
 import { engineFactory, tscKhzFor } from '../machine/engines.ts';
 import type { KvmParts, RunningEngine } from '../machine/engines.ts';
 import { Machine } from '../machine/machine.ts';
@@ -81,6 +82,7 @@ export interface LocalParts {
   readonly configuration: MachineConfiguration;
   readonly files: BootFiles & { readonly guest: string | null };
   drives: readonly Drive[];
+  readonly nics: readonly Nic[];
   readonly timeout: number | undefined;
   readonly engine: EngineChoice;
   /** A stored machine comes next: nothing is loaded. */
@@ -115,7 +117,7 @@ export class LocalMachine {
 
   /** Loads the kernel. Throws UserError. */
   protected constructor(host: MachineHost, options: LocalOptions, parts: LocalParts) {
-    const { configuration, files, drives, engine } = parts;
+    const { configuration, files, drives, nics, engine } = parts;
     const { output } = options;
     this.#host = host;
     this.parts = parts;
@@ -131,6 +133,7 @@ export class LocalMachine {
       boot: files,
       blank: parts.blank,
       drives,
+      nics,
       createVcpu: engineFactory({
         ...engine, modules: host.modules, translation: { compiler: host.compiler, cacheBytes: configuration.translationCacheBytes },
         profile: options.profile === true ? (profiler) => (this.#profiler = profiler) : undefined,
@@ -190,6 +193,7 @@ export class LocalMachine {
 
   /** Lets go what the machine holds open. Legal again and again. */
   protected async closeFiles(): Promise<void> {
+    for (const { port } of this.parts.nics) port?.close();
     await Promise.all(this.parts.drives.map((drive) => drive.block?.close()));
     if ('firmware' in this.parts.files) this.parts.files.nvram?.close?.();
   }

@@ -3,6 +3,7 @@ import { parseBootOrder } from '../machine/boot-source.ts';
 import type { BootFiles, Nvram } from '../machine/boot-source.ts';
 import { DEFAULT_MACHINE, checkCpus, checkDebugExitPort, checkFirmware, checkMachine, checkMemory, checkNvram } from '../machine/configuration.ts';
 import type { ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
+import { checkNics } from '../machine/nics.ts';
 import type { StoredMachine } from '../snapshot/stored-machine.ts';
 
 /** What the file of a stored machine says it is, besides its state. Plain JSON. */
@@ -81,6 +82,7 @@ function checkConfiguration(stored: StoredDescription['configuration'] | undefin
     ...(stored.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(stored.debugExitPort) }),
     ...(stored.testDevice === true ? { testDevice: true } : {}),
     ...(stored.parallel === true ? { parallel: true } : {}),
+    ...(stored.nics === undefined ? {} : { nics: checkNics(stored.nics) }),
   };
 }
 

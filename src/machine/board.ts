@@ -3,6 +3,7 @@ import type { PortAccess } from '../buses/system-bus.ts';
 import type { Vcpu } from '../cpu/vcpu.ts';
 import type { Display } from '../devices/display/vga.ts';
 import type { Serial16550 } from '../devices/legacy/serial-16550.ts';
+import type { NetworkCard } from '../devices/network/network-card.ts';
 import type { VirtioConsole } from '../devices/virtio/virtio-console.ts';
 import type { ByteSink } from '../host/bytes.ts';
 import type { MonotonicClock, WallClock } from '../host/clock.ts';
@@ -13,6 +14,7 @@ import type { TimerQueue } from '../timers/timer-queue.ts';
 import type { FirmwareFiles } from './boot-source.ts';
 import type { Drive, MediumKind, RemovableDrive } from './drives.ts';
 import type { EngineFactory } from './engine-factory.ts';
+import type { Nic } from './nics.ts';
 import { loadSection, saveSection } from './sections.ts';
 
 /** What the guest's hardware asks of the machine. Called inside port writes: acted on when the slice has ended. */
@@ -28,6 +30,7 @@ export interface BoardOptions {
   readonly memoryBytes: number;
   readonly debugExitPort: number | undefined;
   readonly drives: readonly Drive[];
+  readonly nics: readonly Nic[];
   /** Missing: a kernel is booted directly. */
   readonly firmware: FirmwareFiles | undefined;
   readonly testDevice?: boolean;
@@ -54,6 +57,7 @@ export interface Board {
   readonly timers: TimerQueue;
   readonly com1: Serial16550;
   readonly virtioConsole: VirtioConsole | undefined;
+  readonly cards: readonly NetworkCard[];
   powerButton(): void;
   /** Takes set 2 scan codes, each key's code whole. Undefined on a machine without one. */
   readonly keyboard: ((scancodes: Uint8Array) => void) | undefined;

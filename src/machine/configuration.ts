@@ -1,5 +1,6 @@
 import { UserError } from '../base/errors.ts';
 import { RAM_MAX_BYTES } from '../memory/layout.ts';
+import type { NicConfiguration } from './nics.ts';
 
 export const ENGINE_NAMES = ['auto', 'interpreter', 'translator', 'lockstep', 'kvm', 'hybrid'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
@@ -32,6 +33,7 @@ export interface MachineConfiguration extends ExecutionConfiguration {
   readonly virtioConsole?: boolean;
   /** A parallel port. */
   readonly parallel?: boolean;
+  readonly nics?: readonly NicConfiguration[];
   /** A device for processor tests (devices/test-device.ts). */
   readonly testDevice?: boolean;
 }

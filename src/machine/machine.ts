@@ -20,6 +20,7 @@ import type { Drive, MediumKind } from './drives.ts';
 import type { EngineFactory } from './engine-factory.ts';
 import { GuestClock } from './guest-clock.ts';
 import { keystrokes } from './keys.ts';
+import type { Nic } from './nics.ts';
 import { buildMicrovmBoard } from './microvm/board.ts';
 import { buildPcBoard } from './pc/board.ts';
 import { loadSection, saveSection } from './sections.ts';
@@ -61,6 +62,7 @@ export interface MachineOptions {
   readonly blank?: boolean;
   /** Their block ports are the caller's to close, when `run` has settled. */
   readonly drives?: readonly Drive[];
+  readonly nics?: readonly Nic[];
   readonly createVcpu: EngineFactory;
   /** Rate of the guest's time stamp counter; missing: 1 GHz. */
   readonly tscKhz?: number | undefined;
@@ -107,6 +109,8 @@ export class Machine {
   #haltReported = false;
   /** Ends a wait for the console's sink. */
   #endWait: (() => void) | undefined;
+  /** Network cards have to look for frames. */
+  #framesWait = false;
   #idleNs = 0;
   /** Guest time at which the host's event loop gets its turn. */
   #turnEnds = 0;
@@ -123,6 +127,7 @@ export class Machine {
       memoryBytes: options.configuration.memoryBytes,
       debugExitPort: options.configuration.debugExitPort,
       drives: options.drives ?? [],
+      nics: options.nics ?? [],
       firmware: 'firmware' in options.boot ? options.boot : undefined,
       testDevice: options.configuration.testDevice ?? false,
       rng: options.configuration.rng ?? false,
@@ -149,6 +154,7 @@ export class Machine {
         },
       },
     });
+    for (const { port } of options.nics ?? []) port?.listen(() => this.#frameArrived());
     this.#typist = new Typist(this.#board.timers, this.#clock, (scancodes) => this.#board.keyboard?.(scancodes));
     if (options.blank !== true) this.#boot();
   }
@@ -183,6 +189,7 @@ export class Machine {
   async #loop(): Promise<MachineEnd> {
     const { scheduler, serial } = this.#options;
     for (;;) {
+      if (this.#framesWait) this.#receiveFrames();
       this.#turnEnds = this.#clock.now() + this.#turnNs;
       let halted = false;
       while (this.#end === undefined && !halted) {
@@ -251,6 +258,15 @@ export class Machine {
     for (const bytes of this.#output.splice(0)) this.#options.serial.write(bytes);
     for (const bytes of this.#consoleOutput.splice(0)) this.#options.virtioConsole?.write(bytes);
     for (const bytes of this.#printed.splice(0)) this.#options.parallel?.write(bytes);
+  }
+
+  #frameArrived(): void {
+    this.#framesWait = true;
+    this.#wake();
+  }
+  #receiveFrames(): void {
+    this.#framesWait = false;
+    for (const card of this.#board.cards) if (card.arrived()) this.#frameArrived();
   }
 
   async #sleep(): Promise<void> {
@@ -451,6 +467,7 @@ export class Machine {
     loadSection(state, this.#clock);
     this.#board.load(state);
     this.#haltReported = false;
+    this.#framesWait = true;
     this.#wake();
   }
 }

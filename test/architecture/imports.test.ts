@@ -21,14 +21,15 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   engines: ['base', 'host', 'memory', 'wiring', 'cpu', 'ir', 'wasm', 'isa', 'lowering', 'runtime'],
   devices: ['base', 'host', 'memory', 'wiring', 'buses', 'interrupts', 'timers'],
   disk: ['base', 'host'],
+  network: ['base', 'host'],
   firmware: ['base', 'host', 'memory', 'cpu'],
   snapshot: ['base', 'host'],
   machine: ['base', 'host', 'memory', 'wiring', 'buses', 'interrupts', 'timers', 'cpu', 'engines', 'devices', 'firmware'],
   library: ['base', 'host', 'disk', 'snapshot', 'machine', 'engines', 'cpu'],
-  'host-node': ['base', 'host', 'disk', 'snapshot', 'machine', 'library', 'engines', 'memory', 'cpu', 'firmware'],
   'host-browser': ['base', 'host', 'disk', 'snapshot', 'machine', 'library', 'engines', 'memory'],
   // Of the worker's side only types, and of the machine's only what is small.
   browser: ['base', 'machine', 'library', 'host-browser', 'engines'],
+  'host-node': ['base', 'host', 'disk', 'network', 'snapshot', 'machine', 'library', 'engines', 'memory', 'cpu', 'firmware'],
   // The disassembler is a command of its own.
   cli: ['base', 'host', 'machine', 'library', 'host-node', 'isa', 'cpu', 'buses'],
 };

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import type { AccessSize } from '../../src/base/addresses.ts';
+import { FramePort, OWN_MAC, frameTo } from '../../src/devices/network/frame-port.test-support.ts';
 import { PciBus } from '../../src/devices/pci/pci-bus.ts';
 import type { PciFunction } from '../../src/devices/pci/pci-bus.ts';
 import { AhciController } from '../../src/devices/storage/ahci/ahci-controller.ts';
@@ -12,8 +13,10 @@ import { VirtioBlock } from '../../src/devices/virtio/virtio-block.ts';
 import { VirtioConsole } from '../../src/devices/virtio/virtio-console.ts';
 import type { VirtioDevice } from '../../src/devices/virtio/virtio-device.ts';
 import { VirtioEntropy } from '../../src/devices/virtio/virtio-entropy.ts';
+import { VirtioNet } from '../../src/devices/virtio/virtio-net.ts';
 import { VirtioPci } from '../../src/devices/virtio/virtio-pci.ts';
 import { VirtioScsi } from '../../src/devices/virtio/virtio-scsi.ts';
+import type { Frame } from '../../src/host/packets.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
 import type { RegisterBlock } from '../../src/wiring/register-block.ts';
 import { random } from '../support/random.ts';
@@ -195,6 +198,40 @@ function scsiRequest(bench: Bench, queue: number): readonly DriverBuffer[] {
   return below(2) === 0 ? [header, data, response] : [header, response, { ...data, write: true }];
 }
 
+/** Frames arrive now and then, some for others, some with work left. */
+class FicklePort extends FramePort {
+  readonly #below: Random;
+  constructor(below: Random) {
+    super();
+    this.#below = below;
+  }
+  override receive(): Frame | undefined {
+    if (this.#below(3) === 0) return undefined;
+    served++;
+    const bytes = frameTo(this.#below(4) === 0 ? OWN_MAC : new Uint8Array(6).fill(0xff), 14 + this.#below(this.#below(8) === 0 ? 65000 : 1500));
+    return this.#below(2) === 0 ? { bytes } : { bytes, offload: { checksum: { start: 14, offset: 0 }, segments: { kind: 'tcp4', bytes: 1000, ecn: false } } };
+  }
+  override send(): void {
+    served++;
+  }
+}
+
+/** Receive queues are even, the last is the control queue. */
+const NET_QUEUES = 9;
+function netRequest(bench: Bench, queue: number): readonly DriverBuffer[] {
+  const { memory, below } = bench;
+  const bytes = (...values: number[]): void => memory.write(HEADER, Uint8Array.from(values));
+  if (queue === NET_QUEUES - 1 || (queue === 2 && below(4) === 0)) {
+    const mac = [2, 0, 0, 0, 0, below(256)];
+    const command = pick(bench, [[0, below(3), below(2)], [1, 0, below(3), 0, 0, 0, ...mac, 1, 0, 0, 0, ...mac], [1, 1, ...mac], [2, below(3), below(256), below(17)], [4, 0, below(6), 0], [5, 0, below(256), below(8), 0, 0, 0, 0, 0, 0], [below(8)]]);
+    bytes(...command);
+    return [{ address: HEADER, length: mostly(bench, command.length) % 600 || 1 }, { address: address(bench), length: 1, write: true }];
+  }
+  if (queue % 2 === 0) return [{ address: address(bench), length: pick(bench, [11, 12, 100, 1526, 4096]), write: true }];
+  bytes(below(4), pick(bench, [0, 1, 4, 0x81, 3]), 0, 0, below(256), below(8), 34, 0, 16, 0, 0, 0);
+  return [{ address: HEADER, length: 12 }, { address: address(bench), length: pick(bench, [1, 13, 60, 1514, 70000]) }];
+}
+
 const nvme = ((): Subject => {
   const tails = [0, 0];
   return {
@@ -280,6 +317,7 @@ const SUBJECTS: readonly Subject[] = [
   virtio('virtio-scsi', (below) => new VirtioScsi([0, 1].map((i) => ({ serial: `serial-${i}`, block: new FickleDisk(256 * 512, i === 1, below) }))), 4, scsiRequest),
   virtio('virtio-console', () => new VirtioConsole({ write: () => void served++ }), 2, (bench, queue) => [{ address: address(bench), length: 1 + bench.below(600), write: queue === 0 }]),
   virtio('virtio-rng', () => new VirtioEntropy({ fill: () => void served++ }), 1, (bench) => [{ address: address(bench), length: 1 + bench.below(600), write: true }]),
+  virtio('virtio-net', (below) => new VirtioNet({ mac: OWN_MAC, port: new FicklePort(below) }), NET_QUEUES, netRequest),
   nvme, ahci,
 ];
 

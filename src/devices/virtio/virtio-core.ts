@@ -140,7 +140,7 @@ export class VirtioCore {
     if (!this.#running) return;
     // What the device has under way is abandoned, and taken up again in the queues that are left.
     this.device.stop();
-    this.#handOver();
+    this.#handOver(false);
   }
 
   #makeQueue(index: number, settings: QueueSettings): Virtqueue {
@@ -152,12 +152,12 @@ export class VirtioCore {
 
   #start(): void {
     this.#running = true;
-    this.#handOver();
+    this.#handOver(true);
     this.notifyAll();
   }
 
-  #handOver(): void {
-    this.device.start({ features: this.#accepted, queues: this.#queues.slice(), configChanged: () => this.#configChanged() });
+  #handOver(begins: boolean): void {
+    this.device.start({ features: this.#accepted, begins, queues: this.#queues.slice(), configChanged: () => this.#configChanged() });
   }
 
   /** 2.1.2: says so, and does no more until the driver resets. */
@@ -227,7 +227,7 @@ export class VirtioCore {
     });
     this.device.load(fields.nested('device'));
     this.#running = running;
-    if (running) this.#handOver();
+    if (running) this.#handOver(false);
   }
 
   #loadQueue(index: number, settings: QueueSettings, contents: Plain): Virtqueue {

@@ -5,6 +5,8 @@ import type { Virtqueue } from './virtqueue.ts';
 /** What a driver has agreed to: handed to the device when it is ready. */
 export interface DriverSide {
   readonly features: bigint;
+  /** The driver has just become ready: what it, or another, has told the device over queues before does not count. */
+  readonly begins: boolean;
   /** By number; undefined where the driver has enabled none. */
   readonly queues: readonly (Virtqueue | undefined)[];
   /** Tells the driver that the configuration has changed. */

@@ -19,7 +19,7 @@ function make() {
   const broken: string[] = [];
   const drivers = device.queueSizes.map((_, i) => new DriverQueue(memory, 'split', 0x10000 * (i + 1), 8));
   const queues = drivers.map((driver) => new Virtqueue(new SplitRing(memory, driver.place), 8, { interrupt: () => {}, broken: (reason) => void broken.push(reason) }));
-  device.start({ features: 0n, queues, configChanged: () => {} });
+  device.start({ features: 0n, begins: true, queues, configChanged: () => {} });
   const bytes = (address: number, length: number): Uint8Array => {
     const target = new Uint8Array(length);
     memory.read(address, target);

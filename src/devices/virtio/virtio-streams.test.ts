@@ -13,7 +13,7 @@ function attach(device: VirtioDevice) {
   const memory = new LinearMemory(1 << 20);
   const drivers = device.queueSizes.map((_, i) => new DriverQueue(memory, 'split', 0x10000 * (i + 1), 8));
   const queues = drivers.map((driver) => new Virtqueue(new SplitRing(memory, driver.place), 8, { interrupt: () => {}, broken: () => {} }));
-  device.start({ features: 0n, queues, configChanged: () => {} });
+  device.start({ features: 0n, begins: true, queues, configChanged: () => {} });
   const bytes = (length: number): number[] => {
     const target = new Uint8Array(length);
     memory.read(DATA, target);

@@ -53,6 +53,11 @@ export class Virtqueue {
     if (this.#ring.push(chain, written)) this.#events.interrupt();
   }
 
+  /** Gives several back, which belong together. */
+  pushAll(buffers: readonly { readonly chain: DescriptorChain; readonly written: number }[]): void {
+    for (const { chain, written } of buffers) this.push(chain, written);
+  }
+
   /** The device cannot make sense of a buffer. */
   fail(reason: string): void {
     if (this.#broken) return;

@@ -31,6 +31,18 @@ wait $!
 poweroff -f
 `;
 
+/** What BusyBox's udhcpc calls: it puts into force what a DHCP server has said. */
+const DHCP_SCRIPT = `#!/bin/sh
+case "$1" in
+  deconfig) ip link set $interface up; ip addr flush dev $interface;;
+  bound|renew)
+    ip addr flush dev $interface
+    ip addr add $ip/$mask dev $interface
+    for r in $router; do ip route add default via $r dev $interface; done
+    for d in $dns; do echo nameserver $d; done > /etc/resolv.conf;;
+esac
+`;
+
 /** An uncompressed initial RAM file system: BusyBox, kernel modules, and an init that starts a shell on the console. */
 export function buildInitramfs(busybox: Uint8Array, modules: readonly ModuleFile[] = []): Uint8Array {
   const encoder = new TextEncoder();
@@ -46,8 +58,9 @@ export function buildInitramfs(busybox: Uint8Array, modules: readonly ModuleFile
     // Where the kernel looks for it when it needs a module itself, for a file system say.
     { path: 'sbin', mode: DIRECTORY },
     { path: 'sbin/modprobe', mode: SYMLINK, data: encoder.encode('/bin/busybox') },
-    ...['etc', 'etc/acpi', 'etc/acpi/PWRF', 'var', 'var/run', 'var/log'].map((path) => ({ path, mode: DIRECTORY })),
+    ...['etc', 'etc/udhcpc', 'etc/acpi', 'etc/acpi/PWRF', 'var', 'var/run', 'var/log'].map((path) => ({ path, mode: DIRECTORY })),
     { path: 'etc/acpi/PWRF/00000080', mode: EXECUTABLE, data: encoder.encode('#!/bin/sh\npoweroff\n') },
+    { path: 'etc/udhcpc/default.script', mode: EXECUTABLE, data: encoder.encode(DHCP_SCRIPT) },
     ...moduleEntries(modules),
     { path: 'init', mode: EXECUTABLE, data: encoder.encode(INIT) },
   ]);

@@ -3,6 +3,7 @@ import { EVENTS, EVENT_POWER_BUTTON, REDUCED_SLEEP_TYPE_S5, ReducedHardware, SLE
 import { RESET_CONTROL_HARD_RESET, ResetControl } from '../../devices/acpi/reset-control.ts';
 import { VirtioBlock } from '../../devices/virtio/virtio-block.ts';
 import { VirtioConsole } from '../../devices/virtio/virtio-console.ts';
+import { VirtioNet } from '../../devices/virtio/virtio-net.ts';
 import { VirtioEntropy } from '../../devices/virtio/virtio-entropy.ts';
 import { VIRTIO_MMIO_BYTES, VirtioMmio } from '../../devices/virtio/virtio-mmio.ts';
 import type { VirtioDevice } from '../../devices/virtio/virtio-device.ts';
@@ -14,6 +15,7 @@ import type { Board, BoardOptions, Part } from '../board.ts';
 import { COM1, buildCoreParts, describeBoard } from '../core-parts.ts';
 import { addDebugExit } from '../debug-exit.ts';
 import type { Drive } from '../drives.ts';
+import type { Nic } from '../nics.ts';
 import { setUpCmos } from '../cmos.ts';
 
 const ACPI_PORTS = 0x600;
@@ -41,8 +43,10 @@ export function buildMicrovmBoard(options: BoardOptions): Board {
   bus.ports.map(RESET_PORT, resetControl);
 
   const virtioConsole = options.virtioConsole === undefined ? undefined : new VirtioConsole(options.virtioConsole);
+  const cards = options.nics.map(virtioCard);
   const devices: readonly VirtioDevice[] = [
     ...options.drives.map(virtioDisk),
+    ...cards,
     ...(options.rng === true ? [new VirtioEntropy(options.entropy)] : []),
     ...(virtioConsole === undefined ? [] : [virtioConsole]),
   ];
@@ -61,7 +65,7 @@ export function buildMicrovmBoard(options: BoardOptions): Board {
   start();
 
   return {
-    memory, vcpu, timers, virtioConsole,
+    memory, vcpu, timers, virtioConsole, cards,
     com1: core.com1,
     powerButton: () => power.press(),
     keyboard: undefined,
@@ -96,4 +100,9 @@ function virtioDisk(drive: Drive, number: number): VirtioDevice {
   if (drive.kind !== 'disk') throw new UserError(`machine microvm has no ${drive.kind === 'cdrom' ? 'CD-ROM' : 'floppy disk'} drive; give the image as a disk (--disk FILE,readonly), or --machine pc`);
   if (drive.interface !== 'virtio') throw new UserError(`machine microvm has virtio disks only; leave if=${drive.interface} out, or give --machine pc`);
   return new VirtioBlock({ name: 'virtio-blk', serial: `polyvisor-${number}`, block: drive.block });
+}
+
+function virtioCard({ model, mac, port }: Nic): VirtioNet {
+  if (model !== 'virtio') throw new UserError(`machine microvm has virtio network cards only; give --nic virtio instead of ${model}, or --machine pc`);
+  return new VirtioNet({ mac, port });
 }

@@ -34,7 +34,7 @@ import { VIDEO_MEMORY, addDisplay, addDisplayFunction } from './display.ts';
 import { addFirmware, firmwareBytes } from './firmware.ts';
 import { addFloppy, floppyDrive } from './floppy-drive.ts';
 import { addIde, ideMedia } from './ide-drives.ts';
-import { addPciDevice, addPciDisks } from './pci-devices.ts';
+import { addPciCard, addPciDevice, addPciDisks } from './pci-devices.ts';
 import { powerPorts } from './power-ports.ts';
 
 /** Where the ACPI ports are until firmware says otherwise. */
@@ -101,6 +101,7 @@ export function buildPcBoard(options: BoardOptions): Board {
 
   const slots = { pci, isa, memory, messages: apicBus, apply: applyBusChange, log };
   addPciDisks(slots, options.drives);
+  const cards = options.nics.map((nic) => addPciCard(slots, nic));
   if (options.rng === true) addPciDevice(slots, (wiring) => new VirtioPci(new VirtioEntropy(options.entropy), wiring));
   const virtioConsole = options.virtioConsole === undefined ? undefined : new VirtioConsole(options.virtioConsole);
   if (virtioConsole !== undefined) addPciDevice(slots, (wiring) => new VirtioPci(virtioConsole, wiring));
@@ -124,7 +125,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   if (firmware === undefined) asFirmware();
 
   return {
-    memory, vcpu, timers, virtioConsole,
+    memory, vcpu, timers, virtioConsole, cards,
     com1: core.com1,
     powerButton: () => power.press(),
     keyboard: (scancodes) => i8042.keyboard(scancodes),

@@ -8,7 +8,9 @@ import { SLOTS } from '../../devices/pci/pci-bus.ts';
 import type { PciBus, PciFunction } from '../../devices/pci/pci-bus.ts';
 import { AHCI_PORTS, AhciController } from '../../devices/storage/ahci/ahci-controller.ts';
 import { NvmeController } from '../../devices/storage/nvme/nvme-controller.ts';
+import type { NetworkCard } from '../../devices/network/network-card.ts';
 import { VirtioBlock } from '../../devices/virtio/virtio-block.ts';
+import { VirtioNet } from '../../devices/virtio/virtio-net.ts';
 import { SCSI_TARGETS, VirtioScsi } from '../../devices/virtio/virtio-scsi.ts';
 import { VirtioPci } from '../../devices/virtio/virtio-pci.ts';
 import type { BlockPort } from '../../host/blocks.ts';
@@ -16,6 +18,7 @@ import type { Log } from '../../host/log.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { MsiSink } from '../../wiring/interrupt-line.ts';
 import type { Drive } from '../drives.ts';
+import type { Nic } from '../nics.ts';
 
 export interface PciBoard {
   readonly pci: PciBus;
@@ -46,6 +49,13 @@ export function addPciDisks(board: PciBoard, drives: readonly Drive[]): void {
   for (let first = 0; first < scsi.length; first += SCSI_TARGETS) addPciDevice(board, (wiring) => new VirtioPci(new VirtioScsi(scsi.slice(first, first + SCSI_TARGETS)), wiring));
 }
 
+/** Puts a network card into a free slot. */
+export function addPciCard(board: PciBoard, { mac, port }: Nic): NetworkCard {
+  const card = new VirtioNet({ mac, port });
+  addPciDevice(board, (wiring) => new VirtioPci(card, wiring));
+  return card;
+}
+
 /** The first slot of a bus behind a bridge, and how many buses there may be. */
 const FIRST_BEHIND = 1;
 const MOST_BRIDGES = 8;
@@ -66,7 +76,7 @@ export function addPciDevice(board: PciBoard, make: (wiring: DeviceWiring) => Pc
     bus.add(behind, 0, make(wiring(pirqOf(at, pinBehindBridge(behind, 1)))));
     return;
   }
-  throw new UserError('the PCI buses are full; give fewer disks and devices');
+  throw new UserError('the PCI buses are full; give fewer disks, network cards and devices');
 }
 
 function addBridge({ pci, apply }: PciBoard, slot: number): PciBridge {

@@ -1,0 +1,66 @@
+// Headers of Ethernet, IPv4 (RFC 791), IPv6 (RFC 8200) and TCP (RFC 9293), as far as cards look into them.
+
+const ETHERNET_BYTES = 14;
+const VLAN_BYTES = 4;
+const VLAN_TYPES: readonly number[] = [0x8100, 0x88a8];
+const MOST_VLANS = 2;
+const TYPE_IPV4 = 0x0800;
+const TYPE_IPV6 = 0x86dd;
+const PROTOCOL_TCP = 6;
+const IPV6_BYTES = 40;
+
+export function u16(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 8) | bytes[at + 1]!;
+}
+export function setU16(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 8;
+  bytes[at + 1] = value;
+}
+export function u32(bytes: Uint8Array, at: number): number {
+  return u16(bytes, at) * 65536 + u16(bytes, at + 2);
+}
+export function setU32(bytes: Uint8Array, at: number, value: number): void {
+  setU16(bytes, at, value >>> 16);
+  setU16(bytes, at + 2, value);
+}
+
+/** One's complement sum of 16-bit words (RFC 1071), folded; `before` is such a sum of what stands in front, of even length. */
+export function onesSum(bytes: Uint8Array, from: number, to: number, before = 0): number {
+  let sum = before;
+  const even = to - ((to - from) & 1);
+  // A sum of 2^36 words stays exact.
+  for (let at = from; at < even; at += 2) sum += (bytes[at]! << 8) | bytes[at + 1]!;
+  if (even < to) sum += bytes[even]! << 8;
+  while (sum > 0xffff) sum = (sum % 65536) + Math.floor(sum / 65536);
+  return sum;
+}
+
+/** Where a TCP frame's headers are. */
+export interface TcpFrame {
+  readonly kind: 'tcp4' | 'tcp6';
+  readonly ip: number;
+  readonly tcp: number;
+  readonly payload: number;
+}
+
+/** Undefined when the frame is not TCP over IP, or cut short, or has extension headers. */
+export function parseTcp(frame: Uint8Array): TcpFrame | undefined {
+  let type = ETHERNET_BYTES - 2;
+  for (let i = 0; i < MOST_VLANS && type + 2 <= frame.length && VLAN_TYPES.includes(u16(frame, type)); i++) type += VLAN_BYTES;
+  const ip = type + 2;
+  if (ip + 20 > frame.length) return undefined;
+  const kind = u16(frame, type) === TYPE_IPV4 ? 'tcp4' : u16(frame, type) === TYPE_IPV6 ? 'tcp6' : undefined;
+  if (kind === undefined || frame[ip]! >>> 4 !== (kind === 'tcp4' ? 4 : 6)) return undefined;
+  const headerBytes = kind === 'tcp4' ? (frame[ip]! & 15) * 4 : IPV6_BYTES;
+  const protocol = frame[ip + (kind === 'tcp4' ? 9 : 6)];
+  const tcp = ip + headerBytes;
+  if (headerBytes < 20 || protocol !== PROTOCOL_TCP || tcp + 20 > frame.length) return undefined;
+  const payload = tcp + (frame[tcp + 12]! >>> 4) * 4;
+  return payload < tcp + 20 || payload > frame.length ? undefined : { kind, ip, tcp, payload };
+}
+
+/** The pseudo header's sum of a TCP segment with `length` bytes, header included (RFC 9293, 3.1; RFC 8200, 8.1). */
+export function pseudoSum(frame: Uint8Array, { kind, ip }: TcpFrame, length: number): number {
+  const [from, to] = kind === 'tcp4' ? [ip + 12, ip + 20] : [ip + 8, ip + 40];
+  return onesSum(frame, from, to, PROTOCOL_TCP + length);
+}

@@ -1,0 +1,98 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { VirtualMachine } from '../../src/index.ts';
+import type { VirtualMachineOptions } from '../../src/index.ts';
+import { TapNetwork, noTap } from '../support/tap-network.ts';
+
+if (noTap !== undefined) console.warn(`test/boot/network: networks over TAP are not tested: ${noTap}`);
+const hasServers = ['dnsmasq', 'tshark'].every((program) => spawnSync(program, ['--version']).status === 0);
+if (!hasServers) console.warn('test/boot/network: dnsmasq or tshark is missing; install dnsmasq-base and tshark');
+
+/** Types a command and returns what it has printed. */
+async function command(vm: VirtualMachine, text: string): Promise<string> {
+  vm.console.write(`${text}; echo "[sta""tus $?]"\n`);
+  const output = await vm.console.waitFor(/[^]*\[status \d+\]/, 150_000);
+  await vm.console.waitFor('# ');
+  expect(output, text).toContain('[status 0]');
+  return output;
+}
+const shell = async (options: VirtualMachineOptions): Promise<VirtualMachine> => {
+  const vm = await VirtualMachine.create({ guest: 'linux', memory: '192M', append: 'quiet', ...options });
+  void vm.start();
+  return vm;
+};
+const ready = (vm: VirtualMachine): Promise<unknown> => vm.console.waitFor(/# /, 400_000);
+const poweroff = async (vm: VirtualMachine): Promise<void> => {
+  vm.console.write('poweroff\n');
+  expect((await vm.finished).kind).toBe('poweroff');
+};
+
+/** Gives numbers, so many lines of them, over HTTP, and says the checksum of what it gets at /put. */
+const SERVER = `
+  const { createHash } = require('node:crypto');
+  const numbers = Array.from({ length: 400000 }, (_, i) => i + 1 + '\\n').join('');
+  require('node:http').createServer((request, response) => {
+    if (request.url === '/numbers') return response.end(numbers);
+    const hash = createHash('sha256');
+    request.on('data', (chunk) => hash.update(chunk));
+    request.on('end', () => response.end(hash.digest('hex') + '\\n'));
+  }).listen(80, () => console.log('ready'));
+`;
+const numbers = (count: number): string => Array.from({ length: count }, (_, i) => `${i + 1}\n`).join('');
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+describe.skipIf(noTap !== undefined || !hasServers)('a network over a TAP interface', () => {
+  test('virtio: an address by DHCP, pings both ways, transfers with the right checksums, a capture, and a save in between', async () => {
+    const network = new TapNetwork();
+    try {
+      const capture = join(network.folder, 'x.pcapng');
+      const options = { nets: [`tap:${network.tap}`], nics: ['virtio,mac=52:54:00:00:00:07'] };
+      const first = await shell({ ...options, capture });
+      network.enter();
+      await once(network.start('node', '-e', SERVER).stdout!, 'data');
+      network.start('dnsmasq', '--no-daemon', '--conf-file=/dev/null', '--port=0', `--log-facility=${network.folder}/log`, `--dhcp-leasefile=${network.folder}/leases`, '--dhcp-range=10.77.0.20,10.77.0.20', '--dhcp-host=52:54:00:00:00:07,10.77.0.20');
+      await ready(first);
+      expect(await command(first, 'ip link set eth0 up && udhcpc -q -f -n -t 20 -i eth0')).toContain('lease of 10.77.0.20 obtained');
+      expect(await command(first, `ping -c 3 -i 0.2 ${network.address}`)).toContain(' 0% packet loss');
+      expect(await network.runAside('ping', '-c', '3', '-i', '0.2', '-s', '1400', '10.77.0.20')).toContain(' 0% packet loss');
+      expect(await command(first, `wget -q -O - http://${network.address}/numbers | sha256sum`)).toContain(sha256(numbers(400_000)));
+      expect(await command(first, `seq 1 200000 > /tmp/n && wget -q -O - --post-file /tmp/n http://${network.address}/put`)).toContain(sha256(numbers(200_000)));
+      // Half of a transfer, as the guest reads slowly.
+      first.console.write(`wget -q -O - http://${network.address}/numbers | (head -c 65536; echo "pau""se" >&2; read x < /dev/console; cat) | sha256sum\n`);
+      await first.console.waitFor('pause', 60_000);
+      const state = first.save();
+      await first.stop();
+      network.leave();
+      const second = await VirtualMachine.create({ guest: 'linux', memory: '192M', append: 'quiet', ...options });
+      second.load(state);
+      expect(isDeepStrictEqual(second.save(), state)).toBe(true);
+      network.enter();
+      void second.start();
+      second.console.write('\n');
+      await second.console.waitFor(sha256(numbers(400_000)), 60_000);
+      await poweroff(second);
+      const packets = spawnSync('tshark', ['-r', capture, '-Y', 'dhcp.option.dhcp == 5 or icmp.type == 0', '-T', 'fields', '-e', 'dhcp.ip.your', '-e', 'icmp.resp_to'], { encoding: 'utf8' }).stdout.trim().split('\n');
+      expect(packets[0]).toMatch(/^10\.77\.0\.20/);
+      expect(packets).toHaveLength(1 + 6);
+    } finally {
+      network.remove();
+    }
+  }, 700_000);
+});
+
+test('two machines on a hub', async () => {
+  const machines = await Promise.all([1, 2].map((i) => shell({ nets: [`hub:test-${process.pid}`], nics: [`virtio,mac=52:54:00:00:01:0${i}`] })));
+  const [a, b] = machines as [VirtualMachine, VirtualMachine];
+  await Promise.all(machines.map(ready));
+  await command(a, 'ip link set eth0 up && ip addr add 10.1.0.1/24 dev eth0');
+  await command(b, 'ip link set eth0 up && ip addr add 10.1.0.2/24 dev eth0');
+  expect(await command(b, 'cat /sys/class/net/eth0/address')).toContain('52:54:00:00:01:02');
+  expect(await command(b, 'ping -c 3 -i 0.2 -s 4000 10.1.0.1')).toContain(' 0% packet loss');
+  await command(a, 'mkdir /w && seq 1 300000 > /w/numbers && httpd -h /w');
+  expect(await command(b, 'wget -q -O - http://10.1.0.1/numbers | sha256sum')).toContain(sha256(numbers(300_000)));
+  await Promise.all(machines.map(poweroff));
+}, 700_000);
