@@ -17,7 +17,7 @@ mkdirSync(out, { recursive: true });
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const result = await build({
   absWorkingDir: root,
-  entryPoints: { index: 'src/browser/index.ts', 'machine-worker': 'src/host-browser/machine-worker.ts', 'translation-worker': 'src/host-browser/translation-worker.ts' },
+  entryPoints: { index: 'src/browser/index.ts', element: 'src/browser/element.ts', 'machine-worker': 'src/host-browser/machine-worker.ts', 'translation-worker': 'src/host-browser/translation-worker.ts' },
   outdir: out,
   bundle: true,
   splitting: true,
@@ -29,6 +29,7 @@ const result = await build({
   keepNames: false,
   legalComments: 'linked',
   define: { POLYVISOR_VERSION: JSON.stringify(version) },
+  loader: { '.css': 'text' },
   metafile: true,
   logLevel: 'warning',
 });

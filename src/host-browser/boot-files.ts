@@ -3,26 +3,7 @@ import { parseBootOrder } from '../machine/boot-source.ts';
 import type { BootFiles } from '../machine/boot-source.ts';
 import { checkFirmware, checkNvram } from '../machine/configuration.ts';
 import { nameOf, readSource } from './sources.ts';
-import type { Source } from './sources.ts';
-
-/** What may be given to say what a machine boots. */
-export interface BootRequest {
-  /** Linux bzImage, ELF with a PVH note, multiboot 1. */
-  readonly kernel?: Source;
-  readonly initrd?: Source;
-  /** Kernel command line. Default: `console=ttyS0`. */
-  readonly append?: string;
-  /** Instead of a kernel: an image of SeaBIOS or OVMF. */
-  readonly firmware?: Source;
-  /** With firmware: the display's option ROM (SeaBIOS's vgabios-stdvga.bin). */
-  readonly vgaBios?: Source;
-  /** With UEFI firmware: what its variables begin with. */
-  readonly nvram?: Source;
-  /** With firmware: where it looks for something to boot, letters out of `c` (hard disk), `d` (CD-ROM), `a` (floppy disk). Default: `cad`. */
-  readonly bootOrder?: string;
-  /** With firmware: ask for a key that leads to a menu. */
-  readonly bootMenu?: boolean;
-}
+import type { BootRequest } from './requests.ts';
 
 const DEFAULT_APPEND = 'console=ttyS0';
 

@@ -1,49 +1,143 @@
 import { UserError } from '../base/errors.ts';
 import type { EngineModules } from '../engines/modules.ts';
+import type { BlockPort } from '../host/blocks.ts';
 import type { Log } from '../host/log.ts';
-import { configure } from '../library/hardware-options.ts';
-import type { HardwareOptions } from '../library/hardware-options.ts';
+import { configure, configureExecution } from '../library/hardware-options.ts';
+import type { ExecutionOptions } from '../library/hardware-options.ts';
 import { LocalMachine } from '../library/local-machine.ts';
 import type { EngineChoice, LocalParts } from '../library/local-machine.ts';
-import type { MachineReport } from '../library/machine-report.ts';
+import { readConfiguration } from '../library/stored-configuration.ts';
 import { WorkerCompiler } from '../library/worker-compiler.ts';
 import { checkEngine, checkTimeout } from '../machine/configuration.ts';
 import type { EngineName } from '../machine/configuration.ts';
+import type { MediumKind } from '../machine/drives.ts';
+import { parseMac } from '../machine/nics.ts';
 import { readBootFiles } from './boot-files.ts';
-import type { BootRequest } from './boot-files.ts';
+import { openDrives, openMedium } from './drives.ts';
+import type { OpenDisk, OpenDrives } from './drives.ts';
+import { checkName } from './opfs.ts';
 import { BrowserClock, BrowserScheduler, browserEntropy, browserWallClock } from './ports.ts';
+import type { BrowserReport, MachineRequest, RestoreRequest, SaveOptions, Source } from './requests.ts';
+import { Screen } from './screen.ts';
+import { nameOf } from './sources.ts';
+import { StateFile, writeStateBlob, writeStateFile } from './state-file.ts';
+import { checkStoredDrives, describeDrives } from './stored-drives.ts';
 import { startTranslationThread } from './translation-thread.ts';
 
 declare const POLYVISOR_VERSION: string;
 
-/** Figures about a run in a browser. */
-export interface BrowserReport extends MachineReport {
-  readonly host: {
-    readonly browser: string;
-    /** The page is cross-origin isolated. */
-    readonly isolated: boolean;
-  };
+/** Of a disk that is written to a file, pieces of it. */
+const PIECE = 1 << 22;
+
+interface Parts extends LocalParts {
+  readonly disks: readonly OpenDisk[];
+  media: OpenDrives['media'];
 }
 
 /** A machine in a worker of a page. */
 export class BrowserMachine extends LocalMachine {
+  declare protected readonly parts: Parts;
+  readonly #log: Log;
+  #screen: Screen | undefined;
+
   /** Fetches the files, loads the kernel. Throws UserError. */
-  static async create(options: Omit<HardwareOptions, 'append'> & BootRequest, modules: EngineModules, log: Log): Promise<BrowserMachine> {
+  static async create(options: MachineRequest, modules: EngineModules, log: Log): Promise<BrowserMachine> {
     const configuration = configure(options);
-    const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
     const engine = settleEngine(options.engine ?? 'auto');
     const { append, ...files } = await readBootFiles(options);
-    return new BrowserMachine(modules, { profile: options.profile ?? false, log }, {
-      configuration: { ...configuration, append }, files: { ...files, guest: null }, drives: [], nics: [], timeout, engine, blank: false,
-    });
+    const drives = await openDrives(options, options.firmware === undefined ? 'virtio' : 'ide', log.warn);
+    return BrowserMachine.#make(modules, options, log, { configuration: { ...configuration, append }, files: { ...files, guest: null }, engine, blank: false, ...drives });
   }
 
-  private constructor(modules: EngineModules, options: { readonly profile: boolean; readonly log: Log }, parts: LocalParts) {
+  /** A machine that goes on where one was stored, in a browser or by Node. Throws UserError. */
+  static async restore(stored: string | Blob, options: RestoreRequest, modules: EngineModules, log: Log): Promise<BrowserMachine> {
+    const engine = settleEngine(options.engine ?? 'auto');
+    const file = await StateFile.open(stored);
+    const { configuration, files, drives: expected } = readConfiguration({
+      machine: file.machine, tell: (work) => file.tell(work), checkDrives: (described) => checkStoredDrives(described, options),
+      // The variables go with the machine; the file is another host's.
+      reopenNvram: () => ({}),
+    }, configureExecution(options));
+    const drives = await openDrives(expected.request, 'virtio', log.warn);
+    const made = await BrowserMachine.#make(modules, options, log, { configuration, files, engine, blank: true, ...drives });
+    try {
+      expected.check(drives);
+      file.tell(() => made.fill(file.machine));
+      return made;
+    } catch (error) {
+      await made.stop();
+      throw error;
+    }
+  }
+
+  static async #make(modules: EngineModules, options: ExecutionOptions, log: Log, parts: Omit<Parts, 'timeout' | 'nics'>): Promise<BrowserMachine> {
+    try {
+      const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
+      // Cards of a machine that Node has stored: there is nothing here to plug them into.
+      const nics = (parts.configuration.nics ?? []).map(({ model, mac }) => ({ model, mac: parseMac(mac), port: undefined }));
+      return new BrowserMachine(modules, { profile: options.profile ?? false, log }, { ...parts, timeout, nics });
+    } catch (error) {
+      await Promise.all(parts.drives.map(({ block }) => block?.close()));
+      const { memoryBytes } = parts.configuration;
+      if (error instanceof RangeError && error.message.includes('WebAssembly.Memory')) throw new UserError(`the browser has no room for a guest of ${memoryBytes >> 20} MiB (${error.message}); give less memory, or close other tabs`);
+      throw error;
+    }
+  }
+
+  private constructor(modules: EngineModules, options: { readonly profile: boolean; readonly log: Log }, parts: Parts) {
     const clock = new BrowserClock();
     super({
       modules, clock, wallClock: browserWallClock, scheduler: new BrowserScheduler(clock), entropy: browserEntropy,
       compiler: new WorkerCompiler(modules.handlers, startTranslationThread), version: POLYVISOR_VERSION,
     }, options, parts);
+    this.#log = options.log;
+  }
+
+  protected override async closeFiles(): Promise<void> {
+    this.#screen?.close();
+    this.#screen = undefined;
+    await super.closeFiles();
+  }
+
+  /** Paints what the display shows on a canvas, in place of an earlier one. Throws UserError on a machine without display. */
+  show(canvas: OffscreenCanvas): void {
+    const display = this.display();
+    this.#screen?.close();
+    this.#screen = new Screen(display, canvas);
+  }
+
+  /** Puts another image into the CD-ROM or the floppy drive; without one the drive is empty then. Throws UserError. */
+  async changeMedium(kind: MediumKind, source?: Source, { force = false }: { readonly force?: boolean } = {}): Promise<void> {
+    const block: BlockPort | undefined = source === undefined ? undefined : await openMedium(kind, source, this.#log.warn);
+    await this.exchangeMedium(kind, block, force);
+    this.parts.media = { ...this.parts.media, [kind]: source === undefined ? null : nameOf(source, kind) };
+  }
+
+  /** Stores the machine in the browser's storage under a name; returns its length in bytes. The machine stands still meanwhile. Throws UserError. */
+  saveFile(name: string, { compress = false }: SaveOptions = {}): Promise<number> {
+    checkName(name);
+    return this.store(() => describeDrives(this.parts), (parts) => writeStateFile(name, parts, compress));
+  }
+  /** The same as a file to download. */
+  saveBlob({ compress = true }: SaveOptions = {}): Promise<Blob> {
+    return this.store(() => describeDrives(this.parts), (parts) => writeStateBlob(parts, compress));
+  }
+
+  /** A hard disk as it is now, as a raw image. The machine stands still meanwhile. Throws UserError. */
+  exportDisk(index = 0): Promise<Blob> {
+    const disk = this.parts.disks[index];
+    if (disk === undefined) return Promise.reject(new UserError(`the machine has no disk ${index}; it has ${this.parts.disks.length}, counted from 0`));
+    return this.atRest(async () => {
+      await disk.block.flush();
+      const pieces: Blob[] = [];
+      for (let at = 0; at < disk.block.bytes; at += PIECE) {
+        const piece = new Uint8Array(Math.min(PIECE, disk.block.bytes - at));
+        await disk.block.read(at, piece);
+        // Blobs may lie on the device's disk.
+        pieces.push(new Blob([piece]));
+      }
+      return new Blob(pieces, { type: 'application/octet-stream' });
+    });
   }
 
   override report(): BrowserReport {
@@ -52,12 +146,7 @@ export class BrowserMachine extends LocalMachine {
 }
 
 function settleEngine(name: EngineName): EngineChoice {
-  switch (checkEngine(name)) {
-    case 'auto':
-      return { first: 'translator' };
-    case 'kvm': case 'hybrid':
-      throw new UserError(`engine "${name}": there is no KVM in a browser; give translator, interpreter or auto`);
-    case 'interpreter': case 'translator': case 'lockstep':
-      return { first: name as 'interpreter' | 'translator' | 'lockstep' };
-  }
+  checkEngine(name);
+  if (name === 'kvm' || name === 'hybrid') throw new UserError(`engine "${name}": there is no KVM in a browser; give translator, interpreter or auto`);
+  return { first: name === 'auto' ? 'translator' : name };
 }

@@ -2,6 +2,7 @@ import { assertNever } from '../base/assert-never.ts';
 import type { Console } from '../library/console.ts';
 import { BrowserMachine } from './browser-machine.ts';
 import { loadEngineModules } from './engine-modules.ts';
+import { namesStored, removeStored } from './opfs.ts';
 import { PagedConsole } from './paged-console.ts';
 import type { ConsoleName, Notice, Order, WireError } from './protocol.ts';
 
@@ -14,8 +15,11 @@ const consoles = new Map<ConsoleName, PagedConsole>();
 
 scope.onmessage = ({ data }: MessageEvent<Order>) => {
   switch (data.kind) {
-    case 'create':
+    case 'create': case 'restore':
       make(data).catch((error: unknown) => tell({ kind: 'refused', error: wireError(error) }));
+      break;
+    case 'kept':
+      kept(data).catch((error: unknown) => tell({ kind: 'refused', error: wireError(error) }));
       break;
     case 'call':
       call(data).catch((error: unknown) => tell({ kind: 'failure', id: data.id, error: wireError(error) }));
@@ -31,10 +35,10 @@ scope.onmessage = ({ data }: MessageEvent<Order>) => {
   }
 };
 
-async function make(order: Order & { readonly kind: 'create' }): Promise<void> {
+async function make(order: Order & { readonly kind: 'create' | 'restore' }): Promise<void> {
   const modules = await loadEngineModules(new URL('.', import.meta.url));
   const log = { warn: (text: string) => tell({ kind: 'warning', text }), tracing: () => false, trace: () => {} };
-  const made = machine = await BrowserMachine.create(order.options, modules, log);
+  const made = machine = await (order.kind === 'create' ? BrowserMachine.create(order.options, modules, log) : BrowserMachine.restore(order.stored, order.options, modules, log));
   const show = (name: ConsoleName, console: Console | undefined): void => {
     if (console !== undefined) consoles.set(name, new PagedConsole(console, (bytes) => tell({ kind: 'console', console: name, bytes })));
   };
@@ -48,15 +52,26 @@ async function make(order: Order & { readonly kind: 'create' }): Promise<void> {
     // Comes last, so all output goes before it.
     void Promise.all([...consoles.values()].map(({ sent }) => sent)).then(() => tell({ kind: 'event', name: 'exit', arguments: [told] }));
   });
-  tell({ kind: 'made', engine: made.engine, engines: made.engines, virtioConsole: made.virtioConsole !== undefined });
+  tell({ kind: 'made', engine: made.engine, engines: made.engines, virtioConsole: made.virtioConsole !== undefined, display: made.hasDisplay });
+}
+
+async function kept({ shelf, remove }: Order & { readonly kind: 'kept' }): Promise<void> {
+  if (remove !== undefined) await removeStored(shelf, remove);
+  tell({ kind: 'kept', names: await namesStored(shelf) });
 }
 
 async function call({ id, name, arguments: values }: Order & { readonly kind: 'call' }): Promise<void> {
   const made = machine!;
   const before = made.engine;
-  const value = await (made[name] as (...values: unknown[]) => unknown).apply(made, [...values]);
+  const value = name === 'screen' ? screen(made) : await (made[name] as (...values: unknown[]) => unknown).apply(made, [...values]);
   if (made.engine !== before) tell({ kind: 'engine', engine: made.engine });
   tell({ kind: 'answer', id, value });
+}
+
+/** Without the class, which is lost on the way. */
+function screen(made: BrowserMachine): unknown {
+  const { picture, cells } = made.screenshot();
+  return { picture, cells };
 }
 
 function wireError(error: unknown): WireError {

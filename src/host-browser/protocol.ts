@@ -1,23 +1,19 @@
-import type { Plain } from '../base/plain.ts';
-import type { ExecutionOptions, HardwareOptions } from '../library/hardware-options.ts';
 import type { VirtualMachineEvents } from '../library/local-machine.ts';
-import type { BootRequest } from './boot-files.ts';
-import type { BrowserMachine } from './browser-machine.ts';
+import type { MachineRequest, RestoreRequest, Shelf } from './requests.ts';
 
 // What page and worker say to each other. Both are ours and of one version, so what comes is believed.
 
-export type MachineRequest = Omit<HardwareOptions, 'append'> & BootRequest;
-
 /** What a page may ask of its machine by name; each answers once. */
-export const CALLS = [
-  'start', 'stop', 'pressPowerButton', 'sendKeys', 'sendBreak', 'switchEngine', 'textScreen', 'save', 'load', 'report', 'profile',
-] as const satisfies readonly (keyof BrowserMachine)[];
-export type CallName = (typeof CALLS)[number];
+export type CallName = 'start' | 'stop' | 'pause' | 'resume' | 'pressPowerButton' | 'pressReset' | 'sendKeys' | 'moveKey' | 'moveMouse' | 'sendBreak' | 'show' | 'changeMedium'
+  | 'switchEngine' | 'screen' | 'save' | 'load' | 'saveFile' | 'saveBlob' | 'exportDisk' | 'report' | 'profile';
 
 export type ConsoleName = 'serial' | 'virtio';
 
 export type Order =
   | { readonly kind: 'create'; readonly options: MachineRequest }
+  | { readonly kind: 'restore'; readonly stored: string | Blob; readonly options: RestoreRequest }
+  /** What is kept in the browser's storage. */
+  | { readonly kind: 'kept'; readonly shelf: Shelf; readonly remove?: string }
   | { readonly kind: 'call'; readonly id: number; readonly name: CallName; readonly arguments: readonly unknown[] }
   | { readonly kind: 'type'; readonly console: ConsoleName; readonly bytes: Uint8Array }
   /** So many bytes of a console's output have been seen. */
@@ -28,7 +24,8 @@ export type EventName = Exclude<keyof VirtualMachineEvents, 'console'>;
 
 export type Notice =
   /** The machine is there. */
-  | { readonly kind: 'made'; readonly engine: string; readonly engines: readonly string[]; readonly virtioConsole: boolean }
+  | { readonly kind: 'made'; readonly engine: string; readonly engines: readonly string[]; readonly virtioConsole: boolean; readonly display: boolean }
+  | { readonly kind: 'kept'; readonly names: readonly string[] }
   /** There is none. */
   | { readonly kind: 'refused'; readonly error: WireError }
   | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }
@@ -43,5 +40,3 @@ export interface WireError {
   readonly name: string;
   readonly message: string;
 }
-
-export type { Plain, ExecutionOptions };

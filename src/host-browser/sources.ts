@@ -1,7 +1,5 @@
 import { UserError } from '../base/errors.ts';
-
-/** Where a file comes from: an address, a file that the user has chosen, or its contents. */
-export type Source = string | Blob | Uint8Array;
+import type { Source } from './requests.ts';
 
 /** How messages call it. */
 export function nameOf(source: Source, usual: string): string {

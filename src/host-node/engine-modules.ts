@@ -10,7 +10,7 @@ export function loadEngineModules(): EngineModules {
   // From dist/src/host-node when built, from src/host-node in tests.
   const base = [new URL('../../generated/', import.meta.url), new URL('../../dist/generated/', import.meta.url)].find((url) => existsSync(new URL('runtime.wasm', url)));
   if (base === undefined) throw new Error('dist/generated is missing: run npm run build');
-  const read = (name: string): Uint8Array => new Uint8Array(readFileSync(new URL(name, base)));
+  const read = (name: string): Uint8Array<ArrayBuffer> => new Uint8Array(readFileSync(new URL(name, base)));
   const places = read('handlers.places');
   // Keeps slow paths out of the way of what runs (Branch Hinting): known to V8 for long, on by default from version 13.7 on.
   setFlagsFromString('--experimental-wasm-branch-hinting');

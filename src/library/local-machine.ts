@@ -114,6 +114,8 @@ export class LocalMachine {
   #startedAt: number | undefined;
   #endedAt: number | undefined;
   #end: MachineEnd | undefined;
+  /** Ends a pause. */
+  #resume: (() => void) | undefined;
 
   /** Loads the kernel. Throws UserError. */
   protected constructor(host: MachineHost, options: LocalOptions, parts: LocalParts) {
@@ -171,7 +173,7 @@ export class LocalMachine {
 
   async #run(): Promise<MachineEnd> {
     const { timeout } = this.parts;
-    const timer = timeout === undefined ? undefined : setTimeout(() => this.#machine.stop('timeout'), timeout * 1000);
+    const timer = timeout === undefined ? undefined : setTimeout(() => this.#stop('timeout'), timeout * 1000);
     try {
       const end = await this.#machine.run();
       this.#endedAt = this.#host.clock.now();
@@ -216,8 +218,37 @@ export class LocalMachine {
 
   /** Ends the machine at once, as pulling the plug does; settles when it has ended. Legal before `start` too. */
   stop(): Promise<MachineEnd> {
-    this.#machine.stop();
+    this.#stop('stopped');
     return this.start();
+  }
+  #stop(kind: 'stopped' | 'timeout'): void {
+    this.#machine.stop(kind);
+    this.resume();
+  }
+
+  /** Lets the guest and its clock stand still until `resume`; settles when they do. Throws UserError before a run and after it. */
+  async pause(): Promise<void> {
+    if (this.#startedAt === undefined || this.#endedAt !== undefined) throw new UserError('the machine does not run; only one that runs can pause');
+    if (this.#resume !== undefined) return;
+    await new Promise<void>((still) => {
+      void this.#machine.atRest(() => {
+        still();
+        return this.#end === undefined ? new Promise<void>((resume) => (this.#resume = resume)) : Promise.resolve();
+      });
+    });
+  }
+  /** Goes on after `pause`; else nothing happens. */
+  resume(): void {
+    this.#resume?.();
+    this.#resume = undefined;
+  }
+  get paused(): boolean {
+    return this.#resume !== undefined;
+  }
+
+  /** The reset button: the machine starts again as when it was switched on. */
+  pressReset(): void {
+    this.#machine.pressReset();
   }
 
   /** Asks the guest to shut down, as a press of the power button does. */
@@ -227,6 +258,17 @@ export class LocalMachine {
   /** Types on the PS/2 keyboard: a text, or a list of keys by name (`Escape`, `F12`, `Control+Alt+Delete`). Throws UserError. */
   sendKeys(keys: string | readonly string[]): void {
     this.#machine.sendKeys(keys);
+  }
+  /** A key of the PS/2 keyboard goes down or up, by its place (KeyboardEvent.code: `KeyA`). False: there is no such key. */
+  moveKey(place: string, down: boolean): boolean {
+    return this.#machine.moveKey(place, down);
+  }
+  /** Moves the PS/2 mouse: counts to the right and up, buttons (bit 0 left, 1 right, 2 middle), counts of the wheel upwards. */
+  moveMouse(dx: number, dy: number, buttons: number, wheel = 0): void {
+    this.#machine.moveMouse(dx, dy, buttons, wheel);
+  }
+  get hasDisplay(): boolean {
+    return this.#machine.display !== undefined;
   }
   /** What the display shows. Throws UserError on a machine without one. */
   screenshot(): Screenshot {
@@ -315,10 +357,10 @@ export class LocalMachine {
    * Calls `write` with all that is to be stored, while the machine stands still; settles as it does. `describeDrives`: what the
    * description says of them, asked when they are at rest. Throws UserError. A listener must not wait for it.
    */
-  protected store<T>(describeDrives: () => unknown, write: (parts: MachineParts) => T): Promise<T> {
+  protected store<T>(describeDrives: () => unknown, write: (parts: MachineParts) => T | Promise<T>): Promise<T> {
     const { configuration, files, drives } = this.parts;
     if (this.#endedAt !== undefined) return Promise.reject(new UserError('the machine has ended; save it while it runs'));
-    return this.#machine.atRest(async () => {
+    return this.atRest(async () => {
       // What is under way may ask for more when it has arrived.
       for (let i = 0; i < 2; i++) await Promise.all(drives.map((drive) => drive.block?.flush()));
       return write({
@@ -328,6 +370,11 @@ export class LocalMachine {
         files: bootFilesOf(files),
       });
     });
+  }
+
+  /** Does some work while the machine stands still. */
+  protected atRest<T>(work: () => Promise<T>): Promise<T> {
+    return this.paused ? work() : this.#machine.atRest(work);
   }
 
   /** What the guest's time went to since it started, on the translator and the interpreter. Undefined when none was asked for. */

@@ -61,6 +61,8 @@ export interface Board {
   powerButton(): void;
   /** Takes set 2 scan codes, each key's code whole. Undefined on a machine without one. */
   readonly keyboard: ((scancodes: Uint8Array) => void) | undefined;
+  /** Moves the mouse: counts to the right, up, and of the wheel; buttons: bit 0 left, 1 right, 2 middle. Undefined on a machine without one. */
+  readonly mouse?: (dx: number, dy: number, buttons: number, wheel: number) => void;
   /** Undefined on a machine without one. */
   readonly display: Display | undefined;
   /** Missing: it has none. */

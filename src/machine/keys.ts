@@ -19,6 +19,14 @@ const ROWS: readonly (readonly [string, string, readonly number[]])[] = [
 ];
 const CONTROLS: Readonly<Record<string, string>> = { '\n': 'Enter', '\r': 'Enter', '\t': 'Tab', '\b': 'Backspace', '\x7f': 'Backspace', '\x1b': 'Escape' };
 
+/** Keys by where they are, as KeyboardEvent.code names them (UI Events KeyboardEvent code Values), besides those of NAMED and ROWS. */
+const PLACES: Readonly<Record<string, number>> = {
+  Backquote: 0x0e, Minus: 0x4e, Equal: 0x55, BracketLeft: 0x54, BracketRight: 0x5b, Backslash: 0x5d, IntlBackslash: 0x61, Semicolon: 0x4c, Quote: 0x52, Comma: 0x41, Period: 0x49, Slash: 0x4a,
+  Space: 0x29, ShiftLeft: 0x12, ShiftRight: 0x59, ControlLeft: 0x14, ControlRight: 0x114, AltLeft: 0x11, AltRight: 0x111, MetaLeft: 0x11f, MetaRight: 0x127, PrintScreen: 0x17c,
+  Numpad0: 0x70, Numpad1: 0x69, Numpad2: 0x72, Numpad3: 0x7a, Numpad4: 0x6b, Numpad5: 0x73, Numpad6: 0x74, Numpad7: 0x6c, Numpad8: 0x75, Numpad9: 0x7d,
+  NumpadAdd: 0x79, NumpadSubtract: 0x7b, NumpadMultiply: 0x7c, NumpadDecimal: 0x71, NumpadDivide: 0x14a, NumpadEnter: 0x15a,
+};
+
 interface Key {
   readonly code: number;
   readonly shifted: boolean;
@@ -37,6 +45,13 @@ function press(code: number): Uint8Array {
 }
 function release(code: number): Uint8Array {
   return Uint8Array.from(code > 0xff ? [0xe0, 0xf0, code & 0xff] : [0xf0, code]);
+}
+
+/** The scan code of a key pressed or released, by its place (`KeyA`, `ShiftLeft`); undefined: the keyboard has no such key. */
+export function scancodeAt(place: string, down: boolean): Uint8Array | undefined {
+  const character = /^(?:Key([A-Z])|Digit([0-9]))$/.exec(place);
+  const code = character !== null ? characters.get((character[1] ?? character[2]!).toLowerCase())?.code : Object.hasOwn(PLACES, place) ? PLACES[place] : Object.hasOwn(NAMED, place) ? NAMED[place] : undefined;
+  return code === undefined ? undefined : down ? press(code) : release(code);
 }
 
 /**

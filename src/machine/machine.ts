@@ -19,7 +19,7 @@ import type { MachineConfiguration, MachineName } from './configuration.ts';
 import type { Drive, MediumKind } from './drives.ts';
 import type { EngineFactory } from './engine-factory.ts';
 import { GuestClock } from './guest-clock.ts';
-import { keystrokes } from './keys.ts';
+import { keystrokes, scancodeAt } from './keys.ts';
 import type { Nic } from './nics.ts';
 import { buildMicrovmBoard } from './microvm/board.ts';
 import { buildPcBoard } from './pc/board.ts';
@@ -380,6 +380,25 @@ export class Machine {
   sendKeys(keys: string | readonly string[]): void {
     if (this.#board.keyboard === undefined) throw new UserError('the machine has no keyboard; type on its console, or give it the board pc');
     this.#typist.type(keystrokes(keys));
+    this.#wake();
+  }
+  /** A key goes down or up, by its place on the keyboard (`KeyA`). False: the machine has no keyboard, or it has no such key. */
+  moveKey(place: string, down: boolean): boolean {
+    const scancode = this.#board.keyboard === undefined ? undefined : scancodeAt(place, down);
+    if (scancode === undefined) return false;
+    this.#typist.type([scancode]);
+    this.#wake();
+    return true;
+  }
+  /** Moves the mouse; see `Board.mouse`. Without one nothing happens. */
+  moveMouse(dx: number, dy: number, buttons: number, wheel: number): void {
+    this.#board.mouse?.(dx, dy, buttons, wheel);
+    this.#wake();
+  }
+  /** The reset button. */
+  pressReset(): void {
+    this.#resetAsked = true;
+    this.#interruptSlice();
     this.#wake();
   }
   /**

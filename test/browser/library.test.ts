@@ -1,6 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type * as Polyvisor from '../../src/browser/index.ts';
+import { VirtualMachine } from '../../src/index.ts';
 import { browserMissing, openPage } from './chromium.ts';
 import type { TestPage } from './chromium.ts';
 
@@ -41,7 +44,92 @@ describe.skipIf(browserMissing !== undefined)(`in Chromium${browserMissing === u
     });
     expect(found).toMatchObject({ end: { kind: 'poweroff' }, events: ['poweroff'], engine: 'translator', isolated: false });
     expect(found.translated).toBeGreaterThan(1000);
-  }, 90_000);
+  }, 240_000);
+
+  it('keeps what the guest writes to a disk on a server over a reload, exports it, and refuses it to two machines', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'polyvisor-browser-'));
+    try {
+      writeFileSync(join(folder, 'disk.img'), Uint8Array.from({ length: 4 << 20 }, (_, i) => i >> 12));
+      const page = await libraryPage({ routes: { '/files/': folder } });
+      const boot = (command: string, answer: string) => page.evaluate(async ([typed, wanted]) => {
+        const vm = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', initrd: '/guest/initrd', memory: '128M', disks: [{ source: '/files/disk.img', keep: 'mine' }] });
+        void vm.start();
+        await vm.console.waitFor(/# /);
+        vm.console.write(`${typed}\n`);
+        const found = await vm.console.waitFor(new RegExp(wanted!));
+        const second = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', disks: [{ source: '/files/disk.img', keep: 'mine' }] }).then(() => 'made', (error: Error) => error.message);
+        const image = new Uint8Array(await (await vm.exportDisk()).arrayBuffer());
+        await vm.stop();
+        vm.dispose();
+        return { found, second, length: image.length, bytes: [...image.subarray(0x5000, 0x5008), image[0x6000]], kept: await polyvisor.VirtualMachine.kept('disks') };
+      }, [command, answer]);
+      const written = await boot('printf changed | dd of=/dev/vda bs=4096 seek=5 conv=fsync,notrunc; echo done', '\\ndone');
+      expect(written).toMatchObject({ length: 4 << 20, bytes: [...Buffer.from('changed'), 5, 6], kept: ['mine'] });
+      expect(written.second).toMatch(/"mine" is in use by another machine/);
+      await page.reload();
+      await page.waitForFunction('globalThis.polyvisor !== undefined');
+      expect((await boot('dd if=/dev/vda bs=4096 skip=5 count=1 2>/dev/null | head -c 7', 'changed')).found).toBe('changed');
+      expect(await page.evaluate(async () => {
+        await polyvisor.VirtualMachine.forget('disks', 'mine');
+        return polyvisor.VirtualMachine.kept('disks');
+      })).toEqual([]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }, 240_000);
+
+  it('saves a machine that goes on in Node, and goes on with what Node has saved', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'polyvisor-browser-'));
+    try {
+      const page = await libraryPage({ routes: { '/files/': folder } });
+      const saved = await page.evaluate(async () => {
+        const vm = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', initrd: '/guest/initrd', memory: '128M' });
+        void vm.start();
+        await vm.console.waitFor(/# /);
+        vm.console.write('answer=$((6 * 7))\n');
+        await vm.console.waitFor(/# /);
+        await vm.pause();
+        const bytes = await vm.saveFile('test');
+        const blob = await vm.saveBlob();
+        vm.dispose();
+        const file = new FileReader();
+        await new Promise((resolve) => {
+          file.onload = resolve;
+          file.readAsDataURL(blob);
+        });
+        const again = await polyvisor.VirtualMachine.restore('test');
+        void again.start();
+        again.console.write('echo here $answer\n');
+        const found = await again.console.waitFor(/here 42/);
+        again.dispose();
+        return { bytes, packed: blob.size, found, names: await polyvisor.VirtualMachine.kept('states'), base64: (file.result as string).replace(/^.*,/, '') };
+      });
+      expect(saved).toMatchObject({ found: 'here 42', names: ['test'] });
+      expect(saved.packed).toBeLessThan(saved.bytes);
+      const path = join(folder, 'from-browser');
+      writeFileSync(path, Buffer.from(saved.base64, 'base64'));
+      const vm = await VirtualMachine.restore(path, { engine: 'translator' });
+      void vm.start();
+      vm.console.write('echo node $answer; answer=43\n');
+      await vm.console.waitFor(/node 42[^]*# /);
+      await vm.saveFile(join(folder, 'from-node'));
+      await vm.stop();
+      const found = await page.evaluate(async () => {
+        const blob = await (await fetch('/files/from-node')).blob();
+        const broken = await polyvisor.VirtualMachine.restore(blob.slice(0, 100_000)).then(() => 'made', (error: Error) => error.message);
+        const again = await polyvisor.VirtualMachine.restore(blob);
+        void again.start();
+        again.console.write('echo browser $answer\n');
+        const said = await again.console.waitFor(/browser 4[0-9]/);
+        again.dispose();
+        return { said, broken };
+      });
+      expect(found.said).toBe('browser 43');
+      expect(found.broken).toMatch(/the stored machine file is truncated/);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }, 240_000);
 
   it('says what is wrong with what is given', async () => {
     const page = await libraryPage();

@@ -129,6 +129,7 @@ export function buildPcBoard(options: BoardOptions): Board {
     com1: core.com1,
     powerButton: () => power.press(),
     keyboard: (scancodes) => i8042.keyboard(scancodes),
+    mouse: (dx, dy, buttons, wheel) => i8042.mouse(dx, dy, buttons, wheel),
     display: display?.vga,
     removable: { ...(ide?.cdrom === undefined ? {} : { cdrom: ide.cdrom }), ...(diskettes === undefined ? {} : { floppy: diskettes.removable }) },
     placeTables: () => placeBootTables(memory, buildAcpiTables(acpi), smbios),

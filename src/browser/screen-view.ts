@@ -1,0 +1,106 @@
+import type { VirtualMachine } from './virtual-machine.ts';
+
+/** Buttons of MouseEvent.buttons are those of the PS/2 mouse, bit by bit. */
+const BUTTONS = 0b111;
+
+/**
+ * A guest's display, keyboard and mouse. A click locks the pointer, Escape lets it go; Control and Alt together leave the
+ * keyboard; a touch opens the device's keyboard.
+ */
+export class ScreenView {
+  readonly #place: HTMLElement;
+  readonly #leave: () => void;
+  readonly #touch: HTMLTextAreaElement;
+  readonly #held = new Set<string>();
+  #canvas: HTMLCanvasElement | undefined;
+  #vm: VirtualMachine | undefined;
+
+  /** `leave`: puts the focus elsewhere. */
+  constructor(place: HTMLElement, leave: () => void) {
+    this.#place = place;
+    this.#leave = leave;
+    this.#touch = document.createElement('textarea');
+    this.#touch.className = 'touch';
+    this.#touch.tabIndex = -1;
+    this.#touch.autocapitalize = 'off';
+    this.#touch.setAttribute('aria-hidden', 'true');
+    this.#touch.addEventListener('input', () => {
+      const text = this.#touch.value;
+      this.#touch.value = '';
+      // Characters that no US keyboard has are left out.
+      this.#vm?.sendKeys([...text].filter((character) => character === '\n' || (character >= ' ' && character <= '~')).join('')).catch(() => {});
+    });
+    this.#listenToKeys(this.#touch);
+    place.append(this.#touch);
+  }
+
+  /** Shows a machine's display on a new canvas. */
+  async attach(vm: VirtualMachine): Promise<void> {
+    this.detach();
+    const canvas = document.createElement('canvas');
+    canvas.tabIndex = 0;
+    canvas.setAttribute('role', 'application');
+    canvas.setAttribute('aria-label', 'Screen of the guest. Keys go to the guest; Control and Alt together leave.');
+    this.#listenToKeys(canvas);
+    this.#listenToMouse(canvas);
+    this.#canvas = canvas;
+    this.#vm = vm;
+    this.#place.prepend(canvas);
+    await vm.show(canvas);
+  }
+  detach(): void {
+    this.#releaseAll();
+    this.#canvas?.remove();
+    this.#canvas = undefined;
+    this.#vm = undefined;
+  }
+  focus(): void {
+    this.#canvas?.focus();
+  }
+
+  #listenToKeys(target: HTMLElement): void {
+    target.addEventListener('keydown', (event) => {
+      if (event.ctrlKey && event.altKey && (event.key === 'Control' || event.key === 'Alt')) {
+        this.#releaseAll();
+        document.exitPointerLock();
+        this.#leave();
+      } else if (event.code !== '' && event.code !== 'Unidentified') {
+        event.preventDefault();
+        this.#held.add(event.code);
+        void this.#vm?.moveKey(event.code, true).catch(() => {});
+      }
+    });
+    target.addEventListener('keyup', (event) => {
+      if (!this.#held.delete(event.code)) return;
+      event.preventDefault();
+      void this.#vm?.moveKey(event.code, false).catch(() => {});
+    });
+    target.addEventListener('blur', () => this.#releaseAll());
+  }
+
+  #releaseAll(): void {
+    for (const code of this.#held) void this.#vm?.moveKey(code, false).catch(() => {});
+    this.#held.clear();
+  }
+
+  #listenToMouse(canvas: HTMLCanvasElement): void {
+    const move = (event: MouseEvent, dx = 0, dy = 0, wheel = 0): void => void this.#vm?.moveMouse(dx, -dy, event.buttons & BUTTONS, wheel).catch(() => {});
+    canvas.addEventListener('pointerdown', (event) => {
+      if (event.pointerType === 'touch') this.#touch.focus();
+      else if (document.pointerLockElement === null) {
+        canvas.focus();
+        // Where pages may not lock the pointer the mouse stays outside.
+        void Promise.resolve(canvas.requestPointerLock()).catch(() => {});
+      } else move(event);
+    });
+    const locked = (): boolean => (canvas.getRootNode() as Document | ShadowRoot).pointerLockElement === canvas;
+    canvas.addEventListener('pointerup', (event) => locked() && move(event));
+    canvas.addEventListener('pointermove', (event) => locked() && move(event, event.movementX, event.movementY));
+    canvas.addEventListener('contextmenu', (event) => event.preventDefault());
+    canvas.addEventListener('wheel', (event) => {
+      if (!locked()) return;
+      event.preventDefault();
+      move(event, 0, 0, -Math.sign(event.deltaY));
+    }, { passive: false });
+  }
+}

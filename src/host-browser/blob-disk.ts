@@ -1,0 +1,30 @@
+import type { BlockPort } from '../host/blocks.ts';
+
+/** The contents of a file that the user has chosen, or of a blob; never written to. */
+export class BlobDisk implements BlockPort {
+  readonly readOnly = true;
+  readonly releases = false;
+  readonly bytes: number;
+  readonly #blob: Blob;
+
+  /** What is behind the last whole sector is left out. */
+  constructor(blob: Blob) {
+    this.#blob = blob;
+    this.bytes = blob.size - (blob.size % 512);
+  }
+
+  async read(offset: number, target: Uint8Array): Promise<void> {
+    target.set(new Uint8Array(await this.#blob.slice(offset, offset + target.length).arrayBuffer()));
+  }
+  readNow(): boolean {
+    return false;
+  }
+  write(): Promise<void> {
+    return Promise.reject(new Error('the disk is read-only'));
+  }
+  zero(): Promise<void> {
+    return this.write();
+  }
+  async flush(): Promise<void> {}
+  async close(): Promise<void> {}
+}
