@@ -1,5 +1,5 @@
 import { UserError } from '../base/errors.ts';
-import { parseBootOrder } from '../machine/boot-source.ts';
+import { bootFile, parseBootOrder } from '../machine/boot-source.ts';
 import type { BootFiles } from '../machine/boot-source.ts';
 import { checkFirmware, checkNvram } from '../machine/configuration.ts';
 import { nameOf, readSource } from './sources.ts';
@@ -26,7 +26,7 @@ export async function readBootFiles(request: BootRequest): Promise<BootFiles & {
   }
   const [image, archive] = await Promise.all([readSource('kernel', kernel), initrd === undefined ? undefined : readSource('initrd', initrd)]);
   return {
-    kernel: image, kernelName: nameOf(kernel, 'image'), append: request.append ?? DEFAULT_APPEND,
-    ...(archive === undefined ? {} : { initrd: archive, initrdName: nameOf(initrd!, 'initrd') }),
+    kernel: bootFile(nameOf(kernel, 'image'), image), append: request.append ?? DEFAULT_APPEND,
+    ...(archive === undefined ? {} : { initrd: bootFile(nameOf(initrd!, 'initrd'), archive) }),
   };
 }

@@ -1,8 +1,8 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { UserError } from '../base/errors.ts';
-import { parseBootOrder } from '../machine/boot-source.ts';
-import type { BootFiles, FirmwareFiles, KernelFiles } from '../machine/boot-source.ts';
+import { bootFile, closeBootFiles, parseBootOrder } from '../machine/boot-source.ts';
+import type { BootFile, BootFiles, FirmwareFiles, KernelFiles } from '../machine/boot-source.ts';
 import { checkFirmware, checkNvram } from '../machine/configuration.ts';
 import { catalogue } from './guests/catalogue.ts';
 import { fetchOvmf, fetchSeabios } from './guests/firmware.ts';
@@ -46,13 +46,13 @@ export async function readBootFiles(request: BootRequest, progress: (line: strin
   if (request.nvram !== undefined) throw new UserError('a kernel that is booted directly has no firmware whose variables could be kept; give --firmware ovmf, or leave --nvram out');
   if (guest !== undefined && kernel !== undefined) throw new UserError(`a guest's name (${guest}) and a kernel are given; give one of the two`);
   if (request.bootOrder !== undefined || request.bootMenu === true) throw new UserError('a kernel that is booted directly needs no boot order; give --firmware seabios, or leave it out');
-  if (kernel !== undefined) return { ...readAll(kernel, request.initrd), append: request.append ?? DEFAULT_APPEND, guest: null };
+  if (kernel !== undefined) return { ...openAll(kernel, request.initrd), append: request.append ?? DEFAULT_APPEND, guest: null };
   const name = guest ?? DEFAULT_GUEST;
   const entry = catalogue.find((candidate) => candidate.name === name);
   if (entry === undefined) throw new UserError(`guest "${name}" is unknown; give one of ${catalogue.map((candidate) => candidate.name).join(', ')}, or a kernel`);
   const files = await entry.fetch(progress);
   const append = request.append === undefined ? files.append : `${files.append} ${request.append}`.trim();
-  return { ...readAll(files.kernel, request.initrd ?? files.initrd), append, guest: name };
+  return { ...openAll(files.kernel, request.initrd ?? files.initrd), append, guest: name };
 }
 
 async function readFirmware(firmware: string | Uint8Array, nvram: string | undefined, progress: (line: string) => void, warn: Warn): Promise<FirmwareFiles> {
@@ -76,9 +76,61 @@ function variablesBeside(firmware: string): Uint8Array | undefined {
   return checkNvram(readInput('nvram', beside), `nvram ${beside}`);
 }
 
-function readAll(kernel: string | Uint8Array, initrd: string | Uint8Array | undefined): KernelFiles {
-  const boot = { kernel: readInput('kernel', kernel), kernelName: typeof kernel === 'string' ? kernel : 'image' };
-  return initrd === undefined ? boot : { ...boot, initrd: readInput('initrd', initrd), initrdName: typeof initrd === 'string' ? initrd : 'initrd' };
+function openAll(kernel: string | Uint8Array, initrd: string | Uint8Array | undefined): KernelFiles {
+  const files = { kernel: openInput('kernel', kernel, 'image') };
+  if (initrd === undefined) return files;
+  try {
+    return { ...files, initrd: openInput('initrd', initrd, 'initrd') };
+  } catch (error) {
+    closeBootFiles(files);
+    throw error;
+  }
+}
+
+/** A file stays open, so that it may be removed or replaced meanwhile; what is no plain file, as a pipe, is read at once. */
+function openInput(what: string, input: string | Uint8Array, otherwise: string): BootFile {
+  if (typeof input !== 'string') return bootFile(otherwise, input);
+  if (!statSync(input, { throwIfNoEntry: false })?.isFile()) return bootFile(input, readInput(what, input));
+  return new OpenBootFile(what, input);
+}
+
+class OpenBootFile implements BootFile {
+  readonly name: string;
+  readonly #what: string;
+  readonly #bytes: number;
+  #file: number | undefined;
+
+  constructor(what: string, path: string) {
+    [this.#what, this.name] = [what, path];
+    this.#file = this.#try(() => openSync(path, 'r'));
+    this.#bytes = fstatSync(this.#file).size;
+    checkSize(what, path, this.#bytes);
+  }
+
+  read(): Uint8Array {
+    const bytes = new Uint8Array(this.#bytes);
+    for (let done = 0; done < bytes.length;) {
+      const count = this.#try(() => readSync(this.#file!, bytes, done, bytes.length - done, done));
+      if (count === 0) throw new UserError(`${this.#what} ${this.name} has become shorter since the machine was started; leave it as it is while a machine uses it`);
+      done += count;
+    }
+    return bytes;
+  }
+  close(): void {
+    if (this.#file !== undefined) closeSync(this.#file);
+    this.#file = undefined;
+  }
+  #try<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw new UserError(`${this.#what} ${this.name} ${fileTrouble(error)}; give the path of a readable file`);
+    }
+  }
+}
+
+function checkSize(what: string, path: string, bytes: number): void {
+  if (bytes > LARGEST_FILE) throw new UserError(`${what} ${path} is larger than any guest's memory; give a kernel image and its initrd, not a disk`);
 }
 
 function readInput(what: string, input: string | Uint8Array): Uint8Array {
@@ -87,7 +139,7 @@ function readInput(what: string, input: string | Uint8Array): Uint8Array {
   try {
     const found = statSync(input);
     if (found.isCharacterDevice() || found.isSocket()) throw new UserError(`${what} ${input} is a device; give a file`);
-    if (found.size > LARGEST_FILE) throw new UserError(`${what} ${input} is larger than any guest's memory; give a kernel image and its initrd, not a disk`);
+    checkSize(what, input, found.size);
     bytes = readFileSync(input);
   } catch (error) {
     if (error instanceof UserError) throw error;

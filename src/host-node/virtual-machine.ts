@@ -8,6 +8,7 @@ import { LocalMachine } from '../library/local-machine.ts';
 import type { EngineChoice, LocalParts } from '../library/local-machine.ts';
 import { WorkerCompiler } from '../library/worker-compiler.ts';
 import { readConfiguration } from '../library/stored-configuration.ts';
+import { closeBootFiles } from '../machine/boot-source.ts';
 import { checkEngine, checkTimeout } from '../machine/configuration.ts';
 import type { Drive, MediumKind } from '../machine/drives.ts';
 import type { Nic, NicConfiguration } from '../machine/nics.ts';
@@ -123,7 +124,7 @@ export class VirtualMachine extends LocalMachine {
       await closeDrives(drives);
       closeNics(nics);
       capture?.close();
-      closeNvram(parts);
+      closeBootFiles(parts.files);
       throw roomFor(error, parts.configuration.memoryBytes);
     }
   }
@@ -186,10 +187,6 @@ export class VirtualMachine extends LocalMachine {
       memory: { ...memory, residentBytes: process.memoryUsage().rss, peakResidentBytes: process.resourceUsage().maxRSS * 1024 },
     };
   }
-}
-
-function closeNvram({ files }: Pick<Parts, 'files'>): void {
-  if ('firmware' in files) files.nvram?.close?.();
 }
 
 /** A machine without cards says nothing of them. */

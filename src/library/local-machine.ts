@@ -13,6 +13,7 @@ import type { Entropy } from '../host/entropy.ts';
 import type { Log } from '../host/log.ts';
 import type { Scheduler } from '../host/scheduler.ts';
 import { RamDisk } from '../disk/ram-disk.ts';
+import { closeBootFiles } from '../machine/boot-source.ts';
 import type { BootFiles } from '../machine/boot-source.ts';
 import type { MachineConfiguration } from '../machine/configuration.ts';
 import type { Drive, MediumKind } from '../machine/drives.ts';
@@ -197,7 +198,7 @@ export class LocalMachine {
   protected async closeFiles(): Promise<void> {
     for (const { port } of this.parts.nics) port?.close();
     await Promise.all(this.parts.drives.map((drive) => drive.block?.close()));
-    if ('firmware' in this.parts.files) this.parts.files.nvram?.close?.();
+    closeBootFiles(this.parts.files);
   }
 
   #announce(end: MachineEnd): void {

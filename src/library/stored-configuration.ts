@@ -1,6 +1,6 @@
 import { StateError } from '../base/errors.ts';
 import { parseBootOrder } from '../machine/boot-source.ts';
-import type { BootFiles, Nvram } from '../machine/boot-source.ts';
+import type { BootFile, BootFiles, Nvram } from '../machine/boot-source.ts';
 import { DEFAULT_MACHINE, checkCpus, checkDebugExitPort, checkFirmware, checkMachine, checkMemory, checkNvram } from '../machine/configuration.ts';
 import type { ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
 import { checkNics } from '../machine/nics.ts';
@@ -41,7 +41,7 @@ export function describeMachine({ engine: _, translationCacheBytes: __, ...confi
     configuration, guest, drives,
     boot: 'firmware' in boot
       ? { kind: 'firmware', bootOrder: boot.bootOrder?.join('') ?? null, bootMenu: boot.bootMenu ?? false, nvram: boot.nvram?.file ?? null }
-      : { kind: 'kernel', kernelName: boot.kernelName, initrdName: boot.initrdName ?? null },
+      : { kind: 'kernel', kernelName: boot.kernel.name, initrdName: boot.initrd?.name ?? null },
   };
 }
 
@@ -52,7 +52,7 @@ export function bootFilesOf(boot: BootFiles): Readonly<Record<string, Uint8Array
       firmware: boot.firmware, ...(boot.vgaBios === undefined ? {} : { vgabios: boot.vgaBios }), ...(boot.nvram === undefined ? {} : { nvram: boot.nvram.contents }),
     };
   }
-  return { kernel: boot.kernel, ...(boot.initrd === undefined ? {} : { initrd: boot.initrd }) };
+  return { kernel: boot.kernel.read(), ...(boot.initrd === undefined ? {} : { initrd: boot.initrd.read() }) };
 }
 
 /** Checks every value. Throws UserError. */
@@ -107,8 +107,6 @@ function readBoot(file: StoredHost<unknown>, boot: StoredDescription['boot'] | u
   }
   if (boot?.kind !== 'kernel' || typeof boot.kernelName !== 'string') throw new StateError('is damaged: it does not say what it boots');
   const { kernelName, initrdName } = boot;
-  // A machine looks at them when it resets only, and they may be large.
-  const lazily = (name: string): Uint8Array => file.tell(() => needed(name));
-  if (initrdName === null) return { kernelName, get kernel() { return lazily('kernel'); } };
-  return { kernelName, initrdName: String(initrdName), get kernel() { return lazily('kernel'); }, get initrd() { return lazily('initrd'); } };
+  const stored = (name: string, part: string): BootFile => ({ name, read: () => file.tell(() => needed(part)) });
+  return { kernel: stored(kernelName, 'kernel'), ...(initrdName === null ? {} : { initrd: stored(String(initrdName), 'initrd') }) };
 }

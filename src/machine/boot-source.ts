@@ -3,12 +3,29 @@ import { UserError } from '../base/errors.ts';
 /** What the guest boots: a kernel directly, or firmware that finds something to boot. */
 export type BootFiles = KernelFiles | FirmwareFiles;
 
-/** Files' contents and how messages call them. */
 export interface KernelFiles {
-  readonly kernel: Uint8Array;
-  readonly kernelName: string;
-  readonly initrd?: Uint8Array;
-  readonly initrdName?: string;
+  readonly kernel: BootFile;
+  readonly initrd?: BootFile;
+}
+
+/** What is looked at when a machine starts, resets or is stored, and not kept in memory meanwhile where that can be helped. */
+export interface BootFile {
+  /** How messages call it. */
+  readonly name: string;
+  /** Its contents, the same each time. Throws UserError when they cannot be had any more. */
+  read(): Uint8Array;
+  /** It is not read any more. Legal again and again. */
+  readonly close?: () => void;
+}
+
+export function bootFile(name: string, contents: Uint8Array): BootFile {
+  return { name, read: () => contents };
+}
+
+/** The machine has ended: lets go what is held open. Legal again and again. */
+export function closeBootFiles(files: BootFiles): void {
+  if ('firmware' in files) files.nvram?.close?.();
+  else for (const file of [files.kernel, files.initrd]) file?.close?.();
 }
 
 /** Where firmware looks for something to boot, in order: `c` hard disk, `d` CD-ROM, `a` floppy disk. */

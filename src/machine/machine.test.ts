@@ -5,6 +5,7 @@ import type { Plain } from '../base/plain.ts';
 import type { Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../cpu/vcpu.ts';
 import type { Scheduler } from '../host/scheduler.ts';
 import type { VcpuParts } from './engine-factory.ts';
+import { bootFile } from './boot-source.ts';
 import { Machine } from './machine.ts';
 import type { MachineOptions } from './machine.ts';
 import { silentLog } from './trace.ts';
@@ -107,7 +108,7 @@ function build(steps: readonly Step[], changes: Partial<MachineOptions> & { noRe
   const { noReboot = false, debugExitPort, ...rest } = changes;
   const machine = new Machine({
     configuration: { machine: 'pc', memoryBytes: 8 << 20, cpus: 1, engine: 'auto', translationCacheBytes: 128 << 20, append: '', noReboot, ...(debugExitPort === undefined ? {} : { debugExitPort }) },
-    boot: { kernel: tinyKernel(powerOff()), kernelName: 'tiny' },
+    boot: { kernel: bootFile('tiny', tinyKernel(powerOff())) },
     createVcpu: (parts) => (vcpu = new ScriptedVcpu(parts, steps)),
     serial: { write: (bytes) => output.push(...bytes) },
     clock: host, wallClock: { now: () => 0 }, scheduler: host, entropy: { fill: () => {} }, log: silentLog,
@@ -188,6 +189,16 @@ describe('reset', () => {
     expect(await t.machine.run()).toEqual({ kind: 'poweroff' });
     expect([resets, t.machine.resets, t.vcpu.resets, t.vcpu.starts.length]).toEqual([1, 1, 1, 2]);
     expect(t.vcpu.starts[1]).toEqual(t.vcpu.starts[0]);
+  });
+
+  it('ends the machine when its kernel cannot be read any more', async () => {
+    let reads = 0;
+    const kernel = { name: 'tiny', read: () => {
+      if (reads++ > 0) throw new UserError('kernel tiny is gone');
+      return tinyKernel(powerOff());
+    } };
+    const t = build([reset, () => expect.fail('ran on')], { boot: { kernel } });
+    expect(await t.machine.run()).toMatchObject({ kind: 'died', reason: 'kernel tiny is gone' });
   });
 
   it('ends instead under noReboot', async () => {
@@ -361,5 +372,5 @@ describe('stored state', () => {
 });
 
 it('refuses a bad kernel when it is made', () => {
-  expect(() => build([budget], { boot: { kernel: new Uint8Array(2000), kernelName: 'zero' } })).toThrow(UserError);
+  expect(() => build([budget], { boot: { kernel: bootFile('zero', new Uint8Array(2000)) } })).toThrow(UserError);
 });

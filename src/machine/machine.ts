@@ -164,9 +164,9 @@ export class Machine {
     if ('firmware' in boot) return; // it is at the reset vector
     const rsdp = this.#board.placeTables();
     const start = loadKernel({
-      kernel: boot.kernel, kernelName: boot.kernelName, commandLine: configuration.append, memory: this.#board.memory, rsdp, entropy,
+      kernel: boot.kernel.read(), kernelName: boot.kernel.name, commandLine: configuration.append, memory: this.#board.memory, rsdp, entropy,
       ...(decompressor === undefined ? {} : { decompressor }),
-      ...(boot.initrd === undefined ? {} : { initrd: boot.initrd, initrdName: boot.initrdName ?? 'initrd' }),
+      ...(boot.initrd === undefined ? {} : { initrd: boot.initrd.read(), initrdName: boot.initrd.name }),
     });
     this.#board.vcpu.start(start);
   }
@@ -331,7 +331,12 @@ export class Machine {
     this.#deliverOutput();
     this.#options.onReset?.();
     this.#board.reset();
-    this.#boot();
+    try {
+      this.#boot();
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.#finish({ kind: 'died', reason: error.message, registers: this.#board.vcpu.registers(), ports: this.#board.recentPorts() });
+    }
   }
 
   #finish(end: MachineEnd): void {
