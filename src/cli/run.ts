@@ -33,6 +33,7 @@ export interface RunOptions {
   readonly machine?: string;
   readonly memory?: string;
   readonly cpus?: string;
+  readonly overcommit?: boolean;
   readonly rng?: boolean;
   readonly engine?: string;
   readonly recalibrate?: boolean;
@@ -125,10 +126,11 @@ function restore(file: string, guest: string | undefined, options: RunOptions): 
   return (ends) => VirtualMachine.restore(file, { ...wanted, ...ends });
 }
 
-function readRunOptions(options: RunOptions): Pick<VirtualMachineOptions, 'engine' | 'recalibrate' | 'timeout' | 'translationCache' | 'profile' | 'capture'> {
+function readRunOptions(options: RunOptions): Pick<VirtualMachineOptions, 'engine' | 'overcommit' | 'recalibrate' | 'timeout' | 'translationCache' | 'profile' | 'capture'> {
   return {
     ...(options.profile === undefined ? {} : { profile: true }),
     ...(options.capture === undefined ? {} : { capture: options.capture }),
+    ...(options.overcommit === undefined ? {} : { overcommit: options.overcommit }),
     translationCache: parseTranslationCache(options.translationCache),
     ...(options.engine === undefined ? {} : { engine: checkEngine(options.engine) }),
     ...(options.recalibrate === undefined ? {} : { recalibrate: options.recalibrate }),

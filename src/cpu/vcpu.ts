@@ -61,6 +61,8 @@ export interface Vcpu extends Stateful {
    * returns when guest time (ns) is `until()`, which it asks again after each exit: devices set timers.
    */
   run(budget: number, until?: () => number): VcpuExit;
+  /** Of vCPUs that go on between two runs: they stand still from here until the next one. */
+  pause?(): void;
   /** Makes the current or next `run` return `requested` at the next block end. Legal inside bus callbacks. */
   requestExit(): void;
   /** Address line 20: closed, bit 20 of every physical address is 0. Legal inside bus callbacks. */

@@ -3,9 +3,15 @@ import type { MonotonicClock, WallClock } from '../host/clock.ts';
 import type { Entropy } from '../host/entropy.ts';
 import type { Scheduler } from '../host/scheduler.ts';
 
-/** Monotonic time since the clock was made. */
+/** Monotonic time since the clock was made, or since the origin of another thread's clock: they read the same then. */
 export class NodeClock implements MonotonicClock {
-  readonly #start = performance.now();
+  /** In ms, as `performance.timeOrigin` counts. */
+  readonly origin: number;
+  readonly #start: number;
+  constructor(origin = performance.timeOrigin + performance.now()) {
+    this.origin = origin;
+    this.#start = origin - performance.timeOrigin;
+  }
   now(): number {
     return (performance.now() - this.#start) * 1e6;
   }

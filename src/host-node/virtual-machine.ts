@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { UserError } from '../base/errors.ts';
 import type { ByteSink } from '../host/bytes.ts';
@@ -12,6 +13,7 @@ import { closeBootFiles } from '../machine/boot-source.ts';
 import { checkEngine, checkTimeout } from '../machine/configuration.ts';
 import type { Drive, MediumKind } from '../machine/drives.ts';
 import type { Nic, NicConfiguration } from '../machine/nics.ts';
+import { threadEngine } from '../machine/processors/thread-engine.ts';
 import { silentLog } from '../machine/trace.ts';
 import { readBootFiles } from './boot-files.ts';
 import type { BootRequest } from './boot-files.ts';
@@ -32,6 +34,7 @@ import { StateFile, writeStateFile } from './state-file.ts';
 import { checkStoredDrives, describeDrives, settleDrives } from './stored-drives.ts';
 import { startTranslationThread } from './translation-thread.ts';
 import { packageVersion } from './version.ts';
+import { NodeVcpuThreads } from './vcpu-threads.ts';
 
 export type { VirtualMachineEvents } from '../library/local-machine.ts';
 
@@ -78,7 +81,7 @@ export class VirtualMachine extends LocalMachine {
   static async create(options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
     const configuration = { ...configure(options), ...nicsOf(options), ...(options.parallel === undefined ? {} : { parallel: true }) };
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
-    const engine = settle(options);
+    const engine = settle(options, configuration.cpus);
     // A kernel that is loaded directly needs no firmware that can read the disk: the fastest interface will do.
     const drivesRequest = settleDrives(options, options.firmware === undefined ? 'virtio' : 'ide');
     const files = await readBootFiles(options, options.onProgress ?? (() => {}), warnings(options));
@@ -91,7 +94,6 @@ export class VirtualMachine extends LocalMachine {
    */
   static async restore(file: string, options: RestoreOptions = {}): Promise<VirtualMachine> {
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
-    const engine = settle(options);
     const stored = new StateFile(file);
     let vm: VirtualMachine | undefined;
     try {
@@ -99,6 +101,7 @@ export class VirtualMachine extends LocalMachine {
         machine: stored.machine, tell: (work) => stored.tell(work), checkDrives: checkStoredDrives, reopenNvram: (path) => reopenNvram(path, warnings(options)),
       }, configureExecution(options));
       if (options.parallel !== undefined && configuration.parallel !== true) throw new UserError(`${file} is a machine without a parallel port; leave --parallel out`);
+      const engine = settle(options, configuration.cpus);
       const made = vm = await VirtualMachine.#make(options, { configuration, files, drivesRequest: drives, timeout, engine, stored, blank: true });
       stored.tell(() => made.fill(stored.machine));
       return made;
@@ -131,8 +134,9 @@ export class VirtualMachine extends LocalMachine {
 
   private constructor(options: RestoreOptions, parts: Parts) {
     const modules = loadEngineModules();
+    const clock = new NodeClock();
     const host = {
-      modules, clock: new NodeClock(), wallClock: nodeWallClock, scheduler: new NodeScheduler(), entropy: nodeEntropy,
+      modules, clock, vcpuThreads: new NodeVcpuThreads(clock), wallClock: nodeWallClock, scheduler: new NodeScheduler(), entropy: nodeEntropy,
       decompressor: nodeDecompressor, compiler: new WorkerCompiler(modules.handlers, startTranslationThread), version: packageVersion(),
     };
     const log = options.log ?? silentLog;
@@ -206,7 +210,15 @@ function warnings({ log = silentLog }: RestoreOptions): (line: string) => void {
 }
 
 /** Before anything is fetched, as the engine may be one that this host cannot have. */
-function settle({ engine = 'auto', recalibrate, onProgress }: RestoreOptions): EngineChoice {
+function settle({ engine = 'auto', recalibrate, onProgress, profile, overcommit }: RestoreOptions, cpus: number): EngineChoice {
+  if (cpus > 1) {
+    const here = availableParallelism();
+    if (cpus > here && overcommit !== true) {
+      throw new UserError(`${cpus} processors are asked for, but this host has ${here}, so that their threads would wait for each other; give --cpus ${here}, or --overcommit to have it all the same`);
+    }
+    if (profile === true) throw new UserError(`a profile is made of one processor, but ${cpus} are asked for; leave --profile out, or give --cpus 1`);
+    return { first: threadEngine(checkEngine(engine), cpus) };
+  }
   const choice = settleEngine(checkEngine(engine), recalibrate);
   if (choice.why !== undefined) onProgress?.(choice.why);
   return choice;

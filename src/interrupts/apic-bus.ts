@@ -1,5 +1,4 @@
 import type { MsiSink } from '../wiring/interrupt-line.ts';
-import type { LocalApic } from './local-apic.ts';
 
 export type DeliveryMode = 'fixed' | 'lowest' | 'smi' | 'nmi' | 'init' | 'startup' | 'extint';
 const modes: readonly (DeliveryMode | undefined)[] = ['fixed', 'lowest', 'smi', undefined, 'nmi', 'init', 'startup', 'extint'];
@@ -17,12 +16,20 @@ export interface ApicMessage {
   readonly destination: number;
 }
 
+/** A local APIC as senders of messages know it. */
+export interface ApicTarget {
+  /** Whether a destination field names it. */
+  matches(destination: number, logical: boolean): boolean;
+  readonly processorPriority: number;
+  accept(mode: DeliveryMode, vector: number, level: boolean): void;
+}
+
 /** Carries messages between local APICs, I/O APICs and message-signalled interrupts. */
 export class ApicBus implements MsiSink {
-  readonly #apics: LocalApic[] = [];
+  readonly #apics: ApicTarget[] = [];
   readonly #endOfInterrupt: ((vector: number) => void)[] = [];
 
-  add(apic: LocalApic): void {
+  add(apic: ApicTarget): void {
     this.#apics.push(apic);
   }
   onEndOfInterrupt(callback: (vector: number) => void): void {
@@ -42,7 +49,7 @@ export class ApicBus implements MsiSink {
     for (const apic of targets) apic.accept(message.mode, message.vector, message.level);
   }
   /** Every APIC but `except` (shorthands 10 and 11 of the ICR). */
-  deliverAll(mode: DeliveryMode, vector: number, level: boolean, except: LocalApic | undefined): void {
+  deliverAll(mode: DeliveryMode, vector: number, level: boolean, except: ApicTarget | undefined): void {
     for (const apic of this.#apics) if (apic !== except) apic.accept(mode, vector, level);
   }
 

@@ -6,20 +6,20 @@ import type { Timer, Timers } from '../host/timers.ts';
 import type { InterruptInput, VcpuKick } from '../wiring/interrupt-input.ts';
 import type { RegisterBlock } from '../wiring/register-block.ts';
 import { deliveryMode } from './apic-bus.ts';
-import type { ApicBus, DeliveryMode } from './apic-bus.ts';
+import type { ApicBus, ApicTarget, DeliveryMode } from './apic-bus.ts';
+import {
+  BASE_ENABLED, BASE_X2APIC, CONTROL_BASE, CONTROL_ERRORS, CONTROL_NMI, DFR, ID, ISR, LDR, TIMES_COUNT_START, TIMES_WINDOW, TPR, apicStore, highestVector, isAddressed,
+  processorPriority,
+} from './apic-store.ts';
+import type { ApicStore } from './apic-store.ts';
 
 // Intel SDM 3A, chapter 11. Registers by their offset in the 4 KiB window; x2APIC MSR n is the one at (n - 800h) * 16.
 
-const ID = 0x20;
 const VERSION = 0x30;
-const TPR = 0x80;
 const APR = 0x90;
 const PPR = 0xa0;
 const EOI = 0xb0;
-const LDR = 0xd0;
-const DFR = 0xe0;
 const SVR = 0xf0;
-const ISR = 0x100;
 const TMR = 0x180;
 const IRR = 0x200;
 const ESR = 0x280;
@@ -45,8 +45,6 @@ const SVR_ENABLED = 0x100;
 export const LOCAL_APIC_WINDOW = 0xfee00000;
 /** Bits of IA32_APIC_BASE that may be set: an address of 40 bits, the processor's MAXPHYADDR. */
 const BASE_WRITABLE = 0xff_ffff_fd00n;
-const BASE_ENABLED = 0x800;
-const BASE_X2APIC = 0x400;
 const BASE_BOOT = 0x100;
 const MSR_APIC_BASE = 0x1b;
 const MSR_TSC_DEADLINE = 0x6e0;
@@ -73,30 +71,28 @@ export interface LocalApicOptions {
   readonly processor: { init(): void; startup(vector: number): void };
   /** The guest has given the window another physical address. */
   readonly windowMoved: (address: number) => void;
+  /** Where its state lies, which stays as it is; missing: in memory of its own, as after a reset. */
+  readonly store?: ApicStore;
 }
 
-export class LocalApic implements InterruptInput, Stateful {
-  readonly stateName = 'local-apic';
+export class LocalApic implements InterruptInput, ApicTarget, Stateful {
+  readonly stateName: string;
   readonly stateVersion = 1;
   /** The window, at LOCAL_APIC_WINDOW until the guest moves it. */
   readonly registers: RegisterBlock;
   readonly #options: LocalApicOptions;
   readonly #timer: Timer;
-  /** 64 registers, one per 16 bytes. */
-  readonly #r = new Uint32Array(64);
-  /** IA32_APIC_BASE without the address. */
-  #base = 0;
-  #window = LOCAL_APIC_WINDOW;
-  #nmi = 0;
-  #pendingErrors = 0;
-  /** When the count was loaded (ns), for the current count; periodic timers move it forward. */
-  #countStart = 0;
-  #deadlineTsc = 0n;
+  readonly #store: ApicStore;
+  readonly #r: Uint32Array;
   /** Highest request that the priorities let through, or -1: what `pending` looks at. */
   #best = -1;
 
   constructor(options: LocalApicOptions) {
     this.#options = options;
+    // The first one's name is that of machines with one processor.
+    this.stateName = options.id === 0 ? 'local-apic' : `local-apic-${options.id}`;
+    this.#store = options.store ?? apicStore();
+    this.#r = this.#store.registers;
     this.#timer = options.timers.create(`local-apic-${options.id}`, () => this.#timerDue());
     this.registers = {
       name: 'local-apic',
@@ -107,7 +103,43 @@ export class LocalApic implements InterruptInput, Stateful {
         if (size === 4 && (offset & 15) === 0 && this.#enabled && !this.#x2) this.#write(offset, value);
       },
     };
+    if (options.store !== undefined) return;
+    this.#store.times[TIMES_WINDOW] = LOCAL_APIC_WINDOW;
     this.reset();
+  }
+
+  get #base(): number {
+    return this.#store.control[CONTROL_BASE]!;
+  }
+  set #base(value: number) {
+    this.#store.control[CONTROL_BASE] = value;
+  }
+  get #window(): number {
+    return this.#store.times[TIMES_WINDOW]!;
+  }
+  get #nmi(): number {
+    return this.#store.control[CONTROL_NMI]!;
+  }
+  set #nmi(value: number) {
+    this.#store.control[CONTROL_NMI] = value;
+  }
+  get #pendingErrors(): number {
+    return this.#store.control[CONTROL_ERRORS]!;
+  }
+  set #pendingErrors(value: number) {
+    this.#store.control[CONTROL_ERRORS] = value;
+  }
+  get #countStart(): number {
+    return this.#store.times[TIMES_COUNT_START]!;
+  }
+  set #countStart(value: number) {
+    this.#store.times[TIMES_COUNT_START] = value;
+  }
+  get #deadlineTsc(): bigint {
+    return this.#store.deadlineTsc[0]!;
+  }
+  set #deadlineTsc(value: bigint) {
+    this.#store.deadlineTsc[0] = value;
   }
 
   reset(): void {
@@ -148,6 +180,14 @@ export class LocalApic implements InterruptInput, Stateful {
   }
   get #softwareEnabled(): boolean {
     return this.#enabled && (this.#r[SVR >> 4]! & SVR_ENABLED) !== 0;
+  }
+  /** Where the window is. */
+  get window(): number {
+    return this.#window;
+  }
+  /** The store has been changed by somebody else, or was there before. */
+  resume(): void {
+    this.#update();
   }
   get processorPriority(): number {
     return this.#ppr();
@@ -233,24 +273,13 @@ export class LocalApic implements InterruptInput, Stateful {
 
   #moveWindow(address: number): void {
     if (address === this.#window) return;
-    this.#window = address;
+    this.#store.times[TIMES_WINDOW] = address;
     this.#options.windowMoved(address);
   }
 
   // Messages.
-  /** Whether a destination field names this APIC (SDM 3A, 11.6.2). */
   matches(destination: number, logical: boolean): boolean {
-    if (!this.#enabled) return false;
-    if (this.#x2) {
-      if (destination === 0xffffffff || destination === 0xff) return true;
-      if (!logical) return destination === this.#options.id;
-      return destination >>> 16 === this.#options.id >> 4 && (destination & (1 << (this.#options.id & 15))) !== 0;
-    }
-    if ((destination & 0xff) === 0xff) return true;
-    if (!logical) return (destination & 0xff) === this.#r[ID >> 4]! >>> 24;
-    const mine = this.#r[LDR >> 4]! >>> 24;
-    if (this.#r[DFR >> 4]! >>> 28 === 15) return (mine & destination) !== 0;
-    return mine >> 4 === (destination >> 4) && (mine & destination & 15) !== 0;
+    return isAddressed(this.#store, this.#options.id, destination, logical);
   }
   accept(mode: DeliveryMode, vector: number, level: boolean): void {
     switch (mode) {
@@ -464,7 +493,7 @@ export class LocalApic implements InterruptInput, Stateful {
   }
   #writeDeadline(value: bigint): void {
     if (this.#mode !== 'deadline') return;
-    this.#deadlineTsc = BigInt.asUintN(64, value);
+    this.#deadlineTsc = value;
     if (value === 0n) {
       this.#timer.disarm();
       return;
@@ -498,16 +527,10 @@ export class LocalApic implements InterruptInput, Stateful {
     this.#r[(base >> 4) + (vector >> 5)]! &= ~(1 << (vector & 31));
   }
   #highest(base: number): number {
-    for (let i = 7; i >= 0; i--) {
-      const word = this.#r[(base >> 4) + i]!;
-      if (word !== 0) return i * 32 + 31 - Math.clz32(word);
-    }
-    return -1;
+    return highestVector(this.#r, base);
   }
   #ppr(): number {
-    const tpr = this.#r[TPR >> 4]!;
-    const service = Math.max(0, this.#highest(ISR));
-    return (tpr & 0xf0) >= (service & 0xf0) ? tpr : service & 0xf0;
+    return processorPriority(this.#store);
   }
   #update(): void {
     const request = this.#highest(IRR);
@@ -518,15 +541,15 @@ export class LocalApic implements InterruptInput, Stateful {
 
   save(): Plain {
     return {
-      registers: Uint8Array.from(new Uint8Array(this.#r.buffer)), base: this.#window + this.#base, nmi: this.#nmi, errors: this.#pendingErrors,
+      registers: new Uint8Array(this.#r.buffer, this.#r.byteOffset, 256).slice(), base: this.#window + this.#base, nmi: this.#nmi, errors: this.#pendingErrors,
       countStart: this.#countStart, deadlineTsc: this.#deadlineTsc, timer: this.#timer.deadline ?? null,
     };
   }
   load(state: Plain, version: number): void {
-    if (version !== 1) throw new StateError(`local-apic: state version ${version} is unknown, expected 1`);
+    if (version !== 1) throw new StateError(`${this.stateName}: state version ${version} is unknown, expected 1`);
     const s = state as { [key: string]: Plain };
     const refuse = (field: string): never => {
-      throw new StateError(`local-apic: field ${field} is damaged`);
+      throw new StateError(`${this.stateName}: field ${field} is damaged`);
     };
     const number = (key: string, max: number): number => {
       const value = s?.[key];
@@ -542,7 +565,7 @@ export class LocalApic implements InterruptInput, Stateful {
     const errors = number('errors', 0xff);
     const countStart = number('countStart', Number.MAX_SAFE_INTEGER);
     const timer = s['timer'] === null ? undefined : number('timer', Number.MAX_SAFE_INTEGER);
-    new Uint8Array(this.#r.buffer).set(registers as Uint8Array);
+    new Uint8Array(this.#r.buffer, this.#r.byteOffset, 256).set(registers as Uint8Array);
     this.#base = base % 4096;
     this.#moveWindow(base - this.#base);
     this.#nmi = nmi;

@@ -10,6 +10,8 @@ export interface ExecutionOptions {
   readonly translationCache?: number | string;
   /** Make a profile: `VirtualMachine.profile()`. The guest runs slower then. */
   readonly profile?: boolean;
+  /** With more processors than the host has logical ones, whose threads take turns then. */
+  readonly overcommit?: boolean;
   /** Seconds after which a started machine is ended. */
   readonly timeout?: number;
 }

@@ -12,6 +12,7 @@ import type { Decompressor } from '../host/decompressor.ts';
 import type { Entropy } from '../host/entropy.ts';
 import type { Log } from '../host/log.ts';
 import type { Scheduler } from '../host/scheduler.ts';
+import type { ThreadHost } from '../host/threads.ts';
 import { RamDisk } from '../disk/ram-disk.ts';
 import { closeBootFiles } from '../machine/boot-source.ts';
 import type { BootFiles } from '../machine/boot-source.ts';
@@ -22,6 +23,9 @@ import { engineFactory, tscKhzFor } from '../machine/engines.ts';
 import type { KvmParts, RunningEngine } from '../machine/engines.ts';
 import { Machine } from '../machine/machine.ts';
 import type { Display, MachineEnd, TextCells } from '../machine/machine.ts';
+import { threadEngine } from '../machine/processors/thread-engine.ts';
+import type { ProcessorThreads } from '../machine/processors/threaded-vcpus.ts';
+import type { VcpuOrder } from '../machine/processors/vcpu-thread.ts';
 import { loadSection, saveSection } from '../machine/sections.ts';
 import type { MachineParts, StoredMachine } from '../snapshot/stored-machine.ts';
 import { Console } from './console.ts';
@@ -41,6 +45,8 @@ export interface MachineHost {
   readonly modules: EngineModules;
   /** The machine's own: closed when it has ended. */
   readonly compiler: RegionCompiler & { readonly busyNs: number; close(): void };
+  /** For machines with several processors; missing: it has none such. */
+  readonly vcpuThreads?: ThreadHost<VcpuOrder>;
   /** The program's version. */
   readonly version: string;
 }
@@ -141,6 +147,7 @@ export class LocalMachine {
         ...engine, modules: host.modules, translation: { compiler: host.compiler, cacheBytes: configuration.translationCacheBytes },
         profile: options.profile === true ? (profiler) => (this.#profiler = profiler) : undefined,
       }),
+      ...(configuration.cpus === 1 ? {} : { processors: processorsOf(host, configuration, engine.first) }),
       tscKhz: tscKhzFor(engine.kvm),
       serial: {
         write: (bytes) => {
@@ -411,4 +418,9 @@ export class LocalMachine {
       translation: translation === undefined ? null : { ...translation, threadSeconds: seconds(compiler.busyNs) },
     };
   }
+}
+
+function processorsOf({ modules, vcpuThreads }: MachineHost, { cpus, translationCacheBytes }: MachineConfiguration, engine: RunningEngine): ProcessorThreads {
+  if (vcpuThreads === undefined) throw new UserError(`${cpus} processors are asked for, but here a machine has one so far; give 1`);
+  return { count: cpus, engine: threadEngine(engine, cpus), modules, cacheBytes: translationCacheBytes, host: vcpuThreads };
 }

@@ -15,6 +15,7 @@ import type { FirmwareFiles } from './boot-source.ts';
 import type { Drive, MediumKind, RemovableDrive } from './drives.ts';
 import type { EngineFactory } from './engine-factory.ts';
 import type { Nic } from './nics.ts';
+import type { ProcessorThreads } from './processors/threaded-vcpus.ts';
 import { loadSection, saveSection } from './sections.ts';
 
 /** What the guest's hardware asks of the machine. Called inside port writes: acted on when the slice has ended. */
@@ -48,6 +49,8 @@ export interface BoardOptions {
   readonly entropy: Entropy;
   readonly log: Log;
   readonly createVcpu: EngineFactory;
+  /** Several processors, each in a thread; missing: one, which `createVcpu` makes. */
+  readonly processors?: ProcessorThreads;
   readonly events: BoardEvents;
 }
 

@@ -25,9 +25,9 @@ describe('memory size', () => {
 });
 
 describe('the other options', () => {
-  it('takes one processor', () => {
-    expect(checkCpus(1)).toBe(1);
-    expect(() => checkCpus(2)).toThrow('this version runs one');
+  it('takes one to 64 processors', () => {
+    for (const cpus of [1, 2, 64]) expect(checkCpus(cpus)).toBe(cpus);
+    expect(() => checkCpus(65)).toThrow('65 processors are more than a machine may have; give 1 to 64');
     for (const cpus of [0, -1, 1.5, Number.NaN]) expect(() => checkCpus(cpus)).toThrow('makes no sense');
   });
   it('takes the engines there are', () => {

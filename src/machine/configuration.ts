@@ -1,5 +1,5 @@
 import { UserError } from '../base/errors.ts';
-import { RAM_MAX_BYTES } from '../memory/layout.ts';
+import { RAM_MAX_BYTES, VCPU_MAX } from '../memory/layout.ts';
 import type { NicConfiguration } from './nics.ts';
 
 export const ENGINE_NAMES = ['auto', 'interpreter', 'translator', 'lockstep', 'kvm', 'hybrid'] as const;
@@ -70,8 +70,8 @@ export function checkMemory(bytes: number, text = `of ${bytes} bytes`): number {
 }
 
 export function checkCpus(cpus: number, text = String(cpus)): number {
-  if (!Number.isInteger(cpus) || cpus < 1) throw new UserError(`number of processors "${text}" makes no sense; give 1`);
-  if (cpus > 1) throw new UserError(`${text} processors are asked for, but this version runs one; give 1`);
+  if (!Number.isInteger(cpus) || cpus < 1) throw new UserError(`number of processors "${text}" makes no sense; give 1 to ${VCPU_MAX}`);
+  if (cpus > VCPU_MAX) throw new UserError(`${text} processors are more than a machine may have; give 1 to ${VCPU_MAX}`);
   return cpus;
 }
 

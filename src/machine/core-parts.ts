@@ -16,14 +16,16 @@ import type { BoardOptions, Part } from './board.ts';
 import type { MachineName } from './configuration.ts';
 import { legacyTimerLines } from './legacy-timer-lines.ts';
 import type { LegacyTimerLines } from './legacy-timer-lines.ts';
+import { ThreadedVcpus } from './processors/threaded-vcpus.ts';
+import type { ProcessorThreads } from './processors/threaded-vcpus.ts';
 import { traceInterrupts } from './trace.ts';
 
 const IO_APIC = 0xfec00000;
 export const COM1 = { port: 0x3f8, interrupt: 4 } as const;
 
 /** What the guest finds in SMBIOS tables about a board. */
-export function describeBoard(product: MachineName, memory: LinearMemory, { tscKhz }: Pick<BoardOptions, 'tscKhz'>): SmbiosOptions {
-  return { cpus: 1, megahertz: Math.round((tscKhz?.() ?? 1_000_000) / 1000), bytes: memory.bytes, lowBytes: memory.lowBytes, product, version: '1' };
+export function describeBoard(product: MachineName, memory: LinearMemory, { tscKhz, processors }: Pick<BoardOptions, 'tscKhz' | 'processors'>): SmbiosOptions {
+  return { cpus: processors?.count ?? 1, megahertz: Math.round((tscKhz?.() ?? 1_000_000) / 1000), bytes: memory.bytes, lowBytes: memory.lowBytes, product, version: '1' };
 }
 
 /** What every board begins with: the processor, its interrupt controllers, interval timer and clock, a serial port. */
@@ -34,7 +36,8 @@ export interface CoreParts {
   readonly apicBus: ApicBus;
   readonly pic: PicPair;
   readonly ioApic: IoApic;
-  readonly localApic: LocalApic;
+  /** Sets the first processor's local APIC up as a BIOS does. */
+  readonly virtualWire: () => void;
   readonly irq: IrqRouter;
   readonly legacyTimers: LegacyTimerLines;
   readonly rtc: Rtc;
@@ -44,28 +47,19 @@ export interface CoreParts {
 }
 
 export function buildCoreParts(options: BoardOptions, memory: LinearMemory): CoreParts {
-  const { clock, events, log, tscKhz = () => 1_000_000 } = options;
+  const { clock, log } = options;
   const bus = new PcBus(log);
   const timers = new TimerQueue();
-  // One clock for all: the time stamp counter runs from it too, so that the guest's calibrations agree.
-  const hostTsc = (): bigint => BigInt(Math.floor((clock.now() * tscKhz()) / 1e6));
 
   // Interrupts.
   const apicBus = new ApicBus();
-  const pic = new PicPair(() => localApic.picChanged());
-  const localApic: LocalApic = new LocalApic({
-    id: 0, boot: true, bus: apicBus, clock, timers, kick: { kick: () => events.kick() }, tsc: hostTsc, tscKhz, pic,
-    processor: { init: () => {}, startup: () => {} },
-    windowMoved: (address) => moveWindow(bus, localApic, address),
-  });
-  apicBus.add(localApic);
+  const pic: PicPair = new PicPair(() => processors.picChanged());
   const ioApic = new IoApic(apicBus);
   const irq = new IrqRouter(pic, ioApic);
   bus.ports.map(0x20, pic.master);
   bus.ports.map(0xa0, pic.slave);
   bus.ports.map(0x4d0, pic.edgeLevel);
   bus.mmio.map(IO_APIC, ioApic);
-  bus.mmio.map(LOCAL_APIC_WINDOW, localApic.registers);
 
   // Timers.
   const legacyTimers = legacyTimerLines(irq);
@@ -75,9 +69,50 @@ export function buildCoreParts(options: BoardOptions, memory: LinearMemory): Cor
   bus.ports.map(0x61, pit.port61);
   bus.ports.map(0x70, rtc);
 
-  // Processor, and what PC/AT boards put beside it for x87 errors.
+  // Processors, and what PC/AT boards put beside them for x87 errors.
   const numericError = new NumericError(irq.level(13));
   bus.ports.map(0xf0, numericError);
+  const surroundings = { memory, bus, timers, apicBus, pic, numericError };
+  const processors = options.processors === undefined ? oneProcessor(options, surroundings) : severalProcessors(options, options.processors, surroundings);
+  const { vcpu, virtualWire } = processors;
+  memory.onMapChanged(() => vcpu.memoryMapChanged());
+  memory.onCodeWritten((page, offset, length) => vcpu.codeWritten(page, offset, length));
+
+  const com1 = new Serial16550({ name: 'com1', sink: options.serial, line: irq.level(COM1.interrupt) });
+  bus.ports.map(COM1.port, com1);
+  return { bus, timers, vcpu, apicBus, pic, ioApic, virtualWire, irq, legacyTimers, rtc, com1, parts: [vcpu, pic, ioApic, ...processors.apics, pit, rtc, com1, numericError] };
+}
+
+/** What processors are wired to. */
+interface Surroundings {
+  readonly memory: LinearMemory;
+  readonly bus: PcBus;
+  readonly timers: TimerQueue;
+  readonly apicBus: ApicBus;
+  readonly pic: PicPair;
+  readonly numericError: NumericError;
+}
+
+interface Processors {
+  readonly vcpu: Vcpu;
+  /** Those that are parts of their own. */
+  readonly apics: readonly LocalApic[];
+  readonly virtualWire: () => void;
+  readonly picChanged: () => void;
+}
+
+/** One, in the machine's thread. */
+function oneProcessor(options: BoardOptions, { memory, bus, timers, apicBus, pic, numericError }: Surroundings): Processors {
+  const { clock, events, log, tscKhz = () => 1_000_000 } = options;
+  // One clock for all: the time stamp counter runs from it too, so that the guest's calibrations agree.
+  const hostTsc = (): bigint => BigInt(Math.floor((clock.now() * tscKhz()) / 1e6));
+  const localApic: LocalApic = new LocalApic({
+    id: 0, boot: true, bus: apicBus, clock, timers, kick: { kick: () => events.kick() }, tsc: hostTsc, tscKhz, pic,
+    processor: { init: () => {}, startup: () => {} },
+    windowMoved: (address) => moveWindow(bus, localApic, address),
+  });
+  apicBus.add(localApic);
+  bus.mmio.map(LOCAL_APIC_WINDOW, localApic.registers);
   const random = new Uint8Array(4);
   const vcpu = options.createVcpu({
     memory: memory.wasm, ram: memory, bus, interrupts: traceInterrupts(localApic, log), hostTsc, tscKhz, clock, log, index: 0,
@@ -87,12 +122,14 @@ export function buildCoreParts(options: BoardOptions, memory: LinearMemory): Cor
       return random[0]! | (random[1]! << 8) | (random[2]! << 16) | (random[3]! << 24);
     },
   });
-  memory.onMapChanged(() => vcpu.memoryMapChanged());
-  memory.onCodeWritten((page, offset, length) => vcpu.codeWritten(page, offset, length));
+  return { vcpu, apics: [localApic], virtualWire: () => localApic.virtualWire(), picChanged: () => localApic.picChanged() };
+}
 
-  const com1 = new Serial16550({ name: 'com1', sink: options.serial, line: irq.level(COM1.interrupt) });
-  bus.ports.map(COM1.port, com1);
-  return { bus, timers, vcpu, apicBus, pic, ioApic, localApic, irq, legacyTimers, rtc, com1, parts: [vcpu, pic, ioApic, localApic, pit, rtc, com1, numericError] };
+/** Each in a thread of its own, its local APIC with it. */
+function severalProcessors({ clock, tscKhz = () => 1_000_000, events }: BoardOptions, processors: ProcessorThreads, { memory, bus, apicBus, pic, numericError }: Surroundings): Processors {
+  const vcpus = new ThreadedVcpus({ processors, memory, bus, apicBus, pic, clock, tscKhz, numericError: (pending) => numericError.error(pending), wake: () => events.kick() });
+  memory.changeMapUnder(vcpus.exclusively);
+  return { vcpu: vcpus, apics: [], virtualWire: () => vcpus.virtualWire(), picChanged: () => vcpus.picChanged() };
 }
 
 function moveWindow(bus: PcBus, apic: LocalApic, address: number): void {

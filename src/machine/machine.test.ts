@@ -24,7 +24,7 @@ class ScriptedVcpu implements Vcpu {
   resets = 0;
   exitRequests = 0;
   interruptsOn = true;
-  readonly halted = false;
+  halted = false;
   readonly instructions = 0;
 
   constructor(parts: VcpuParts, steps: readonly Step[]) {
@@ -40,7 +40,9 @@ class ScriptedVcpu implements Vcpu {
   run(): VcpuExit {
     const step = this.steps[Math.min(this.at, this.steps.length - 1)]!;
     this.at++;
-    return step(this.parts, this);
+    const exit = step(this.parts, this);
+    this.halted = exit === 'halt';
+    return exit;
   }
   requestExit(): void {
     this.exitRequests++;

@@ -18,6 +18,7 @@ import type { LinearMemory } from '../memory/linear-memory.ts';
 import type { MachineConfiguration, MachineName } from './configuration.ts';
 import type { Drive, MediumKind } from './drives.ts';
 import type { EngineFactory } from './engine-factory.ts';
+import type { ProcessorThreads } from './processors/threaded-vcpus.ts';
 import { GuestClock } from './guest-clock.ts';
 import { keystrokes, scancodeAt } from './keys.ts';
 import type { Nic } from './nics.ts';
@@ -64,6 +65,8 @@ export interface MachineOptions {
   readonly drives?: readonly Drive[];
   readonly nics?: readonly Nic[];
   readonly createVcpu: EngineFactory;
+  /** Several processors, each in a thread; missing: one, which `createVcpu` makes. */
+  readonly processors?: ProcessorThreads;
   /** Rate of the guest's time stamp counter; missing: 1 GHz. */
   readonly tscKhz?: number | undefined;
   /** Gets the serial port's output, between slices only. */
@@ -141,6 +144,7 @@ export class Machine {
       entropy: options.entropy,
       log: options.log,
       createVcpu: options.createVcpu,
+      ...(options.processors === undefined ? {} : { processors: options.processors }),
       events: {
         powerOff: () => this.#finish({ kind: 'poweroff' }),
         reset: () => {
@@ -179,6 +183,7 @@ export class Machine {
     try {
       return await this.#loop();
     } finally {
+      this.#board.vcpu.pause?.();
       this.#clock.stop();
       this.#board.halt();
       this.#state = 'ended';
@@ -281,7 +286,8 @@ export class Machine {
   }
 
   #reportHalt(): void {
-    const stuck = (this.#board.vcpu.registers().rflags & FLAG_IF) === 0n;
+    const { vcpu } = this.#board;
+    const stuck = vcpu.halted && (vcpu.registers().rflags & FLAG_IF) === 0n;
     if (stuck && !this.#haltReported) {
       this.#options.log.trace('machine', 'the processor has halted with interrupts off');
       this.#options.onHalted?.();
@@ -299,6 +305,7 @@ export class Machine {
   }
 
   async #rest(): Promise<void> {
+    this.#board.vcpu.pause?.();
     this.#clock.stop();
     while (this.#atRest.length > 0) await this.#atRest.shift()!();
     this.#clock.start();
@@ -466,11 +473,13 @@ export class Machine {
    * listeners and from the host's event loop.
    */
   save(): Plain {
+    this.#board.vcpu.pause?.();
     return Object.fromEntries([saveSection(this.#board.memory), ...Object.entries(this.saveDevices())]);
   }
   /** The same without RAM. */
   saveDevices(): Readonly<Record<string, Plain>> {
     if (this.#executing) throw new Error('a machine cannot be saved from inside a device access');
+    this.#board.vcpu.pause?.();
     return Object.fromEntries([saveSection(this.#clock), ...Object.entries(this.#board.save())]);
   }
   /** For who stores it. Legal as `save` is. */
@@ -483,11 +492,13 @@ export class Machine {
    */
   load(state: Plain): void {
     if (this.#executing) throw new Error('a machine cannot be loaded from inside a device access');
+    this.#board.vcpu.pause?.();
     loadSection(state, this.#board.memory);
     this.loadDevices(state);
   }
   /** The same without RAM, which has its contents already. */
   loadDevices(state: Plain): void {
+    this.#board.vcpu.pause?.();
     loadSection(state, this.#clock);
     this.#board.load(state);
     this.#haltReported = false;

@@ -16,10 +16,27 @@ export const REGION_KIND_RAM = 1;
 /** Readable and executable like RAM; writes go to the bus as MMIO. */
 export const REGION_KIND_ROM = 2;
 
-/** vCPU blocks, one after the other. */
+/** What the threads of a machine share besides: see machine/processors/shared-words.ts. */
+export const MACHINE_WORDS = 0x90000;
+/** How many vCPUs there are, when each has a thread; else 0 (u32). */
+export const MACHINE_THREADS = MACHINE_WORDS;
+/** Held by who changes which vCPUs have decoded code of a page (u32). */
+export const MACHINE_CODE_LOCK = MACHINE_WORDS + 4;
+
+/** vCPU blocks, one after the other; their state layout is the instruction set's but for the offsets here. */
 export const VCPU_BASE = 0x100000;
 export const VCPU_STRIDE = 0x40000;
 export const VCPU_MAX = 64;
+/** The local APIC's registers (interrupts/apic-store.ts). */
+export const VCPU_APIC = 0x1000;
+/** Between the vCPU's thread and the others: see machine/processors/shared-words.ts. */
+export const VCPU_CHANNEL = 0x1400;
+/** Non-zero: another thread has something for this vCPU (u32). */
+export const VCPU_ATTENTION = VCPU_CHANNEL;
+export const VCPU_CHANNEL_BYTES = 0x400;
+/** Code that other threads have overwritten, see machine/processors/code-drops.ts. */
+export const VCPU_CODE_DROPS = 0x1800;
+export const VCPU_CODE_DROPS_BYTES = 0x1800;
 
 /**
  * What the hybrid engine shows to KVM as memory of its own: shadow page tables (runtime/shadow.ts), and the monitor's
@@ -56,13 +73,17 @@ export const PAGE_FLAG_COPIED = 4;
 /** For each host page of RAM (u32): address of the shadow entry that lets user code write to it; 0: none, 1: several. */
 export const SHADOW_WRITERS = 0x2100000;
 
+/** For each host page of RAM, a bit for each vCPU that has decoded code of it: two u32. */
+export const CODE_OWNERS = 0x2500000;
+
 /** Counters of translated regions while a profile is made: two u64 each (engines/profile). */
 export const PROFILE_COUNTERS = 0x3000000;
 export const PROFILE_COUNTERS_END = 0x4000000;
 
 /**
- * Decoded blocks by the host address of their first byte, one entry for each slot: u64 host address | code size << 32 (0: none),
- * u32 first record. Slot: (address ^ address >> 12) & (BLOCK_SLOTS - 1).
+ * The first vCPU's decoded code; that of others lies behind RAM (`codeArea`). Its block table has decoded blocks by the host
+ * address of their first byte, one entry for each slot: u64 host address | code size << 32 (0: none), u32 first record.
+ * Slot: (address ^ address >> 12) & (BLOCK_SLOTS - 1).
  */
 export const BLOCK_TABLE = 0x4000000;
 export const BLOCK_SLOTS = 65536;

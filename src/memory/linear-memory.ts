@@ -53,6 +53,7 @@ export class LinearMemory implements GuestMemory, Stateful {
   /** Windows by their owner, in the order in which they lie over each other. */
   readonly #windows = new Map<object, readonly MemoryWindow[]>();
   readonly #mapChanged: (() => void)[] = [];
+  #exclusively = (change: () => void): void => change();
   #regions: readonly Region[] = [];
   /** Where the last address was found: the next one is likely to be there too. */
   #lastFound: Region;
@@ -95,7 +96,16 @@ export class LinearMemory implements GuestMemory, Stateful {
   /** Replaces the windows of an owner, whatever it is; those of owners that came later lie on top. */
   setWindows(owner: object, windows: readonly MemoryWindow[]): void {
     this.#windows.set(owner, windows);
-    if (this.#remap()) for (const callback of this.#mapChanged) callback();
+    let changed = false;
+    this.#exclusively(() => {
+      changed = this.#remap();
+    });
+    if (changed) for (const callback of this.#mapChanged) callback();
+  }
+
+  /** Has every change of the region table made under a guard: where threads look it up while this one changes it. */
+  changeMapUnder(exclusively: (change: () => void) => void): void {
+    this.#exclusively = exclusively;
   }
 
   /** Calls back when addresses have come to mean something else: translations must be forgotten. */

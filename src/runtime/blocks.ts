@@ -1,13 +1,13 @@
 // Entry to decoded blocks: where the code at RIP lies, and the jump caches that let blocks find one another.
 
 import {
-  BUDGET, CODE_LEFT, CPL, CR3, DR7, EFLAGS, EVENTS, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_HANDLER, JUMP_KEYS, JUMP_PAGE_OFFSET, JUMP_RECORD, MODE, MODE_CODE64, LEAVE_BUDGET, LEAVE_JUMP, MODE_CODE_MASK, PENDING_DEBUG, RECORD, RIP, SEGMENTS, SEGMENT_BYTES,
+  BLOCKS, BUDGET, CODE_LEFT, CPL, CR3, DR7, EFLAGS, EVENTS, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_HANDLER, JUMP_KEYS, JUMP_PAGE_OFFSET, JUMP_RECORD, MODE, MODE_CODE64, LEAVE_BUDGET, LEAVE_JUMP, MODE_CODE_MASK, PENDING_DEBUG, RECORD, RIP, SEGMENTS, SEGMENT_BYTES,
   SEG_BASE, SEG_CS, SEG_LIMIT, SHADOW, USER_ENTERED, USER_ENTRIES, USER_LONG, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS, USER_UNKNOWN, VECTOR_GP,
 } from "../isa/x86/state/layout.ts";
 import { REC_COUNT, REC_HANDLER, REC_PAGE_OFFSET } from "../isa/x86/decode/record.ts";
 import { raiseFault } from "./faults.ts";
 import { interruptPending } from "./host.ts";
-import { BLOCK_SLOTS, BLOCK_SLOT_BYTES, BLOCK_TABLE } from "../memory/layout.ts";
+import { BLOCK_SLOTS, BLOCK_SLOT_BYTES, VCPU_ATTENTION } from "../memory/layout.ts";
 import { fetchHit, translateFetch } from "./paging.ts";
 
 const FLAG_TF: u32 = 0x100;
@@ -106,7 +106,7 @@ export function findBlock(cpu: usize, rip: u64): u32 {
   }
   const host = fetchHit(cpu, linear, user);
   if (host == 0) return 0;
-  const slot: usize = BLOCK_TABLE + ((host ^ (host >> 12)) & (BLOCK_SLOTS - 1)) * BLOCK_SLOT_BYTES;
+  const slot: usize = load<u32>(cpu, BLOCKS) + ((host ^ (host >> 12)) & (BLOCK_SLOTS - 1)) * BLOCK_SLOT_BYTES;
   if (load<u64>(slot) != (<u64>host | (<u64>(mode & MODE_CODE_MASK) << 32))) return 0;
   const record = load<u32>(slot, 8);
   remember(cpu, rip, record);
@@ -121,7 +121,8 @@ export function mayResume(cpu: usize): i32 {
   const budget = load<i32>(cpu, BUDGET) - <i32>load<u8>(load<u32>(cpu, RECORD), REC_COUNT);
   store<i32>(cpu, budget, BUDGET);
   if (budget < 0) return LEAVE_BUDGET;
-  const special = (load<u32>(cpu, EFLAGS) & (FLAG_TF | FLAG_RF)) | (load<u32>(cpu, DR7) & 0xff) | load<u32>(cpu, SHADOW) | load<u32>(cpu, EVENTS) | load<u32>(cpu, PENDING_DEBUG);
+  const special = (load<u32>(cpu, EFLAGS) & (FLAG_TF | FLAG_RF)) | (load<u32>(cpu, DR7) & 0xff) | load<u32>(cpu, SHADOW) | load<u32>(cpu, EVENTS) | load<u32>(cpu, PENDING_DEBUG)
+    | load<u32>(cpu, VCPU_ATTENTION);
   // Whether this code is decoded is no matter to who executes it otherwise.
   if (load<u32>(cpu, USER_STOPS) != 0 && load<u32>(cpu, CPL) == 3 && enterUser(cpu) != 0) return LEAVE_JUMP;
   return special != 0 || jumpCacheHolds(cpu) == 0 || interruptPending() != 0 ? LEAVE_JUMP : 0;

@@ -2,7 +2,8 @@
 // isa/x86/features.ts lists the same for the decoder, and a test compares the two.
 
 import { CPUID_HIDDEN, CPU_COUNT, CR4, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_BIOS_SIGN_ID, PHYSICAL_MASK, RAX, RBX, RCX, RDX, SCRATCH, TSC_KHZ, VCPU_INDEX, XCR0 } from "../isa/x86/state/layout.ts";
-import { apicMsrRead } from "./host.ts";
+import { VCPU_ATTENTION } from "../memory/layout.ts";
+import { apicMsrRead, interruptPending } from "./host.ts";
 
 /** Family 6, model 44 (2Ch), stepping 2; resetVcpu leaves it in EDX as well. */
 export const SIGNATURE: u32 = 0x000206c2;
@@ -213,6 +214,8 @@ function timeStampLeaf(cpu: usize): void {
 }
 
 export function cpuid(cpu: usize): void {
+  // It serializes: code that other processors have overwritten is no longer executed (SDM 3A, 9.1.3).
+  if (load<u32>(cpu, VCPU_ATTENTION) != 0) interruptPending();
   let leaf = load<u32>(cpu, RAX);
   const index = load<u32>(cpu, RCX);
   // Beyond the last basic or extended leaf Intel processors answer as for the last basic one, which is leaf 0x16 here.

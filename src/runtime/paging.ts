@@ -7,7 +7,7 @@ import {
   TLB_SET_USER, TLB_WRITE, VECTOR_GP, VECTOR_SS, VECTOR_UD,
 } from "../isa/x86/state/layout.ts";
 import { REC_SCALE, STACK_READS, STACK_WRITES } from "../isa/x86/decode/record.ts";
-import { PAGE_FLAGS, RAM_BASE, REGION_KIND_RAM } from "../memory/layout.ts";
+import { MACHINE_THREADS, PAGE_FLAGS, RAM_BASE, REGION_KIND_RAM } from "../memory/layout.ts";
 import { raiseFault } from "./faults.ts";
 import { ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE, NO_TRANSLATION, mayFetch, mayRead, mayWrite, walk, walkDirty, walkGlobal, walkPageBits } from "./page-walk.ts";
 import { hostOfPhysical, regionKind } from "./physical.ts";
@@ -74,7 +74,7 @@ export function translateIn(cpu: usize, linear: u64, access: i32, set: u32): boo
     foundHost = <u32>linear + load<u32>(entry, TLB_ADDEND);
     foundKind = REGION_KIND_RAM;
     // The page may have lost the flags that made stores take this way.
-    if (access == ACCESS_WRITE && load<u8>(PAGE_FLAGS + (load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_MASK)) == 0) store<u64>(entry, page, TLB_WRITE);
+    if (access == ACCESS_WRITE) allowStores(entry, page, load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_MASK);
     return true;
   }
   store<u64>(cpu, load<u64>(cpu, COUNT_TLB_MISSES) + 1, COUNT_TLB_MISSES);
@@ -92,7 +92,7 @@ export function translateIn(cpu: usize, linear: u64, access: i32, set: u32): boo
 
   let ramPage: u32 = (host - RAM_BASE) >> 12;
   const writable = foundKind == REGION_KIND_RAM && walkDirty && mayWrite(cpu, set);
-  const free = load<u8>(PAGE_FLAGS + ramPage) == 0;
+  const number = ramPage;
   if (writable) ramPage |= TLB_PAGE_WRITABLE;
   if (walkGlobal) ramPage |= TLB_PAGE_GLOBAL;
   if (walkPageBits != 12) {
@@ -101,11 +101,26 @@ export function translateIn(cpu: usize, linear: u64, access: i32, set: u32): boo
     largeLast = max<u64>(largeLast, linear | ((<u64>1 << walkPageBits) - 1));
   }
   store<u64>(entry, mayRead(cpu, set) ? page : TLB_INVALID, TLB_READ);
-  store<u64>(entry, writable && free ? page : TLB_INVALID, TLB_WRITE);
+  store<u64>(entry, TLB_INVALID, TLB_WRITE);
   store<u64>(entry, mayFetch(cpu, set) ? page : TLB_INVALID, TLB_FETCH);
   store<u32>(entry, (host & ~0xfff) - <u32>page, TLB_ADDEND);
   store<u32>(entry, ramPage, TLB_RAM_PAGE);
+  if (writable) allowStores(entry, page, number);
   return true;
+}
+
+/**
+ * Lets stores to a page take the fast path, unless its flags forbid it. Another vCPU may set a flag meanwhile and then look for
+ * entries to clear (`clearWriteTags`): it sees this one, or the flag is seen here.
+ */
+function allowStores(entry: usize, page: u64, ramPage: u32): void {
+  if (load<u8>(PAGE_FLAGS + ramPage) != 0) return;
+  if (load<u32>(MACHINE_THREADS) == 0) {
+    store<u64>(entry, page, TLB_WRITE);
+    return;
+  }
+  atomic.store<u64>(entry, page, TLB_WRITE);
+  if (atomic.load<u8>(PAGE_FLAGS + ramPage) != 0) atomic.store<u64>(entry, TLB_INVALID, TLB_WRITE);
 }
 
 /** As translateIn, with user rights or with those of the supervisor (an implicit access when CPL is 3). */
@@ -236,7 +251,7 @@ export function updateTlbBase(cpu: usize): void {
   store<u32>(cpu, <u32>cpu + JUMP_CACHE + (user ? JUMP_CACHE_SET_BYTES : 0), JUMP_BASE);
 }
 
-/** Stores to a RAM page must take the slow path from now on: its page flags have changed. */
+/** Stores of a vCPU to a RAM page must take the slow path from now on: its page flags have changed. The vCPU may be at work in another thread. */
 export function clearWriteTags(cpu: usize, ramPage: u32): void {
   protectShadow(ramPage);
   const end: usize = cpu + TLB + TLB_SETS * TLB_SET_BYTES;

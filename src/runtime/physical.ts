@@ -1,7 +1,7 @@
 // Physical to host addresses by the table of memory regions (memory/layout.ts), and what a store into RAM entails.
 
 import {
-  PAGE_FLAGS, PAGE_FLAG_CODE, PAGE_FLAG_COPIED, PAGE_FLAG_TRACK, RAM_BASE, REGIONS, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_PAGES,
+  MACHINE_THREADS, PAGE_FLAGS, PAGE_FLAG_CODE, PAGE_FLAG_COPIED, PAGE_FLAG_TRACK, RAM_BASE, REGIONS, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_PAGES,
 } from "../memory/layout.ts";
 import { codeWritten } from "./host.ts";
 import { dropCopy } from "./shadow.ts";
@@ -53,7 +53,9 @@ export function markEntry(physical: u64, entry: u64, bits: u64, wide: bool): voi
 /** What bytes of one RAM page being written entails: decoded code is dropped, a tracked page is marked as touched. */
 export function afterWrite(host: usize, bytes: u32): void {
   const page = (<u32>host - RAM_BASE) >> 12;
-  const flags = load<u8>(PAGE_FLAGS + page);
+  // Another vCPU that decodes the page sets its flag before it reads the bytes: either it sees this store or it is seen here,
+  // as long as the store is not still under way when the flag is read.
+  const flags = load<u32>(MACHINE_THREADS) == 0 ? load<u8>(PAGE_FLAGS + page) : atomic.or<u8>(PAGE_FLAGS + page, 0);
   if (flags == 0) return;
   // A tracked page whose flag is gone has been written since tracking began.
   if ((flags & PAGE_FLAG_TRACK) != 0) atomic.and<u8>(PAGE_FLAGS + page, ~PAGE_FLAG_TRACK);

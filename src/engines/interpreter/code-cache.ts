@@ -6,12 +6,14 @@ import { createInstruction } from '../../isa/x86/decode/instruction.ts';
 import {
   RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET,
 } from '../../isa/x86/decode/record.ts';
-import { CODE_EPOCH, CODE_LEFT, COUNT_CODE_INVALIDATIONS, IP_BASE, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE_MASK, VECTOR_GP } from '../../isa/x86/state/layout.ts';
-import { BLOCK_SLOTS, BLOCK_SLOT_BYTES, BLOCK_TABLE, DECODE_BASE, DECODE_END, PAGE_FLAGS, PAGE_FLAG_CODE, RAM_BASE } from '../../memory/layout.ts';
+import { BLOCKS, CODE_EPOCH, CODE_LEFT, COUNT_CODE_INVALIDATIONS, IP_BASE, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE_MASK, VECTOR_GP } from '../../isa/x86/state/layout.ts';
+import { BLOCK_SLOTS, BLOCK_SLOT_BYTES, RAM_BASE } from '../../memory/layout.ts';
 import type { Runtime } from '../runtime-module.ts';
 import { handlerIndex } from '../modules.ts';
 import type { HandlerMap } from '../modules.ts';
 import { HANDLER_CONTINUE, HANDLER_COUNT, HANDLER_STALE, HANDLER_TOO_LONG, HANDLER_UNDEFINED, LINK_NEVER } from './handler-places.ts';
+import type { CodeArea } from './code-area.ts';
+import type { CodeOwners } from './code-owners.ts';
 import { encodeRecord } from './encode-record.ts';
 
 /** Instructions a block may have; REC_COUNT is a byte. */
@@ -80,10 +82,16 @@ export class CodeCache {
   readonly #rememberBlock: (cpu: number, record: number) => number;
   readonly #counts = { blocksDecoded: 0, instructionsDecoded: 0, arenaFlushes: 0 };
   readonly #tier: Tier | undefined;
-  #next = DECODE_BASE + ARENA_RESERVE;
+  readonly #area: CodeArea;
+  readonly #owners: CodeOwners;
+  #next: number;
 
-  constructor(memory: WebAssembly.Memory, cpu: number, runtime: Runtime, handlers: HandlerMap, tier?: Tier) {
+  constructor(memory: WebAssembly.Memory, cpu: number, runtime: Runtime, handlers: HandlerMap, area: CodeArea, owners: CodeOwners, tier?: Tier) {
     this.#tier = tier;
+    this.#area = area;
+    this.#owners = owners;
+    this.#next = area.base + ARENA_RESERVE;
+    new DataView(memory.buffer).setUint32(cpu + BLOCKS, area.table, true);
     this.#cpu = cpu;
     this.#runtime = runtime;
     this.#view = new DataView(memory.buffer);
@@ -93,17 +101,17 @@ export class CodeCache {
     this.#fetchNextPage = runtime.bind('fetchNextPage');
     this.#rememberBlock = runtime.bind('rememberBlock');
     // Another engine may have had this memory before; from here on only blocks of `#pages` have slots.
-    this.#bytes.fill(0, BLOCK_TABLE, BLOCK_TABLE + BLOCK_SLOTS * BLOCK_SLOT_BYTES);
+    this.#bytes.fill(0, area.table, area.table + BLOCK_SLOTS * BLOCK_SLOT_BYTES);
   }
 
   /** Drops everything decoded. Legal between blocks. */
   clear(): void {
     for (const [number, page] of this.#pages) {
-      this.#setCodeFlag(number, false);
+      this.#owners.release(number);
       this.#forgetSlots(number, page);
     }
     this.#pages.clear();
-    this.#next = DECODE_BASE + ARENA_RESERVE;
+    this.#next = this.#area.base + ARENA_RESERVE;
     this.#view.setUint32(this.#cpu + LINK_FROM, 0, true);
     this.#runtime.call('flushJumpCaches');
     this.#tier?.cleared();
@@ -142,7 +150,7 @@ export class CodeCache {
           return crossing.record;
         }
       }
-      if (this.#next > DECODE_END - ARENA_RESERVE) {
+      if (this.#next > this.#area.end - ARENA_RESERVE) {
         this.#counts.arenaFlushes++;
         this.clear();
         linkFrom = 0;
@@ -163,7 +171,7 @@ export class CodeCache {
   }
 
   #rememberSlot(host: number, key: number, record: number): void {
-    const slot = blockSlot(host);
+    const slot = this.#area.table + blockSlot(host);
     this.#view.setUint32(slot, host, true);
     this.#view.setUint32(slot + 4, key >> PAGE_SHIFT, true);
     this.#view.setUint32(slot + 8, record, true);
@@ -171,7 +179,7 @@ export class CodeCache {
   #forgetSlots(number: number, page: CodePage): void {
     for (const key of page.blocks.keys()) {
       const host = RAM_BASE + number * PAGE_SIZE + (key & PAGE_MASK);
-      const slot = blockSlot(host);
+      const slot = this.#area.table + blockSlot(host);
       if (this.#view.getUint32(slot, true) === host) this.#view.setUint32(slot, 0, true);
     }
   }
@@ -183,7 +191,7 @@ export class CodeCache {
   }
 
   #single(host: number): number {
-    const start = DECODE_BASE;
+    const start = this.#area.base;
     const result = this.#decodeOne(host, start, 1);
     if (result === 0) return 0;
     const left = this.#view.getUint32(this.#cpu + CODE_LEFT, true);
@@ -194,6 +202,11 @@ export class CodeCache {
     }
     this.#writeEnd(start + RECORD_BYTES, (host & PAGE_MASK) + this.#view.getUint8(start + REC_LENGTH), 2);
     return start;
+  }
+
+  /** As if every page with decoded code had been written to. */
+  dropAll(): void {
+    for (const [number, page] of [...this.#pages]) this.#invalidate(number, page);
   }
 
   /** Bytes of a page with decoded code were written. */
@@ -230,7 +243,7 @@ export class CodeCache {
     this.#tier?.dropped(number);
     this.#pages.delete(number);
     this.#forgetSlots(number, page);
-    this.#setCodeFlag(number, false);
+    this.#owners.release(number);
     for (let i = 0; i < page.extents.length; i += 2) this.#markStale(page.extents[i]!, page.extents[i + 1]!);
     this.#runtime.call('flushJumpCaches');
     // Of the pages before, what reaches into this one: nothing else of them came from here.
@@ -260,14 +273,8 @@ export class CodeCache {
   #addPage(number: number): CodePage {
     const page: CodePage = { blocks: new Map(), crossing: new Map(), extents: [], covered: new Uint8Array(PAGE_SIZE >> GRANULE_SHIFT), dependents: new Set() };
     this.#pages.set(number, page);
-    this.#setCodeFlag(number, true);
+    this.#owners.claim(number);
     return page;
-  }
-
-  #setCodeFlag(number: number, on: boolean): void {
-    const flags = this.#view.getUint8(PAGE_FLAGS + number);
-    this.#view.setUint8(PAGE_FLAGS + number, on ? flags | PAGE_FLAG_CODE : flags & ~PAGE_FLAG_CODE);
-    if (on) this.#runtime.call('clearWriteTags', number);
   }
 
   #decodeBlock(host: number, number: number, page: CodePage, key: number): number {
@@ -383,7 +390,7 @@ export class CodeCache {
   }
 }
 
-/** Address of a block's slot in the table of all blocks. */
+/** Offset of a block's slot in the table of all blocks. */
 function blockSlot(host: number): number {
-  return BLOCK_TABLE + ((host ^ (host >>> PAGE_SHIFT)) & (BLOCK_SLOTS - 1)) * BLOCK_SLOT_BYTES;
+  return ((host ^ (host >>> PAGE_SHIFT)) & (BLOCK_SLOTS - 1)) * BLOCK_SLOT_BYTES;
 }

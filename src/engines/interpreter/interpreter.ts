@@ -7,8 +7,8 @@ import type { SystemBus } from '../../wiring/system-bus.ts';
 import {
   BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CPUID_HIDDEN, CPU_COUNT, CR0, CR3, CR4, DR, DR7, EFER, EFLAGS,
   EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, FLAGS_KIND, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_HOT, LEAVE_JUMP, LEAVE_NEXT,
-  LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_DEBUGCTL, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
-  NMI_BLOCKED, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, USER_ENTERED, VCPU_INDEX, VECTOR_DB, VECTOR_PF, WAIT_SIPI,
+  LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_DEBUGCTL, MSR_STAR, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
+  NMI_BLOCKED, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, USER_ENTERED, VCPU_INDEX, VECTOR_DB, VECTOR_PF, WAIT_SIPI, X87,
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import { REC_COUNT, REC_HANDLER, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
@@ -17,7 +17,10 @@ import { instantiateRuntime } from '../runtime-module.ts';
 import type { HostFunctions, Runtime } from '../runtime-module.ts';
 import { SEGMENT_NAMES, registersOf } from '../vcpu-registers.ts';
 import type { Profiler } from '../profile/profiler.ts';
+import { FIRST_CODE_AREA } from './code-area.ts';
+import type { CodeArea } from './code-area.ts';
 import { CodeCache } from './code-cache.ts';
+import { CodeOwners } from './code-owners.ts';
 import type { Tier } from './code-cache.ts';
 
 export interface InterpreterOptions {
@@ -33,6 +36,14 @@ export interface InterpreterOptions {
   readonly numericError?: ((pending: boolean) => boolean) | undefined;
   /** Number of this vCPU, 0 to 63: decides where its block lies. */
   readonly index: number;
+  /** How many vCPUs the machine has; missing: this one. */
+  readonly vcpus?: number;
+  /** Where its decoded code lies; missing: where that of the only one does. */
+  readonly codeArea?: CodeArea;
+  /** The block holds a state already: it is not reset. `refresh` is due before the first run. */
+  readonly adopts?: boolean;
+  /** Bytes of a page with decoded code of other vCPUs were written. */
+  readonly codeWritten?: (page: number, offset: number, length: number) => void;
   /** Asked for kind 'exception'. */
   readonly log?: Log;
   readonly profiler?: Profiler | undefined;
@@ -60,6 +71,9 @@ const DR6_SINGLE_STEP = 0x4000;
 /** TF traps behind branches alone. */
 const DEBUGCTL_BTF = 2n;
 const PREFIXES = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3, ...Array.from({ length: 16 }, (_, i) => 0x40 + i)]);
+/** What INIT does not change (SDM 3A, table 10-1): from, to. MSRs, the x87 and vector registers, what the host knows of the processor. */
+const KEPT_OVER_INIT = [[MSR_STAR, FAULT_PENDING], [COUNT_EXCEPTIONS, STEP], [PHYSICAL_MASK, VCPU_INDEX], [X87, CPUID_HIDDEN]] as const;
+const CR0_CACHING = 0x60000000n;
 /** INS, OUTS, MOVS, CMPS, STOS, LODS, SCAS. */
 const STRINGS = new Set([0x6c, 0x6d, 0x6e, 0x6f, 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf]);
 
@@ -113,7 +127,10 @@ export class Interpreter implements Vcpu {
         counts.mmio++;
         bus.writeMmio(address, size, value >>> 0);
       },
-      codeWritten: (page, offset, length) => this.#cache.written(page, offset, length),
+      codeWritten: (page, offset, length) => {
+        this.#cache.written(page, offset, length);
+        options.codeWritten?.(page, offset, length);
+      },
       hostTsc: options.hostTsc,
       random32: options.random32,
       numericError: options.numericError,
@@ -133,9 +150,10 @@ export class Interpreter implements Vcpu {
       memory: options.memory, cpu: this.#cpu, runtime: this.#runtime, handlers: options.modules.handlers, table: instance.exports['table'] as WebAssembly.Table,
       functions: Object.fromEntries(Object.entries(instance.exports).filter(([, value]) => typeof value === 'function')) as Record<string, WebAssembly.ExportedFunction>, cache: () => this.#cache,
     });
-    this.#cache = new CodeCache(options.memory, this.#cpu, this.#runtime, options.modules.handlers, this.#tier);
+    const owners = new CodeOwners(options.memory, options.index, options.vcpus ?? 1, this.#runtime);
+    this.#cache = new CodeCache(options.memory, this.#cpu, this.#runtime, options.modules.handlers, options.codeArea ?? FIRST_CODE_AREA, owners, this.#tier);
     this.#view.setUint32(this.#cpu + VCPU_INDEX, options.index, true);
-    this.reset();
+    if (options.adopts !== true) this.reset();
   }
 
   reset(): void {
@@ -150,6 +168,22 @@ export class Interpreter implements Vcpu {
     this.#runtime.call('resetVcpu');
     this.#cache.clear();
     if (index !== 0) this.#setU32(WAIT_SIPI, 1);
+  }
+
+  /** INIT: as `reset`, less what it leaves alone. A processor other than the first then waits for `startUp`. Legal between two runs. */
+  init(): void {
+    const kept = KEPT_OVER_INIT.map(([first, end]) => ({ first, bytes: this.#bytes.slice(this.#cpu + first, this.#cpu + end) }));
+    const caching = this.#u64(CR0) & CR0_CACHING;
+    this.reset();
+    for (const { first, bytes } of kept) this.#bytes.set(bytes, this.#cpu + first);
+    this.#setU64(CR0, (this.#u64(CR0) & ~CR0_CACHING) | caching);
+    this.refresh();
+  }
+  /** A start-up message (SDM 3A, 9.4.3): the processor that waits for one begins at page `vector` of the first MiB. */
+  startUp(vector: number): void {
+    if (this.#u32(WAIT_SIPI) === 0) return;
+    this.#setU32(WAIT_SIPI, 0);
+    this.start({ rip: 0n, segments: { cs: { selector: vector << 8, base: BigInt(vector << 12), limit: 0xffff, attributes: 0x9b } } });
   }
 
   start(state: VcpuStart): void {
@@ -177,11 +211,11 @@ export class Interpreter implements Vcpu {
     if (state.rflags !== undefined) this.#runtime.call('writeFlags', Number(state.rflags & 0x3fffffn), 0x3fffff);
     this.#setU64(RIP, state.rip);
     this.#setU32(CPL, (this.#u32(SEGMENTS + SEG_SS * SEGMENT_BYTES + SEG_ATTRIBUTES) >> 5) & 3);
-    this.#refresh();
+    this.refresh();
   }
 
-  /** Recomputes everything that is derived from architectural state. */
-  #refresh(): void {
+  /** Recomputes everything that is derived from architectural state, which has changed in the block. Legal between two runs. */
+  refresh(): void {
     this.#refreshDerived();
     this.#cache.clear();
   }
@@ -276,7 +310,7 @@ export class Interpreter implements Vcpu {
         this.#setU32(SHADOW, 0);
         single = true;
       } else {
-        const taken = once ? 'none' : this.#takeEvents();
+        const taken = once || this.#u32(WAIT_SIPI) !== 0 ? 'none' : this.#takeEvents();
         if (taken === 'shutdown') return 'shutdown';
         if (taken === 'delivered') link = 0;
         if (this.#u32(HALTED) !== 0 || this.#u32(WAIT_SIPI) !== 0) {
@@ -471,12 +505,20 @@ export class Interpreter implements Vcpu {
   codeWritten(page: number, offset: number, length: number): void {
     this.#cache.written(page, offset, length);
   }
+  /** Any of the decoded code may have been overwritten. Legal inside bus callbacks. */
+  dropCode(): void {
+    this.#cache.dropAll();
+  }
 
   /** This vCPU's routines: legal to call between two runs. */
   get runtime(): Runtime {
     return this.#runtime;
   }
   readonly countsInstructions = true;
+  /** Whether a sleeping processor takes interrupts; without, only NMI, INIT and start-up wake it. */
+  get mayWake(): boolean {
+    return (this.#u32(EFLAGS) & FLAG_IF) !== 0;
+  }
   get halted(): boolean {
     return this.#u32(HALTED) !== 0 || this.#u32(WAIT_SIPI) !== 0;
   }
@@ -525,7 +567,7 @@ export class Interpreter implements Vcpu {
     this.#setU32(RECORD, 0);
     this.#setU32(CPL, this.#u32(CPL) & 3);
     this.#runtime.call('sanitizeState');
-    this.#refresh();
+    this.refresh();
   }
 
   #setSegment(i: number, segment: SegmentState): void {

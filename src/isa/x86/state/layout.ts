@@ -322,6 +322,8 @@ export const CODE_EPOCH = 0x34208;
 export const FLAT_SEGMENTS = 0x3420c;
 /** Bytes from RIP to the end of the code segment, when it ends in RIP's page (u32); else 0. Set by fetchBlock. */
 export const CODE_LEFT = 0x34234;
+/** Address of this vCPU's block table (u32), see memory/layout.ts. */
+export const BLOCKS = 0x34238;
 /** Non-zero: leave translated and interpreted code when user mode is entered, unless USER_STAYS says otherwise (u32). */
 export const USER_STOPS = 0x34240;
 /** It was entered, and code was left for that (u32); which place of USER_STAYS it has (u32); how often it was entered (u32). */

@@ -1,0 +1,13 @@
+import { BUDGET, BUDGET_START } from '../isa/x86/state/layout.ts';
+import { VCPU_BASE, VCPU_STRIDE } from '../memory/layout.ts';
+
+/**
+ * Makes a vCPU that runs in another thread leave its block soon. It may not: the running code counts the same word down without
+ * looking, so the end of its slice is what one can rely on.
+ */
+export function kickVcpu(words: Int32Array, index: number): void {
+  const cpu = VCPU_BASE + index * VCPU_STRIDE;
+  const left = Atomics.exchange(words, (cpu + BUDGET) >> 2, 0);
+  // The instructions that are not executed are not counted.
+  if (left > 0) Atomics.sub(words, (cpu + BUDGET_START) >> 2, left);
+}

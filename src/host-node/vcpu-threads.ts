@@ -1,0 +1,39 @@
+import { Worker } from 'node:worker_threads';
+import type { Thread, ThreadEvents, ThreadHost } from '../host/threads.ts';
+import type { VcpuOrder } from '../machine/processors/vcpu-thread.ts';
+import type { NodeClock } from './ports.ts';
+import { workerUrl } from './worker-url.ts';
+
+/** What a vCPU's thread starts with. */
+export interface VcpuWorkerData {
+  readonly order: VcpuOrder;
+  /** Of the clock, see NodeClock. */
+  readonly origin: number;
+}
+
+/** Threads of Node for the processors of a machine. They do not keep the process alive. */
+export class NodeVcpuThreads implements ThreadHost<VcpuOrder> {
+  readonly clock: NodeClock;
+
+  constructor(clock: NodeClock) {
+    this.clock = clock;
+  }
+
+  start(order: VcpuOrder, { wake, failed }: ThreadEvents): Thread {
+    const workerData: VcpuWorkerData = { order, origin: this.clock.origin };
+    const worker = new Worker(workerUrl('vcpu-worker'), { workerData });
+    worker.unref();
+    let ended = false;
+    worker.on('message', wake);
+    worker.on('error', (error) => failed(error.message));
+    worker.on('exit', (code) => {
+      if (!ended) failed(`exit code ${code}`);
+    });
+    return {
+      end: () => {
+        ended = true;
+        void worker.terminate();
+      },
+    };
+  }
+}

@@ -1,0 +1,18 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { runVcpuThread } from '../machine/processors/vcpu-thread.ts';
+import { NodeClock, nodeEntropy } from './ports.ts';
+import type { VcpuWorkerData } from './vcpu-threads.ts';
+import { WorkerCompiler } from '../library/worker-compiler.ts';
+import { startTranslationThread } from './translation-thread.ts';
+
+// The thread of one processor of a machine.
+const { order, origin } = workerData as VcpuWorkerData;
+const compiler = new WorkerCompiler(order.modules.handlers, startTranslationThread);
+await runVcpuThread(order, {
+  clock: new NodeClock(origin),
+  entropy: nodeEntropy,
+  yield: () => new Promise((resolve) => setImmediate(resolve)),
+  wakeMachine: () => parentPort!.postMessage(0),
+  compiler,
+});
+compiler.close();

@@ -1,0 +1,371 @@
+import { StateError, UserError } from '../../base/errors.ts';
+import type { Plain } from '../../base/plain.ts';
+import { seconds } from '../../base/seconds.ts';
+import type { EngineSwitch, EngineUsage, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
+import { CODE_AREA_BYTES, codeAreaAt } from '../../engines/interpreter/code-area.ts';
+import { ownersOf } from '../../engines/interpreter/code-owners.ts';
+import { createInterpreter } from '../../engines/interpreter/interpreter.ts';
+import type { Interpreter } from '../../engines/interpreter/interpreter.ts';
+import { identify } from '../../engines/identity.ts';
+import type { EngineModules } from '../../engines/modules.ts';
+import type { MonotonicClock } from '../../host/clock.ts';
+import type { Thread, ThreadHost } from '../../host/threads.ts';
+import type { AccessSize } from '../../base/addresses.ts';
+import type { ApicBus } from '../../interrupts/apic-bus.ts';
+import { LocalApic } from '../../interrupts/local-apic.ts';
+import type { PicPair } from '../../interrupts/pic.ts';
+import type { LinearMemory } from '../../memory/linear-memory.ts';
+import type { SystemBus } from '../../wiring/system-bus.ts';
+import { ApicTimer } from './apic-timer.ts';
+import { CodeDrops } from './code-drops.ts';
+import { PostedApic, alertVcpu } from './posted-apic.ts';
+import {
+  ACKNOWLEDGE_PIC, COMMAND_END, COMMAND_RUN, COMMAND_STOP, END_OF_INTERRUPT, EVENT_MAP, EVENT_REFRESH, FAILED, HALTED, MachineWords, NUMERIC_ERROR, READ_MMIO, READ_PORT,
+  REQUESTING, RUNNING, SHUT_DOWN, STOPPED, VcpuWords, WRITE_MMIO, WRITE_PORT,
+} from './shared-words.ts';
+import type { ThreadEngine } from './thread-engine.ts';
+import type { VcpuOrder } from './vcpu-thread.ts';
+
+/** How a machine with several processors executes them. */
+export interface ProcessorThreads {
+  readonly count: number;
+  readonly engine: ThreadEngine;
+  readonly modules: EngineModules;
+  /** Bound on the memory that translated code takes, of all of them. */
+  readonly cacheBytes: number;
+  readonly host: ThreadHost<VcpuOrder>;
+}
+
+export interface ThreadedVcpusOptions {
+  readonly processors: ProcessorThreads;
+  readonly memory: LinearMemory;
+  readonly bus: SystemBus;
+  readonly apicBus: ApicBus;
+  readonly pic: PicPair;
+  readonly numericError: (pending: boolean) => boolean;
+  /** The guest's clock. */
+  readonly clock: MonotonicClock;
+  readonly tscKhz: () => number;
+  /** A vCPU's thread wants the machine, whose thread sleeps, to run. */
+  readonly wake: () => void;
+}
+
+/** A thread that does not stop by then is not going to. */
+const PATIENCE_NS = 20e9;
+
+/** Bytes of storage that machines with several processors need besides RAM. */
+export function codeAreaBytes(processors: ProcessorThreads | undefined): number {
+  return processors === undefined ? 0 : (processors.count - 1) * CODE_AREA_BYTES;
+}
+
+/**
+ * The processors of a machine that has several, each executed by a thread of its own (docs/adr/0005). `run` serves their
+ * accesses to devices for a while; they go on between two runs too. Whoever wants to see or change their state stops them
+ * first, as all methods here do; the next run lets them go on.
+ */
+export class ThreadedVcpus implements Vcpu, EngineSwitch {
+  readonly stateName = 'processors';
+  readonly stateVersion = 1;
+  readonly countsInstructions = true;
+  readonly #options: ThreadedVcpusOptions;
+  readonly #machine: MachineWords;
+  readonly #words: readonly VcpuWords[];
+  readonly #drops: readonly CodeDrops[];
+  /** For their state while they stand: these never run. */
+  readonly #standing: readonly Interpreter[];
+  readonly #apics: readonly LocalApic[];
+  readonly #threads: readonly Thread[];
+  readonly #counts = { port: 0, mmio: 0 };
+  #lost: string | undefined;
+  #going = false;
+  #exitRequested = false;
+  #goneNs = 0;
+  /** The one whose registers tell most. */
+  #looked = 0;
+
+  constructor(options: ThreadedVcpusOptions) {
+    const { processors, memory, clock, tscKhz, pic } = options;
+    const { count, engine, modules, host } = processors;
+    this.#options = options;
+    const machine = this.#machine = new MachineWords(memory.wasm);
+    machine.threads = count;
+    this.#words = Array.from({ length: count }, (_, i) => new VcpuWords(memory.wasm, i));
+    this.#drops = this.#words.map((_, i) => new CodeDrops(memory.wasm, i));
+    const areas = this.#words.map((_, i) => (i === 0 ? undefined : memory.allocate(CODE_AREA_BYTES).host));
+    this.#apics = this.#words.map((words, id) => new LocalApic({
+      id, boot: id === 0, bus: options.apicBus, clock, timers: new ApicTimer(words.apic), store: words.apic, kick: { kick: () => {} },
+      tsc: () => BigInt(Math.floor((clock.now() * tscKhz()) / 1e6)), tscKhz, pic: id === 0 ? pic : undefined, processor: { init: () => {}, startup: () => {} }, windowMoved: () => {},
+    }));
+    for (const words of this.#words) options.apicBus.add(new PostedApic(machine, words));
+    const nobody = { bus: options.bus, hostTsc: () => 0n, random32: () => 0 };
+    this.#standing = this.#words.map((_, index) => {
+      const area = areas[index];
+      const vcpu = createInterpreter({ ...nobody, memory: memory.wasm, modules, index, vcpus: count, interrupts: this.#apics[index]!, ...(area === undefined ? {} : { codeArea: codeAreaAt(area) }) });
+      identify(memory.wasm, { index, tscKhz: tscKhz(), hidden: [], vcpus: count });
+      return vcpu;
+    });
+    for (const apic of this.#apics) apic.reset();
+    machine.a20 = true;
+    this.#changed();
+    this.#threads = this.#words.map((words, index) => host.start({ memory: memory.wasm, modules, index, vcpus: count, engine, cacheBytes: Math.floor(processors.cacheBytes / count), codeArea: areas[index] }, {
+      wake: options.wake,
+      failed: (reason) => {
+        this.#lost ??= `the thread of processor ${words.index} has ended: ${reason}`;
+        options.wake();
+      },
+    }));
+  }
+
+  /** As a BIOS leaves the first processor's APIC. Legal while all stand. */
+  virtualWire(): void {
+    this.#apics[0]!.virtualWire();
+  }
+  /** The interrupt line of the 8259 pair has changed. */
+  picChanged(): void {
+    const { pending } = this.#options.pic;
+    this.#machine.picPending = pending;
+    if (pending) alertVcpu(this.#machine, this.#words[0]!);
+  }
+
+  run(_budget: number, until: () => number = () => Number.POSITIVE_INFINITY): VcpuExit {
+    const { clock } = this.#options;
+    const began = clock.now();
+    this.#goOn();
+    try {
+      for (let served = false; ; ) {
+        const seen = this.#machine.doorbell;
+        let asked = false;
+        let awake = false;
+        for (const words of this.#words) {
+          const { status } = words;
+          if (status === REQUESTING) {
+            this.#serve(words);
+            asked = served = true;
+          } else if (status === SHUT_DOWN) {
+            this.#looked = words.index;
+            this.pause();
+            return 'shutdown';
+          }
+          if (status !== HALTED) awake = true;
+        }
+        this.#checkThreads();
+        if (this.#exitRequested) {
+          this.#exitRequested = false;
+          return 'requested';
+        }
+        const left = until() - clock.now();
+        // Who has had nothing to do for the whole time gives way to the event loop, until it is asked for something.
+        if ((left <= 0 && !served) || (!awake && !asked)) {
+          this.#machine.asleep = true;
+          if (this.#machine.doorbell === seen) return 'halt';
+          this.#machine.asleep = false;
+        }
+        if (left <= 0) return 'budget';
+        if (!asked) this.#machine.await(seen, Math.min(left / 1e6, 1000));
+      }
+    } finally {
+      this.#goneNs += clock.now() - began;
+    }
+  }
+
+  #serve(words: VcpuWords): void {
+    const { bus, pic, apicBus, numericError } = this.#options;
+    const size = words.size as AccessSize;
+    const { operation, address, value } = words;
+    let answer = 0;
+    switch (operation) {
+      case READ_PORT:
+        this.#counts.port++;
+        answer = bus.readPort(address, size);
+        break;
+      case WRITE_PORT:
+        this.#counts.port++;
+        bus.writePort(address, size, value);
+        break;
+      case READ_MMIO:
+        this.#counts.mmio++;
+        answer = bus.readMmio(address, size);
+        break;
+      case WRITE_MMIO:
+        this.#counts.mmio++;
+        bus.writeMmio(address, size, value);
+        break;
+      case ACKNOWLEDGE_PIC:
+        answer = pic.acknowledge();
+        this.#machine.picPending = pic.pending;
+        break;
+      case END_OF_INTERRUPT:
+        apicBus.broadcastEoi(value);
+        break;
+      case NUMERIC_ERROR:
+        answer = numericError(value !== 0) ? 1 : 0;
+        break;
+    }
+    words.answer(answer);
+  }
+
+  #checkThreads(): void {
+    if (this.#lost !== undefined) throw new Error(this.#lost);
+    const failed = this.#words.find(({ status }) => status === FAILED);
+    if (failed !== undefined) throw new Error(`processor ${failed.index}: ${failed.failure}`);
+  }
+
+  #goOn(): void {
+    this.#machine.asleep = false;
+    if (this.#going) return;
+    const { clock, processors, tscKhz, pic } = this.#options;
+    this.#machine.clockOffset = clock.now() - processors.host.clock.now();
+    this.#machine.tscKhz = tscKhz();
+    this.#machine.picPending = pic.pending;
+    this.#going = true;
+    for (const words of this.#words) words.command = COMMAND_RUN;
+  }
+
+  /** All processors stand, each between two instructions, until the next run. */
+  pause(): void {
+    if (!this.#going) return;
+    this.#going = false;
+    this.#order();
+    const stands = ({ status }: VcpuWords): boolean => status === STOPPED || status === FAILED;
+    this.#wait(() => {
+      for (const words of this.#words) if (words.status === REQUESTING) this.#serve(words);
+      return this.#words.every(stands);
+    });
+  }
+  #order(): void {
+    for (const words of this.#words) {
+      words.command = COMMAND_STOP;
+      alertVcpu(this.#machine, words);
+    }
+  }
+  #wait(done: () => boolean): void {
+    const { clock } = this.#options.processors.host;
+    for (const began = clock.now(); ; ) {
+      const seen = this.#machine.doorbell;
+      if (done()) return;
+      if (this.#lost !== undefined || clock.now() - began > PATIENCE_NS) throw new Error(this.#lost ?? 'a processor\'s thread does not answer');
+      this.#machine.await(seen, 10);
+    }
+  }
+
+  /** Changes what addresses mean while no processor looks any up: those that wait for a device go on behind it. */
+  readonly exclusively = (change: () => void): void => {
+    if (this.#going) {
+      this.#order();
+      this.#wait(() => this.#words.every(({ status }) => status !== RUNNING));
+    }
+    change();
+    if (this.#going) for (const words of this.#words) words.command = COMMAND_RUN;
+  };
+  memoryMapChanged(): void {
+    for (const words of this.#words) {
+      words.postEvents(EVENT_MAP);
+      alertVcpu(this.#machine, words);
+    }
+  }
+  setA20(open: boolean): void {
+    this.#machine.a20 = open;
+    this.memoryMapChanged();
+  }
+  codeWritten(page: number, offset: number, length: number): void {
+    for (const owner of ownersOf(this.#machine.words, page)) {
+      if (owner >= this.#words.length) continue;
+      this.#drops[owner]!.post(page, offset, length);
+      alertVcpu(this.#machine, this.#words[owner]!);
+    }
+  }
+  requestExit(): void {
+    this.#exitRequested = true;
+  }
+
+  /** Their blocks have another state than their threads know. */
+  #changed(): void {
+    for (const words of this.#words) {
+      words.postEvents(EVENT_REFRESH);
+      words.alert();
+    }
+  }
+
+  reset(): void {
+    this.pause();
+    for (const vcpu of this.#standing) vcpu.reset();
+    for (const apic of this.#apics) apic.reset();
+    this.#machine.a20 = true;
+    this.#forgetPosted();
+    this.#changed();
+  }
+  start(state: VcpuStart): void {
+    this.pause();
+    this.#standing[0]!.start(state);
+    this.#changed();
+  }
+  /** What has been posted but not taken comes into the APICs' state. */
+  #takePosted(): void {
+    for (const words of this.#words) words.takeInterrupts((vector, level) => this.#apics[words.index]!.accept('fixed', vector, level));
+  }
+  #forgetPosted(): void {
+    for (const words of this.#words) {
+      words.takeInterrupts(() => {});
+      words.takeEvents();
+    }
+  }
+  save(): Plain {
+    this.pause();
+    this.#takePosted();
+    return { vcpus: this.#standing.map((vcpu) => vcpu.save()), apics: this.#apics.map((apic) => apic.save()) };
+  }
+  load(state: Plain, version: number): void {
+    if (version !== 1) throw new StateError(`processors: state version ${version} is unknown, expected 1`);
+    this.pause();
+    const { vcpus, apics } = (state ?? {}) as { readonly vcpus?: Plain; readonly apics?: Plain };
+    const count = this.#words.length;
+    if (!Array.isArray(vcpus) || !Array.isArray(apics) || vcpus.length !== count || apics.length !== count) throw new StateError(`processors: the stored machine has not ${count} processors, as this one has`);
+    this.#standing.forEach((vcpu, i) => vcpu.load(vcpus[i] as Plain, vcpu.stateVersion));
+    this.#apics.forEach((apic, i) => apic.load(apics[i] as Plain, apic.stateVersion));
+    this.#forgetPosted();
+    this.#changed();
+  }
+
+  registers(): VcpuRegisters {
+    return this.#standing[this.#looked]!.registers();
+  }
+  get halted(): boolean {
+    return this.#standing.every((vcpu) => vcpu.halted);
+  }
+  get instructions(): number {
+    return this.#standing.reduce((sum, vcpu) => sum + vcpu.instructions, 0);
+  }
+  exitCounts(): Readonly<Record<string, number>> {
+    const counts: Record<string, number> = { ...this.#counts };
+    for (const vcpu of this.#standing) {
+      const { exception, interrupt, tlbMiss, codeInvalidation } = vcpu.exitCounts() as Record<string, number>;
+      for (const [name, count] of Object.entries({ exception, interrupt, tlbMiss, codeInvalidation })) counts[name] = (counts[name] ?? 0) + count!;
+    }
+    return counts;
+  }
+  close(): void {
+    for (const words of this.#words) {
+      words.command = COMMAND_END;
+      words.wake();
+    }
+    for (const thread of this.#threads) thread.end();
+  }
+
+  // They have one engine for good.
+  get engines(): EngineSwitch {
+    return this;
+  }
+  get current(): string {
+    return this.#options.processors.engine;
+  }
+  get available(): readonly string[] {
+    return [this.current];
+  }
+  readonly switches = { count: 0, longestMs: 0 } as const;
+  switchTo(name: string): void {
+    if (name !== this.current) throw new UserError(`the engine cannot change to ${name}: a machine with several processors keeps the engine that it was started with, ${this.current}`);
+  }
+  usage(): Readonly<Record<string, EngineUsage>> {
+    return { [this.current]: { seconds: seconds(this.#goneNs), instructions: this.instructions, exits: this.exitCounts() } };
+  }
+}

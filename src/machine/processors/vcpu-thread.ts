@@ -1,0 +1,247 @@
+import { createInterpreter } from '../../engines/interpreter/interpreter.ts';
+import type { Interpreter } from '../../engines/interpreter/interpreter.ts';
+import { codeAreaAt } from '../../engines/interpreter/code-area.ts';
+import { ownersOf } from '../../engines/interpreter/code-owners.ts';
+import { createTranslator } from '../../engines/translator/translator.ts';
+import type { RegionCompiler } from '../../engines/translator/region-builder.ts';
+import type { EngineModules } from '../../engines/modules.ts';
+import type { MonotonicClock } from '../../host/clock.ts';
+import type { Entropy } from '../../host/entropy.ts';
+import { ApicBus } from '../../interrupts/apic-bus.ts';
+import { LocalApic } from '../../interrupts/local-apic.ts';
+import { ApicTimer } from './apic-timer.ts';
+import { CodeDrops } from './code-drops.ts';
+import { PostedApic, alertVcpu } from './posted-apic.ts';
+import {
+  ACKNOWLEDGE_PIC, COMMAND_END, COMMAND_RUN, END_OF_INTERRUPT, EVENT_INIT, EVENT_MAP, EVENT_NMI, EVENT_REFRESH, EVENT_START_UP, FAILED, HALTED, MachineWords, NUMERIC_ERROR,
+  RUNNING, SHUT_DOWN, STOPPED, VcpuWords,
+} from './shared-words.ts';
+import { ThreadBus } from './thread-bus.ts';
+import type { ThreadEngine } from './thread-engine.ts';
+
+/** What a vCPU's thread is to execute. */
+export interface VcpuOrder {
+  readonly memory: WebAssembly.Memory;
+  readonly modules: EngineModules;
+  readonly index: number;
+  readonly vcpus: number;
+  readonly engine: ThreadEngine;
+  readonly cacheBytes: number;
+  /** Where its decoded code lies; undefined: where the first vCPU's does. */
+  readonly codeArea: number | undefined;
+}
+
+/** What the host gives to a vCPU's thread. */
+export interface VcpuThreadPorts {
+  readonly clock: MonotonicClock;
+  readonly entropy: Entropy;
+  /** Lets what has come for this thread arrive. */
+  yield(): Promise<void>;
+  /** Ends a sleep of the machine's thread in its event loop. */
+  wakeMachine(): void;
+  readonly compiler?: RegionCompiler;
+}
+
+/** A slice should take about this long: what the other threads want is looked at behind it. */
+const SLICE_NS = 50_000;
+const SHORTEST_SLICE = 1_000;
+const LONGEST_SLICE = 100_000;
+/** How long the processor executes before the thread's event loop gets a turn. */
+const TURN_NS = 4e6;
+
+/** Executes a vCPU until the machine ends it. Its state lies in the machine's memory: whoever stops it finds all of it there. */
+export async function runVcpuThread(order: VcpuOrder, ports: VcpuThreadPorts): Promise<void> {
+  const words = new VcpuWords(order.memory, order.index);
+  try {
+    await new VcpuThread(order, ports, words).run();
+  } catch (error) {
+    words.failure = error instanceof Error ? error.message : String(error);
+    words.status = FAILED;
+    if (new MachineWords(order.memory).ring()) ports.wakeMachine();
+  }
+}
+
+class VcpuThread {
+  readonly #ports: VcpuThreadPorts;
+  readonly #machine: MachineWords;
+  readonly #words: VcpuWords;
+  readonly #all: readonly VcpuWords[];
+  readonly #drops: readonly CodeDrops[];
+  readonly #timer: ApicTimer;
+  readonly #apic: LocalApic;
+  readonly #bus: ThreadBus;
+  readonly #vcpu: Interpreter;
+  #slice = SHORTEST_SLICE;
+  /** INIT and start-up wait until the processor stands between two instructions. */
+  #deferred = 0;
+  /** Whoever causes interrupts now looks for them next: no kick is needed. */
+  #looking = false;
+
+  constructor(order: VcpuOrder, ports: VcpuThreadPorts, words: VcpuWords) {
+    const { memory, modules, index, vcpus, codeArea } = order;
+    this.#ports = ports;
+    this.#words = words;
+    const machine = this.#machine = new MachineWords(memory);
+    this.#all = Array.from({ length: vcpus }, (_, i) => (i === index ? words : new VcpuWords(memory, i)));
+    this.#drops = this.#all.map((_, i) => new CodeDrops(memory, i));
+    this.#timer = new ApicTimer(words.apic);
+    const bus = new ApicBus();
+    const clock: MonotonicClock = { now: () => this.#now() };
+    const tsc = (): bigint => BigInt(Math.floor((this.#now() * machine.tscKhz) / 1e6));
+    const random = new Uint8Array(4);
+    this.#apic = new LocalApic({
+      id: index, boot: index === 0, bus, clock, timers: this.#timer, store: words.apic, tsc, tscKhz: () => machine.tscKhz,
+      kick: {
+        kick: () => {
+          if (!this.#looking) this.#vcpu.requestExit();
+        },
+      },
+      pic: index === 0 ? { get pending() { return machine.picPending; }, acknowledge: () => this.#bus.request(ACKNOWLEDGE_PIC) | 0 } : undefined,
+      processor: { init: () => this.#defer(EVENT_INIT), startup: () => {} },
+      windowMoved: () => {},
+    });
+    // In the order of their numbers, which breaks ties between priorities.
+    this.#all.forEach((other, i) => bus.add(i === index ? this.#apic : new PostedApic(machine, other)));
+    bus.onEndOfInterrupt((vector) => this.#bus.request(END_OF_INTERRUPT, vector));
+    this.#bus = new ThreadBus(machine, words, this.#apic, () => ports.wakeMachine(), () => this.#afterRequest());
+    const options = {
+      memory, modules, index, vcpus, bus: this.#bus, hostTsc: tsc, adopts: true,
+      interrupts: {
+        pending: () => this.#look() && this.#apic.pending(),
+        acknowledge: () => this.#apic.acknowledge(),
+        takeNmi: () => this.#look() && this.#apic.takeNmi(),
+        giveBackNmi: () => this.#apic.giveBackNmi(),
+        readTaskPriority: () => this.#apic.readTaskPriority(),
+        writeTaskPriority: (value: number) => this.#apic.writeTaskPriority(value),
+        readMsr: (number: number) => this.#apic.readMsr(number),
+        writeMsr: (number: number, value: bigint) => this.#apic.writeMsr(number, value),
+      },
+      numericError: (pending: boolean) => this.#bus.request(NUMERIC_ERROR, pending ? 1 : 0) !== 0,
+      random32: () => {
+        ports.entropy.fill(random);
+        return random[0]! | (random[1]! << 8) | (random[2]! << 16) | (random[3]! << 24);
+      },
+      codeWritten: (page: number, offset: number, length: number) => this.#tellOwners(page, offset, length),
+      ...(codeArea === undefined ? {} : { codeArea: codeAreaAt(codeArea) }),
+    };
+    this.#vcpu = order.engine === 'translator'
+      ? createTranslator({ ...options, clock: ports.clock, cacheBytes: order.cacheBytes, ...(ports.compiler === undefined ? {} : { compiler: ports.compiler }) })
+      : createInterpreter(options);
+  }
+
+  /** The guest's time. */
+  #now(): number {
+    return this.#ports.clock.now() + this.#machine.clockOffset;
+  }
+
+  async run(): Promise<void> {
+    const words = this.#words;
+    for (let turnEnds = this.#ports.clock.now() + TURN_NS; ; ) {
+      if (words.status !== RUNNING) words.status = RUNNING;
+      const { command } = words;
+      if (command === COMMAND_END) return;
+      if (words.attention) this.#look();
+      this.#actOnDeferred();
+      if (command !== COMMAND_RUN) {
+        this.#stand(STOPPED, command);
+        continue;
+      }
+      const began = this.#ports.clock.now();
+      this.#looking = true;
+      this.#timer.runDue(began + this.#machine.clockOffset);
+      this.#looking = false;
+      const exit = this.#vcpu.run(this.#slice);
+      const now = this.#ports.clock.now();
+      if (exit === 'budget') this.#fit(now - began);
+      else if (exit === 'halt') this.#sleep();
+      else if (exit === 'shutdown') this.#stand(SHUT_DOWN, COMMAND_RUN);
+      if (now < turnEnds) continue;
+      await this.#ports.yield();
+      turnEnds = this.#ports.clock.now() + TURN_NS;
+    }
+  }
+
+  #fit(ns: number): void {
+    if (ns > SLICE_NS) this.#slice = Math.max(SHORTEST_SLICE, this.#slice >> 1);
+    else if (ns < SLICE_NS / 2) this.#slice = Math.min(LONGEST_SLICE, this.#slice * 2);
+  }
+
+  /** Waits until the machine wants something else than what it has `seen`. */
+  #stand(status: number, seen: number): void {
+    this.#words.status = status;
+    this.#ring();
+    this.#words.awaitCommand(seen);
+  }
+
+  #ring(): void {
+    if (this.#machine.ring()) this.#ports.wakeMachine();
+  }
+
+  /** HLT, or no start-up message yet. */
+  #sleep(): void {
+    const words = this.#words;
+    const seen = words.wakes;
+    words.status = HALTED;
+    if (!this.#vcpu.mayWake) this.#ring();
+    if (words.attention || this.#deferred !== 0 || words.command !== COMMAND_RUN) return;
+    const { deadline } = this.#timer;
+    words.sleep(seen, deadline === undefined ? Number.POSITIVE_INFINITY : Math.max(0, (deadline - this.#now()) / 1e6));
+  }
+
+  #defer(events: number): void {
+    this.#deferred |= events;
+    this.#vcpu.requestExit();
+  }
+
+  #actOnDeferred(): void {
+    const events = this.#deferred;
+    if (events === 0) return;
+    this.#deferred = 0;
+    if ((events & EVENT_INIT) !== 0) this.#vcpu.init();
+    if ((events & EVENT_START_UP) !== 0) this.#vcpu.startUp(this.#words.startUpVector & 0xff);
+  }
+
+  /** Takes what others have posted. Returns true. Legal wherever the engine calls out. */
+  #look(): true {
+    const words = this.#words;
+    if (!words.attention) return true;
+    words.attend();
+    this.#looking = true;
+    const events = words.takeEvents();
+    if ((events & EVENT_REFRESH) !== 0) {
+      this.#vcpu.refresh();
+      this.#apic.resume();
+    }
+    if ((events & EVENT_MAP) !== 0) this.#vcpu.setA20(this.#machine.a20);
+    if ((events & EVENT_INIT) !== 0) this.#apic.accept('init', 0, false);
+    if ((events & EVENT_START_UP) !== 0) this.#defer(EVENT_START_UP);
+    if ((events & EVENT_NMI) !== 0) this.#apic.accept('nmi', 0, false);
+    words.takeInterrupts((vector, level) => this.#apic.accept('fixed', vector, level));
+    this.#looking = false;
+    this.#dropCode();
+    return true;
+  }
+
+  #dropCode(): void {
+    const drops = this.#drops[this.#words.index]!.take();
+    // Some are lost: all that is decoded goes, which is the same as if the map had changed.
+    if (drops === undefined) this.#vcpu.dropCode();
+    else for (const { page, offset, length } of drops) this.#vcpu.codeWritten(page, offset, length);
+  }
+
+  /** Another vCPU has overwritten code of ours before it goes on: we have to know before it does. */
+  #tellOwners(page: number, offset: number, length: number): void {
+    for (const owner of ownersOf(this.#machine.words, page)) {
+      if (owner === this.#words.index || owner >= this.#all.length) continue;
+      this.#drops[owner]!.post(page, offset, length);
+      alertVcpu(this.#machine, this.#all[owner]!);
+    }
+  }
+
+  /** Serving a request may have changed what addresses mean, for the next instruction already. */
+  #afterRequest(): void {
+    if (!this.#words.attention) return;
+    this.#look();
+    this.#vcpu.requestExit();
+  }
+}
