@@ -20,6 +20,10 @@ export class StateFields {
     return Object.hasOwn(this.#fields, key) ? this.#fields[key] : undefined;
   }
 
+  has(key: string): boolean {
+    return this.#field(key) !== undefined;
+  }
+
   #refuse(key: string, wanted: string): never {
     throw new StateError(`${this.#name}: field ${key} must be ${wanted}`);
   }

@@ -19,7 +19,7 @@ it.each([
 });
 
 it.each([
-  ['ne2000', /"ne2000" is unknown; give virtio/], ['virtio,ma=1', /"ma=1" is not understood/], ['virtio,mac=1:2', /no MAC address; give six bytes/], ['virtio,mac=53:54:00:00:00:01', /one of a group/], ['virtio,mac=00:00:00:00:00:00', /means "none"/],
+  ['ne2000', /"ne2000" is unknown; give virtio, e1000/], ['virtio,ma=1', /"ma=1" is not understood/], ['virtio,mac=1:2', /no MAC address; give six bytes/], ['virtio,mac=53:54:00:00:00:01', /one of a group/], ['virtio,mac=00:00:00:00:00:00', /means "none"/],
   ['virtio,mac=52:54:00:00:00:01,mac=52:54:00:00:00:01', /not understood/],
 ])('refuses the card %s', (text, message) => {
   expect(() => parseNic(text)).toThrow(message);

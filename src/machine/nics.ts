@@ -4,7 +4,7 @@ import type { MacAddress } from '../devices/network/network-card.ts';
 import type { PacketPort } from '../host/packets.ts';
 
 /** Models of network cards. */
-export const NIC_MODELS = ['virtio'] as const;
+export const NIC_MODELS = ['virtio', 'e1000'] as const;
 export type NicModel = (typeof NIC_MODELS)[number];
 
 /** What a card's cable leads to. */
@@ -36,7 +36,7 @@ export interface Nic {
 }
 
 const WANTED_NET = 'give tap:NAME, hub:NAME or none';
-const WANTED_NIC = `give ${NIC_MODELS.join(' or ')}, and behind it as needed ,mac=52:54:00:12:34:56`;
+const WANTED_NIC = `give ${NIC_MODELS.join(', ')}, and behind it as needed ,mac=52:54:00:12:34:56`;
 const MOST_CARDS = 8;
 
 /** `tap:NAME`, `hub:NAME` or `none`. Throws UserError. */

@@ -7,6 +7,8 @@ const FIN_PSH = 0x09;
 const CWR = 0x80;
 const FLAGS = 13;
 const CHECKSUM = 16;
+/** Of checksums that were made up here. */
+const RIGHT: Offload = { verified: true };
 /** Of payload; as small as Linux makes them. */
 const LEAST_SEGMENT = 8;
 
@@ -25,13 +27,13 @@ export function finish(frame: Frame, accepted: AcceptedOffloads): readonly Frame
   const { bytes, offload } = frame;
   if (offload === undefined) return [frame];
   const { checksum, segments } = offload;
-  if (segments !== undefined && !takes(accepted, segments)) return segment(bytes, segments.bytes).map((piece) => ({ bytes: piece }));
+  if (segments !== undefined && !takes(accepted, segments)) return segment(bytes, segments.bytes).map((piece) => ({ bytes: piece, offload: RIGHT }));
   if (checksum === undefined || accepted.checksum) return [frame];
   const copy = bytes.slice();
   const sum = ~onesSum(copy, checksum.start, copy.length) & 0xffff;
   // Zero says "no checksum" in UDP, and is the same number as its complement.
   setU16(copy, checksum.start + checksum.offset, sum === 0 ? 0xffff : sum);
-  return [{ bytes: copy }];
+  return [{ bytes: copy, offload: RIGHT }];
 }
 
 function takes(accepted: AcceptedOffloads, { kind, ecn }: NonNullable<Offload['segments']>): boolean {

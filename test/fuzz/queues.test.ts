@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import type { AccessSize } from '../../src/base/addresses.ts';
+import { E1000 } from '../../src/devices/network/e1000/e1000.ts';
 import { FramePort, OWN_MAC, frameTo } from '../../src/devices/network/frame-port.test-support.ts';
 import { PciBus } from '../../src/devices/pci/pci-bus.ts';
 import type { PciFunction } from '../../src/devices/pci/pci-bus.ts';
@@ -272,6 +273,42 @@ const nvme = ((): Subject => {
   };
 })();
 
+const e1000 = ((): Subject => {
+  let tail = 0;
+  return {
+    name: 'e1000',
+    registers: 0x6000,
+    make: (below) => (wiring) => new E1000({ mac: OWN_MAC, port: new FicklePort(below) }, wiring),
+    bringUp: (bench) => {
+      const { below, write, memory } = bench;
+      tail = 0;
+      write(0, 4, 0x04000000);
+      for (let i = 0; i < RING; i++) wide(bench, 0x20000 + 16 * i, address(bench));
+      memory.write(0x10000, new Uint8Array(16 * RING));
+      for (const [at, value] of [[0x3800, 0x10000], [0x3804, 0], [0x3808, 16 * RING], [0x400, 2], [0x2800, 0x20000], [0x2804, 0], [0x2808, 16 * RING], [0x2818, RING - 1], [0x100, 2 | pick(bench, [0x18, 0x8000, 0x28, 0x20038])], [0xd0, below(0x10000)]] as const) {
+        // A ring of all of memory takes its time.
+        write(at, 4, at === 0x3808 && wild(bench) ? 128 * below(16) : mostly(bench, value));
+      }
+    },
+    offer: (bench) => {
+      const { memory, below, write } = bench;
+      if (below(4) === 0) {
+        write(0x2818, 4, mostly(bench, below(RING)));
+        return;
+      }
+      const at = 0x10000 + 16 * tail;
+      const kind = below(4);
+      const context = kind === 0;
+      wide(bench, at, context ? mostly(bench, 0x21180e) : address(bench));
+      if (context) memory.writeU32(at + 4, mostly(bench, 0x3222));
+      memory.writeU32(at + 8, mostly(bench, context ? 0x27000000 : (kind === 1 ? pick(bench, [0x0b, 0x0d, 0x4b, 0x02]) : pick(bench, [0x2d, 0x29, 0x24, 0x6d])) * 2 ** 24 + (kind === 1 ? 0 : 0x100000) + 1 + below(3000)));
+      memory.writeU32(at + 12, mostly(bench, context ? 0x02003600 + below(256) * 65536 : below(4) << 8));
+      tail = (tail + 1) % RING;
+      write(0x3818, 4, mostly(bench, tail));
+    },
+  };
+})();
+
 const COMMANDS = [0x20, 0x25, 0x25, 0x35, 0x35, 0x60, 0x61, 0x06, 0x2f, 0xec, 0xef, 0xe7, 0xea, 0x27, 0xe5, 0xb0, 0x99] as const;
 const ahci: Subject = {
   name: 'ahci',
@@ -318,7 +355,7 @@ const SUBJECTS: readonly Subject[] = [
   virtio('virtio-console', () => new VirtioConsole({ write: () => void served++ }), 2, (bench, queue) => [{ address: address(bench), length: 1 + bench.below(600), write: queue === 0 }]),
   virtio('virtio-rng', () => new VirtioEntropy({ fill: () => void served++ }), 1, (bench) => [{ address: address(bench), length: 1 + bench.below(600), write: true }]),
   virtio('virtio-net', (below) => new VirtioNet({ mac: OWN_MAC, port: new FicklePort(below) }), NET_QUEUES, netRequest),
-  nvme, ahci,
+  e1000, nvme, ahci,
 ];
 
 function insert(card: PciFunction): Pick<Bench, 'read' | 'write' | 'config'> & { readonly bus: PciBus } {

@@ -1,3 +1,4 @@
+import { assertNever } from '../../base/assert-never.ts';
 import { UserError } from '../../base/errors.ts';
 import { pinBehindBridge, pirqOf } from '../../devices/pci/chipset.ts';
 import type { IsaBridge } from '../../devices/pci/chipset.ts';
@@ -8,6 +9,7 @@ import { SLOTS } from '../../devices/pci/pci-bus.ts';
 import type { PciBus, PciFunction } from '../../devices/pci/pci-bus.ts';
 import { AHCI_PORTS, AhciController } from '../../devices/storage/ahci/ahci-controller.ts';
 import { NvmeController } from '../../devices/storage/nvme/nvme-controller.ts';
+import { E1000 } from '../../devices/network/e1000/e1000.ts';
 import type { NetworkCard } from '../../devices/network/network-card.ts';
 import { VirtioBlock } from '../../devices/virtio/virtio-block.ts';
 import { VirtioNet } from '../../devices/virtio/virtio-net.ts';
@@ -50,10 +52,16 @@ export function addPciDisks(board: PciBoard, drives: readonly Drive[]): void {
 }
 
 /** Puts a network card into a free slot. */
-export function addPciCard(board: PciBoard, { mac, port }: Nic): NetworkCard {
-  const card = new VirtioNet({ mac, port });
-  addPciDevice(board, (wiring) => new VirtioPci(card, wiring));
-  return card;
+export function addPciCard(board: PciBoard, { model, mac, port }: Nic): NetworkCard {
+  switch (model) {
+    case 'virtio': {
+      const card = new VirtioNet({ mac, port });
+      addPciDevice(board, (wiring) => new VirtioPci(card, wiring));
+      return card;
+    }
+    case 'e1000': return addPciDevice(board, (wiring) => new E1000({ mac, port }, wiring));
+    default: return assertNever(model);
+  }
 }
 
 /** The first slot of a bus behind a bridge, and how many buses there may be. */
@@ -61,20 +69,22 @@ const FIRST_BEHIND = 1;
 const MOST_BRIDGES = 8;
 
 /** Puts a device into the next free slot: of bus 0, whose last slots have bridges to further buses when it is full. */
-export function addPciDevice(board: PciBoard, make: (wiring: DeviceWiring) => PciFunction): void {
+export function addPciDevice<T extends PciFunction>(board: PciBoard, make: (wiring: DeviceWiring) => T): T {
   const { pci, isa, messages, memory, log } = board;
   const wiring = (pirq: number): DeviceWiring => ({ intx: isa.pirq(pirq), messages, memory, log });
   const slot = pci.freeSlot();
   if (slot !== undefined && slot < SLOTS - MOST_BRIDGES) {
-    pci.add(slot, 0, make(wiring(pirqOf(slot, 1))));
-    return;
+    const device = make(wiring(pirqOf(slot, 1)));
+    pci.add(slot, 0, device);
+    return device;
   }
   for (let at = SLOTS - MOST_BRIDGES; at < SLOTS; at++) {
     const { bus } = pci.bridge(at) ?? addBridge(board, at);
     const behind = bus.freeSlot(FIRST_BEHIND);
     if (behind === undefined) continue;
-    bus.add(behind, 0, make(wiring(pirqOf(at, pinBehindBridge(behind, 1)))));
-    return;
+    const device = make(wiring(pirqOf(at, pinBehindBridge(behind, 1))));
+    bus.add(behind, 0, device);
+    return device;
   }
   throw new UserError('the PCI buses are full; give fewer disks, network cards and devices');
 }

@@ -1,0 +1,178 @@
+import type { Plain } from '../../../base/plain.ts';
+import { LONGEST_FRAME } from '../../../host/packets.ts';
+import type { Frame, Offload } from '../../../host/packets.ts';
+import type { GuestMemory } from '../../../memory/guest-memory.ts';
+import { StateFields } from '../../state-fields.ts';
+
+// Transmit descriptors (8254x manual, section 3.3): they are collected until a packet is whole.
+
+const DESCRIPTOR_BYTES = 16;
+const LEGACY_LENGTH = 0xffff;
+const EXTENDED_LENGTH = 0xfffff;
+const END = 0x01;
+const CHECKSUM = 0x04;
+const SEGMENT = 0x04;
+const EXTENDED = 0x20;
+const TAG = 0x40;
+const REPORT = 0x08;
+const DONE = 1;
+const INSERT_IP = 1;
+const INSERT_TCP = 2;
+const CONTEXT_TCP = 1;
+const CONTEXT_IPV4 = 2;
+const TAG_BYTES = 4;
+const LEAST_FRAME = 14;
+
+/** What a context descriptor has said: where checksums begin, belong and end, and how to cut. */
+interface Context {
+  readonly ip: { readonly start: number; readonly at: number; readonly end: number };
+  readonly tcp: { readonly start: number; readonly at: number; readonly end: number };
+  readonly command: number;
+  readonly headerBytes: number;
+  readonly most: number;
+}
+
+const NO_CONTEXT: readonly number[] = [0, 0, 0, 0];
+
+function readContext(words: readonly number[]): Context {
+  const offsets = (word: number) => ({ start: word & 0xff, at: (word >>> 8) & 0xff, end: word >>> 16 });
+  return { ip: offsets(words[0]!), tcp: offsets(words[1]!), command: words[2]! >>> 24, headerBytes: (words[3]! >>> 8) & 0xff, most: words[3]! >>> 16 };
+}
+
+export class Transmitter {
+  readonly #memory: GuestMemory;
+  readonly #packet = new Uint8Array(LONGEST_FRAME);
+  readonly #descriptor = new Uint8Array(DESCRIPTOR_BYTES);
+  readonly #view = new DataView(this.#descriptor.buffer);
+  #length = 0;
+  /** Longer than any frame can be: it is not sent. */
+  #tooLong = false;
+  #context: readonly number[] = NO_CONTEXT;
+  /** Of the packet's first descriptor. */
+  #options = 0;
+  #segmented = false;
+
+  constructor(memory: GuestMemory) {
+    this.#memory = memory;
+  }
+
+  /** Takes one descriptor. `sent` gets the frame that it completes; true: the driver wants to hear that it is done. */
+  take(address: number, tagType: number, sent: (frame: Frame) => void): boolean {
+    this.#memory.read(address, this.#descriptor);
+    const view = this.#view;
+    const [low, high, command, last] = [0, 4, 8, 12].map((at) => view.getUint32(at, true)) as [number, number, number, number];
+    const flags = command >>> 24;
+    const extended = (flags & EXTENDED) !== 0;
+    const kind = (command >>> 20) & 15;
+    if (extended && kind === 0) this.#context = [low, high, command, last];
+    else {
+      const options = extended ? (last >>> 8) & 0xff : 0;
+      if (this.#length === 0) {
+        this.#options = options;
+        this.#segmented = extended && (flags & SEGMENT) !== 0;
+      }
+      this.#append(high * 2 ** 32 + low, command & (extended ? EXTENDED_LENGTH : LEGACY_LENGTH));
+      if ((flags & END) !== 0) this.#finish(extended ? this.#extended() : (flags & CHECKSUM) === 0 ? undefined : legacy(command, last), (flags & TAG) !== 0 ? { type: tagType, tag: last >>> 16 } : undefined, sent);
+    }
+    if ((flags & REPORT) === 0) return false;
+    this.#memory.writeU32(address + 12, last | DONE);
+    return true;
+  }
+
+  #append(address: number, length: number): void {
+    const room = this.#packet.length - TAG_BYTES - this.#length;
+    if (length > room) this.#tooLong = true;
+    const count = Math.min(length, room);
+    this.#memory.read(address, this.#packet.subarray(this.#length, this.#length + count));
+    this.#length += count;
+  }
+
+  /** What the context says is to be done, of which the header of IP is done here. */
+  #extended(): Offload | undefined {
+    const { ip, tcp, command, headerBytes, most } = readContext(this.#context);
+    const packet = this.#packet.subarray(0, this.#length);
+    const ipv4 = (command & CONTEXT_IPV4) !== 0;
+    const cuts = this.#segmented && (command & CONTEXT_TCP) !== 0 && this.#length > headerBytes && most > 0 && tcp.at >= tcp.start;
+    if (cuts) completeHeaders(packet, ipv4, ip.start, tcp);
+    if (((this.#options & INSERT_IP) !== 0 || cuts) && ipv4) insertChecksum(packet, ip.start, ip.at, ip.end);
+    if ((this.#options & INSERT_TCP) === 0 && !cuts) return undefined;
+    if (cuts) return { checksum: { start: tcp.start, offset: tcp.at - tcp.start }, segments: { kind: ipv4 ? 'tcp4' : 'tcp6', bytes: most, ecn: false } };
+    if (tcp.end === 0 && tcp.at >= tcp.start) return { checksum: { start: tcp.start, offset: tcp.at - tcp.start } };
+    insertChecksum(packet, tcp.start, tcp.at, tcp.end);
+    return undefined;
+  }
+
+  #finish(offload: Offload | undefined, tagged: { readonly type: number; readonly tag: number } | undefined, sent: (frame: Frame) => void): void {
+    let length = this.#length;
+    const whole = !this.#tooLong && length >= LEAST_FRAME;
+    if (tagged !== undefined && whole) {
+      this.#packet.copyWithin(12 + TAG_BYTES, 12, length);
+      this.#packet.set([tagged.type >>> 8, tagged.type, tagged.tag >>> 8, tagged.tag], 12);
+      length += TAG_BYTES;
+    }
+    const moved = offload?.checksum === undefined || tagged === undefined ? offload : { ...offload, checksum: { ...offload.checksum, start: offload.checksum.start + TAG_BYTES } };
+    this.#length = 0;
+    this.#tooLong = false;
+    if (whole) sent({ bytes: this.#packet.subarray(0, length), ...(moved === undefined ? {} : { offload: moved }) });
+  }
+
+  reset(): void {
+    this.#length = 0;
+    this.#tooLong = this.#segmented = false;
+    this.#context = NO_CONTEXT;
+    this.#options = 0;
+  }
+  save(): Plain {
+    return { packet: this.#packet.slice(0, this.#length), tooLong: this.#tooLong, context: [...this.#context], options: this.#options, segmented: this.#segmented };
+  }
+  load(state: Plain): void {
+    const fields = new StateFields('e1000 transmitter', state, 1, 1);
+    const packet = fields.bytes('packet', this.#packet.length - TAG_BYTES);
+    const context = fields.integers('context', 4, 0xffffffff);
+    [this.#tooLong, this.#options, this.#segmented] = [fields.boolean('tooLong'), fields.byte('options'), fields.boolean('segmented')];
+    this.#packet.set(packet);
+    this.#length = packet.length;
+    this.#context = NO_CONTEXT.map((_, i) => context[i] ?? 0);
+  }
+}
+
+/** Offset and start of a legacy descriptor's checksum, which goes to the packet's end. */
+function legacy(command: number, last: number): Offload | undefined {
+  const [at, start] = [(command >>> 16) & 0xff, (last >>> 8) & 0xff];
+  return at >= start ? { checksum: { start, offset: at - start } } : undefined;
+}
+
+function u16(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+}
+
+/** One's complement sum of `start` to the byte before `end`, which lies in the packet. */
+function sum(bytes: Uint8Array, start: number, end: number): number {
+  let total = 0;
+  let at = start;
+  for (; at + 1 < end; at += 2) total += (bytes[at]! << 8) | bytes[at + 1]!;
+  if (at < end) total += bytes[at]! << 8;
+  while (total > 0xffff) total = (total % 65536) + Math.floor(total / 65536);
+  return total;
+}
+
+function put(bytes: Uint8Array, at: number, value: number): void {
+  if (at + 2 > bytes.length) return;
+  bytes[at] = value >>> 8;
+  bytes[at + 1] = value;
+}
+
+/** 3.3.3: `last` is the last byte, 0 the packet's. Where the checksum belongs may lie in between, and counts as it is. */
+function insertChecksum(packet: Uint8Array, start: number, at: number, last: number): void {
+  put(packet, at, ~sum(packet, start, last === 0 ? packet.length : Math.min(last + 1, packet.length)));
+}
+
+/** 3.5.3: before it is cut, the packet lacks its length, and the TCP checksum field holds a pseudo header's sum without one. */
+function completeHeaders(packet: Uint8Array, ipv4: boolean, ip: number, tcp: { readonly start: number; readonly at: number }): void {
+  if (ipv4) {
+    put(packet, ip + 2, packet.length - ip);
+    put(packet, ip + 10, 0);
+  } else put(packet, ip + 4, packet.length - ip - 40);
+  const pseudo = u16(packet, tcp.at) + packet.length - tcp.start;
+  put(packet, tcp.at, (pseudo % 65536) + Math.floor(pseudo / 65536));
+}
