@@ -48,7 +48,7 @@ function requestsByPlace(places: Uint16Array): Map<number, HandlerRequest> {
   opcodeRows.forEach((row, number) => {
     const found = semantics[row.semantics];
     if (found === undefined || (row.feature !== '' && !implementedFeatures.has(row.feature))) return;
-    for (const { shape, rep } of shapesOf(row)) requests.set(places[handlerIndex(number, shape.size, shape.memory, shape.long, rep)]!, { semantics: found, shape });
+    for (const { shape, rep } of shapesOf(row)) requests.set(places[handlerIndex(number, shape.size, shape.memory, shape.long, rep, shape.locked)]!, { semantics: found, shape });
   });
   return requests;
 }

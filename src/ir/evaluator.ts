@@ -84,6 +84,18 @@ export function evaluate(ir: Ir, host: EvaluatorHost): Ending {
         values[i] = value;
         break;
       }
+      case 'atomic': {
+        const [, name, bits] = /^([a-z]+)(\d+)$/.exec(what!)!;
+        const bytes = Number(bits) / 8;
+        const old = host.loadMemory(operand(ir.a), bytes, true, 0);
+        if (old === undefined) return FAULT;
+        const next = modified(name!, old, operand(ir.b), () => operand(ir.c));
+        if (!host.storeMemory(operand(ir.a), bytes, BigInt.asUintN(bytes * 8, next))) return FAULT;
+        values[i] = old;
+        break;
+      }
+      // One run has the memory to itself.
+      case 'fence': break;
       case 'call': {
         const result = host.call(immediate, Array.from({ length: ir.c[i]! }, (_, k) => values[ir.pool[ir.b[i]! + k]!]!));
         if (result === undefined) return FAULT;
@@ -110,6 +122,20 @@ export function evaluate(ir: Ir, host: EvaluatorHost): Ending {
     }
   }
   throw new Error('a run of IR without an end');
+}
+
+/** What an atomic operation writes. */
+function modified(name: string, old: bigint, operand: bigint, replacement: () => bigint): bigint {
+  switch (name) {
+    case 'add': return old + operand;
+    case 'sub': return old - operand;
+    case 'and': return old & operand;
+    case 'or': return old | operand;
+    case 'xor': return old ^ operand;
+    case 'xchg': return operand;
+    case 'cmpxchg': return old === operand ? replacement() : old;
+    default: throw new Error(`the evaluator has no atomic ${name}`);
+  }
 }
 
 /** Where `else` and `end` of an `if` are, and the loop that an `again` belongs to. */

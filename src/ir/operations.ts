@@ -141,6 +141,20 @@ for (const [suffix, type] of [['8', 'i32'], ['16', 'i32'], ['32', 'i32'], ['64',
   declare(`memory.store${suffix}`, ['i64', type], 'none', 'writes-memory', { mayFault: true });
 }
 
+/**
+ * Read-modify-write of guest memory that no other processor sees halves of: the result is the value before. The address may be
+ * misaligned; which accesses it is atomic to then is the memory's affair.
+ */
+export const atomicOperations = ['add', 'sub', 'and', 'or', 'xor', 'xchg'] as const;
+export type AtomicOperation = (typeof atomicOperations)[number];
+for (const [suffix, type] of [['8', 'i32'], ['16', 'i32'], ['32', 'i32'], ['64', 'i64']] as const) {
+  for (const name of atomicOperations) declare(`atomic.${name}${suffix}`, ['i64', type], type, 'writes-memory', { mayFault: true });
+  // Address, what must be there (zero-extended), what is written then.
+  declare(`atomic.cmpxchg${suffix}`, ['i64', type, type], type, 'writes-memory', { mayFault: true });
+}
+/** Accesses before it are seen by other processors before those behind it. */
+declare('fence', [], 'none', 'writes-memory');
+
 /** Call of a runtime routine: immediate = index in the routine list, arguments in the argument pool. */
 declare('call.none', [], 'none', 'call', { mayFault: true });
 for (const type of ['i32', 'i64', 'f64', 'v128'] as const) declare(`call.${type}`, [], type, 'call', { mayFault: true });

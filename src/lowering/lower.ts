@@ -1,6 +1,7 @@
-import { Code, loadOpcode, storeOpcode } from '../wasm/code.ts';
+import { Code, atomicOpcode, loadOpcode, storeOpcode } from '../wasm/code.ts';
 import type { WasmType } from '../wasm/module.ts';
-import { operations } from '../ir/operations.ts';
+import { atomicOperations, operations } from '../ir/operations.ts';
+import type { AtomicOperation, Effect } from '../ir/operations.ts';
 import type { Ir, Value } from '../ir/ir.ts';
 
 /** How the software TLB and fault reporting look to generated code: byte offsets, see the ISA's state layout. */
@@ -82,9 +83,14 @@ const plans: readonly OpPlan[] = operations.map((operation) => {
   const parts = operation.name.split('.');
   const tail = parts[1] ?? '';
   const suffix = /^(?:load|store)(.*)$/.exec(tail)?.[1] ?? tail;
-  const kind = operation.effect === 'transfer' ? 'transfer' : operation.wasm !== undefined ? 'numeric' : tail.startsWith('load') || tail.startsWith('store') ? `${parts[0]}.${tail.startsWith('load') ? 'load' : 'store'}` : parts[0] === 'variable' ? `variable.${tail}` : parts[0] === 'const' || parts[0] === 'select' || parts[0] === 'call' || parts[0] === 'field' ? parts[0]! : operation.name;
+  const kind = operation.effect === 'transfer' ? 'transfer' : operation.wasm !== undefined ? 'numeric' : tail.startsWith('load') || tail.startsWith('store') ? `${parts[0]}.${tail.startsWith('load') ? 'load' : 'store'}` : parts[0] === 'variable' ? `variable.${tail}` : parts[0] === 'const' || parts[0] === 'select' || parts[0] === 'call' || parts[0] === 'field' || parts[0] === 'atomic' ? parts[0]! : operation.name;
   return { kind, suffix, at: parts[2] === 'at', write: parts[2] === 'write' };
 });
+
+/** An operation whose result nobody needs need not be done. */
+function isDroppable(effect: Effect): boolean {
+  return effect === 'pure' || effect === 'reads-state' || effect === 'variable';
+}
 
 /** Lowers one run of IR to the body of a function (cpu: i32, record: i32) -> i32. */
 export function lower(ir: Ir, target: LoweringTarget): LoweredFunction {
@@ -155,7 +161,7 @@ export class Lowering {
     }
     if (operation.effect === 'pure') {
       if (this.#uses[i] === 0 || this.#inline(i)) return;
-    } else if (this.#uses[i] === 0 && operation.effect !== 'reads-memory' && operation.effect !== 'call') return;
+    } else if (this.#uses[i] === 0 && isDroppable(operation.effect)) return;
     this.#compute(i);
     if (this.#uses[i] === 0) {
       this.#code.byte(0x1a); // drop
@@ -206,9 +212,7 @@ export class Lowering {
     };
     for (let i = ir.length - 1; i >= 0; i--) {
       const operation = operations[ir.op[i]!]!;
-      const droppable = operation.effect === 'pure' || operation.effect === 'reads-state' || operation.effect === 'variable';
-      const dead = operation.result !== 'none' && this.#uses[i] === 0 && droppable;
-      if (dead) continue;
+      if (operation.result !== 'none' && this.#uses[i] === 0 && isDroppable(operation.effect)) continue;
       const kind = plans[ir.op[i]!]!.kind;
       place[i] = operation.effect === 'pure' && (kind === 'const' || this.#uses[i] === 1) ? this.#lastUse[i]! : i;
       if (kind === 'call') {
@@ -274,6 +278,9 @@ export class Lowering {
       case 'memory.load':
         this.#load(i, plan.suffix, plan.write);
         return;
+      case 'atomic':
+        this.#atomic(i, plan.suffix);
+        return;
       case 'variable.get':
         code.get(this.#variables[immediate]!);
         return;
@@ -301,6 +308,9 @@ export class Lowering {
         return;
       case 'memory.store':
         this.#store(i, plan.suffix);
+        return;
+      case 'fence':
+        code.fence();
         return;
       case 'variable.set':
         this.#push(ir.a[i]!);
@@ -375,9 +385,10 @@ export class Lowering {
 
   /**
    * TLB lookup (DESIGN D4): entry by the address' page, tag compared with the page of the access' last byte, so that a
-   * page-crossing access never matches. Leaves 1 on the stack for a hit. Returns the locals of address and entry.
+   * page-crossing access never matches; `aligned`: nor does a misaligned one, whose low bits stay. Leaves 1 on the stack for
+   * a hit. Returns the locals of address and entry.
    */
-  #lookup(address: Value | number, bytes: number, tag: number): { address: number; entry: number } {
+  #lookup(address: Value | number, bytes: number, tag: number, aligned = false): { address: number; entry: number } {
     const code = this.#code;
     const memory = this.#target.memory;
     let local = this.#local[address]!;
@@ -394,8 +405,8 @@ export class Lowering {
     code.byte(0x6a).tee(entry);
     code.memory(loadOpcode['64']!, tag);
     code.get(local);
-    if (bytes > 1) code.i64Const(BigInt(bytes - 1)).byte(0x7c);
-    code.i64Const(PAGE_MASK).byte(0x83).byte(0x51);
+    if (bytes > 1 && !aligned) code.i64Const(BigInt(bytes - 1)).byte(0x7c);
+    code.i64Const(aligned ? PAGE_MASK | BigInt(bytes - 1) : PAGE_MASK).byte(0x83).byte(0x51);
     return { address: local, entry };
   }
 
@@ -427,16 +438,7 @@ export class Lowering {
     const code = this.#code;
     const bytes = suffix === 'v128' ? 16 : Number(suffix) / 8;
     const { address, entry } = this.#lookup(this.#ir.a[i]!, bytes, this.#target.memory.tagWrite);
-    // The value is written in both arms: pin it to a local unless it is one already.
-    const value = this.#ir.b[i]!;
-    let local = this.#local[value]!;
-    if (local < 0) {
-      const hit = this.#newScratch('i32');
-      code.set(hit);
-      local = this.#newScratch(this.#ir.typeOf(value as Value) as WasmType);
-      this.#push(value);
-      code.set(local).get(hit);
-    }
+    const local = this.#pin(this.#ir.b[i]!);
     code.if(undefined, 'likely');
     this.#hostAddress(address, entry);
     code.get(local).memory(storeOpcode[suffix]!, 0);
@@ -445,6 +447,43 @@ export class Lowering {
       code.get(address).get(local);
       if (suffix === 'v128') code.bytes([0xfd, 0x1d, 0]).get(local).bytes([0xfd, 0x1d, 1]);
     });
+    code.end();
+  }
+
+  /** A local with a value that both arms of a lookup use. What the lookup left on the stack stays there. */
+  #pin(value: number): number {
+    const code = this.#code;
+    let local = this.#local[value]!;
+    if (local >= 0) return local;
+    const hit = this.#newScratch('i32');
+    code.set(hit);
+    local = this.#newScratch(this.#ir.typeOf(value as Value) as WasmType);
+    this.#push(value);
+    code.set(local).get(hit);
+    return local;
+  }
+
+  /** `what`: name and bits. What is aligned and hits the TLB is an atomic instruction, which would trap on the rest. */
+  #atomic(i: number, what: string): void {
+    const code = this.#code;
+    const [, name, digits] = /^([a-z]+)(\d+)$/.exec(what) as unknown as [string, AtomicOperation | 'cmpxchg', string];
+    const bits = Number(digits);
+    const { address, entry } = this.#lookup(this.#ir.a[i]!, bits / 8, this.#target.memory.tagWrite, true);
+    const values = [this.#pin(this.#ir.b[i]!), ...(name === 'cmpxchg' ? [this.#pin(this.#ir.c[i]!)] : [])];
+    code.if(bits === 64 ? 0x7e : 0x7f, 'likely');
+    this.#hostAddress(address, entry);
+    for (const value of values) code.get(value);
+    code.atomic(atomicOpcode(name, bits), bits, 0);
+    code.else();
+    this.#target.slowPath(code, name === 'cmpxchg' ? 'slowCompareExchange' : 'slowModify', () => {
+      code.get(address);
+      for (const value of values) {
+        code.get(value);
+        if (bits < 64) code.byte(0xad);
+      }
+      code.i32Const(name === 'cmpxchg' ? bits / 8 : bits / 8 | (atomicOperations.indexOf(name) << 4));
+    });
+    if (bits < 64) code.byte(0xa7);
     code.end();
   }
 }

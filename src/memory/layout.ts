@@ -22,6 +22,8 @@ export const MACHINE_WORDS = 0x90000;
 export const MACHINE_THREADS = MACHINE_WORDS;
 /** Held by who changes which vCPUs have decoded code of a page (u32). */
 export const MACHINE_CODE_LOCK = MACHINE_WORDS + 4;
+/** Held by who does a locked access that no atomic instruction does (runtime/locked.ts; u32). */
+export const MACHINE_SPLIT_LOCK = MACHINE_WORDS + 24;
 
 /** vCPU blocks, one after the other; their state layout is the instruction set's but for the offsets here. */
 export const VCPU_BASE = 0x100000;

@@ -2,6 +2,7 @@
 export * from "./blocks";
 export * from "./faults";
 export * from "./memory";
+export * from "./locked";
 export * from "./paging";
 export * from "./exceptions";
 export * from "./segments";

@@ -73,7 +73,7 @@ export function reachesCanonical(cpu: usize, next: u64, write: bool): bool {
 }
 
 /** Canonical addresses up to the last byte, then alignment of user code's accesses (SDM 3A, 6.15, #AC); false with a fault pending. */
-function inspect(cpu: usize, linear: u64, bytes: u32, alignment: u32, write: bool, set: u32): bool {
+export function inspect(cpu: usize, linear: u64, bytes: u32, alignment: u32, write: bool, set: u32): bool {
   if (bytes > 0x1000 - (<u32>linear & 0xfff) && !reachesCanonical(cpu, nextPage(cpu, linear), write)) return false;
   if (set == TLB_SET_USER && (<u32>linear & (alignment - 1)) != 0 && (load<u64>(cpu, CR0) & CR0_AM) != 0 && (load<u32>(cpu, EFLAGS) & FLAG_AC) != 0) {
     if (reachesCanonical(cpu, linear, write)) raiseFault(cpu, VECTOR_AC, 1, 0);
@@ -94,13 +94,13 @@ export function probeAligned(cpu: usize, linear: u64, bytes: u32, alignment: u32
 }
 
 /** Linear address of the next page's first byte; outside 64-bit code addresses wrap at 4 GiB. */
-function nextPage(cpu: usize, linear: u64): u64 {
+export function nextPage(cpu: usize, linear: u64): u64 {
   const next = (linear | 0xfff) + 1;
   return next == 0x100000000 && (load<u32>(cpu, MODE) & MODE_CODE_MASK) != MODE_CODE64 ? 0 : next;
 }
 
 /** Reads 1, 2, 4 or 8 bytes; 0 with a fault pending. `access` WRITE: the right to write is checked as well. */
-function readSlow(cpu: usize, linear: u64, bytes: u32, access: i32, set: u32): u64 {
+export function readSlow(cpu: usize, linear: u64, bytes: u32, access: i32, set: u32): u64 {
   if (!inspect(cpu, linear, bytes, bytes, access == ACCESS_WRITE, set)) return 0;
   const inPage: u32 = 0x1000 - (<u32>linear & 0xfff);
   if (!translateIn(cpu, linear, access, set)) return 0;
@@ -123,7 +123,7 @@ function readSlow(cpu: usize, linear: u64, bytes: u32, access: i32, set: u32): u
   return value;
 }
 
-function writeSlow(cpu: usize, linear: u64, bytes: u32, value: u64, set: u32): void {
+export function writeSlow(cpu: usize, linear: u64, bytes: u32, value: u64, set: u32): void {
   if (!inspect(cpu, linear, bytes, bytes, true, set)) return;
   const inPage: u32 = 0x1000 - (<u32>linear & 0xfff);
   if (!translateIn(cpu, linear, ACCESS_WRITE, set)) return;

@@ -106,6 +106,9 @@ export class Code {
   }
   /** Memory access with its natural alignment hint left at 0, which every engine treats alike. */
   memory(opcode: readonly number[], offset: number): this { return this.bytes(opcode).u32(0).u32(offset); }
+  /** Atomic access of `bits`: its alignment must be the natural one. */
+  atomic(opcode: readonly number[], bits: number, offset: number): this { return this.bytes(opcode).u32(Math.log2(bits / 8)).u32(offset); }
+  fence(): this { return this.bytes([0xfe, 0x03, 0x00]); }
 }
 
 /** Opcodes of memory accesses by the suffix that the IR uses. */
@@ -115,3 +118,9 @@ export const loadOpcode: Readonly<Record<string, readonly number[]>> = {
 export const storeOpcode: Readonly<Record<string, readonly number[]>> = {
   '8': [0x3a], '16': [0x3b], '32': [0x36], '64': [0x37], f32: [0x38], f64: [0x39], v128: [0xfd, 0x0b],
 };
+
+/** Opcode of an atomic read-modify-write (WebAssembly 3.0, threads): i32 for up to 32 bits, i64 for 64. */
+export function atomicOpcode(name: 'add' | 'sub' | 'and' | 'or' | 'xor' | 'xchg' | 'cmpxchg', bits: number): readonly number[] {
+  const first = 0x1e + 7 * ['add', 'sub', 'and', 'or', 'xor', 'xchg', 'cmpxchg'].indexOf(name);
+  return [0xfe, first + (bits === 64 ? 1 : bits === 8 ? 2 : bits === 16 ? 3 : 0)];
+}

@@ -34,13 +34,15 @@ function buildIr(what: Semantics, shape: Shape): Ir {
 }
 
 function shapeText(shape: Shape): string {
-  return `${shape.long ? 'long' : 'legacy'} ${shape.size}${shape.memory ? ' memory' : ''}${shape.rep === 'none' ? '' : ` ${shape.rep}`}`;
+  return `${shape.long ? 'long' : 'legacy'} ${shape.size}${shape.memory ? ' memory' : ''}${shape.rep === 'none' ? '' : ` ${shape.rep}`}${shape.locked ? ' locked' : ''}`;
 }
 
-/** One shape for a row's golden: 64-bit code, 32-bit operands, the memory form and no repeat prefix, where there are such. */
-function representative(row: OpcodeRow): Shape {
+/** Shapes for a row's goldens: 64-bit code, 32-bit operands, the memory form and no repeat prefix, where there are such; and it locked. */
+function representatives(row: OpcodeRow): Shape[] {
   const rank = (shape: Shape): number => (shape.long ? 0 : 8) + (shape.size === 32 ? 0 : 4) + (shape.memory ? 0 : 2) + (shape.rep === 'none' ? 0 : 1);
-  return shapesOf(row).map(({ shape }) => shape).reduce((best, shape) => (rank(shape) < rank(best) ? shape : best));
+  const shapes = shapesOf(row).map(({ shape }) => shape);
+  return [false, true].map((locked) => shapes.filter((shape) => shape.locked === locked)).filter((group) => group.length > 0)
+    .map((group) => group.reduce((best, shape) => (rank(shape) < rank(best) ? shape : best)));
 }
 
 /** Semantics id -> name of the file in src/isa/x86/semantics that holds it. */
@@ -87,9 +89,10 @@ describe('goldens', () => {
     let text = '';
     for (const row of rows) {
       if (groups.get(row.semantics) !== group) continue;
-      const shape = representative(row);
-      text += `== ${row.encoding} | ${[row.name, row.operands.join()].join(' ').trim()} | ${row.semantics} | ${shapeText(shape)}\n`;
-      text += `${printIr(buildIr(semantics[row.semantics]!, shape), names)}\n`;
+      for (const shape of representatives(row)) {
+        text += `== ${row.encoding} | ${[row.name, row.operands.join()].join(' ').trim()} | ${row.semantics} | ${shapeText(shape)}\n`;
+        text += `${printIr(buildIr(semantics[row.semantics]!, shape), names)}\n`;
+      }
     }
     const file = new URL(`${group}.txt`, goldenFolder);
     if (update) writeFileSync(file, text);

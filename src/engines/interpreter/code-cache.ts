@@ -9,7 +9,7 @@ import {
 import { BLOCKS, CODE_EPOCH, CODE_LEFT, COUNT_CODE_INVALIDATIONS, IP_BASE, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE_MASK, VECTOR_GP } from '../../isa/x86/state/layout.ts';
 import { BLOCK_SLOTS, BLOCK_SLOT_BYTES, RAM_BASE } from '../../memory/layout.ts';
 import type { Runtime } from '../runtime-module.ts';
-import { handlerIndex } from '../modules.ts';
+import { handlerIndexOf } from '../modules.ts';
 import type { HandlerMap } from '../modules.ts';
 import { HANDLER_CONTINUE, HANDLER_COUNT, HANDLER_STALE, HANDLER_TOO_LONG, HANDLER_UNDEFINED, LINK_NEVER } from './handler-places.ts';
 import type { CodeArea } from './code-area.ts';
@@ -368,8 +368,7 @@ export class CodeCache {
     }
     const view = this.#view;
     if (status === 'ok') {
-      const shape = handlerIndex(instruction.rowIndex, instruction.operandSize, instruction.isMemory, instruction.codeSize === 64, instruction.rep);
-      encodeRecord(view, record, instruction, offset, count, this.#handlers.places[shape]! || HANDLER_UNDEFINED);
+      encodeRecord(view, record, instruction, offset, count, this.#handlers.places[handlerIndexOf(instruction)]! || HANDLER_UNDEFINED);
       return second === 0 ? instruction.length : -second;
     }
     // The exception is raised when the record is executed; it takes no bytes with it.

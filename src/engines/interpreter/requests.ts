@@ -22,7 +22,9 @@ export function shapesOf(row: OpcodeRow): { shape: Shape; rep: number }[] {
       for (const memory of [false, true]) {
         if (implicit !== memory && (implicit || !row.hasModrm)) continue;
         if (row.hasModrm && (row.modes & (memory ? 1 : 2)) === 0 && !(row.semantics.startsWith('mov') && /[cd]r$/.test(row.semantics) && !memory)) continue;
-        for (const rep of [0, 0xf3, 0xf2]) out.push({ shape: { operands: row.operands, size, long, memory, rep: !row.repeatable || rep === 0 ? 'none' : rep === 0xf3 ? 'rep' : 'repne' }, rep });
+        const shape = { operands: row.operands, size, long, memory, locked: false } as const;
+        if (!(row.locks && memory)) for (const rep of [0, 0xf3, 0xf2]) out.push({ shape: { ...shape, rep: !row.repeatable || rep === 0 ? 'none' : rep === 0xf3 ? 'rep' : 'repne' }, rep });
+        if (row.lockable && memory) out.push({ shape: { ...shape, rep: 'none', locked: true }, rep: 0 });
       }
     }
   }
@@ -42,7 +44,7 @@ export function buildInterpreter(memoryPages: { minimum: number; maximum: number
     }
     for (const { shape, rep } of shapesOf(row)) {
       requests.push({ semantics: found, shape });
-      indices.push(handlerIndex(number, shape.size, shape.memory, shape.long, rep));
+      indices.push(handlerIndex(number, shape.size, shape.memory, shape.long, rep, shape.locked));
     }
   });
   const { wasm, places, terminates } = buildHandlerModule(requests, memoryPages);

@@ -2,6 +2,7 @@ import type { Ir } from '../../ir/ir.ts';
 import type { Shape } from '../../isa/x86/semantics/context.ts';
 import { stackAccess } from '../../isa/x86/decode/stack-access.ts';
 import { semantics } from '../../isa/x86/semantics/table.ts';
+import { isLocked } from '../../isa/x86/decode/instruction.ts';
 import type { Instruction } from '../../isa/x86/decode/instruction.ts';
 import type { FlagState } from './flag-state.ts';
 import type { RegionBlock } from './region.ts';
@@ -35,7 +36,7 @@ export interface BlockIr {
 
 function shapeOf(instruction: Instruction): Shape {
   const { row, operandSize, codeSize, isMemory, rep } = instruction;
-  return { operands: row.operands, size: operandSize, long: codeSize === 64, memory: isMemory, rep: !row.repeatable || rep === 0 ? 'none' : rep === 0xf3 ? 'rep' : 'repne' };
+  return { operands: row.operands, size: operandSize, long: codeSize === 64, memory: isMemory, rep: !row.repeatable || rep === 0 ? 'none' : rep === 0xf3 ? 'rep' : 'repne', locked: isLocked(instruction) };
 }
 
 /** `ir` is empty. `flags`: what the flag variables mean where the block begins. */

@@ -2,7 +2,7 @@ import { PAGE_SIZE } from '../../base/addresses.ts';
 import type { Decoder } from '../../isa/x86/decode/decoder.ts';
 import { createInstruction } from '../../isa/x86/decode/instruction.ts';
 import type { Instruction } from '../../isa/x86/decode/instruction.ts';
-import { handlerIndex } from '../modules.ts';
+import { handlerIndexOf } from '../modules.ts';
 import type { HandlerMap } from '../modules.ts';
 
 /** Bounds of one region: the optimising compiler's time grows faster than a function's size (DESIGN D3). */
@@ -114,18 +114,14 @@ function decodeAt(page: CodePageView, offset: number, decoder: Decoder, handlers
   const status = decoder.decode(page.bytes, offset, Math.min(PAGE_SIZE - offset, MAX_INSTRUCTION_BYTES), page.codeSize, instruction);
   if (status !== 'ok') return null;
   const { row } = instruction;
-  if (handlers.places[shapeIndex(instruction)] === 0) return null;
+  if (handlers.places[handlerIndexOf(instruction)] === 0) return null;
   // Near branches that cut the instruction pointer to 16 bits.
   if (page.codeSize === 32 && instruction.operandSize === 16 && (row.operands.some((operand) => operand[0] === 'J') || row.semantics === 'ret' || row.semantics === 'callev' || row.semantics === 'jmpev')) return null;
   return { instruction, offset };
 }
 
-function shapeIndex(instruction: Instruction): number {
-  return handlerIndex(instruction.rowIndex, instruction.operandSize, instruction.isMemory, instruction.codeSize === 64, instruction.rep);
-}
-
 function endOf({ instruction, offset }: RegionInstruction, handlers: HandlerMap): { kind: RegionBlock['kind']; target: number | undefined } {
-  const terminates = handlers.terminates[handlers.places[shapeIndex(instruction)]!] !== 0;
+  const terminates = handlers.terminates[handlers.places[handlerIndexOf(instruction)]!] !== 0;
   const direct = instruction.row.operands.some((operand) => operand[0] === 'J');
   if (direct) {
     const target = offset + instruction.length + instruction.immediate;

@@ -24,5 +24,5 @@ export function keepsState(name: string): boolean {
 
 /** Routines that may write memory, the running code included. */
 export function mayWriteMemory(name: string): boolean {
-  return touchesRegisters(name) || /^(x87Store|x87Save|saveFx|storeTable|storeMasked)/.test(name);
+  return touchesRegisters(name) || /^(x87Store|x87Save|saveFx|storeTable|storeMasked|compareExchange)/.test(name);
 }

@@ -1,4 +1,5 @@
 import type { Value } from '../../ir/ir.ts';
+import type { AtomicOperation } from '../../ir/operations.ts';
 import type { Instruction } from '../../isa/x86/decode/instruction.ts';
 import { BASE_RIP, NO_REGISTER } from '../../isa/x86/decode/instruction.ts';
 import { Context } from '../../isa/x86/semantics/context.ts';
@@ -28,7 +29,6 @@ export class TranslatorContext extends Context {
   ending: Ending | undefined;
   /** Memory may have been written, or a routine has run that may do so. */
   writes = false;
-  /** It accesses the top of the stack. */
   /** The assumptions may no longer hold behind this instruction. */
   endsRegion = false;
 
@@ -107,6 +107,14 @@ export class TranslatorContext extends Context {
   override store(address: Value, width: 8 | 16 | 32 | 64, value: Value): void {
     this.writes = true;
     super.store(address, width, value);
+  }
+  override modify(address: Value, width: 8 | 16 | 32 | 64, operation: AtomicOperation, operand: Value): Value {
+    this.writes = true;
+    return super.modify(address, width, operation, operand);
+  }
+  override compareExchange(address: Value, width: 8 | 16 | 32 | 64, expected: Value, replacement: Value): Value {
+    this.writes = true;
+    return super.compareExchange(address, width, expected, replacement);
   }
   override writeVector(i: number, value: Value, aligned: boolean): void {
     this.writes ||= this.isMemory(i);

@@ -43,6 +43,11 @@ export interface Instruction {
   immediate2: number;
 }
 
+/** Its access to memory is a locked one. */
+export function isLocked({ lock, row, isMemory }: Instruction): boolean {
+  return lock || (row.locks && isMemory);
+}
+
 export function createInstruction(): Instruction {
   return {
     row: opcodeRows[0]!, rowIndex: 0, length: 0, codeSize: 64, operandSize: 32, addressSize: 64, rex: false, lock: false, rep: 0, mod: 0, reg: 0, rm: 0, vvvv: 0, opcodeRegister: 0,

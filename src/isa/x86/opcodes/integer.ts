@@ -77,8 +77,8 @@ D5 | aad Ib | i64 u=oac
 0F AF /r | imul Gv,Ev | u=szap
 84 /r | test Eb,Gb | u=a
 85 /r | test Ev,Gv | u=a
-86 /r | xchg Eb,Gb | lock
-87 /r | xchg Ev,Gv | lock
+86 /r | xchg Eb,Gb | locks
+87 /r | xchg Ev,Gv | locks
 88 /r | mov Eb,Gb
 89 /r | mov Ev,Gv
 8A /r | mov Gb,Eb

@@ -21,7 +21,9 @@ export interface OpcodeRow {
   /** Default operand size in 64-bit code: 'd64' 64 bits (66 gives 16), 'f64' always 64. */
   readonly size64: 'normal' | 'd64' | 'f64';
   readonly validity: 'all' | 'not64' | 'only64';
+  /** LOCK may stand before its memory form; `locks`: which is locked without it as well (SDM 3A, 9.1.2.1). */
   readonly lockable: boolean;
+  readonly locks: boolean;
   /** F2 and F3 repeat the instruction. */
   readonly repeatable: boolean;
   /** CPUID feature that announces the row, '' for the base set. */
@@ -60,13 +62,13 @@ export interface OpcodeRow {
   readonly vexL: 'any' | '0' | '1';
 }
 
-/** `encoding | name operands | options`: options are words: lock rep d64 f64 i64 o64 f=FEATURE u=FLAGS s=SEMANTICS k=CONDITIONS x=INCOMPARABLE. */
+/** `encoding | name operands | options`: options are words: lock locks rep d64 f64 i64 o64 f=FEATURE u=FLAGS s=SEMANTICS k=CONDITIONS x=INCOMPARABLE. */
 export function parseRow(line: string): OpcodeRow {
   const [encodingText, nameText, optionText] = line.split('|').map((part) => part.trim()) as [string, string, string?];
   const [name, operandText] = nameText.split(/\s+/) as [string, string?];
   const operands = operandText === undefined ? [] : operandText.split(',');
   const words = (optionText ?? '').split(/\s+/).filter((word) => word !== '');
-  for (const word of words) if (!/^(lock|rep|d64|f64|i64|o64|[fuskx]=.+)$/.test(word)) throw new Error(`opcode row "${line}": what is ${word}?`);
+  for (const word of words) if (!/^(lock|locks|rep|d64|f64|i64|o64|[fuskx]=.+)$/.test(word)) throw new Error(`opcode row "${line}": what is ${word}?`);
   const has = (word: string): boolean => words.includes(word);
   const valued = (key: string): string => words.find((word) => word.startsWith(`${key}=`))?.slice(2) ?? '';
 
@@ -133,7 +135,8 @@ export function parseRow(line: string): OpcodeRow {
     semantics: valued('s') || name,
     size64: has('d64') ? 'd64' : has('f64') ? 'f64' : 'normal',
     validity: has('i64') ? 'not64' : has('o64') ? 'only64' : 'all',
-    lockable: has('lock'),
+    lockable: has('lock') || has('locks'),
+    locks: has('locks'),
     repeatable: has('rep'),
     feature: valued('f'),
     undefinedFlags: valued('u'),

@@ -53,7 +53,7 @@ NP 0F AE /7m | clflush Mb | s=clflush
 66 0F AE /7m | clflushopt Mb | f=clflushopt s=clflush
 66 0F AE /6m | clwb Mb | f=clwb s=clflush
 NP 0F AE /5r | lfence | s=nop
-NP 0F AE /6r | mfence | s=nop
+NP 0F AE /6r | mfence
 NP 0F AE /7r | sfence | s=nop
 F3 0F AE /0r | rdfsbase Ry | o64 f=fsgsbase
 F3 0F AE /1r | rdgsbase Ry | o64 f=fsgsbase

@@ -19,6 +19,13 @@ export const memoryRoutines = {
   slowStore32: { params: ['i64', 'i32'], result: 'none', kind: 'faults' },
   slowStore64: { params: ['i64', 'i64'], result: 'none', kind: 'faults' },
   slowStore128: { params: ['i64', 'i64', 'i64'], result: 'none', kind: 'faults' },
+  // src/runtime/locked.ts.
+  /** linear, operand, bytes | operation << 4 (index in the IR's atomicOperations): a locked change; the value before, zero-extended. */
+  slowModify: { params: ['i64', 'i64', 'i32'], result: 'i64', kind: 'faults' },
+  /** linear, expected, replacement, bytes: a locked exchange; the value before, zero-extended. */
+  slowCompareExchange: { params: ['i64', 'i64', 'i64', 'i32'], result: 'i64', kind: 'faults' },
+  /** linear (aligned), expected low and high, replacement low and high: 1 when done; what was there is in SCRATCH. */
+  compareExchange128: { params: ['i64', 'i64', 'i64', 'i64', 'i64'], result: 'i32', kind: 'faults' },
   /** linear, bytes (at most a page), write, user: all of it accessible? */
   probeLinear: { params: ['i64', 'i32', 'i32', 'i32'], result: 'i32', kind: 'leaves' },
   /** linear, bytes: may it be stored as one, alignment included? */

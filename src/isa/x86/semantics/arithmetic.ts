@@ -1,5 +1,5 @@
 import type { Value } from '../../../ir/ir.ts';
-import { RAX, RDX, VECTOR_DE } from '../state/layout.ts';
+import { RAX, RDX, SCRATCH, VECTOR_DE } from '../state/layout.ts';
 import type { Context, SemanticsTable } from './context.ts';
 import type { Width } from './flags.ts';
 
@@ -7,15 +7,36 @@ import type { Width } from './flags.ts';
 
 type Binary = (x: Context, a: Value, b: Value) => Value;
 
-/** dest = dest op source, with the flags that `flags` stores from (a, b, result). */
-function binary(compute: Binary, flags: (x: Context, width: Width, a: Value, b: Value, r: Value) => void, write = true) {
+type BinaryFlags = (x: Context, width: Width, a: Value, b: Value, r: Value) => void;
+
+/**
+ * dest = dest op source, with the flags that `flags` stores from (a, b, result). `atomic`: what a locked one does to memory, with
+ * compute(0, source) as its operand where that is an addition.
+ */
+function binary(compute: Binary, flags: BinaryFlags, atomic: 'add' | 'and' | 'or' | 'xor') {
   return (x: Context): void => {
     const width = x.width(0);
     const source = x.read(1, width);
-    const a = write ? x.readForWrite(0) : x.read(0);
-    const r = compute(x, a, source);
-    if (write) x.write(0, r);
-    flags(x, width, a, source, r);
+    if (!x.locked) {
+      const a = x.readForWrite(0);
+      const r = compute(x, a, source);
+      x.write(0, r);
+      flags(x, width, a, source, r);
+      return;
+    }
+    const operand = atomic === 'add' ? compute(x, x.b.constant(x.b.typeOf(source), 0), source) : source;
+    const a = x.modify(x.address('write', width / 8), width, atomic, operand);
+    flags(x, width, a, source, compute(x, a, source));
+  };
+}
+
+/** The same without a result. */
+function comparison(compute: Binary, flags: BinaryFlags) {
+  return (x: Context): void => {
+    const width = x.width(0);
+    const source = x.read(1, width);
+    const a = x.read(0);
+    flags(x, width, a, source, compute(x, a, source));
   };
 }
 
@@ -32,35 +53,49 @@ function carryIn(x: Context, width: Width): Value {
   return width === 64 ? x.b.extendU(x.flags.carry()) : x.flags.carry();
 }
 
-function increment(x: Context): void {
-  const a = x.readForWrite(0);
-  const r = x.b.addConst(a, 1);
-  x.write(0, r);
-  x.flags.increment(x.width(0), a, r);
-}
-
-function decrement(x: Context): void {
-  const a = x.readForWrite(0);
-  const r = x.b.addConst(a, -1);
-  x.write(0, r);
-  x.flags.decrement(x.width(0), a, r);
+/** INC and DEC: `step` is 1 or -1. */
+function stepBy(step: number) {
+  return (x: Context): void => {
+    const { b } = x;
+    const width = x.width(0);
+    const a = x.locked ? x.modify(x.address('write', width / 8), width, 'add', b.constant(width === 64 ? 'i64' : 'i32', step)) : x.readForWrite(0);
+    const r = b.addConst(a, step);
+    if (!x.locked) x.write(0, r);
+    if (step > 0) x.flags.increment(width, a, r);
+    else x.flags.decrement(width, a, r);
+  };
 }
 
 function negate(x: Context): void {
-  const a = x.readForWrite(0);
-  const r = x.b.neg(a);
-  x.write(0, r);
-  x.flags.sub(x.width(0), x.b.constant(x.b.typeOf(a), 0), a, r);
+  const { b } = x;
+  const width = x.width(0);
+  const a = x.locked ? negateLocked(x, width) : x.readForWrite(0);
+  const r = b.neg(a);
+  if (!x.locked) x.write(0, r);
+  x.flags.sub(width, b.constant(b.typeOf(a), 0), a, r);
+}
+
+/** There is no atomic negation: tried until nobody came between. Gives what was there. */
+function negateLocked(x: Context, width: Width): Value {
+  const { b } = x;
+  const address = x.address('write', width / 8);
+  const found = b.variable(width === 64 ? 'i64' : 'i32');
+  b.loop(() => {
+    const a = b.op(`memory.load${width}.write`, [address]);
+    b.set(found, a);
+    return b.ne(x.compareExchange(address, width, a, b.neg(a)), a);
+  });
+  return b.get(found);
 }
 
 function exchangeAdd(x: Context): void {
   const width = x.width(0);
   const source = x.read(1);
-  const a = x.readForWrite(0);
+  const a = x.locked ? x.modify(x.address('write', width / 8), width, 'add', source) : x.readForWrite(0);
   const r = x.b.add(a, source);
   // With both operands one register the destination's value wins: it is written last.
   if (x.isMemory(0)) {
-    x.write(0, r);
+    if (!x.locked) x.write(0, r);
     x.write(1, a);
   } else {
     x.write(1, a);
@@ -73,14 +108,14 @@ function compareExchange(x: Context): void {
   const { b } = x;
   const width = x.width(0);
   const source = x.read(1);
-  const destination = x.readForWrite(0);
   const accumulator = x.gpr(0, width);
+  const destination = x.locked ? x.compareExchange(x.address('write', width / 8), width, accumulator, source) : x.readForWrite(0);
   const compared = b.sub(accumulator, destination);
   const equal = b.eq(accumulator, destination);
   // The destination is written in either case, as the bus sees it (SDM 2A, CMPXCHG). A 32-bit register destination is
   // zero-extended only when it is really written with the source.
   if (x.isMemory(0)) {
-    x.write(0, b.select(equal, source, destination));
+    if (!x.locked) x.write(0, b.select(equal, source, destination));
     b.if(b.eqz(equal), () => x.setGpr(0, width, destination));
   } else b.if(equal, () => x.write(0, source), () => x.setGpr(0, width, destination));
   x.flags.sub(width, accumulator, destination, compared);
@@ -206,7 +241,9 @@ function divide64(x: Context, divisor: Value, signed: boolean): void {
 }
 
 function complement(x: Context): void {
-  x.write(0, x.b.not(x.readForWrite(0)));
+  const width = x.width(0);
+  if (x.locked) x.modify(x.address('write', width / 8), width, 'xor', x.b.constant(width === 64 ? 'i64' : 'i32', -1));
+  else x.write(0, x.b.not(x.readForWrite(0)));
 }
 
 /** ADCX and ADOX: add with CF or OF as the only carry, in and out. */
@@ -280,6 +317,15 @@ function compareExchangePair(x: Context): void {
   if (x.size === 64) {
     const address = x.address('write', 16);
     x.requireAlignment(address, 16);
+    if (x.locked) {
+      const equal = x.call('compareExchange128', [address, x.gpr(0, 64), x.gpr(2, 64), x.gpr(3, 64), x.gpr(1, 64)]);
+      b.if(b.eqz(equal), () => {
+        x.setGpr(0, 64, b.loadState('64', SCRATCH));
+        x.setGpr(2, 64, b.loadState('64', SCRATCH + 8));
+      });
+      x.flags.setZero(equal);
+      return;
+    }
     const highAddress = b.addConst(address, 8);
     const low = b.op('memory.load64.write', [address]);
     const high = b.op('memory.load64.write', [highAddress]);
@@ -294,10 +340,11 @@ function compareExchangePair(x: Context): void {
     return;
   }
   const address = x.address('write', 8);
-  const old = b.op('memory.load64.write', [address]);
   const pair = (high: number, low: number): Value => b.or(b.shlConst(b.extendU(x.gpr(high, 32)), 32), b.extendU(x.gpr(low, 32)));
-  const equal = b.eq(old, pair(2, 0));
-  x.store(address, 64, b.select(equal, pair(1, 3), old));
+  const expected = pair(2, 0);
+  const old = x.locked ? x.compareExchange(address, 64, expected, pair(1, 3)) : b.op('memory.load64.write', [address]);
+  const equal = b.eq(old, expected);
+  if (!x.locked) x.store(address, 64, b.select(equal, pair(1, 3), old));
   b.if(b.eqz(equal), () => {
     x.setGpr(0, 32, b.wrap(old));
     x.setGpr(2, 32, b.wrap(b.shrUConst(old, 32)));
@@ -306,17 +353,17 @@ function compareExchangePair(x: Context): void {
 }
 
 export const arithmetic: SemanticsTable = {
-  add: binary(add, addFlags),
-  or: binary((x, a, b) => x.b.or(a, b), logicFlags),
-  adc: binary((x, a, b) => x.b.add(x.b.add(a, b), carryIn(x, x.width(0))), carryFlags),
-  sbb: binary((x, a, b) => x.b.sub(x.b.sub(a, b), carryIn(x, x.width(0))), borrowFlags),
-  and: binary((x, a, b) => x.b.and(a, b), logicFlags),
-  sub: binary(sub, subFlags),
-  xor: binary((x, a, b) => x.b.xor(a, b), logicFlags),
-  cmp: binary(sub, subFlags, false),
-  test: binary((x, a, b) => x.b.and(a, b), logicFlags, false),
-  inc: increment,
-  dec: decrement,
+  add: binary(add, addFlags, 'add'),
+  or: binary((x, a, b) => x.b.or(a, b), logicFlags, 'or'),
+  adc: binary((x, a, b) => x.b.add(x.b.add(a, b), carryIn(x, x.width(0))), carryFlags, 'add'),
+  sbb: binary((x, a, b) => x.b.sub(x.b.sub(a, b), carryIn(x, x.width(0))), borrowFlags, 'add'),
+  and: binary((x, a, b) => x.b.and(a, b), logicFlags, 'and'),
+  sub: binary(sub, subFlags, 'add'),
+  xor: binary((x, a, b) => x.b.xor(a, b), logicFlags, 'xor'),
+  cmp: comparison(sub, subFlags),
+  test: comparison((x, a, b) => x.b.and(a, b), logicFlags),
+  inc: stepBy(1),
+  dec: stepBy(-1),
   neg: negate,
   not: complement,
   xadd: exchangeAdd,

@@ -1,5 +1,6 @@
 import type { Builder, Callee } from '../../../ir/builder.ts';
 import type { Value } from '../../../ir/ir.ts';
+import type { AtomicOperation } from '../../../ir/operations.ts';
 import type { Routine } from '../routines/routine.ts';
 import { BUDGET, CPL, GPR, LEAVE_FAULT, LEAVE_NEXT, RSP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FAST_READ, SEG_FAST_WRITE, SEG_SS, STACK_MASK, VECTOR, VECTOR_BYTES, VECTOR_GP } from '../state/layout.ts';
 import { Flags } from './flags.ts';
@@ -16,6 +17,8 @@ export interface Shape {
   /** ModRM names memory (or the operand is memory by its nature). */
   readonly memory: boolean;
   readonly rep: 'none' | 'rep' | 'repne';
+  /** The access to memory is locked: its read and its write are one. */
+  readonly locked: boolean;
 }
 
 /** Which register field of the instruction: ModRM.reg or the opcode's register, ModRM.rm, VEX.vvvv. */
@@ -75,6 +78,7 @@ export abstract class Context {
   get size(): 16 | 32 | 64 { return this.shape.size; }
   get long(): boolean { return this.shape.long; }
   get memory(): boolean { return this.shape.memory; }
+  get locked(): boolean { return this.shape.locked; }
 
   /** Width of operand i in bits, by its size letter. */
   width(i: number): Width {
@@ -257,6 +261,15 @@ export abstract class Context {
     this.b.op(`memory.store${width}`, [address, value]);
   }
 
+  /** Locked: changes memory by an operation with the operand, and gives what was there (zero-extended). */
+  modify(address: Value, width: Width, operation: AtomicOperation, operand: Value): Value {
+    return this.b.op(`atomic.${operation}${width}`, [address, operand]);
+  }
+  /** Locked: writes the replacement where memory holds what is expected (zero-extended), and gives what was there. */
+  compareExchange(address: Value, width: Width, expected: Value, replacement: Value): Value {
+    return this.b.op(`atomic.cmpxchg${width}`, [address, expected, replacement]);
+  }
+
   /** Effective address (offset) of the memory operand, without its segment: i64 in 64-bit code, else i32. */
   effectiveAddress(): Value {
     return this.#once('effective', () => this.buildEffectiveAddress());
@@ -427,3 +440,11 @@ export abstract class Context {
 /** What one instruction does. */
 export type Semantics = (x: Context) => void;
 export type SemanticsTable = Readonly<Record<string, Semantics>>;
+
+/** An instruction that is done when all before it are seen by every processor (SDM 3A, 9.3). */
+export function serializing(semantics: Semantics): Semantics {
+  return (x) => {
+    x.b.op('fence');
+    semantics(x);
+  };
+}

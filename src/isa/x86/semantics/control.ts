@@ -1,6 +1,7 @@
 import type { Value } from '../../../ir/ir.ts';
 import { EFLAGS, VECTOR_BR, VECTOR_GP, VECTOR_UD } from '../state/layout.ts';
 import { STRING_OPERATIONS } from '../routines/strings.ts';
+import { serializing } from './context.ts';
 import type { Context, SemanticsTable } from './context.ts';
 import type { Condition, Width } from './flags.ts';
 
@@ -187,7 +188,7 @@ export const control: SemanticsTable = {
   jmpfarmem: (x) => farPointer(x, 'farJump', true),
   callfarmem: (x) => farPointer(x, 'farCall', true),
   retf: (x) => x.callAndLeave('farReturn', [x.b.i32(x.size), x.has(0) ? x.b.andConst(x.immediate32(), 0xffff) : x.b.i32(0)]),
-  iret: (x) => x.callAndLeave('interruptReturn', [x.b.i32(x.size)]),
+  iret: serializing((x) => x.callAndLeave('interruptReturn', [x.b.i32(x.size)])),
   int: (x) => x.callAndLeave('interruptN', [x.immediate(8), x.b.i32(2)]),
   int3: (x) => x.callAndLeave('interruptN', [x.b.i32(3), x.b.i32(1)]),
   int1: (x) => x.callAndLeave('interruptN', [x.b.i32(1), x.b.i32(0)]),

@@ -36,6 +36,11 @@ function loadAddress(x: Context): void {
 
 function exchange(x: Context): void {
   const source = x.read(1);
+  if (x.locked) {
+    const width = x.width(0);
+    x.write(1, x.modify(x.address('write', width / 8), width, 'xchg', source));
+    return;
+  }
   const destination = x.readForWrite(0);
   x.write(0, source);
   x.write(1, destination);
@@ -209,4 +214,6 @@ export const moves: SemanticsTable = {
   ...perCondition('cmov', moveConditional),
   ...perCondition('set', setConditional),
   nop: () => {},
+  // LFENCE and SFENCE are without effect: loads are not reordered with loads, nor stores with stores (SDM 3A, 9.2.2).
+  mfence: (x) => void x.b.op('fence'),
 };

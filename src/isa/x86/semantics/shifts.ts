@@ -192,7 +192,6 @@ function bitTest(change: BitChange) {
     const offset = immediate ? sized(x, width, b.andConst(x.immediate(8), width - 1)) : x.read(1);
     const bytes = width / 8;
     let address: Value | undefined;
-    let a: Value;
     const access = change === 'test' ? 'read' : 'write';
     if (x.isMemory(0) && !immediate) {
       const signed = b.signExtend(offset, width);
@@ -203,13 +202,18 @@ function bitTest(change: BitChange) {
       const shift = b.sub(b.i32(x.long ? 64 : 32), x.addressSize());
       const cut = x.long ? b.and(moved, b.shrU(b.i64(-1), b.extendU(shift))) : b.and(moved, b.shrU(b.i32(-1), shift));
       address = x.addressAt(cut, access, bytes);
-      a = change === 'test' ? x.load(address, width) : b.op(`memory.load${width}.write`, [address]);
-    } else a = change === 'test' ? x.read(0) : x.readForWrite(0);
+    } else if (x.isMemory(0)) address = x.address(access, bytes);
     const n = b.andConst(offset, width - 1);
+    const mask = (): Value => b.shl(b.constant(width === 64 ? 'i64' : 'i32', 1), n);
+    if (x.locked && change !== 'test') {
+      const operand = change === 'reset' ? b.not(mask()) : mask();
+      x.flags.setCarry(bit(x, x.modify(address!, width, change === 'set' ? 'or' : change === 'reset' ? 'and' : 'xor', operand), n));
+      return;
+    }
+    const a = address === undefined ? x.read(0) : change === 'test' ? x.load(address, width) : b.op(`memory.load${width}.write`, [address]);
     const old = bit(x, a, n);
     if (change !== 'test') {
-      const mask = b.shl(b.constant(b.typeOf(a), 1), n);
-      const r = change === 'set' ? b.or(a, mask) : change === 'reset' ? b.and(a, b.not(mask)) : b.xor(a, mask);
+      const r = change === 'set' ? b.or(a, mask()) : change === 'reset' ? b.and(a, b.not(mask())) : b.xor(a, mask());
       if (address !== undefined) x.store(address, width, r);
       else x.write(0, r);
     }

@@ -1,6 +1,7 @@
 import type { Value } from '../../../ir/ir.ts';
 import { CPL, CR0, CR4, MODE, MODE_REAL, MODE_V86, MSR_TSC_AUX, RSP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SEG_SELECTOR, VECTOR_GP, VECTOR_UD } from '../state/layout.ts';
 import { XSAVE_COMPACT, XSAVE_OPTIMIZED } from '../routines/float-operations.ts';
+import { serializing } from './context.ts';
 import type { Context, SemanticsTable } from './context.ts';
 
 const CR4_UMIP = 0x800;
@@ -234,25 +235,25 @@ export const system: SemanticsTable = {
   popseg: popSegment,
   sgdt: tableRegister('storeTable', 0),
   sidt: tableRegister('storeTable', 1),
-  lgdt: tableRegister('loadTable', 0),
-  lidt: tableRegister('loadTable', 1),
+  lgdt: serializing(tableRegister('loadTable', 0)),
+  lidt: serializing(tableRegister('loadTable', 1)),
   smsw: storeMachineStatus,
   lmsw: loadMachineStatus,
   movfromcr: controlFrom,
-  movtocr: controlTo,
+  movtocr: serializing(controlTo),
   movfromdr: debugFrom,
-  movtodr: debugTo,
+  movtodr: serializing(debugTo),
   clts: (x) => {
     x.requirePrivileged();
     x.b.storeState('32', CR0, x.b.andConst(x.b.loadState('32', CR0), ~8));
   },
-  invlpg: (x) => {
+  invlpg: serializing((x) => {
     x.requirePrivileged();
     const offset = x.effectiveAddress();
     x.call('invalidatePage', [x.b.extendU(x.segmentLinear(offset))]);
-  },
-  invpcid: invalidatePcid,
-  wbinvd: (x) => x.requirePrivileged(),
+  }),
+  invpcid: serializing(invalidatePcid),
+  wbinvd: serializing((x) => x.requirePrivileged()),
   // Caches are not modelled: the address is checked as a byte read.
   clflush: (x) => void x.load(x.address('read', 1), 8),
   lar: accessRights,
@@ -262,17 +263,17 @@ export const system: SemanticsTable = {
   arpl: adjustRequestedPrivilege,
   sldt: storeSystemSelector(6),
   str: storeSystemSelector(7),
-  lldt: loadSystemSelector('lldt'),
-  ltr: loadSystemSelector('ltr'),
+  lldt: serializing(loadSystemSelector('lldt')),
+  ltr: serializing(loadSystemSelector('ltr')),
   rdmsr: (x) => void x.call('readMsr', []),
-  wrmsr: (x) => void x.call('writeMsr', []),
+  wrmsr: serializing((x) => void x.call('writeMsr', [])),
   rdtsc: (x) => void x.call('readTimeStamp', [x.b.i32(0)]),
   rdtscp: (x) => void x.call('readTimeStamp', [x.b.i32(1)]),
   rdpmc: (x) => {
     x.fault(VECTOR_GP, 0);
     x.terminated = true;
   },
-  cpuid: (x) => void x.call('cpuid', []),
+  cpuid: serializing((x) => void x.call('cpuid', [])),
   syscall: (x) => x.callAndLeave('systemCall', []),
   sysret: (x) => x.callAndLeave('systemReturn', [x.b.i32(x.size)]),
   sysenter: (x) => x.callAndLeave('systemEnter', []),

@@ -214,9 +214,10 @@ export const TLB_SET_KERNEL = 0;
 export const TLB_SET_USER = 1;
 export const TLB_SET_KERNEL_AC = 2;
 /**
- * One entry. A tag is the linear page address (low 12 bits 0) or TLB_INVALID, which no page address equals. The
- * host address of a byte is (u32)linear + addend, wrapping. MMIO pages, and for writes also code pages, tracked
- * pages and pages whose dirty bit is not yet set, keep their tag invalid and so take the slow path each time.
+ * One entry. A tag is the linear page address (low 12 bits 0) or TLB_INVALID, which no page address equals, nor one with
+ * the low 3 bits that atomic accesses keep so as not to hit when misaligned. The host address of a byte is (u32)linear +
+ * addend, wrapping. MMIO pages, and for writes also code pages, tracked pages and pages whose dirty bit is not yet set,
+ * keep their tag invalid and so take the slow path each time.
  */
 export const TLB_READ = 0; // u64
 export const TLB_WRITE = 8; // u64
@@ -224,7 +225,7 @@ export const TLB_FETCH = 16; // u64
 export const TLB_ADDEND = 24; // u32
 /** Host page number - RAM page index of the entry ((host - RAM_BASE) >> 12), to clear write tags by page. */
 export const TLB_RAM_PAGE = 28; // u32
-export const TLB_INVALID = 1;
+export const TLB_INVALID = 0x800;
 
 /**
  * Two jump caches, kernel then user: RIP of a block's first byte to its record, for the current mode and address
