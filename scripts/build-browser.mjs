@@ -36,6 +36,12 @@ const result = await build({
 for (const name of ENGINES) copyFileSync(join(root, 'dist/generated', name), join(out, name));
 writeFileSync(join(root, 'dist/browser-inputs.json'), JSON.stringify(Object.keys(result.metafile.inputs).sort(), undefined, 1));
 
+// The demo page, which loads the library as any page does.
+await build({
+  absWorkingDir: root, entryPoints: ['web/page/demo.ts'], outdir: join(root, 'dist/demo'), bundle: true, format: 'esm', platform: 'browser', target: ['chrome120'], minify: true, external: ['polyvisor/*', '/polyvisor/*'], logLevel: 'warning',
+});
+for (const name of ['index.html', 'demo.css']) copyFileSync(join(root, 'web/page', name), join(root, 'dist/demo', name));
+
 const sizes = readdirSync(out).filter((name) => !name.endsWith('.txt')).map((name) => {
   const bytes = readFileSync(join(out, name));
   return { name, bytes: bytes.length, packed: gzipSync(bytes, { level: 9 }).length };
