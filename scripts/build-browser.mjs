@@ -17,7 +17,7 @@ mkdirSync(out, { recursive: true });
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const result = await build({
   absWorkingDir: root,
-  entryPoints: { index: 'src/browser/index.ts', element: 'src/browser/element.ts', 'machine-worker': 'src/host-browser/machine-worker.ts', 'translation-worker': 'src/host-browser/translation-worker.ts' },
+  entryPoints: { index: 'src/browser/index.ts', element: 'src/browser/element.ts', 'machine-worker': 'src/host-browser/machine-worker.ts', 'translation-worker': 'src/host-browser/translation-worker.ts', 'vcpu-worker': 'src/host-browser/vcpu-worker.ts' },
   outdir: out,
   bundle: true,
   splitting: true,

@@ -9,9 +9,9 @@ import type { EngineChoice, LocalParts } from '../library/local-machine.ts';
 import { readConfiguration } from '../library/stored-configuration.ts';
 import { WorkerCompiler } from '../library/worker-compiler.ts';
 import { checkEngine, checkTimeout } from '../machine/configuration.ts';
-import type { EngineName } from '../machine/configuration.ts';
 import type { MediumKind } from '../machine/drives.ts';
 import { parseMac } from '../machine/nics.ts';
+import { threadEngine } from '../machine/processors/thread-engine.ts';
 import { readBootFiles } from './boot-files.ts';
 import { openDrives, openMedium } from './drives.ts';
 import type { OpenDisk, OpenDrives } from './drives.ts';
@@ -23,6 +23,7 @@ import { nameOf } from './sources.ts';
 import { StateFile, writeStateBlob, writeStateFile } from './state-file.ts';
 import { checkStoredDrives, describeDrives } from './stored-drives.ts';
 import { startTranslationThread } from './translation-thread.ts';
+import { BrowserVcpuThreads } from './vcpu-threads.ts';
 
 declare const POLYVISOR_VERSION: string;
 
@@ -43,7 +44,7 @@ export class BrowserMachine extends LocalMachine {
   /** Fetches the files, loads the kernel. Throws UserError. */
   static async create(options: MachineRequest, modules: EngineModules, log: Log): Promise<BrowserMachine> {
     const configuration = configure(options);
-    const engine = settleEngine(options.engine ?? 'auto');
+    const engine = settleEngine(options, configuration.cpus);
     const { append, ...files } = await readBootFiles(options);
     const drives = await openDrives(options, options.firmware === undefined ? 'virtio' : 'ide', log.warn);
     return BrowserMachine.#make(modules, options, log, { configuration: { ...configuration, append }, files: { ...files, guest: null }, engine, blank: false, ...drives });
@@ -51,13 +52,13 @@ export class BrowserMachine extends LocalMachine {
 
   /** A machine that goes on where one was stored, in a browser or by Node. Throws UserError. */
   static async restore(stored: string | Blob, options: RestoreRequest, modules: EngineModules, log: Log): Promise<BrowserMachine> {
-    const engine = settleEngine(options.engine ?? 'auto');
     const file = await StateFile.open(stored);
     const { configuration, files, drives: expected } = readConfiguration({
       machine: file.machine, tell: (work) => file.tell(work), checkDrives: (described) => checkStoredDrives(described, options),
       // The variables go with the machine; the file is another host's.
       reopenNvram: () => ({}),
     }, configureExecution(options));
+    const engine = settleEngine(options, configuration.cpus);
     const drives = await openDrives(expected.request, 'virtio', log.warn);
     const made = await BrowserMachine.#make(modules, options, log, { configuration, files, engine, blank: true, ...drives });
     try {
@@ -87,7 +88,10 @@ export class BrowserMachine extends LocalMachine {
   private constructor(modules: EngineModules, options: { readonly profile: boolean; readonly log: Log }, parts: Parts) {
     const clock = new BrowserClock();
     super({
-      modules, clock, wallClock: browserWallClock, scheduler: new BrowserScheduler(clock), entropy: browserEntropy,
+      modules, clock, wallClock: browserWallClock, entropy: browserEntropy,
+      // Several processors have a clock each, which would come apart.
+      scheduler: new BrowserScheduler(parts.configuration.cpus > 1 ? undefined : () => clock.catchUp()),
+      ...(crossOriginIsolated ? { vcpuThreads: new BrowserVcpuThreads(clock) } : {}),
       compiler: new WorkerCompiler(modules.handlers, startTranslationThread), version: POLYVISOR_VERSION,
     }, options, parts);
     this.#log = options.log;
@@ -145,8 +149,15 @@ export class BrowserMachine extends LocalMachine {
   }
 }
 
-function settleEngine(name: EngineName): EngineChoice {
-  checkEngine(name);
-  if (name === 'kvm' || name === 'hybrid') throw new UserError(`engine "${name}": there is no KVM in a browser; give translator, interpreter or auto`);
-  return { first: name === 'auto' ? 'translator' : name };
+function settleEngine({ engine = 'auto', overcommit, profile }: ExecutionOptions, cpus: number): EngineChoice {
+  checkEngine(engine);
+  if (engine === 'kvm' || engine === 'hybrid') throw new UserError(`engine "${engine}": there is no KVM in a browser; give translator, interpreter or auto`);
+  if (cpus === 1) return { first: engine === 'auto' ? 'translator' : engine };
+  if (!crossOriginIsolated) {
+    throw new UserError(`${cpus} processors are asked for, but this page is not isolated, so that threads cannot share memory; serve it with the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp, or give 1`);
+  }
+  const here = navigator.hardwareConcurrency;
+  if (cpus > here && overcommit !== true) throw new UserError(`${cpus} processors are asked for, but this device has ${here}, so that their threads would wait for each other; give ${here}, or overcommit to have it all the same`);
+  if (profile === true) throw new UserError(`a profile is made of one processor, but ${cpus} are asked for; leave profile out, or give 1`);
+  return { first: threadEngine(engine, cpus) };
 }

@@ -6,20 +6,28 @@ import type { Scheduler } from '../host/scheduler.ts';
 const SLEPT_MS = 2000;
 
 /**
- * Monotonic time since the clock was made. While a device sleeps `performance.now` may stand still: the wall clock then
- * says how long that was, so that the guest's time is right afterwards.
+ * Monotonic time since the clock was made, or since the origin of another worker's clock: they read the same then. While a
+ * device sleeps `performance.now` may stand still; a clock of its own asks the wall clock how long that was, so that the
+ * guest's time is right afterwards.
  */
 export class BrowserClock implements MonotonicClock {
-  readonly #start = performance.now();
+  /** In ms, as `performance.timeOrigin` counts. */
+  readonly origin: number;
+  readonly #start: number;
   /** Wall clock less monotonic time. */
   #apart = Date.now() - performance.now();
   #sleptMs = 0;
+
+  constructor(origin = performance.timeOrigin + performance.now()) {
+    this.origin = origin;
+    this.#start = origin - performance.timeOrigin;
+  }
 
   now(): number {
     return (performance.now() - this.#start + this.#sleptMs) * 1e6;
   }
 
-  /** Looks whether the device has slept. To be called now and then. */
+  /** Looks whether the device has slept. To be called now and then, unless others have the same origin. */
   catchUp(): void {
     const apart = Date.now() - performance.now();
     if (apart - this.#apart > SLEPT_MS) this.#sleptMs += apart - this.#apart;
@@ -50,13 +58,14 @@ const LONGEST_SLEEP_MS = 5000;
 /** Gives way by messages to itself: they are neither delayed nor throttled as timers are. */
 export class BrowserScheduler implements Scheduler {
   readonly #channel = new MessageChannel();
-  readonly #clock: BrowserClock;
+  readonly #awoke: () => void;
   readonly #turns: (() => void)[] = [];
   #wake: (() => void) | undefined;
   #woken = false;
 
-  constructor(clock: BrowserClock) {
-    this.#clock = clock;
+  /** `awoke`: called around sleeps. */
+  constructor(awoke: () => void = () => {}) {
+    this.#awoke = awoke;
     this.#channel.port1.onmessage = () => this.#turns.shift()?.();
   }
 
@@ -68,7 +77,7 @@ export class BrowserScheduler implements Scheduler {
   }
 
   async sleep(ns: number | undefined): Promise<void> {
-    this.#clock.catchUp();
+    this.#awoke();
     if (this.#woken || (ns !== undefined && ns < SHORTEST_SLEEP_NS)) {
       this.#woken = false;
       return this.yield();
@@ -82,7 +91,7 @@ export class BrowserScheduler implements Scheduler {
     clearTimeout(timer);
     this.#wake = undefined;
     this.#woken = false;
-    this.#clock.catchUp();
+    this.#awoke();
   }
 
   wake(): void {

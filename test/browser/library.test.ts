@@ -46,6 +46,18 @@ describe.skipIf(browserMissing !== undefined)(`in Chromium${browserMissing === u
     expect(found.translated).toBeGreaterThan(1000);
   }, 240_000);
 
+  it('has two processors where the page is isolated', async () => {
+    const page = await libraryPage();
+    const found = await page.evaluate(async () => {
+      const vm = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', initrd: '/guest/initrd', memory: '256M', cpus: 2, overcommit: true });
+      void vm.start();
+      await vm.console.waitFor(/# /, 150_000);
+      vm.console.write('echo $(nproc) processors; poweroff\n');
+      return [await vm.console.waitFor(/[0-9]+ processors/), (await vm.finished).kind];
+    });
+    expect(found).toEqual(['2 processors', 'poweroff']);
+  }, 240_000);
+
   it('keeps what the guest writes to a disk on a server over a reload, exports it, and refuses it to two machines', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'polyvisor-browser-'));
     try {
@@ -132,17 +144,17 @@ describe.skipIf(browserMissing !== undefined)(`in Chromium${browserMissing === u
   }, 240_000);
 
   it('says what is wrong with what is given', async () => {
-    const page = await libraryPage();
+    const page = await libraryPage({ isolated: false });
     const said = await page.evaluate(async () => {
       const tries: Polyvisor.VirtualMachineOptions[] = [
         {}, { kernel: '/guest/none' }, { kernel: new Blob(['no kernel']) }, { kernel: '/guest/kernel', engine: 'kvm' }, { kernel: '/guest/kernel', memory: '1' },
-        { kernel: 'http://127.0.0.1:1/kernel' },
+        { kernel: 'http://127.0.0.1:1/kernel' }, { kernel: '/guest/kernel', cpus: 2 }, { kernel: '/guest/kernel', disks: ['/none.img'] },
       ];
       return Promise.all(tries.map((options) => polyvisor.VirtualMachine.create(options).then(() => 'made', (error: Error) => `${error.name}: ${error.message}`)));
     });
     const wanted = [
       /nothing to boot is given; give a kernel/, /kernel \/guest\/none cannot be fetched: the server answers 404/, /kernel/, /there is no KVM in a browser; give translator/, /memory size "1" is too small/,
-      /cannot be fetched .*check the address and the network/,
+      /cannot be fetched .*check the address and the network/, /this page is not isolated/, /disk \/none.img cannot be fetched: the server answers 404/,
     ];
     wanted.forEach((pattern, i) => {
       expect(said[i]).toMatch(/^UserError: /);
