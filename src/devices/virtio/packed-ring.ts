@@ -3,7 +3,7 @@ import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { StateFields } from '../state-fields.ts';
 import { DESCRIPTOR_BYTES, DESCRIPTOR_INDIRECT, DESCRIPTOR_NEXT, DESCRIPTOR_WRITE, DescriptorChain, QueueError } from './descriptor-chain.ts';
 import type { RawDescriptor } from './descriptor-chain.ts';
-import type { Ring, RingPlace } from './ring.ts';
+import type { Ring, RingPlace, UsedBuffer } from './ring.ts';
 
 // Packed virtqueues (virtio 1.2, section 2.8).
 
@@ -105,15 +105,20 @@ export class PackedRing implements Ring {
     return index + by < size ? { index: index + by, wrap } : { index: index + by - size, wrap: !wrap };
   }
 
-  push(chain: DescriptorChain, written: number): boolean {
-    const { index, wrap } = this.#used;
-    const entry = this.#place.descriptors + index * DESCRIPTOR_BYTES;
-    this.#memory.writeU32(entry + 8, written);
-    this.#memory.writeU16(entry + 12, chain.id);
-    this.#memory.writeU16(entry + FLAGS, (wrap ? AVAILABLE | USED : 0) | (written > 0 ? DESCRIPTOR_WRITE : 0));
-    const filled = this.#used;
-    this.#used = this.#advance(this.#used, chain.slots);
-    return this.#interruptWanted(filled, chain.slots);
+  push(buffers: readonly UsedBuffer[]): boolean {
+    const first = this.#used;
+    const marks: (() => void)[] = [];
+    for (const { chain, written } of buffers) {
+      const { index, wrap } = this.#used;
+      const entry = this.#place.descriptors + index * DESCRIPTOR_BYTES;
+      this.#memory.writeU32(entry + 8, written);
+      this.#memory.writeU16(entry + 12, chain.id);
+      marks.push(() => this.#memory.writeU16(entry + FLAGS, (wrap ? AVAILABLE | USED : 0) | (written > 0 ? DESCRIPTOR_WRITE : 0)));
+      this.#used = this.#advance(this.#used, chain.slots);
+    }
+    // A driver looks at them in order, so the first, marked last, shows all of them.
+    for (const mark of marks.reverse()) mark();
+    return this.#interruptWanted(first, buffers.reduce((slots, { chain }) => slots + chain.slots, 0));
   }
 
   /** 2.8.10: always, never, or when the place that the driver names was passed. */

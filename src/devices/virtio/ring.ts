@@ -16,12 +16,18 @@ export interface RingPlace {
   readonly eventIndex: boolean;
 }
 
+/** A buffer that is done, with `written` bytes in it. */
+export interface UsedBuffer {
+  readonly chain: DescriptorChain;
+  readonly written: number;
+}
+
 /** The device's end of a queue in one of the two formats. Throws QueueError for what a driver must not do. */
 export interface Ring {
   /** The next buffer; undefined when there is none, and then the driver has been told to notify. */
   pop(): DescriptorChain | undefined;
-  /** Gives a buffer back with `written` bytes in it; true when the driver wants an interrupt for it. */
-  push(chain: DescriptorChain, written: number): boolean;
+  /** Gives buffers back, which the driver sees all at once; true when it wants an interrupt for them. */
+  push(buffers: readonly UsedBuffer[]): boolean;
   save(): Plain;
   load(state: Plain): void;
 }

@@ -3,7 +3,7 @@ import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { StateFields } from '../state-fields.ts';
 import { DESCRIPTOR_BYTES, DESCRIPTOR_INDIRECT, DESCRIPTOR_NEXT, DESCRIPTOR_WRITE, DescriptorChain, QueueError } from './descriptor-chain.ts';
 import type { RawDescriptor } from './descriptor-chain.ts';
-import type { Ring, RingPlace } from './ring.ts';
+import type { Ring, RingPlace, UsedBuffer } from './ring.ts';
 
 // Split virtqueues (virtio 1.2, section 2.7).
 
@@ -90,22 +90,24 @@ export class SplitRing implements Ring {
     return { address: view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32, length: view.getUint32(8, true), flags: view.getUint16(12, true), next: view.getUint16(14, true) };
   }
 
-  push(chain: DescriptorChain, written: number): boolean {
+  push(buffers: readonly UsedBuffer[]): boolean {
     const memory = this.#memory;
     const { device, size } = this.#place;
-    const entry = device + RING_ENTRIES + (this.#used % size) * USED_BYTES;
-    memory.writeU32(entry, chain.id);
-    memory.writeU32(entry + 4, written);
-    const filled = this.#used;
-    this.#used = (this.#used + 1) & 0xffff;
+    const first = this.#used;
+    for (const { chain, written } of buffers) {
+      const entry = device + RING_ENTRIES + (this.#used % size) * USED_BYTES;
+      memory.writeU32(entry, chain.id);
+      memory.writeU32(entry + 4, written);
+      this.#used = (this.#used + 1) & 0xffff;
+    }
     memory.writeU16(device + RING_INDEX, this.#used);
-    return this.#interruptWanted(filled);
+    return this.#interruptWanted(first, buffers.length);
   }
 
-  /** 2.7.7.2: with the event index, exactly when the entry that it names was filled. */
-  #interruptWanted(filled: number): boolean {
+  /** 2.7.7.2: with the event index, exactly when the entry that it names is among those filled. */
+  #interruptWanted(first: number, count: number): boolean {
     const { driver, size, eventIndex } = this.#place;
-    if (eventIndex) return this.#memory.readU16(driver + RING_ENTRIES + size * AVAILABLE_BYTES) === filled;
+    if (eventIndex) return ((this.#memory.readU16(driver + RING_ENTRIES + size * AVAILABLE_BYTES) - first) & 0xffff) < count;
     return (this.#memory.readU16(driver + RING_FLAGS) & NO_INTERRUPT) === 0;
   }
 

@@ -44,6 +44,23 @@ describe.each(['split', 'packed'] as const)('%s virtqueue', (format) => {
     expect(seen).toEqual({ interrupts: 120, broken: [] });
   });
 
+  it('shows buffers that belong together all at once, over the ring\'s end too', () => {
+    const { driver, queue, memory, seen } = make(format, 8);
+    for (let round = 0; round < 10; round++) {
+      const ids = [0, 1, 2].map((n) => driver.add([part(n, true)]));
+      const buffers = ids.map((_, written) => ({ chain: queue.pop()!, written }));
+      const shown: number[] = [];
+      memory.onWritten(() => {
+        const taken = driver.take();
+        if (taken.length > 0) shown.push(...taken.map(({ id }) => id), -1);
+      });
+      queue.pushAll(buffers);
+      memory.onWritten(() => {});
+      expect(shown).toEqual([...ids, -1]);
+    }
+    expect(seen).toEqual({ interrupts: 10, broken: [] });
+  });
+
   it('follows an indirect table', () => {
     const { driver, queue } = make(format, 4, { indirect: true });
     driver.add([part(0), part(1), part(2, true), part(3, true)], true);
@@ -53,6 +70,12 @@ describe.each(['split', 'packed'] as const)('%s virtqueue', (format) => {
 
   it('interrupts and asks for notifications where the event index says', () => {
     const { driver, queue, seen } = make(format, 4, { eventIndex: true });
+    driver.interruptAfter(1);
+    [0, 1, 2].forEach((n) => driver.add([part(n, true)]));
+    queue.pushAll([0, 1, 2].map((written) => ({ chain: queue.pop()!, written })));
+    driver.take();
+    expect(seen.interrupts).toBe(1);
+    seen.interrupts = 0;
     for (let round = 0; round < 20; round++) {
       driver.interruptAfter(2);
       expect(queue.pop()).toBeUndefined();

@@ -3,7 +3,7 @@ import { StateError } from '../../base/errors.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { StateFields } from '../state-fields.ts';
 import { DescriptorChain, QueueError } from './descriptor-chain.ts';
-import type { Ring } from './ring.ts';
+import type { Ring, UsedBuffer } from './ring.ts';
 
 export interface QueueEvents {
   /** The driver wants to hear of a buffer given back. */
@@ -49,13 +49,14 @@ export class Virtqueue {
 
   /** Gives a buffer back. Without effect for one that is not in flight, and once the queue is broken. */
   push(chain: DescriptorChain, written: number): void {
-    if (!this.#inFlight.delete(chain) || this.#broken) return;
-    if (this.#ring.push(chain, written)) this.#events.interrupt();
+    this.pushAll([{ chain, written }]);
   }
 
-  /** Gives several back, which belong together. */
-  pushAll(buffers: readonly { readonly chain: DescriptorChain; readonly written: number }[]): void {
-    for (const { chain, written } of buffers) this.push(chain, written);
+  /** Gives several back, which belong together: the driver sees all or none. */
+  pushAll(buffers: readonly UsedBuffer[]): void {
+    const known = buffers.filter(({ chain }) => this.#inFlight.delete(chain));
+    if (known.length === 0 || this.#broken) return;
+    if (this.#ring.push(known)) this.#events.interrupt();
   }
 
   /** The device cannot make sense of a buffer. */
