@@ -90,6 +90,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--restore <file>', 'go on with a machine that was saved; it is as it was, engine, console and display may be chosen')
     .option('--save-to <file>', 'where Ctrl-A S saves the machine: FILE[,compress] (default polyvisor.save)')
     .option('--rng', 'a virtio entropy device')
+    .option('--balloon', 'a virtio balloon: memory that the guest does not use goes back to the host')
     .option('--engine <name>', `what executes the guest: ${ENGINE_NAMES.join(', ')} (default auto)`)
     .option('--recalibrate', 'with engine auto, measure this host again instead of taking what was found once')
     .option('--translation-cache <size>', 'memory that translated code may take; what was used least recently goes first', '128M')

@@ -35,6 +35,7 @@ export interface RunOptions {
   readonly cpus?: string;
   readonly overcommit?: boolean;
   readonly rng?: boolean;
+  readonly balloon?: boolean;
   readonly engine?: string;
   readonly recalibrate?: boolean;
   readonly restore?: string;
@@ -115,7 +116,7 @@ function create(guest: string | undefined, options: RunOptions): Make {
 
 /** What a stored machine has settled already, by the names that the command line has for it. */
 const SETTLED = [
-  'kernel', 'initrd', 'append', 'firmware', 'nvram', 'machine', 'memory', 'cpus', 'disk', 'net', 'nic', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'debugExitPort',
+  'kernel', 'initrd', 'append', 'firmware', 'nvram', 'machine', 'memory', 'cpus', 'disk', 'net', 'nic', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'balloon', 'debugExitPort',
 ] as const satisfies readonly (keyof RunOptions)[];
 
 function restore(file: string, guest: string | undefined, options: RunOptions): Make {
@@ -156,6 +157,7 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.boot === undefined ? {} : { bootOrder: options.boot }),
     bootMenu: options.bootMenu === true,
     ...(options.rng === undefined ? {} : { rng: options.rng }),
+    ...(options.balloon === undefined ? {} : { balloon: options.balloon }),
     ...(options.machine === undefined ? {} : { machine: checkMachine(options.machine) }),
     ...(options.memory === undefined ? {} : { memory: parseMemorySize(options.memory) }),
     ...(options.cpus === undefined ? {} : { cpus: checkCpus(toNumber(options.cpus), options.cpus) }),

@@ -29,6 +29,7 @@ import type { NicsRequest } from './nics.ts';
 import { reopenNvram } from './nvram-file.ts';
 import { PngScreenshot } from './png-screenshot.ts';
 import { NodeClock, NodeScheduler, nodeEntropy, nodeWallClock } from './ports.ts';
+import { releasePages } from './release-pages.ts';
 import type { Report } from './report.ts';
 import { StateFile, writeStateFile } from './state-file.ts';
 import { checkStoredDrives, describeDrives, settleDrives } from './stored-drives.ts';
@@ -137,7 +138,7 @@ export class VirtualMachine extends LocalMachine {
     const clock = new NodeClock();
     const host = {
       modules, clock, vcpuThreads: new NodeVcpuThreads(clock), wallClock: nodeWallClock, scheduler: new NodeScheduler(), entropy: nodeEntropy,
-      decompressor: nodeDecompressor, compiler: new WorkerCompiler(modules.handlers, startTranslationThread), version: packageVersion(),
+      decompressor: nodeDecompressor, releasePages, compiler: new WorkerCompiler(modules.handlers, startTranslationThread), version: packageVersion(),
     };
     const log = options.log ?? silentLog;
     super(host, { ...options, log }, parts);

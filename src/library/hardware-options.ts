@@ -31,6 +31,8 @@ export interface HardwareOptions extends ExecutionOptions {
   readonly rng?: boolean;
   /** A virtio console besides the serial port: `VirtualMachine.virtioConsole`. */
   readonly virtioConsole?: boolean;
+  /** A virtio balloon: memory that the guest does not use goes back to the host by itself, more by `VirtualMachine.askForMemory`. */
+  readonly balloon?: boolean;
   /** I/O port whose writes end the machine with a value. */
   readonly debugExitPort?: number;
   /** A device that public processor tests expect, as QEMU's pc-testdev. */
@@ -49,6 +51,7 @@ export function configure(options: HardwareOptions): MachineConfiguration {
     noReboot: options.noReboot ?? false,
     rng: options.rng ?? false,
     virtioConsole: options.virtioConsole ?? false,
+    ...(options.balloon === true ? { balloon: true } : {}),
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(options.debugExitPort) }),
     ...(options.testDevice === true ? { testDevice: true } : {}),
   };

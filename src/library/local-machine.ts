@@ -11,6 +11,7 @@ import type { MonotonicClock, WallClock } from '../host/clock.ts';
 import type { Decompressor } from '../host/decompressor.ts';
 import type { Entropy } from '../host/entropy.ts';
 import type { Log } from '../host/log.ts';
+import type { ReleasePages } from '../host/pages.ts';
 import type { Scheduler } from '../host/scheduler.ts';
 import type { ThreadHost } from '../host/threads.ts';
 import { RamDisk } from '../disk/ram-disk.ts';
@@ -42,6 +43,8 @@ export interface MachineHost {
   readonly entropy: Entropy;
   /** Missing: kernels unpack themselves. */
   readonly decompressor?: Decompressor;
+  /** Missing: memory that a guest gives back stays with the machine. */
+  readonly releasePages?: ReleasePages;
   readonly modules: EngineModules;
   /** The machine's own: closed when it has ended. */
   readonly compiler: RegionCompiler & { readonly busyNs: number; close(): void };
@@ -163,6 +166,7 @@ export class LocalMachine {
       wallClock: host.wallClock,
       scheduler: host.scheduler,
       entropy: host.entropy,
+      ...(host.releasePages === undefined ? {} : { releasePages: host.releasePages }),
       ...(host.decompressor === undefined ? {} : { decompressor: host.decompressor }),
       log: options.log,
       onReset: () => this.#listeners.emit('reset'),
@@ -302,6 +306,14 @@ export class LocalMachine {
     }
     this.parts.drives = this.parts.drives.map((drive) => (drive.kind === kind ? { kind, block } : drive));
     await before?.close();
+  }
+  /** Asks a guest with a balloon to get along with so many bytes of its memory. Throws UserError. */
+  askForMemory(bytes: number): void {
+    this.#machine.askForMemory(bytes);
+  }
+  /** What it says that it has given back so, in bytes. */
+  get memoryGivenBack(): number {
+    return this.#machine.memoryGivenBack;
   }
   /** A break on the serial line: Linux takes the next key as a SysRq command. */
   sendBreak(): void {

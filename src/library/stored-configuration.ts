@@ -79,6 +79,7 @@ function checkConfiguration(stored: StoredDescription['configuration'] | undefin
     noReboot: stored.noReboot === true,
     rng: stored.rng === true,
     virtioConsole: stored.virtioConsole === true,
+    ...(stored.balloon === true ? { balloon: true } : {}),
     ...(stored.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(stored.debugExitPort) }),
     ...(stored.testDevice === true ? { testDevice: true } : {}),
     ...(stored.parallel === true ? { parallel: true } : {}),

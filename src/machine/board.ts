@@ -4,11 +4,13 @@ import type { Vcpu } from '../cpu/vcpu.ts';
 import type { Display } from '../devices/display/vga.ts';
 import type { Serial16550 } from '../devices/legacy/serial-16550.ts';
 import type { NetworkCard } from '../devices/network/network-card.ts';
+import type { VirtioBalloon } from '../devices/virtio/virtio-balloon.ts';
 import type { VirtioConsole } from '../devices/virtio/virtio-console.ts';
 import type { ByteSink } from '../host/bytes.ts';
 import type { MonotonicClock, WallClock } from '../host/clock.ts';
 import type { Entropy } from '../host/entropy.ts';
 import type { Log } from '../host/log.ts';
+import type { ReleasePages } from '../host/pages.ts';
 import type { LinearMemory } from '../memory/linear-memory.ts';
 import type { TimerQueue } from '../timers/timer-queue.ts';
 import type { FirmwareFiles } from './boot-source.ts';
@@ -40,6 +42,8 @@ export interface BoardOptions {
   readonly serial: ByteSink;
   /** A virtio console besides the serial port; missing: none. */
   readonly virtioConsole?: ByteSink;
+  /** A virtio balloon, and what becomes of pages that the guest gives back; missing: none. */
+  readonly balloon?: ReleasePages;
   /** What is printed on the parallel port; missing: there is none. */
   readonly parallel?: ByteSink;
   readonly clock: MonotonicClock;
@@ -61,6 +65,7 @@ export interface Board {
   readonly com1: Serial16550;
   readonly virtioConsole: VirtioConsole | undefined;
   readonly cards: readonly NetworkCard[];
+  readonly balloon: VirtioBalloon | undefined;
   powerButton(): void;
   /** Takes set 2 scan codes, each key's code whole. Undefined on a machine without one. */
   readonly keyboard: ((scancodes: Uint8Array) => void) | undefined;

@@ -31,6 +31,8 @@ export interface MachineConfiguration extends ExecutionConfiguration {
   readonly rng?: boolean;
   /** A virtio console besides the serial port. */
   readonly virtioConsole?: boolean;
+  /** A virtio balloon, by which the guest gives back memory that it does not use. */
+  readonly balloon?: boolean;
   /** A parallel port. */
   readonly parallel?: boolean;
   readonly nics?: readonly NicConfiguration[];

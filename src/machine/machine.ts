@@ -11,6 +11,7 @@ import type { MonotonicClock, WallClock } from '../host/clock.ts';
 import type { Decompressor } from '../host/decompressor.ts';
 import type { Entropy } from '../host/entropy.ts';
 import type { Log } from '../host/log.ts';
+import type { ReleasePages } from '../host/pages.ts';
 import type { Scheduler } from '../host/scheduler.ts';
 import type { Board, BoardOptions } from './board.ts';
 import type { BootFiles } from './boot-source.ts';
@@ -80,6 +81,8 @@ export interface MachineOptions {
   readonly wallClock: WallClock;
   readonly scheduler: Scheduler;
   readonly entropy: Entropy;
+  /** For memory that a guest gives back; missing: it stays with the machine. */
+  readonly releasePages?: ReleasePages;
   /** Unpacks kernels; missing: they do it themselves. */
   readonly decompressor?: Decompressor;
   readonly log: Log;
@@ -135,6 +138,7 @@ export class Machine {
       testDevice: options.configuration.testDevice ?? false,
       rng: options.configuration.rng ?? false,
       ...(options.configuration.virtioConsole === true ? { virtioConsole: { write: (bytes: Uint8Array) => this.#consoleOutput.push(bytes) } } : {}),
+      ...(options.configuration.balloon === true ? { balloon: options.releasePages ?? (() => {}) } : {}),
       ...(options.configuration.parallel === true ? { parallel: { write: (bytes: Uint8Array) => this.#printed.push(bytes) } } : {}),
       // Listeners may call back into the machine, so they get the bytes when the guest does not execute.
       serial: { write: (bytes) => this.#output.push(bytes) },
@@ -382,6 +386,18 @@ export class Machine {
   }
   get unreadVirtioConsole(): number {
     return this.#board.virtioConsole?.unread ?? 0;
+  }
+  /** Asks the guest to get along with so many bytes of memory. Throws UserError. */
+  askForMemory(bytes: number): void {
+    const { balloon, memory } = this.#board;
+    if (balloon === undefined) throw new UserError('the machine has no balloon; give it one: --balloon');
+    if (!(bytes >= 0 && bytes <= memory.bytes)) throw new UserError(`the guest has ${memory.bytes} bytes of memory; ask for that or less`);
+    balloon.target = memory.bytes - bytes;
+    this.#wake();
+  }
+  /** What the guest says that it has given back so, in bytes. */
+  get memoryGivenBack(): number {
+    return this.#board.balloon?.actual ?? 0;
   }
   /** A break on the serial line: Linux takes the next key as a SysRq command. */
   sendBreak(): void {

@@ -23,6 +23,31 @@ test("a stock Debian kernel takes random numbers from a virtio device, runs a sh
   expect((await vm.finished).kind).toBe('poweroff');
 }, 700_000);
 
+test("memory that a guest has used and freed goes back to the host, and more when it is asked for", async () => {
+  const MIB = 1 << 20;
+  const vm = await VirtualMachine.create({ guest: 'linux', memory: '512M', append: 'quiet', balloon: true, engine: 'interpreter' });
+  const resident = (): number => process.memoryUsage().rss / MIB;
+  const until = async (done: () => boolean, what: string): Promise<void> => {
+    for (let i = 0; i < 600 && !done(); i++) await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(done(), `${what}: ${resident()} MiB resident, ${vm.memoryGivenBack / MIB} MiB given back`).toBe(true);
+  };
+  void vm.start();
+  await vm.console.waitFor(/# /, 300_000);
+  const before = resident();
+  vm.console.write('mount -t tmpfs -o size=300m none /tmp; dd if=/dev/zero of=/tmp/big bs=1M count=250 2>/dev/null; echo "fil""led"\n');
+  await vm.console.waitFor('filled', 90_000);
+  const full = resident();
+  expect(full - before).toBeGreaterThan(200);
+  // Free page reports come by themselves, some seconds later.
+  vm.console.write('rm /tmp/big\n');
+  await until(() => resident() < full - 180, 'reported');
+  vm.askForMemory(192 * MIB);
+  await until(() => vm.memoryGivenBack >= 300 * MIB, 'asked for');
+  vm.askForMemory(512 * MIB);
+  await until(() => vm.memoryGivenBack === 0, 'back');
+  await vm.stop();
+}, 700_000);
+
 test('a machine has disks of several kinds at once, one of them read-only', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'polyvisor-disks-'));
   try {

@@ -10,6 +10,7 @@ import { MemoryDisk, settled } from '../../src/devices/storage/memory-disk.test-
 import { NvmeController } from '../../src/devices/storage/nvme/nvme-controller.ts';
 import { DriverQueue } from '../../src/devices/virtio/driver-queue.test-support.ts';
 import type { DriverBuffer } from '../../src/devices/virtio/driver-queue.test-support.ts';
+import { VirtioBalloon } from '../../src/devices/virtio/virtio-balloon.ts';
 import { VirtioBlock } from '../../src/devices/virtio/virtio-block.ts';
 import { VirtioConsole } from '../../src/devices/virtio/virtio-console.ts';
 import type { VirtioDevice } from '../../src/devices/virtio/virtio-device.ts';
@@ -354,6 +355,10 @@ const SUBJECTS: readonly Subject[] = [
   virtio('virtio-scsi', (below) => new VirtioScsi([0, 1].map((i) => ({ serial: `serial-${i}`, block: new FickleDisk(256 * 512, i === 1, below) }))), 4, scsiRequest),
   virtio('virtio-console', () => new VirtioConsole({ write: () => void served++ }), 2, (bench, queue) => [{ address: address(bench), length: 1 + bench.below(600), write: queue === 0 }]),
   virtio('virtio-rng', () => new VirtioEntropy({ fill: () => void served++ }), 1, (bench) => [{ address: address(bench), length: 1 + bench.below(600), write: true }]),
+  virtio('virtio-balloon', () => new VirtioBalloon(() => void served++), 5, (bench, queue) => {
+    for (let i = 0; i < 8; i++) bench.memory.writeU32(HEADER + 4 * i, bench.below(bench.below(2) === 0 ? 0x200 : 2 ** 31));
+    return queue < 2 ? [{ address: HEADER, length: 1 + bench.below(40) }] : [{ address: address(bench), length: 4096 * (1 + bench.below(8)), write: true }];
+  }),
   virtio('virtio-net', (below) => new VirtioNet({ mac: OWN_MAC, port: new FicklePort(below) }), NET_QUEUES, netRequest),
   e1000, nvme, ahci,
 ];

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { LinearMemory } from '../../memory/linear-memory.ts';
 import { DriverQueue } from './driver-queue.test-support.ts';
 import { SplitRing } from './split-ring.ts';
+import { VirtioBalloon } from './virtio-balloon.ts';
 import { VirtioConsole } from './virtio-console.ts';
 import type { VirtioDevice } from './virtio-device.ts';
 import { VirtioEntropy } from './virtio-entropy.ts';
@@ -36,6 +37,37 @@ describe('virtio-rng', () => {
     queue!.add([{ address: DATA, length: 3, write: true }]);
     device.notified();
     expect(queue!.take()).toEqual([]);
+  });
+});
+
+describe('virtio-balloon', () => {
+  it('lets pages go that are given back, by number in runs, or as they are reported', () => {
+    const released: number[][] = [];
+    const device = new VirtioBalloon((address, length) => void released.push([address, length]));
+    const { drivers, memory } = attach(device);
+    [7, 8, 9, 3, 2, 0xfffff].forEach((page, i) => memory.writeU32(DATA + 4 * i, page));
+    drivers[0]!.add([{ address: DATA, length: 12 }, { address: DATA + 12, length: 12 }]);
+    device.notified(0);
+    expect(released).toEqual([[0x7000, 0x3000], [0x3000, 0x1000], [0x2000, 0x1000], [0xfffff000, 0x1000]]);
+    released.length = 0;
+    drivers[1]!.add([{ address: DATA, length: 12 }]);
+    device.notified(1);
+    drivers[2]!.add([{ address: 0x40000, length: 0x4000, write: true }, { address: 0x60000, length: 0x1000, write: true }]);
+    device.notified(2);
+    expect(released).toEqual([[0x40000, 0x4000], [0x60000, 0x1000]]);
+    expect([0, 1, 2].map((i) => drivers[i]!.take().length)).toEqual([1, 1, 1]);
+  });
+
+  it('says what the host wants, hears what it got, and stores both', () => {
+    const device = new VirtioBalloon(() => {});
+    device.target = 5 * 4096 + 1;
+    device.writeConfig(0, 4, 99);
+    device.writeConfig(4, 4, 3);
+    expect([device.target, device.actual, device.config[0]]).toEqual([5 * 4096, 3 * 4096, 5]);
+    const other = new VirtioBalloon(() => {});
+    other.load(device.save());
+    expect([other.target, other.save()]).toEqual([device.target, device.save()]);
+    expect(() => other.load({ config: new Uint8Array(7) })).toThrow(/8 bytes/);
   });
 });
 

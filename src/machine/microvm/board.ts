@@ -10,6 +10,7 @@ import type { VirtioDevice } from '../../devices/virtio/virtio-device.ts';
 import { placeBootTables } from '../../firmware/boot-tables.ts';
 import { buildMicrovmTables } from '../../firmware/microvm-tables.ts';
 import { LinearMemory } from '../../memory/linear-memory.ts';
+import { makeBalloon } from '../balloon.ts';
 import { loadParts, saveParts } from '../board.ts';
 import type { Board, BoardOptions, Part } from '../board.ts';
 import { COM1, buildCoreParts, describeBoard } from '../core-parts.ts';
@@ -46,11 +47,13 @@ export function buildMicrovmBoard(options: BoardOptions): Board {
 
   const virtioConsole = options.virtioConsole === undefined ? undefined : new VirtioConsole(options.virtioConsole);
   const cards = options.nics.map(virtioCard);
+  const balloon = options.balloon === undefined ? undefined : makeBalloon(memory, options.balloon);
   const devices: readonly VirtioDevice[] = [
     ...options.drives.map(virtioDisk),
     ...cards,
     ...(options.rng === true ? [new VirtioEntropy(options.entropy)] : []),
     ...(virtioConsole === undefined ? [] : [virtioConsole]),
+    ...(balloon === undefined ? [] : [balloon]),
   ];
   if (devices.length > VIRTIO_INTERRUPTS.length) throw new UserError(`machine microvm has room for ${VIRTIO_INTERRUPTS.length} disks and devices; give fewer, or --machine pc`);
   const virtio = devices.map((device, place) => new VirtioMmio(device, place, { line: irq.level(VIRTIO_INTERRUPTS[place]!), memory, log }));
@@ -67,7 +70,7 @@ export function buildMicrovmBoard(options: BoardOptions): Board {
   start();
 
   return {
-    memory, vcpu, timers, virtioConsole, cards,
+    memory, vcpu, timers, virtioConsole, cards, balloon,
     com1: core.com1,
     powerButton: () => power.press(),
     keyboard: undefined,

@@ -24,6 +24,7 @@ import { LinearMemory } from '../../memory/linear-memory.ts';
 import { HPET_CAPABILITIES, Hpet } from '../../timers/hpet.ts';
 import { PmTimer } from '../../timers/pm-timer.ts';
 import type { LevelLine } from '../../wiring/interrupt-line.ts';
+import { makeBalloon } from '../balloon.ts';
 import { loadParts, saveParts } from '../board.ts';
 import type { Board, BoardOptions, Part } from '../board.ts';
 import { DEFAULT_BOOT_ORDER } from '../boot-source.ts';
@@ -106,6 +107,8 @@ export function buildPcBoard(options: BoardOptions): Board {
   const cards = options.nics.map((nic) => addPciCard(slots, nic));
   if (options.rng === true) addPciDevice(slots, (wiring) => new VirtioPci(new VirtioEntropy(options.entropy), wiring));
   const virtioConsole = options.virtioConsole === undefined ? undefined : new VirtioConsole(options.virtioConsole);
+  const balloon = options.balloon === undefined ? undefined : makeBalloon(memory, options.balloon);
+  if (balloon !== undefined) addPciDevice(slots, (wiring) => new VirtioPci(balloon, wiring));
   if (virtioConsole !== undefined) addPciDevice(slots, (wiring) => new VirtioPci(virtioConsole, wiring));
   const media = ideMedia(options.drives);
   const diskettes = floppy === undefined ? undefined : addFloppy(floppy, bus, memory, irq.level(6));
@@ -127,7 +130,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   if (firmware === undefined) asFirmware();
 
   return {
-    memory, vcpu, timers, virtioConsole, cards,
+    memory, vcpu, timers, virtioConsole, cards, balloon,
     com1: core.com1,
     powerButton: () => power.press(),
     keyboard: (scancodes) => i8042.keyboard(scancodes),

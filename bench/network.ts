@@ -1,0 +1,109 @@
+// iperf3 in the guest against iperf3 on the host, over a TAP interface, on our translator and on QEMU's TCG in the same run: the
+// same Debian, the same model of card. A command for root, never a timed test.
+import { execFileSync, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { debianSystem } from '../guest/debian-image.ts';
+import type { DebianSystem } from '../guest/debian-image.ts';
+import { UserError } from '../src/base/errors.ts';
+import { ShellGuest } from './disk/shell-guest.ts';
+import { median } from './guests/table.ts';
+
+const ENGINES = ['translator', 'interpreter', 'qemu'] as const;
+type Engine = (typeof ENGINES)[number];
+const CARDS = { virtio: 'virtio-net-pci', e1000: 'e1000' } as const;
+type Card = keyof typeof CARDS;
+const DIRECTIONS = [['guest sends', ''], ['guest receives', '-R']] as const;
+
+const TAP = 'pvbench0';
+const HOST = '10.78.0.1';
+const GUEST = '10.78.0.2';
+const MEMORY = '512M';
+const cli = join(dirname(fileURLToPath(import.meta.url)), '../src/cli/main.js');
+
+function start(engine: Engine, card: Card, { kernel, initrd, image, ...system }: DebianSystem): ShellGuest {
+  const append = `${system.append} quiet init=/bin/sh`;
+  if (engine !== 'qemu') {
+    return new ShellGuest(process.execPath, [
+      cli, 'run', '--kernel', kernel, '--initrd', initrd, '--append', append, '--memory', MEMORY, '--engine', engine, '--disk', `${image.replaceAll(',', ',,')},readonly`, '--net', `tap:${TAP}`, '--nic', card,
+    ]);
+  }
+  return new ShellGuest('qemu-system-x86_64', [
+    '-machine', 'pc,accel=tcg', '-cpu', 'max', '-m', MEMORY, '-nodefaults', '-nographic', '-serial', 'stdio', '-no-reboot', '-kernel', kernel, '-initrd', initrd, '-append', append,
+    '-drive', `file=${image.replaceAll(',', ',,')},format=raw,if=virtio,readonly=on`, '-netdev', `tap,id=net,ifname=${TAP},script=no,downscript=no,vhost=off`, '-device', `${CARDS[card]},netdev=net`,
+  ]);
+}
+
+interface Figure {
+  readonly megabits: number;
+  /** Processor time of the engine for each second. */
+  readonly cpu: number;
+}
+
+/** One boot, both directions. */
+async function measure(engine: Engine, card: Card, system: DebianSystem, seconds: number): Promise<Map<string, Figure>> {
+  const guest = start(engine, card, system);
+  try {
+    await guest.waitFor(/# /);
+    await guest.run('stty -echo; PS1=; mount -t devtmpfs none /dev; mount -t proc none /proc; mount -t sysfs none /sys; mount -t tmpfs none /tmp; cd /tmp; export PATH=$PATH:/sbin:/usr/sbin');
+    await guest.run(`modprobe ${card === 'virtio' ? 'virtio_net' : card}; sleep 1; cd /sys/class/net; for i in e*; do ip link set $i up && ip addr add ${GUEST}/24 dev $i; done; cd /tmp; ping -c 3 -W 5 ${HOST}`);
+    const figures = new Map<string, Figure>();
+    for (const [name, option] of DIRECTIONS) {
+      const iperf = (time: number): Promise<string> => guest.run(`iperf3 -c ${HOST} -f m -t ${time} ${option}`);
+      await iperf(2); // hot code is translated
+      const before = guest.cpuSeconds;
+      const output = await iperf(seconds);
+      const megabits = /([\d.]+) Mbits\/sec\s+receiver/.exec(output)?.[1];
+      if (megabits === undefined) throw new Error(`iperf3 says: ${output}`);
+      figures.set(name, { megabits: Number(megabits), cpu: (guest.cpuSeconds - before) / seconds });
+    }
+    return figures;
+  } finally {
+    await guest.end();
+  }
+}
+
+const log = (line: string): void => void process.stderr.write(`${line}\n`);
+
+function makeTap(): ChildProcess {
+  try {
+    for (const command of [`tuntap add dev ${TAP} mode tap`, `addr add ${HOST}/24 dev ${TAP}`, `link set ${TAP} up`]) execFileSync('ip', command.split(' '), { stdio: ['ignore', 'ignore', 'pipe'] });
+  } catch (error) {
+    throw new UserError(`no TAP interface can be made (${String((error as { stderr?: unknown }).stderr ?? error).trim()}); be root, and install iproute2`);
+  }
+  return spawn('iperf3', ['-s', '-B', HOST], { stdio: 'ignore' });
+}
+
+async function main(): Promise<void> {
+  const text = { type: 'string' } as const;
+  const { values } = parseArgs({ options: { engines: { ...text, default: 'translator,qemu' }, card: { ...text, default: 'virtio' }, repeat: { ...text, default: '3' }, seconds: { ...text, default: '5' } } });
+  const engines = ENGINES.filter((engine) => values.engines.split(',').includes(engine));
+  const { card } = values;
+  if (card !== 'virtio' && card !== 'e1000') throw new UserError(`--card ${card} is unknown; give one of ${Object.keys(CARDS).join(', ')}`);
+  if (engines.length === 0) throw new UserError(`nothing is left to measure; engines are ${ENGINES.join(', ')}`);
+  const system = await debianSystem(log);
+  const server = makeTap();
+  try {
+    const found = new Map<string, number[]>();
+    for (let round = 0; round < Number(values.repeat); round++) {
+      for (const engine of engines) {
+        for (const [name, { megabits, cpu }] of await measure(engine, card, system, Number(values.seconds))) {
+          log(`${engine} ${round + 1}: ${name} ${megabits} Mbit/s, processor ${(100 * cpu).toFixed(0)} %`);
+          found.set(`${engine} ${name}`, [...(found.get(`${engine} ${name}`) ?? []), megabits]);
+        }
+      }
+    }
+    console.log(`${`${card}, medians, Mbit/s`.padEnd(26)}${engines.map((engine) => engine.padStart(14)).join('')}`);
+    for (const [name] of DIRECTIONS) console.log(`${name.padEnd(26)}${engines.map((engine) => median(found.get(`${engine} ${name}`) ?? []).toFixed(0).padStart(14)).join('')}`);
+  } finally {
+    server.kill();
+    execFileSync('ip', ['link', 'delete', TAP]);
+  }
+}
+
+main().catch((error: unknown) => {
+  log(error instanceof UserError ? `bench: ${error.message}` : String((error as Error).stack));
+  process.exitCode = 1;
+});
