@@ -16,7 +16,7 @@ interface Known {
   readonly reason?: string;
   /** Seconds, where the suite's own are not enough. */
   readonly timeout?: number;
-  /** Runs although the suite would give it more processors. */
+  /** Runs with one processor although the suite would give it more. */
   readonly oneProcessor?: true;
 }
 
@@ -34,10 +34,15 @@ const MEMORY = '512M';
 /** The suite's exit statuses on its test device: (value << 1) | 1. */
 const VERDICTS: Readonly<Record<number, string>> = { 0: 'passed', 1: 'failed', 38: 'skipped' };
 
-async function runImage(test: SuiteTest, known: Known, directory: string, environment: string): Promise<Outcome> {
+async function runImage(test: SuiteTest, known: Known, directory: string, scratch: string): Promise<Outcome> {
+  const cpus = known.oneProcessor === undefined ? test.cpus : 1;
+  // The suite's way to say what its firmware would: variables in the initial RAM disk.
+  const environment = join(scratch, 'environment');
+  writeFileSync(environment, `NR_CPUS=${cpus}\nTEST_DEVICE=0\nMEMSIZE=${Number.parseInt(MEMORY, 10)}\n`);
   const started = performance.now();
   const machine = await VirtualMachine.create({
     kernel: join(directory, 'x86', test.file), initrd: environment, append: test.append, memory: MEMORY, debugExitPort: DEBUG_EXIT, testDevice: true,
+    cpus, overcommit: true,
     timeout: Math.max(known.timeout ?? 0, test.timeout ?? 90), noReboot: true,
   });
   let text = '';
@@ -58,7 +63,6 @@ async function runImage(test: SuiteTest, known: Known, directory: string, enviro
 function excluded(test: SuiteTest, known: Known, named: boolean): string | undefined {
   if (named) return undefined;
   if (known.skip !== undefined) return known.skip;
-  if (test.cpus > 1 && known.oneProcessor === undefined) return `needs ${test.cpus} processors, the machine has one`;
   return test.accelerator === 'kvm' ? 'needs KVM underneath' : undefined;
 }
 
@@ -88,9 +92,6 @@ async function main(): Promise<number> {
     return 1;
   }
   const scratch = mkdtempSync(join(tmpdir(), 'kvm-unit-tests-'));
-  // The suite's way to say what its firmware would: variables in the initial RAM disk.
-  const environment = join(scratch, 'environment');
-  writeFileSync(environment, `NR_CPUS=1\nTEST_DEVICE=0\nMEMSIZE=${Number.parseInt(MEMORY, 10)}\n`);
   const counts = { passed: 0, failed: 0, skipped: 0, surprises: 0 };
   try {
     for (const test of tests) {
@@ -101,7 +102,7 @@ async function main(): Promise<number> {
         console.log(`${test.name.padEnd(36)} not run: ${why}`);
         continue;
       }
-      const outcome = await runImage(test, known, directory, environment);
+      const outcome = await runImage(test, known, directory, scratch);
       const wrong = surprises(outcome, known);
       counts.passed += outcome.passed;
       counts.failed += outcome.failed.length;

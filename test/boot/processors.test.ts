@@ -1,0 +1,42 @@
+import { availableParallelism } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
+import { expect, test } from 'vitest';
+import { VirtualMachine } from '../../src/index.ts';
+import { UserError } from '../../src/base/errors.ts';
+import { tinyKernel } from '../support/tiny-kernel.ts';
+
+test('a stock Debian kernel has two processors, sends messages between them, is saved and goes on, and powers off', async () => {
+  const options = { guest: 'linux', machine: 'microvm', append: 'quiet', memory: '256M', cpus: 2, overcommit: true, noReboot: true } as const;
+  const vm = await VirtualMachine.create(options);
+  void vm.start();
+  await vm.console.waitFor(/# /, 300_000);
+  const run = async (on: VirtualMachine, command: string, answer: RegExp): Promise<string> => {
+    on.console.write(`${command}\n`);
+    return on.console.waitFor(answer, 90_000);
+  };
+  await run(vm, 'nproc; cat /sys/devices/system/cpu/online', /\r\n2\s+0-1\s/);
+  await run(vm, 'for i in 0 1 2 3; do (dd if=/dev/urandom bs=4k count=64 2>/dev/null | md5sum > /dev/null; echo "ready $i") & done; wait; echo "all re""ady"', /all ready/);
+  // Function calls from one processor to the other.
+  await run(vm, 'grep CAL /proc/interrupts', /CAL:\s+[1-9]\d*\s+[1-9]\d*/);
+
+  const state = vm.save();
+  const other = await VirtualMachine.create(options);
+  other.load(state);
+  expect(isDeepStrictEqual(other.save(), state)).toBe(true);
+  await vm.stop();
+  void other.start();
+  await run(other, 'taskset 1 nproc; taskset 2 nproc; echo "still he""re"', /\r\n1\s+1\s+still here/);
+  other.console.write('poweroff\n');
+  expect((await other.finished).kind).toBe('poweroff');
+  const report = other.report();
+  expect(report.cpus).toBe(2);
+  expect(report.instructions['translator']).toBeGreaterThan(1e6);
+}, 700_000);
+
+test('more processors than the host has are refused, with the remedy', async () => {
+  const here = availableParallelism();
+  if (here >= 64) return;
+  const failure = await VirtualMachine.create({ kernel: tinyKernel([0xf4]), cpus: here + 1 }).then(() => undefined, (error: unknown) => error);
+  expect(failure).toBeInstanceOf(UserError);
+  expect((failure as Error).message).toContain(`this host has ${here}, so that their threads would wait for each other; give --cpus ${here}, or --overcommit`);
+});
