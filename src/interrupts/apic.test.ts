@@ -211,7 +211,7 @@ describe('local APIC', () => {
     fresh.load(state, 1);
     expect(() => fresh.load(state, 2)).toThrow(StateError);
     expect(() => fresh.load(null, 1)).toThrow(StateError);
-    for (const [key, value] of [['registers', new Uint8Array(255)], ['base', -1], ['nmi', 2], ['errors', 'x'], ['countStart', NaN], ['deadlineTsc', 1n << 64n], ['timer', -1]] as const) {
+    for (const [key, value] of [['registers', new Uint8Array(255)], ['base', -1], ['nmi', 3], ['errors', 'x'], ['countStart', NaN], ['deadlineTsc', 1n << 64n], ['timer', -1]] as const) {
       expect(() => fresh.load(field(state, key, value), 1)).toThrow(StateError);
     }
     expect(fresh.save()).toEqual(state);

@@ -51,6 +51,9 @@ const MSR_TSC_DEADLINE = 0x6e0;
 const ERROR_ILLEGAL_VECTOR = 0x40;
 const ERROR_SEND_ILLEGAL = 0x20;
 
+/** Non-maskable interrupts that wait at most. */
+const NMIS_MAX = 2;
+
 /** The timer's input: 1 GHz, so that a tick is a nanosecond. */
 const BUS_NS = 1;
 
@@ -68,7 +71,15 @@ export interface LocalApicOptions {
   /** The 8259 pair behind LINT0. */
   readonly pic: { readonly pending: boolean; acknowledge(): number } | undefined;
   /** INIT and start-up messages for this processor. */
-  readonly processor: { init(): void; startup(vector: number): void };
+  readonly processor: {
+    init(): void;
+    startup(vector: number): void;
+    /**
+     * Whether it is in its NMI handler. If not it takes one at once and latches another one, though it looks only between blocks.
+     * Missing: it looks at each.
+     */
+    blocksNmi?(): boolean;
+  };
   /** The guest has given the window another physical address. */
   readonly windowMoved: (address: number) => void;
   /** Where its state lies, which stays as it is; missing: in memory of its own, as after a reset. */
@@ -207,11 +218,11 @@ export class LocalApic implements InterruptInput, ApicTarget, Stateful {
   }
   takeNmi(): boolean {
     if (this.#nmi === 0) return false;
-    this.#nmi = 0;
+    this.#nmi--;
     return true;
   }
   giveBackNmi(): void {
-    this.#nmi = 1;
+    this.#nmi = Math.min(this.#nmi + 1, NMIS_MAX);
   }
   readTaskPriority(): number {
     return this.#r[TPR >> 4]! >> 4;
@@ -265,8 +276,11 @@ export class LocalApic implements InterruptInput, ApicTarget, Stateful {
     if (now === BASE_X2APIC || (was === (BASE_ENABLED | BASE_X2APIC) && now === BASE_ENABLED) || (was === 0 && now === (BASE_ENABLED | BASE_X2APIC))) return false;
     this.#base = (next & ~BASE_BOOT) | (this.#options.boot ? BASE_BOOT : 0);
     this.#moveWindow(Number(value & ~0xfffn));
-    if (now === 0) this.#initialise();
-    else if (this.#x2) this.#r[ICR_HIGH >> 4] = 0;
+    if (now === 0) {
+      this.#initialise();
+      // As after power-on (SDM 3A, 11.4.3), unlike after INIT.
+      this.#r[ID >> 4] = this.#options.id << 24;
+    } else if (this.#x2) this.#r[ICR_HIGH >> 4] = 0;
     this.#update();
     return true;
   }
@@ -296,7 +310,7 @@ export class LocalApic implements InterruptInput, ApicTarget, Stateful {
         this.#update();
         return;
       case 'nmi':
-        this.#nmi = 1;
+        this.#nmi = Math.max(this.#nmi, Math.min(this.#nmi + 1, this.#options.processor.blocksNmi?.() === false ? NMIS_MAX : 1));
         this.#options.kick.kick();
         return;
       case 'init':
@@ -561,7 +575,8 @@ export class LocalApic implements InterruptInput, ApicTarget, Stateful {
     if (typeof deadlineTsc !== 'bigint' || deadlineTsc < 0n || deadlineTsc >> 64n !== 0n) refuse('deadlineTsc');
     const base = number('base', Number(BASE_WRITABLE));
     if (!Number.isInteger(base)) refuse('base');
-    const nmi = number('nmi', 1);
+    const nmi = number('nmi', NMIS_MAX);
+    if (!Number.isInteger(nmi)) refuse('nmi');
     const errors = number('errors', 0xff);
     const countStart = number('countStart', Number.MAX_SAFE_INTEGER);
     const timer = s['timer'] === null ? undefined : number('timer', Number.MAX_SAFE_INTEGER);

@@ -281,12 +281,14 @@ export class Machine {
   async #sleep(): Promise<void> {
     const { scheduler } = this.#options;
     this.#reportHalt();
+    // Processors in threads of their own may be at work meanwhile.
+    const idle = this.#board.vcpu.halted;
     const began = this.#clock.now();
     const next = this.#board.timers.nextDeadline();
     this.#asleep = true;
     await scheduler.sleep(next === undefined ? undefined : Math.max(0, next - began));
     this.#asleep = false;
-    this.#idleNs += this.#clock.now() - began;
+    if (idle) this.#idleNs += this.#clock.now() - began;
   }
 
   #reportHalt(): void {

@@ -515,6 +515,10 @@ export class Interpreter implements Vcpu {
     return this.#runtime;
   }
   readonly countsInstructions = true;
+  /** Whether it is in its NMI handler. */
+  get blocksNmi(): boolean {
+    return this.#u32(NMI_BLOCKED) !== 0;
+  }
   /** Whether a sleeping processor takes interrupts; without, only NMI, INIT and start-up wake it. */
   get mayWake(): boolean {
     return (this.#u32(EFLAGS) & FLAG_IF) !== 0;

@@ -1,7 +1,7 @@
 import { kickVcpu } from '../../engines/kick.ts';
 import { isAddressed, processorPriority } from '../../interrupts/apic-store.ts';
 import type { ApicTarget, DeliveryMode } from '../../interrupts/apic-bus.ts';
-import { EVENT_INIT, EVENT_NMI, EVENT_START_UP } from './shared-words.ts';
+import { EVENT_INIT, EVENT_START_UP } from './shared-words.ts';
 import type { MachineWords, VcpuWords } from './shared-words.ts';
 
 /** Makes a vCPU in another thread look at what has been posted for it. */
@@ -34,7 +34,7 @@ export class PostedApic implements ApicTarget {
         vcpu.postInterrupt(vector, level);
         break;
       case 'nmi':
-        vcpu.postEvents(EVENT_NMI);
+        vcpu.postNmi();
         break;
       case 'init':
         vcpu.postEvents(EVENT_INIT);

@@ -34,7 +34,6 @@ export const END_OF_INTERRUPT = 5;
 export const NUMERIC_ERROR = 6;
 
 // What others tell it, besides interrupts: bits of `events`.
-export const EVENT_NMI = 1;
 export const EVENT_INIT = 2;
 export const EVENT_START_UP = 4;
 /** Physical addresses mean something else. */
@@ -51,7 +50,8 @@ const SIZE = 20;
 const VALUE = 24;
 const EVENTS = 28;
 const START_UP = 32;
-/** f64. */
+const NMIS = 36;
+/** f64: of a device's register; time at work. */
 const ADDRESS = 40;
 /** Interrupt requests: one bit a vector; and whether they are level-triggered. */
 const REQUESTS = 64;
@@ -144,7 +144,7 @@ export class VcpuWords {
     this.index = index;
     this.#at = block + VCPU_CHANNEL;
     this.#words = new Int32Array(memory.buffer);
-    this.#address = new Float64Array(memory.buffer, this.#at + ADDRESS, 1);
+    this.#address = new Float64Array(memory.buffer, this.#at + ADDRESS, 2);
     this.#bytes = new Uint8Array(memory.buffer, this.#at + FAILURE, FAILURE_BYTES);
     this.apic = apicStore(memory.buffer, block + VCPU_APIC);
   }
@@ -199,6 +199,14 @@ export class VcpuWords {
     return this.value;
   }
 
+  /** Time in which it executed the guest, in ns; its own thread counts. */
+  get busyNs(): number {
+    return this.#address[1]!;
+  }
+  set busyNs(ns: number) {
+    this.#address[1] = ns;
+  }
+
   // What others have for it: first what it is, then that there is something.
   get attention(): boolean {
     return this.#load(0) !== 0;
@@ -226,6 +234,12 @@ export class VcpuWords {
   }
   takeEvents(): number {
     return Atomics.exchange(this.#words, (this.#at + EVENTS) >> 2, 0);
+  }
+  postNmi(): void {
+    Atomics.add(this.#words, (this.#at + NMIS) >> 2, 1);
+  }
+  takeNmis(): number {
+    return Atomics.exchange(this.#words, (this.#at + NMIS) >> 2, 0);
   }
   set startUpVector(vector: number) {
     this.#store(START_UP, vector);

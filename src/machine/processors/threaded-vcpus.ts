@@ -79,7 +79,6 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   #lost: string | undefined;
   #going = false;
   #exitRequested = false;
-  #goneNs = 0;
   /** The one whose registers tell most. */
   #looked = 0;
 
@@ -129,42 +128,37 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
 
   run(_budget: number, until: () => number = () => Number.POSITIVE_INFINITY): VcpuExit {
     const { clock } = this.#options;
-    const began = clock.now();
     this.#goOn();
-    try {
-      for (let served = false; ; ) {
-        const seen = this.#machine.doorbell;
-        let asked = false;
-        let awake = false;
-        for (const words of this.#words) {
-          const { status } = words;
-          if (status === REQUESTING) {
-            this.#serve(words);
-            asked = served = true;
-          } else if (status === SHUT_DOWN) {
-            this.#looked = words.index;
-            this.pause();
-            return 'shutdown';
-          }
-          if (status !== HALTED) awake = true;
+    for (let served = false; ; ) {
+      const seen = this.#machine.doorbell;
+      let asked = false;
+      let awake = false;
+      for (const words of this.#words) {
+        const { status } = words;
+        if (status === REQUESTING) {
+          this.#serve(words);
+          asked = served = true;
+        } else if (status === SHUT_DOWN) {
+          this.#looked = words.index;
+          this.pause();
+          return 'shutdown';
         }
-        this.#checkThreads();
-        if (this.#exitRequested) {
-          this.#exitRequested = false;
-          return 'requested';
-        }
-        const left = until() - clock.now();
-        // Who has had nothing to do for the whole time gives way to the event loop, until it is asked for something.
-        if ((left <= 0 && !served) || (!awake && !asked)) {
-          this.#machine.asleep = true;
-          if (this.#machine.doorbell === seen) return 'halt';
-          this.#machine.asleep = false;
-        }
-        if (left <= 0) return 'budget';
-        if (!asked) this.#machine.await(seen, Math.min(left / 1e6, 1000));
+        if (status !== HALTED) awake = true;
       }
-    } finally {
-      this.#goneNs += clock.now() - began;
+      this.#checkThreads();
+      if (this.#exitRequested) {
+        this.#exitRequested = false;
+        return 'requested';
+      }
+      const left = until() - clock.now();
+      // Who has had nothing to do for the whole time gives way to the event loop, until it is asked for something.
+      if ((left <= 0 && !served) || (!awake && !asked)) {
+        this.#machine.asleep = true;
+        if (this.#machine.doorbell === seen) return 'halt';
+        this.#machine.asleep = false;
+      }
+      if (left <= 0) return 'budget';
+      if (!asked) this.#machine.await(seen, Math.min(left / 1e6, 1000));
     }
   }
 
@@ -301,11 +295,16 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   }
   /** What has been posted but not taken comes into the APICs' state. */
   #takePosted(): void {
-    for (const words of this.#words) words.takeInterrupts((vector, level) => this.#apics[words.index]!.accept('fixed', vector, level));
+    for (const words of this.#words) {
+      const apic = this.#apics[words.index]!;
+      words.takeInterrupts((vector, level) => apic.accept('fixed', vector, level));
+      for (let nmis = words.takeNmis(); nmis > 0; nmis--) apic.accept('nmi', 0, false);
+    }
   }
   #forgetPosted(): void {
     for (const words of this.#words) {
       words.takeInterrupts(() => {});
+      words.takeNmis();
       words.takeEvents();
     }
   }
@@ -366,6 +365,6 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     if (name !== this.current) throw new UserError(`the engine cannot change to ${name}: a machine with several processors keeps the engine that it was started with, ${this.current}`);
   }
   usage(): Readonly<Record<string, EngineUsage>> {
-    return { [this.current]: { seconds: seconds(this.#goneNs), instructions: this.instructions, exits: this.exitCounts() } };
+    return { [this.current]: { seconds: seconds(this.#words.reduce((sum, { busyNs }) => sum + busyNs, 0)), instructions: this.instructions, exits: this.exitCounts() } };
   }
 }

@@ -13,7 +13,7 @@ import { ApicTimer } from './apic-timer.ts';
 import { CodeDrops } from './code-drops.ts';
 import { PostedApic, alertVcpu } from './posted-apic.ts';
 import {
-  ACKNOWLEDGE_PIC, COMMAND_END, COMMAND_RUN, END_OF_INTERRUPT, EVENT_INIT, EVENT_MAP, EVENT_NMI, EVENT_REFRESH, EVENT_START_UP, FAILED, HALTED, MachineWords, NUMERIC_ERROR,
+  ACKNOWLEDGE_PIC, COMMAND_END, COMMAND_RUN, END_OF_INTERRUPT, EVENT_INIT, EVENT_MAP, EVENT_REFRESH, EVENT_START_UP, FAILED, HALTED, MachineWords, NUMERIC_ERROR,
   RUNNING, SHUT_DOWN, STOPPED, VcpuWords,
 } from './shared-words.ts';
 import { ThreadBus } from './thread-bus.ts';
@@ -97,7 +97,7 @@ class VcpuThread {
         },
       },
       pic: index === 0 ? { get pending() { return machine.picPending; }, acknowledge: () => this.#bus.request(ACKNOWLEDGE_PIC) | 0 } : undefined,
-      processor: { init: () => this.#defer(EVENT_INIT), startup: () => {} },
+      processor: { init: () => this.#defer(EVENT_INIT), startup: () => {}, blocksNmi: () => this.#vcpu.blocksNmi },
       windowMoved: () => {},
     });
     // In the order of their numbers, which breaks ties between priorities.
@@ -152,6 +152,7 @@ class VcpuThread {
       this.#looking = false;
       const exit = this.#vcpu.run(this.#slice);
       const now = this.#ports.clock.now();
+      words.busyNs += now - began;
       if (exit === 'budget') this.#fit(now - began);
       else if (exit === 'halt') this.#sleep();
       else if (exit === 'shutdown') this.#stand(SHUT_DOWN, COMMAND_RUN);
@@ -215,7 +216,7 @@ class VcpuThread {
     if ((events & EVENT_MAP) !== 0) this.#vcpu.setA20(this.#machine.a20);
     if ((events & EVENT_INIT) !== 0) this.#apic.accept('init', 0, false);
     if ((events & EVENT_START_UP) !== 0) this.#defer(EVENT_START_UP);
-    if ((events & EVENT_NMI) !== 0) this.#apic.accept('nmi', 0, false);
+    for (let nmis = words.takeNmis(); nmis > 0; nmis--) this.#apic.accept('nmi', 0, false);
     words.takeInterrupts((vector, level) => this.#apic.accept('fixed', vector, level));
     this.#looking = false;
     this.#dropCode();
