@@ -6,7 +6,7 @@ import { RAM_BASE } from '../../src/memory/layout.ts';
 import { REPOSITORY } from './build.ts';
 import type { Width } from './programs.ts';
 
-export const ENGINES = ['translator', 'hybrid', 'interpreter', 'qemu', 'v86'] as const;
+export const ENGINES = ['translator', 'hybrid', 'interpreter', 'qemu', 'v86', 'chromium'] as const;
 export type Engine = (typeof ENGINES)[number];
 
 export const GUEST_MEMORY_MIB = 512;
@@ -23,13 +23,14 @@ export interface RunFiles {
 export interface EngineCommand {
   readonly program: string;
   readonly args: readonly string[];
-  /** Offset of guest RAM in its mapping of the process. */
-  readonly ramOffset: number;
+  /** Offset of guest RAM in its mapping of the process; undefined: another process has it. */
+  readonly ramOffset: number | undefined;
   /** The process does not end by itself when the guest powers off. */
   readonly endsAtMarker: boolean;
 }
 
 const SEABIOS = '/usr/share/seabios';
+const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => existsSync(path));
 const cli = join(REPOSITORY, 'dist/src/cli/main.js');
 
 function qemu(width: Width): string {
@@ -62,6 +63,13 @@ export function commandLine(engine: Engine, width: Width, files: RunFiles): Engi
         ramOffset: 0,
         endsAtMarker: true,
       };
+    case 'chromium':
+      return {
+        program: process.execPath,
+        args: [join(REPOSITORY, 'dist/bench/guests/chromium-machine.js'), JSON.stringify({ ...files, executable: CHROMIUM, memoryMiB: GUEST_MEMORY_MIB })],
+        ramOffset: undefined,
+        endsAtMarker: false,
+      };
   }
 }
 
@@ -86,6 +94,8 @@ export function unavailable(engine: Engine, width: Width): string | undefined {
       if (width === 64) return 'v86 runs 32-bit guests only';
       if (version('v86', width) === undefined) return 'the npm package v86 is not installed';
       return existsSync(join(SEABIOS, 'bios.bin')) ? undefined : 'its firmware is missing (package seabios)';
+    case 'chromium':
+      return CHROMIUM === undefined ? 'Chromium is not installed (package chromium)' : undefined;
   }
 }
 
@@ -98,6 +108,8 @@ export function version(engine: Engine, width: Width): string | undefined {
         return execFileSync(process.execPath, [cli, '--version'], { encoding: 'utf8' }).trim();
       case 'qemu':
         return execFileSync(qemu(width), ['--version'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).split('\n')[0]!.replace('QEMU emulator version ', '');
+      case 'chromium':
+        return CHROMIUM === undefined ? undefined : execFileSync(CHROMIUM, ['--version'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
       case 'v86':
         return (JSON.parse(readFileSync(join(dirname(createRequire(import.meta.url).resolve('v86')), '../package.json'), 'utf8')) as { version: string }).version;
     }

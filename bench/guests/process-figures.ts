@@ -22,9 +22,10 @@ const PAGE = 4096;
 
 /**
  * Resident memory, and how much of it is guest RAM: pages that are present (proc(5): pagemap, bit 63) in the largest
- * readable mapping of at least the guest's size, from `ramOffset` on.
+ * readable mapping of at least the guest's size, from `ramOffset` on. Null where that cannot be known.
  */
-export function processMemory(pid: number, guestBytes: number, ramOffset: number): ProcessMemory | null {
+export function processMemory(pid: number, guestBytes: number, ramOffset: number | undefined): ProcessMemory | null {
+  if (ramOffset === undefined) return null;
   try {
     const residentBytes = Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
     const candidates = readFileSync(`/proc/${pid}/maps`, 'utf8').split('\n').flatMap((line) => {

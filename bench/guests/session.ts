@@ -35,6 +35,7 @@ const SILENCE_SECONDS = 240;
 export function runSession(command: EngineCommand, guestBytes: number, echo: (line: string) => void): Promise<SessionResult> {
   return new Promise((resolve) => {
     const start = performance.now();
+    const cpuSeconds = (): number => (command.ramOffset === undefined ? NaN : processCpuSeconds(child.pid!));
     const seconds = (since: number): number => (performance.now() - since) / 1000;
     const child = spawn(command.program, [...command.args], { stdio: ['ignore', 'pipe', 'pipe'] });
     const kill = (): void => void child.kill('SIGKILL');
@@ -63,9 +64,9 @@ export function runSession(command: EngineCommand, guestBytes: number, echo: (li
     const take = (line: string): void => {
       const [word, name, ...rest] = line.trim().split(' ');
       if (word === 'userland') userlandSeconds = seconds(start);
-      else if (word === 'begin' && name !== undefined) running = { name, at: performance.now(), cpu: processCpuSeconds(child.pid!) };
+      else if (word === 'begin' && name !== undefined) running = { name, at: performance.now(), cpu: cpuSeconds() };
       else if (word === 'bench' && running !== undefined && name === running.name) {
-        const timing = { name, guestSeconds: Number(rest[0]), hostSeconds: seconds(running.at), cpuSeconds: processCpuSeconds(child.pid!) - running.cpu, checksum: rest[1] ?? '' };
+        const timing = { name, guestSeconds: Number(rest[0]), hostSeconds: seconds(running.at), cpuSeconds: cpuSeconds() - running.cpu, checksum: rest[1] ?? '' };
         programs.push(timing);
         echo(`${name} ${timing.guestSeconds.toFixed(3)} s`);
         running = undefined;

@@ -26,7 +26,7 @@ export function ratios(rows: readonly Row[], peer: Engine, ours: Engine): readon
 
 /** Pairs whose ratios are shown: above 1, ours is faster. */
 export function pairs(engines: readonly Engine[]): readonly (readonly [Engine, Engine])[] {
-  const peers = engines.filter((engine) => engine === 'qemu' || engine === 'v86');
+  const peers = engines.filter((engine) => engine === 'qemu' || engine === 'v86' || engine === 'chromium');
   const ours = engines.includes('translator') ? 'translator' : engines.includes('interpreter') ? 'interpreter' : undefined;
   if (ours === undefined) return [];
   return [...peers.map((peer) => [peer, ours] as const), ...(ours === 'translator' && engines.includes('interpreter') ? [['interpreter', ours] as const] : [])];
