@@ -92,8 +92,9 @@ export class MachineWords {
     Atomics.notify(this.words, at);
     return Atomics.exchange(this.words, (MACHINE_WORDS + ASLEEP) >> 2, 0) !== 0;
   }
-  /** Waits until the doorbell is no longer `seen`, or `ms` have passed. */
-  await(seen: number, ms: number): void {
+  /** Waits until the doorbell is no longer `seen`, or `ms` have passed; looks at it `looks` times before the thread sleeps. */
+  await(seen: number, ms: number, looks: number): void {
+    for (let i = 0; i < looks && this.doorbell === seen; i++);
     Atomics.wait(this.words, (MACHINE_WORDS + DOORBELL) >> 2, seen, ms);
   }
   set asleep(asleep: boolean) {

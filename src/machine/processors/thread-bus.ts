@@ -5,7 +5,7 @@ import { READ_MMIO, READ_PORT, WRITE_MMIO, WRITE_PORT } from './shared-words.ts'
 import type { MachineWords, VcpuWords } from './shared-words.ts';
 
 /** Looks at the answer's word before the thread sleeps: a few microseconds, the time of a device's access itself. */
-const TURNS = 500;
+const TURNS = 2_000;
 
 /** Devices as a vCPU's thread sees them: the machine's thread serves each access. The local APIC is in this thread. */
 export class ThreadBus implements SystemBus {

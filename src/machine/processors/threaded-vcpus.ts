@@ -50,6 +50,8 @@ export interface ThreadedVcpusOptions {
   readonly wake: () => void;
 }
 
+/** Accesses to devices come in rows: the next one is waited for awake for some microseconds. */
+const LOOKS = 2_000;
 /** A thread that does not stop by then is not going to. */
 const PATIENCE_NS = 20e9;
 
@@ -158,7 +160,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
         this.#machine.asleep = false;
       }
       if (left <= 0) return 'budget';
-      if (!asked) this.#machine.await(seen, Math.min(left / 1e6, 1000));
+      if (!asked) this.#machine.await(seen, Math.min(left / 1e6, 1000), served ? LOOKS : 0);
     }
   }
 
@@ -238,7 +240,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
       const seen = this.#machine.doorbell;
       if (done()) return;
       if (this.#lost !== undefined || clock.now() - began > PATIENCE_NS) throw new Error(this.#lost ?? 'a processor\'s thread does not answer');
-      this.#machine.await(seen, 10);
+      this.#machine.await(seen, 10, 0);
     }
   }
 
