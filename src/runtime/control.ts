@@ -5,10 +5,11 @@ import {
   MSR_MTRR_DEF_TYPE, MSR_PAT, MXCSR, PHYSICAL_MASK, PKRU, RAX, RCX, RDX, RIP, SEG_CS, SEG_LDTR, SEG_TR, SHADOW, TSC_OFFSET, MSR_TSC_AUX, VECTOR_DB, X87_CONTROL, X87_TAGS, XCR0,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection, raiseUndefined } from "./faults.ts";
-import { FLAG_AC, FLAG_IF, FLAG_IOPL } from "./flags.ts";
+import { FLAG_AC, FLAG_IF, FLAG_VIF, FLAG_VIP } from "./flags.ts";
 import { hostTsc, interruptPending, random32, readTaskPriority, writeTaskPriority } from "./host.ts";
-import { isLong, isReal, setSegment, updateMode } from "./segments.ts";
+import { isLong, setSegment, updateMode } from "./segments.ts";
 import { updateBreakpoints } from "./breakpoints.ts";
+import { interruptFlag } from "./virtual-interrupts.ts";
 import { SIGNATURE } from "./cpuid.ts";
 import { loadPdptes } from "./page-walk.ts";
 import { flushAccessRights, flushPage, flushTlb, flushTlbNonGlobal, isCanonical, updateTlbBase } from "./paging.ts";
@@ -32,8 +33,8 @@ const CR4_SMEP: u64 = 0x100000;
 const CR4_SMAP: u64 = 0x200000;
 const CR4_PKE: u64 = 0x400000;
 const CR4_PKS: u64 = 0x1000000;
-/** What CPUID announces: these, and TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT. */
-const CR4_VALID: u64 = 0x7fc | CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_PKS;
+/** What CPUID announces: these, and VME, PVI, TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT. */
+const CR4_VALID: u64 = 0x7ff | CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_PKS;
 /** Bits whose change loads the PDPTE registers anew (SDM 3A, 4.4.1). */
 const CR0_PDPTE: u64 = CR0_PG | CR0_CD | CR0_NW;
 const CR4_PDPTE: u64 = CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP;
@@ -227,19 +228,21 @@ export function invalidatePage(cpu: usize, linear: i64): i32 {
   return LEAVE_NEXT;
 }
 
-function mayChangeInterrupts(cpu: usize): bool {
-  return isReal(cpu) || load<u32>(cpu, CPL) <= (load<u32>(cpu, EFLAGS) & FLAG_IOPL) >> 12;
-}
-
 export function clearInterrupts(cpu: usize): i32 {
-  if (!mayChangeInterrupts(cpu)) return raiseGeneralProtection(cpu, 0);
-  store<u32>(cpu, load<u32>(cpu, EFLAGS) & ~FLAG_IF, EFLAGS);
+  const flag = interruptFlag(cpu);
+  if (flag == 0) return raiseGeneralProtection(cpu, 0);
+  store<u32>(cpu, load<u32>(cpu, EFLAGS) & ~flag, EFLAGS);
   return 0;
 }
 
 export function setInterrupts(cpu: usize): i32 {
-  if (!mayChangeInterrupts(cpu)) return raiseGeneralProtection(cpu, 0);
+  const flag = interruptFlag(cpu);
   const flags = load<u32>(cpu, EFLAGS);
+  if (flag == 0 || (flag == FLAG_VIF && (flags & FLAG_VIP) != 0)) return raiseGeneralProtection(cpu, 0);
+  if (flag == FLAG_VIF) {
+    store<u32>(cpu, flags | FLAG_VIF, EFLAGS);
+    return 0;
+  }
   if ((flags & FLAG_IF) != 0) return 0;
   store<u32>(cpu, flags | FLAG_IF, EFLAGS);
   // What arrives from here on is looked at behind the next instruction at the earliest: only an interrupt that waits

@@ -6,8 +6,8 @@ import {
   VECTOR_DF, VECTOR_FERR, VECTOR_GP, VECTOR_NMI, VECTOR_NP, VECTOR_PF, VECTOR_SS, VECTOR_TS,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault } from "./faults.ts";
-import { FLAG_AC, FLAG_IF, FLAG_IOPL, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM, readFlags } from "./flags.ts";
-import { checkSegment, loadSystem, probeLinear, storeLinear, storeSupervisor } from "./memory.ts";
+import { FLAG_AC, FLAG_IF, FLAG_IOPL, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VIF, FLAG_VM, readFlags } from "./flags.ts";
+import { checkSegment, loadLinear, loadSystem, probeLinear, storeLinear, storeSupervisor } from "./memory.ts";
 import {
   ATTR_DB, ATTR_L, ATTR_P, ATTR_S, ATTR_UNUSABLE, descriptorAttributes, descriptorBase, descriptorDpl, descriptorLimit, isLong, isReal, isV86,
   markAccessed, readDescriptor, segment, setFromDescriptor, setSegment, updateMode,
@@ -15,6 +15,7 @@ import {
 import { nextIp } from "./position.ts";
 import { TASK_CALL, taskSwitch } from "./tasks.ts";
 import { updateTlbBase } from "./paging.ts";
+import { INT_FAULTS, INT_TO_8086, INT_TO_PROTECTED, isVirtual, softwareInterruptTarget } from "./virtual-interrupts.ts";
 
 /** Where a delivery comes from: decides about privilege checks, EXT and the pushed RF. */
 const SOURCE_FAULT: i32 = 0;
@@ -37,19 +38,37 @@ function deliverReal(cpu: usize, vector: u32): i32 {
   if (vector * 4 + 3 > load<u32>(cpu, IDTR_LIMIT)) return raiseFault(cpu, VECTOR_GP, 0, 0);
   const entry = <u32>loadSystem(cpu, load<u64>(cpu, IDTR_BASE) + vector * 4, 4);
   if (faulted(cpu)) return 1;
+  return enter8086(cpu, entry, readFlags(cpu), FLAG_IF | FLAG_TF | FLAG_AC | FLAG_RF);
+}
+
+/**
+ * INT n of virtual-8086 mode by the vector table at linear 0, without leaving the mode (SDM 3B, table 20-2, methods 5 and 6): where
+ * IOPL is below 3 the program sees VIF as IF.
+ */
+function deliverVirtual(cpu: usize, vector: u32): i32 {
+  const entry = <u32>loadLinear(cpu, vector * 4, 4);
+  if (faulted(cpu)) return 1;
+  const flags = readFlags(cpu);
+  if (!isVirtual(cpu)) return enter8086(cpu, entry, flags, FLAG_IF | FLAG_TF | FLAG_RF);
+  const seen = (flags & ~FLAG_IF) | FLAG_IOPL | ((flags & FLAG_VIF) != 0 ? FLAG_IF : 0);
+  return enter8086(cpu, entry, seen, FLAG_VIF | FLAG_TF | FLAG_RF);
+}
+
+/** To a handler of 8086 code, CS:IP in `entry`: pushes 16 bits of flags, CS and IP, and clears flags. */
+function enter8086(cpu: usize, entry: u32, flags: u32, cleared: u32): i32 {
   const mask = load<u32>(cpu, STACK_MASK);
   const base = load<u64>(segment(cpu, SEG_SS), SEG_BASE);
   const sp = load<u32>(cpu, RSP);
   const cs = segment(cpu, SEG_CS);
   for (let down: u32 = 2; down <= 6; down += 2) if (checkSegment(cpu, SEG_SS, (sp - down) & mask, 2, 1) != 0) return 1;
-  storeLinear(cpu, base + ((sp - 2) & mask), 2, readFlags(cpu) & 0xffff);
+  storeLinear(cpu, base + ((sp - 2) & mask), 2, flags & 0xffff);
   if (faulted(cpu)) return 1;
   storeLinear(cpu, base + ((sp - 4) & mask), 2, load<u32>(cs, SEG_SELECTOR));
   if (faulted(cpu)) return 1;
   storeLinear(cpu, base + ((sp - 6) & mask), 2, load<u64>(cpu, RIP) & 0xffff);
   if (faulted(cpu)) return 1;
   store<u32>(cpu, (sp & ~mask) | ((sp - 6) & mask), RSP);
-  store<u32>(cpu, load<u32>(cpu, EFLAGS) & ~(FLAG_IF | FLAG_TF | FLAG_AC | FLAG_RF), EFLAGS);
+  store<u32>(cpu, load<u32>(cpu, EFLAGS) & ~cleared, EFLAGS);
   store<u64>(cs, <u64>(entry >> 16) << 4, SEG_BASE);
   store<u32>(cs, entry >> 16, SEG_SELECTOR);
   store<u64>(cpu, entry & 0xffff, RIP);
@@ -382,8 +401,9 @@ export function deliverTrap(cpu: usize, bits: i32): i32 {
  * behind a load of SS. Returns a LEAVE_ code, never 0.
  */
 export function interruptN(cpu: usize, vector: i32, software: i32): i32 {
-  // INT n in virtual-8086 mode needs IOPL 3 (SDM 2A, INT); INT3 and INTO do not.
-  if (software == 2 && isV86(cpu) && (load<u32>(cpu, EFLAGS) & FLAG_IOPL) != FLAG_IOPL) return raiseFault(cpu, VECTOR_GP, 1, 0);
+  // INT3 and INTO always go to protected mode (SDM 2A, INT).
+  const target = software == 2 && isV86(cpu) ? softwareInterruptTarget(cpu, vector) : INT_TO_PROTECTED;
+  if (target == INT_FAULTS) return 1;
   const rip = load<u64>(cpu, RIP);
   store<u64>(cpu, nextIp(cpu), RIP);
   store<u32>(cpu, STEP_DOES_NOT, STEP);
@@ -391,7 +411,8 @@ export function interruptN(cpu: usize, vector: i32, software: i32): i32 {
     noteDebug(cpu, <u64>load<u32>(cpu, PENDING_DEBUG));
     store<u32>(cpu, 0, PENDING_DEBUG);
   }
-  if (deliver(cpu, <u32>vector, software != 0 ? SOURCE_SOFTWARE : SOURCE_EXTERNAL, false, 0) == 0) return LEAVE_RESUME;
+  const result = target == INT_TO_8086 ? deliverVirtual(cpu, vector) : deliver(cpu, vector, software != 0 ? SOURCE_SOFTWARE : SOURCE_EXTERNAL, false, 0);
+  if (result == 0) return LEAVE_RESUME;
   store<u64>(cpu, rip, RIP);
   return 1;
 }

@@ -13,6 +13,7 @@ export * from "./settle-flags";
 export * from "./position";
 export * from "./control";
 export * from "./ports";
+export * from "./virtual-interrupts";
 export * from "./cpuid";
 export * from "./msr";
 export * from "./strings";

@@ -5,6 +5,7 @@ import {
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection } from "./faults.ts";
 import { FLAG_NT, FLAG_VM, readFlags, writeFlags } from "./flags.ts";
+import { virtualInterruptDue } from "./virtual-interrupts.ts";
 import { loadSystem, storeSystem } from "./memory.ts";
 import {
   ATTR_P, ATTR_S, ATTR_UNUSABLE, descriptorAddress, descriptorAttributes, descriptorBase, descriptorDpl, descriptorHigh, descriptorLimit, loadSegmentReal, markAccessed,
@@ -143,7 +144,7 @@ function enterTask(cpu: usize, ldt: u32, es: u32, cs: u32, ss: u32, ds: u32, fs:
     loadSegmentReal(cpu, 5, gs);
     updateMode(cpu);
     updateTlbBase(cpu);
-    return load<u64>(cpu, RIP) > 0xffff ? raiseGeneralProtection(cpu, 0) : 0;
+    return load<u64>(cpu, RIP) > 0xffff || virtualInterruptDue(cpu) ? raiseGeneralProtection(cpu, 0) : 0;
   }
   const cpl = cs & 3;
   if ((cs & 0xfffc) == 0) return raiseFault(cpu, VECTOR_TS, 1, external);
@@ -164,7 +165,7 @@ function enterTask(cpu: usize, ldt: u32, es: u32, cs: u32, ss: u32, ds: u32, fs:
   setFromDescriptor(cpu, SEG_SS, ss);
   if (loadTaskData(cpu, 0, es, external) != 0 || loadTaskData(cpu, 3, ds, external) != 0) return 1;
   if (loadTaskData(cpu, 4, fs, external) != 0 || loadTaskData(cpu, 5, gs, external) != 0) return 1;
-  return load<u64>(cpu, RIP) > <u64>load<u32>(segment(cpu, SEG_CS), SEG_LIMIT) ? raiseGeneralProtection(cpu, 0) : 0;
+  return load<u64>(cpu, RIP) > <u64>load<u32>(segment(cpu, SEG_CS), SEG_LIMIT) || virtualInterruptDue(cpu) ? raiseGeneralProtection(cpu, 0) : 0;
 }
 
 function loadTaskData(cpu: usize, index: u32, selector: u32, external: i32): i32 {

@@ -13,8 +13,9 @@ import { checkSegment, loadLinear, probeAligned, probeLinear, storeLinear, store
 import { nextIp } from "./position.ts";
 import {
   ATTR_DB, ATTR_L, ATTR_P, ATTR_S, ATTR_UNUSABLE, descriptorAttributes, descriptorBase, descriptorDpl, descriptorHigh, descriptorLimit, descriptorLow, descriptorUpper, isCode64,
-  isLong, isProtected, isReal, isV86, loadSegmentReal, markAccessed, readDescriptor, readUpper, segment, setFromDescriptor, setSegment, updateMode,
+  isLong, isProtected, isReal, loadSegmentReal, markAccessed, readDescriptor, readUpper, segment, setFromDescriptor, setSegment, updateMode,
 } from "./segments.ts";
+import { checkVirtualFlags, isVirtual, takeVirtualFlags, virtualInterruptDue } from "./virtual-interrupts.ts";
 import { TASK_CALL, TASK_FAULTED, TASK_JUMP, taskReturn, taskSwitch } from "./tasks.ts";
 import { updateTlbBase } from "./paging.ts";
 
@@ -363,7 +364,8 @@ export function writableFlags(cpu: usize, size: i32): u32 {
 export function interruptReturn(cpu: usize, size: i32): i32 {
   const word: i32 = size / 8;
   store<u32>(cpu, 1, EVENTS);
-  if (isV86(cpu) && (load<u32>(cpu, EFLAGS) & FLAG_IOPL) != FLAG_IOPL) return raiseGeneralProtection(cpu, 0);
+  const virtual = isVirtual(cpu);
+  if (virtual && checkVirtualFlags(cpu, size) != 0) return 1;
   // NMIs are let through even when the return faults (SDM 3A, 6.7.1).
   store<u32>(cpu, 0, NMI_BLOCKED);
   if (isProtected(cpu) && (load<u32>(cpu, EFLAGS) & FLAG_NT) != 0) {
@@ -375,12 +377,13 @@ export function interruptReturn(cpu: usize, size: i32): i32 {
   if (faulted(cpu)) return 1;
   const selector = <u32>peek(cpu, word, word) & 0xffff;
   if (faulted(cpu)) return 1;
-  const flags = <u32>peek(cpu, 2 * word, word);
+  let flags = <u32>peek(cpu, 2 * word, word);
   if (faulted(cpu)) return 1;
   if (!isProtected(cpu)) {
-    if (checkRealTarget(cpu, ip) != 0) return 1;
+    if (virtual) flags = takeVirtualFlags(cpu, flags);
+    if (faulted(cpu) || checkRealTarget(cpu, ip) != 0) return 1;
     moveStack(cpu, 3 * word);
-    let mask = writableFlags(cpu, size) | (size != 16 ? FLAG_RF : 0);
+    let mask = writableFlags(cpu, size) | (size != 16 ? FLAG_RF : 0) | (virtual ? FLAG_VIF : 0);
     if (isReal(cpu)) mask |= FLAG_IOPL | FLAG_IF;
     writeFlags(cpu, flags, mask);
     return realTransfer(cpu, selector, ip);
@@ -413,7 +416,14 @@ export function interruptReturn(cpu: usize, size: i32): i32 {
   enterCode(cpu, selector, ip);
   setStackPointer(cpu, newSp, toCode64 || (fromCode64 && isLong(cpu) && size == 64));
   if (rpl > cpl) dropPrivilegedSegments(cpu, rpl);
-  return LEAVE_RESUME;
+  return resumeVirtual(cpu);
+}
+
+/** Behind a return to a less privileged program: it may have a virtual interrupt to take. */
+function resumeVirtual(cpu: usize): i32 {
+  if (!virtualInterruptDue(cpu)) return LEAVE_RESUME;
+  raiseGeneralProtection(cpu, 0);
+  return deliverFault(cpu);
 }
 
 function returnToV86(cpu: usize, ip: u32, cs: u32, flags: u32): i32 {
@@ -439,7 +449,7 @@ function returnToV86(cpu: usize, ip: u32, cs: u32, flags: u32): i32 {
   store<u64>(cpu, esp, RSP);
   store<u64>(cpu, ip, RIP);
   updateTlbBase(cpu);
-  return LEAVE_RESUME;
+  return resumeVirtual(cpu);
 }
 
 /** A flat code or stack segment as the fast system calls load it. */
@@ -535,9 +545,15 @@ export function swapGs(cpu: usize): i32 {
 
 /** POPF: the new value, operand size. Leaves the block when interrupts or traps may have become possible. */
 export function popFlags(cpu: usize, value: i32, size: i32): i32 {
-  if (isV86(cpu) && (load<u32>(cpu, EFLAGS) & FLAG_IOPL) != FLAG_IOPL) return raiseGeneralProtection(cpu, 0);
   const before = load<u32>(cpu, EFLAGS);
-  writeFlags(cpu, <u32>value, writableFlags(cpu, size));
+  let mask = writableFlags(cpu, size);
+  if (isVirtual(cpu)) {
+    if (checkVirtualFlags(cpu, size) != 0) return 1;
+    value = takeVirtualFlags(cpu, value);
+    if (faulted(cpu)) return 1;
+    mask |= FLAG_VIF;
+  }
+  writeFlags(cpu, <u32>value, mask);
   const after = load<u32>(cpu, EFLAGS) & ~FLAG_RF;
   store<u32>(cpu, after, EFLAGS);
   if (((before ^ after) & FLAG_AC) != 0) updateTlbBase(cpu);

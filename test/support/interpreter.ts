@@ -4,6 +4,7 @@ import type { Interpreter } from '../../src/engines/interpreter/interpreter.ts';
 import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import { VCPU_BASE } from '../../src/memory/layout.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
+import type { SegmentFields } from './descriptors.ts';
 import { CODE, FlatGuest, HANDLERS } from './flat-guest.ts';
 
 export { CODE, STACK } from './flat-guest.ts';
@@ -14,7 +15,7 @@ export { CODE, STACK } from './flat-guest.ts';
  */
 export class InterpreterFixture {
   readonly memory = new LinearMemory(8 << 20);
-  readonly guest = new FlatGuest(this.memory, 32);
+  readonly guest: FlatGuest;
   readonly cpu: Interpreter;
   readonly view: DataView;
   /** Port writes, and what reads give. */
@@ -25,7 +26,9 @@ export class InterpreterFixture {
   ignoreErrors = false;
   onPort: (port: number, value: number) => void = () => {};
 
-  constructor() {
+  /** `more`: descriptors behind those of code and data. */
+  constructor(more: readonly SegmentFields[] = []) {
+    this.guest = new FlatGuest(this.memory, 32, more);
     const bus = {
       readPort: () => 0xff,
       writePort: (port: number, _size: number, value: number) => {

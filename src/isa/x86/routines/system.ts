@@ -50,6 +50,8 @@ export const systemRoutines = {
   /** type, low and high half of the descriptor. */
   invalidatePcid: { params: ['i64', 'i64', 'i64'], result: 'i32', kind: 'leaves' },
   invalidatePage: { params: ['i64'], result: 'i32', kind: 'leaves' },
+  /** Operand size: PUSHF where virtual-8086 mode has IOPL below 3. */
+  checkVirtualFlags: { params: ['i32'], result: 'i32', kind: 'leaves' },
   clearInterrupts: { params: [], result: 'i32', kind: 'leaves' },
   setInterrupts: { params: [], result: 'i32', kind: 'leaves' },
   halt: { params: [], result: 'i32', kind: 'leaves' },

@@ -141,12 +141,15 @@ function output(x: Context): void {
 function pushFlags(x: Context): void {
   const { b } = x;
   const width = x.long ? (x.size === 16 ? 16 : 64) : x.size;
-  if (!x.long) {
-    // In virtual-8086 mode with IOPL below 3: #GP(0).
-    const flags = b.loadState('32', EFLAGS);
-    b.if(b.and(b.shrUConst(flags, 17), b.ne(b.andConst(flags, 0x3000), b.i32(0x3000))), () => x.fault(VECTOR_GP, 0));
+  // In virtual-8086 mode with IOPL below 3 a program sees VIF as IF, and IOPL 3, or #GP(0).
+  const kept = b.loadState('32', EFLAGS);
+  const virtual = b.and(b.shrUConst(kept, 17), b.ne(b.andConst(kept, 0x3000), b.i32(0x3000)));
+  if (!x.long) b.if(virtual, () => void x.call('checkVirtualFlags', [b.i32(width)]));
+  let flags = b.andConst(x.call('readFlags', []), 0xfcffff);
+  if (!x.long && width === 16) {
+    const seen = b.or(b.andConst(flags, ~0x200), b.or(b.andConst(b.shrUConst(kept, 10), 0x200), b.i32(0x3000)));
+    flags = b.select(virtual, seen, flags);
   }
-  const flags = b.andConst(x.call('readFlags', []), 0xfcffff);
   x.push(width, width === 64 ? b.extendU(flags) : flags);
 }
 
