@@ -46,7 +46,7 @@ export class DebianSession {
       if (tries === 10) throw new Error(`the guest lets nobody in: ${terminal.text.slice(-300)}`);
     }
     // No line editor between us and the shell, and no kernel messages.
-    terminal.write('exec env TERM=dumb PS1="# " bash --noediting --norc\n');
+    terminal.write('exec env TERM=dumb PS1="# " PS2= bash --noediting --norc\n');
     await terminal.waitFor(/norc[^#]*# /, BOOT_MS);
     await this.run('stty -echo; dmesg -n 1');
   }
@@ -70,10 +70,10 @@ export class DebianSession {
     for (let i = 0; i < 100 && this.vm.report().idleSeconds < idle + 0.3; i++) await new Promise((resolve) => setTimeout(resolve, 100));
   }
 
-  /** Runs a command in the shell; returns what it has printed. Its status must be 0. */
+  /** Runs a command in the shell, of one line or more; returns what it has printed. Its status must be 0. */
   async run(command: string, timeoutMs = 300_000): Promise<string> {
     const { console: terminal } = this.vm;
-    terminal.write(`${command}; echo "[sta""tus $?]"\n`);
+    terminal.write(`{ ${command}\n}; echo "[sta""tus $?]"\n`);
     const output = await terminal.waitFor(/[^]*\[status \d+\]/, timeoutMs);
     await terminal.waitFor('# ', timeoutMs);
     expect(output, command).toContain('[status 0]');
