@@ -35,5 +35,6 @@ test('a file that became shorter meanwhile is named', async () => {
 
 test('a file that cannot be read is named at once', async () => {
   await expect(readBootFiles({ kernel: join(folder, 'nowhere') }, () => {}, () => {})).rejects.toThrow(/^kernel .*nowhere/);
+  await expect(readBootFiles({ kernel: `${folder}/${'x'.repeat(300)}` }, () => {}, () => {})).rejects.toThrow(/^kernel .*; give the path of a readable file$/);
   await expect(readBootFiles({ kernel: folder }, () => {}, () => {})).rejects.toThrow(/^kernel .* is a folder/);
 });

@@ -90,8 +90,15 @@ function openAll(kernel: string | Uint8Array, initrd: string | Uint8Array | unde
 /** A file stays open, so that it may be removed or replaced meanwhile; what is no plain file, as a pipe, is read at once. */
 function openInput(what: string, input: string | Uint8Array, otherwise: string): BootFile {
   if (typeof input !== 'string') return bootFile(otherwise, input);
-  if (!statSync(input, { throwIfNoEntry: false })?.isFile()) return bootFile(input, readInput(what, input));
-  return new OpenBootFile(what, input);
+  return isPlainFile(input) ? new OpenBootFile(what, input) : bootFile(input, readInput(what, input));
+}
+
+function isPlainFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false; // reading it will say why
+  }
 }
 
 class OpenBootFile implements BootFile {
