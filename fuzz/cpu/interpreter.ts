@@ -80,6 +80,7 @@ export class InterpreterEngine implements Engine {
   }
 
   block(): void {
+    if (this.name === 'translator') for (let page = DATA; page < DATA + DATA_MAPPED; page += 4096) this.#user.warm(BigInt(page), page, page < DATA + DATA_BYTES);
     if (!this.#run(BLOCK_BUDGET)) throw new Error('a case that the reference ended does not end on the interpreter');
   }
 

@@ -3,7 +3,9 @@ import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts'
 import type { InterpreterOptions } from '../../src/engines/interpreter/interpreter.ts';
 import { createTranslator } from '../../src/engines/translator/translator.ts';
 import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
-import { CPL, CR2, HALTED, XCR0 } from '../../src/isa/x86/state/layout.ts';
+import {
+  CPL, CR2, HALTED, TLB, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_FETCH, TLB_INVALID, TLB_PAGE_WRITABLE, TLB_RAM_PAGE, TLB_READ, TLB_SET_BYTES, TLB_SET_USER, TLB_WRITE, XCR0,
+} from '../../src/isa/x86/state/layout.ts';
 import { RAM_BASE, VCPU_BASE } from '../../src/memory/layout.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
 import { createEvaluator } from './evaluator.ts';
@@ -155,6 +157,17 @@ export class UserMode {
       table = Number(entry & ~0xfffn);
     }
     this.#entry(table, Number((linear >> 12n) & 511n), BigInt(physical) | PRESENT | USER | (rights.write ? WRITABLE : 0n) | (rights.execute ? 0n : NO_EXECUTE));
+  }
+
+  /** Enters a page of data into the TLB: translated code hands instructions with accesses that are not there to the interpreter. */
+  warm(linear: bigint, physical: number, writable: boolean): void {
+    const entry = TLB + TLB_SET_USER * TLB_SET_BYTES + (Number(linear >> 12n) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
+    const host = RAM_BASE + physical;
+    this.#blockView.setBigUint64(entry + TLB_READ, linear, true);
+    this.#blockView.setBigUint64(entry + TLB_WRITE, writable ? linear : BigInt(TLB_INVALID), true);
+    this.#blockView.setBigUint64(entry + TLB_FETCH, BigInt(TLB_INVALID), true);
+    this.#blockView.setUint32(entry + TLB_ADDEND, (host - Number(linear & 0xffffffffn)) >>> 0, true);
+    this.#blockView.setUint32(entry + TLB_RAM_PAGE, (physical >>> 12) + (writable ? TLB_PAGE_WRITABLE : 0), true);
   }
 
   /** After this the state's registers may be written, then comes `start`. */

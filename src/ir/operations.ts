@@ -186,7 +186,7 @@ declare('jump.relative.if', ['i32'], 'none', 'transfer');
 declare('jump.indirect', ['i64'], 'none', 'transfer');
 /**
  * What the translator puts between instructions, whose registers are variables: where an instruction begins (the
- * immediate packs its place); the variables are written to the state for a routine that looks at registers, or taken
+ * immediate packs its place); the state is made complete for a routine that looks at registers, or the variables are taken
  * from it again; and the way out when the running code was overwritten.
  */
 declare('position', [], 'none', 'transfer');

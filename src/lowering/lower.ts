@@ -33,8 +33,11 @@ export interface LoweringTarget {
   readonly memory: MemoryModel;
   /** By the index that calls in the IR have. */
   lowered(routine: number): LoweredRoutine;
-  /** Calls a memory slow path, e.g. 'slowLoad32', with the vCPU and what `push` puts on the stack; leaves on a fault. A result stays on the stack. */
-  slowPath(code: Code, name: string, push: () => void): void;
+  /**
+   * What happens where the TLB does not have an access: a call of a slow path, or the end of the function before the
+   * instruction has had any effect.
+   */
+  readonly miss: SlowPath | MissExit;
   /** Stores the position of the current guest instruction where routines find it. */
   storePosition(code: Code): void;
   field(code: Code, suffix: string, offset: number): void;
@@ -44,6 +47,20 @@ export interface LoweringTarget {
   leave(code: Code): void;
   /** Writes an operation of effect 'transfer': where the guest goes on. `push` puts its operand on the stack. */
   transfer(code: Code, name: string, immediate: number, push: () => void): void;
+}
+
+export interface SlowPath {
+  readonly kind: 'call';
+  /** Calls e.g. 'slowLoad32' with the vCPU and what `push` puts on the stack; leaves on a fault. A result stays on the stack. */
+  call(code: Code, name: string, push: () => void): void;
+}
+
+export interface MissExit {
+  readonly kind: 'exit';
+  /** Puts what says where the guest stands on the stack. */
+  before(code: Code): void;
+  /** Leaves when the condition on the stack is true; takes that and what `before` has put there from it. */
+  leaveIf(code: Code): void;
 }
 
 export interface LoweredFunction {
@@ -386,11 +403,12 @@ export class Lowering {
   /**
    * TLB lookup (DESIGN D4): entry by the address' page, tag compared with the page of the access' last byte, so that a
    * page-crossing access never matches; `aligned`: nor does a misaligned one, whose low bits stay. Leaves 1 on the stack for
-   * a hit. Returns the locals of address and entry.
+   * a hit, or where misses are exits, leaves then. Returns the locals of address and entry.
    */
   #lookup(address: Value | number, bytes: number, tag: number, aligned = false): { address: number; entry: number } {
     const code = this.#code;
-    const memory = this.#target.memory;
+    const { memory, miss } = this.#target;
+    if (miss.kind === 'exit') miss.before(code);
     let local = this.#local[address]!;
     if (local < 0) {
       local = this.#newScratch('i64');
@@ -406,7 +424,8 @@ export class Lowering {
     code.memory(loadOpcode['64']!, tag);
     code.get(local);
     if (bytes > 1 && !aligned) code.i64Const(BigInt(bytes - 1)).byte(0x7c);
-    code.i64Const(aligned ? PAGE_MASK | BigInt(bytes - 1) : PAGE_MASK).byte(0x83).byte(0x51);
+    code.i64Const(aligned ? PAGE_MASK | BigInt(bytes - 1) : PAGE_MASK).byte(0x83).byte(miss.kind === 'exit' ? 0x52 : 0x51);
+    if (miss.kind === 'exit') miss.leaveIf(code);
     return { address: local, entry };
   }
 
@@ -420,17 +439,19 @@ export class Lowering {
     const bytes = suffix === 'v128' ? 16 : Number(suffix) / 8;
     const type: WasmType = suffix === 'v128' ? 'v128' : bytes === 8 ? 'i64' : 'i32';
     const { address, entry } = this.#lookup(this.#ir.a[i]!, bytes, write ? tagWrite : tagRead);
-    code.if({ i32: 0x7f, i64: 0x7e, v128: 0x7b, f32: 0x7d, f64: 0x7c }[type], 'likely');
+    const { miss } = this.#target;
+    if (miss.kind === 'call') code.if({ i32: 0x7f, i64: 0x7e, v128: 0x7b, f32: 0x7d, f64: 0x7c }[type], 'likely');
     this.#hostAddress(address, entry);
     code.memory(loadOpcode[suffix === '8' ? '8u' : suffix === '16' ? '16u' : suffix]!, 0);
+    if (miss.kind === 'exit') return;
     code.else();
     if (suffix === 'v128') {
       // Two halves: nothing changes between them, so a fault in either is precise.
-      this.#target.slowPath(code, this.#ir.small(i) === 32 ? 'slowLoadLow256' : 'slowLoadLow128', () => code.get(address));
+      miss.call(code, this.#ir.small(i) === 32 ? 'slowLoadLow256' : 'slowLoadLow128', () => code.get(address));
       code.bytes([0xfd, 0x12]);
-      this.#target.slowPath(code, 'slowLoad64', () => code.get(address).i64Const(8n).byte(0x7c));
+      miss.call(code, 'slowLoad64', () => code.get(address).i64Const(8n).byte(0x7c));
       code.bytes([0xfd, 0x1e, 1]);
-    } else this.#target.slowPath(code, `slowLoad${write ? 'ForWrite' : ''}${suffix}`, () => code.get(address));
+    } else miss.call(code, `slowLoad${write ? 'ForWrite' : ''}${suffix}`, () => code.get(address));
     code.end();
   }
 
@@ -438,12 +459,19 @@ export class Lowering {
     const code = this.#code;
     const bytes = suffix === 'v128' ? 16 : Number(suffix) / 8;
     const { address, entry } = this.#lookup(this.#ir.a[i]!, bytes, this.#target.memory.tagWrite);
+    const { miss } = this.#target;
+    if (miss.kind === 'exit') {
+      this.#hostAddress(address, entry);
+      this.#push(this.#ir.b[i]!);
+      code.memory(storeOpcode[suffix]!, 0);
+      return;
+    }
     const local = this.#pin(this.#ir.b[i]!);
     code.if(undefined, 'likely');
     this.#hostAddress(address, entry);
     code.get(local).memory(storeOpcode[suffix]!, 0);
     code.else();
-    this.#target.slowPath(code, `slowStore${suffix === 'v128' ? '128' : suffix}`, () => {
+    miss.call(code, `slowStore${suffix === 'v128' ? '128' : suffix}`, () => {
       code.get(address).get(local);
       if (suffix === 'v128') code.bytes([0xfd, 0x1d, 0]).get(local).bytes([0xfd, 0x1d, 1]);
     });
@@ -469,13 +497,21 @@ export class Lowering {
     const [, name, digits] = /^([a-z]+)(\d+)$/.exec(what) as unknown as [string, AtomicOperation | 'cmpxchg', string];
     const bits = Number(digits);
     const { address, entry } = this.#lookup(this.#ir.a[i]!, bits / 8, this.#target.memory.tagWrite, true);
-    const values = [this.#pin(this.#ir.b[i]!), ...(name === 'cmpxchg' ? [this.#pin(this.#ir.c[i]!)] : [])];
+    const operands = name === 'cmpxchg' ? [this.#ir.b[i]!, this.#ir.c[i]!] : [this.#ir.b[i]!];
+    const { miss } = this.#target;
+    if (miss.kind === 'exit') {
+      this.#hostAddress(address, entry);
+      for (const operand of operands) this.#push(operand);
+      code.atomic(atomicOpcode(name, bits), bits, 0);
+      return;
+    }
+    const values = operands.map((operand) => this.#pin(operand));
     code.if(bits === 64 ? 0x7e : 0x7f, 'likely');
     this.#hostAddress(address, entry);
     for (const value of values) code.get(value);
     code.atomic(atomicOpcode(name, bits), bits, 0);
     code.else();
-    this.#target.slowPath(code, name === 'cmpxchg' ? 'slowCompareExchange' : 'slowModify', () => {
+    miss.call(code, name === 'cmpxchg' ? 'slowCompareExchange' : 'slowModify', () => {
       code.get(address);
       for (const value of values) {
         code.get(value);

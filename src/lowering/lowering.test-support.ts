@@ -69,11 +69,14 @@ export function compile(ir: Ir, routines: readonly TestRoutine[] = []): Compiled
   const { locals, body } = lower(ir, {
     memory: memoryModel,
     lowered: (routine) => lowered[routine]!,
-    slowPath: (code, name, push) => {
-      code.get(0).get(1).memory(storeOpcode['32']!, POSITION).get(0);
-      push();
-      code.call(slow.get(name)!);
-      code.get(0).memory(loadOpcode['32']!, FAULT_PENDING).if().i32Const(LEAVE_FAULT).return().end();
+    miss: {
+      kind: 'call',
+      call: (code, name, push) => {
+        code.get(0).get(1).memory(storeOpcode['32']!, POSITION).get(0);
+        push();
+        code.call(slow.get(name)!);
+        code.get(0).memory(loadOpcode['32']!, FAULT_PENDING).if().i32Const(LEAVE_FAULT).return().end();
+      },
     },
     storePosition: (code) => void code.get(0).get(1).memory(storeOpcode['32']!, POSITION),
     field: (code, suffix, offset) => void code.get(1).memory(loadOpcode[suffix]!, offset),

@@ -5,14 +5,13 @@ import type { LoweringTarget } from '../../lowering/lower.ts';
 import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import type { Semantics, Shape } from '../../isa/x86/semantics/context.ts';
-import { ACCESS_FAULTS, accessType, callEffects, wasmTypeOf } from '../routine-calls.ts';
+import { callEffects, wasmTypeOf } from '../routine-calls.ts';
 import { x86MemoryModel } from '../x86-memory-model.ts';
-import { memoryRoutines } from '../../isa/x86/routines/memory.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import {
-  BUDGET, BUDGET_START, CODE_EPOCH, FAULT_PENDING, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_HANDLER, JUMP_PAGE_OFFSET, JUMP_RECORD, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, POSITION_RECORD, RECORD, RIP, TLB_BASE, VECTOR_GP, VECTOR_UD,
+  BUDGET, FAULT_PENDING, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_HANDLER, JUMP_PAGE_OFFSET, JUMP_RECORD, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_MISSED, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, RECORD, RIP, TLB_BASE, VECTOR_GP, VECTOR_UD,
 } from '../../isa/x86/state/layout.ts';
-import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET, REC_SCALE, STACK_READS, STACK_WRITES } from '../../isa/x86/decode/record.ts';
+import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
 import { FIRST_HANDLER, LINK_NEVER } from './handler-places.ts';
 import { InterpreterContext } from './interpreter-context.ts';
 
@@ -59,9 +58,9 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
 
   const left = module.addFunction(handlerType, [], leftBody(jump, functionOf('mayResume')));
 
-  const next = (code: Code): void => {
+  const next = (code: Code): Code => {
     code.get(CPU).get(REC).i32Const(RECORD_BYTES).byte(0x6a);
-    code.get(REC).memory(loadOpcode['16u']!, RECORD_BYTES + REC_HANDLER).returnCallIndirect(handlerType, 0);
+    return code.get(REC).memory(loadOpcode['16u']!, RECORD_BYTES + REC_HANDLER).returnCallIndirect(handlerType, 0);
   };
   const storePosition = (code: Code): void => void code.get(CPU).get(REC).memory(storeOpcode['32']!, RECORD);
   /** `width`: bits of the instruction pointer that are kept (16, 32, 64). */
@@ -77,12 +76,15 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   const target: LoweringTarget = {
     memory: x86MemoryModel,
     lowered: (routine) => routineFunctions[routine]!,
-    slowPath: (code, name, push) => {
-      storePosition(code);
-      code.get(CPU);
-      push();
-      code.call(functionOf(name));
-      code.get(CPU).memory(loadOpcode['32']!, FAULT_PENDING).if(undefined, 'unlikely').i32Const(LEAVE_FAULT).return().end();
+    miss: {
+      kind: 'call',
+      call: (code, name, push) => {
+        storePosition(code);
+        code.get(CPU);
+        push();
+        code.call(functionOf(name));
+        code.get(CPU).memory(loadOpcode['32']!, FAULT_PENDING).if(undefined, 'unlikely').i32Const(LEAVE_FAULT).return().end();
+      },
     },
     storePosition,
     field: (code, suffix, offset) => {
@@ -172,13 +174,9 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   const interpret = new Code();
   settle(interpret);
   next(interpret);
+  const interpretBlock = module.addFunction(handlerType, [], next(new Code()));
   module.exportFunction('interpret', module.addFunction(handlerType, [], interpret));
-  for (const name of Object.keys(memoryRoutines)) {
-    if (!name.startsWith('slow')) continue;
-    const { routine } = routines[routineIndex(name)]!;
-    const { params, results } = accessType(routine);
-    module.exportFunction(name, module.addFunction(module.type(params, results), ['i32'], accessBody(functionOf(name), routine.params.length, routine.result !== 'none')));
-  }
+  module.exportFunction('missed', module.addFunction(jumpType, ['i32'], missedBody(settle, functionOf('findBlock'), interpretBlock)));
   module.table(table);
   return { wasm: module.toBytes(), places, terminates };
 }
@@ -298,30 +296,15 @@ function continueBody(jump: number): Code {
   return jumpUnlessSpent(code, rip, jump);
 }
 
-/**
- * (cpu, the slow path's arguments, position, budget) -> its result, and the budget as it is then, or ACCESS_FAULTS: a slow
- * path for translated code.
- */
-function accessBody(routine: number, args: number, loads: boolean): Code {
+/** (cpu, rip): interprets the block at RIP, which begins with the instruction whose access a region has not found in the TLB. */
+function missedBody(settle: (code: Code) => void, findBlock: number, interpret: number): Code {
   const code = new Code();
-  const [position, budget, epoch] = [args + 1, args + 2, args + 3];
-  code.get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
-  // Bits 30 and 31 of the position are STACK_READS and STACK_WRITES.
-  code.get(CPU).get(position).i32Const(0x3fffffff).byte(0x71).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
-  code.get(CPU).get(position).i32Const(24).byte(0x76).i32Const(STACK_READS | STACK_WRITES).byte(0x71).memory(storeOpcode['8']!, POSITION_RECORD + REC_SCALE);
-  code.get(CPU).get(budget).memory(storeOpcode['32']!, BUDGET);
-  code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).set(epoch);
-  code.get(CPU);
-  for (let i = 1; i <= args; i++) code.get(i);
-  code.call(routine);
-  if (loads) {
-    // A device that was read has overwritten code: regions look for that behind stores only, so they are to leave soon.
-    code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).get(epoch).byte(0x47).if();
-    code.get(CPU).get(CPU).memory(loadOpcode['32']!, BUDGET_START).get(CPU).memory(loadOpcode['32']!, BUDGET).byte(0x6b).memory(storeOpcode['32']!, BUDGET_START);
-    code.get(CPU).i32Const(0).memory(storeOpcode['32']!, BUDGET).end();
-  }
-  code.i32Const(ACCESS_FAULTS).get(CPU).memory(loadOpcode['32']!, BUDGET).get(CPU).memory(loadOpcode['32']!, FAULT_PENDING).byte(0x1b);
-  return code;
+  const [rip, record] = [1, 2];
+  settle(code);
+  code.get(CPU).get(rip).memory(storeOpcode['64']!, RIP);
+  code.get(CPU).get(rip).call(findBlock).tee(record).byte(0x45).if().i32Const(LEAVE_MISSED).return().end();
+  code.get(CPU).get(rip).get(record).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7d).memory(storeOpcode['64']!, IP_BASE);
+  return code.get(CPU).get(record).returnCall(interpret);
 }
 
 /** (cpu, rip): to a region by the jump cache; only regions, which have the places from `regions` on, take flags unsettled. */
@@ -338,15 +321,14 @@ function jumpFromRegionBody(handlerType: number, settled: number, regions: numbe
 }
 
 /** Counts an execution of the block; leaves when it has been enough of them. */
-function countBody(next: (code: Code) => void): Code {
+function countBody(next: (code: Code) => Code): Code {
   const code = new Code();
   code.get(REC).get(REC).memory(loadOpcode['32']!, REC_IMMEDIATE).i32Const(1).byte(0x6b).memory(storeOpcode['32']!, REC_IMMEDIATE);
   code.get(REC).memory(loadOpcode['32']!, REC_IMMEDIATE).byte(0x45).if(undefined, 'unlikely');
   code.get(CPU).get(REC).memory(storeOpcode['32']!, RECORD);
   code.get(CPU).get(CPU).memory(loadOpcode['64']!, IP_BASE).get(REC).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7c).memory(storeOpcode['64']!, RIP);
   code.i32Const(LEAVE_HOT).return().end();
-  next(code);
-  return code;
+  return next(code);
 }
 
 /** (LEAVE_ code, cpu): what a function returns with; where RIP is known and nothing else is due, on to its block. */

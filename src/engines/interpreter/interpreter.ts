@@ -6,7 +6,7 @@ import type { InterruptInput } from '../../wiring/interrupt-input.ts';
 import type { SystemBus } from '../../wiring/system-bus.ts';
 import {
   BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CPUID_HIDDEN, CPU_COUNT, CR0, CR3, CR4, DR, DR7, EFER, EFLAGS,
-  EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, FLAGS_KIND, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_HOT, LEAVE_JUMP, LEAVE_NEXT,
+  EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, FLAGS_KIND, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_HOT, LEAVE_JUMP, LEAVE_MISSED, LEAVE_NEXT,
   LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_DEBUGCTL, MSR_STAR, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
   NMI_BLOCKED, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, USER_ENTERED, VCPU_INDEX, VECTOR_DB, VECTOR_PF, WAIT_SIPI, X87,
 } from '../../isa/x86/state/layout.ts';
@@ -91,6 +91,7 @@ export class Interpreter implements Vcpu {
   readonly #bytes: Uint8Array;
   readonly #runtime: Runtime;
   readonly #enter: (cpu: number, record: number) => number;
+  readonly #interpret: (cpu: number, record: number) => number;
   readonly #resume: (cpu: number) => number;
   readonly #interrupts: InterruptInput;
   readonly #cache: CodeCache;
@@ -145,6 +146,7 @@ export class Interpreter implements Vcpu {
     this.#runtime = instantiateRuntime(options.modules.runtime, options.memory, this.#cpu, host);
     const instance = new WebAssembly.Instance(options.modules.interpreter, { env: { memory: options.memory }, runtime: this.#runtime.functions });
     this.#enter = instance.exports['enter'] as (cpu: number, record: number) => number;
+    this.#interpret = instance.exports['interpret'] as (cpu: number, record: number) => number;
     this.#resume = instance.exports['resume'] as (cpu: number) => number;
     this.#tier = options.tier?.({
       memory: options.memory, cpu: this.#cpu, runtime: this.#runtime, handlers: options.modules.handlers, table: instance.exports['table'] as WebAssembly.Table,
@@ -217,13 +219,13 @@ export class Interpreter implements Vcpu {
   /** Recomputes everything that is derived from architectural state, which has changed in the block. Legal between two runs. */
   refresh(): void {
     this.#refreshDerived();
+    this.#runtime.call('flushTlb');
     this.#cache.clear();
   }
   #refreshDerived(): void {
     for (let i = 0; i < 6; i++) this.#runtime.call('updateSegmentCache', i);
     this.#runtime.call('updateMode');
     this.#runtime.call('updateTlbBase');
-    this.#runtime.call('flushTlb');
   }
 
   run(budget: number): VcpuExit {
@@ -275,12 +277,15 @@ export class Interpreter implements Vcpu {
   get state(): Uint8Array {
     return this.#bytes.slice(this.#cpu, this.#cpu + STATE_BYTES);
   }
-  /** Takes over a state of this vCPU or its twin; what is decoded stays, RAM is as it was then. */
-  restore(state: Uint8Array): void {
+  /**
+   * Takes over a state of this vCPU or its twin; what is decoded stays, RAM is as it was then. `sameTables`: the TLB holds what
+   * was found from this state on, and stays.
+   */
+  restore(state: Uint8Array, sameTables = false): void {
     this.#bytes.set(state, this.#cpu);
     for (const derived of [RECORD, LINK_FROM]) this.#setU32(derived, 0);
     this.#refreshDerived();
-    this.#runtime.call('flushJumpCaches');
+    this.#runtime.call(sameTables ? 'flushJumpCaches' : 'flushTlb');
   }
   /** The bytes from RIP on, up to an instruction's length, as far as they lie in its page; undefined where it cannot be fetched. */
   codeAhead(): Uint8Array | undefined {
@@ -295,6 +300,8 @@ export class Interpreter implements Vcpu {
     const view = this.#view;
     /** The block at RIP has to be found or decoded: the jump cache has none, or one that is no longer true. */
     let lost = false;
+    /** Whatever a region may do with the block at RIP: it has left here because it could not. */
+    let missed = false;
     for (let first = true; ; first = false) {
       if (once && !first) return 'budget';
       if (this.#exitRequested && !once) {
@@ -352,7 +359,7 @@ export class Interpreter implements Vcpu {
       let code: number;
       if (known) code = this.#resume(cpu);
       else if (fetchFault) code = LEAVE_FAULT;
-      else if (!single) code = this.#enter(cpu, record);
+      else if (!single) code = missed ? this.#interpret(cpu, record) : this.#enter(cpu, record);
       else {
         // With no budget every way out of the instruction leaves the block.
         view.setInt32(cpu + BUDGET, 0, true);
@@ -362,7 +369,8 @@ export class Interpreter implements Vcpu {
       // An instruction that faults has hit no breakpoint.
       if (code === LEAVE_FAULT) this.#setU32(PENDING_DEBUG, 0);
       // A tier that looks at a hot block may find that it can no longer be fetched: that is for `find` to raise.
-      lost = code === LEAVE_JUMP || code === LEAVE_STALE || code === LEAVE_HOT;
+      missed = code === LEAVE_MISSED;
+      lost = missed || code === LEAVE_JUMP || code === LEAVE_STALE || code === LEAVE_HOT;
       if (this.#leave(code, fetchFault)) return 'shutdown';
       const stepped = this.#stepped(trap) && code !== LEAVE_FAULT && (!byBranches || (start !== undefined && this.#branched(start, record)));
       if ((stepped || this.#u32(PENDING_DEBUG) !== 0) && this.#u32(SHADOW) !== 2 && this.#trap(stepped)) return 'shutdown';
@@ -411,6 +419,7 @@ export class Interpreter implements Vcpu {
   #leave(code: number, fetchFault: boolean): boolean {
     switch (code) {
       case LEAVE_JUMP:
+      case LEAVE_MISSED:
       case LEAVE_STALE:
       case LEAVE_BUDGET:
         return false;

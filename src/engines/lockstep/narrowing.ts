@@ -163,8 +163,9 @@ export class Narrowing {
     let rightRun = 0;
     for (let size = 1; size <= 400; size++) {
       const { leader, reader } = this.#translator(size, 1);
+      // Accesses that are not in the TLB end a region, so what the first run has found there stays.
       leader.vcpu.run(1);
-      leader.become(this.#checkpoint);
+      leader.become(this.#checkpoint, true);
       reader.position = this.#position;
       this.#rewindFollower();
       const differences = differencesIn(() => {

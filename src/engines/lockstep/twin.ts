@@ -58,8 +58,8 @@ export class Twin {
     }
     return { instructions: this.vcpu.instructions, state: this.vcpu.state, ram, regions: this.regionTable };
   }
-  /** Becomes what was noted of itself or its twin. Decoded code of pages that change is dropped. */
-  become({ state, ram, regions }: Checkpoint): void {
+  /** Becomes what was noted of itself or its twin. Decoded code of pages that change is dropped. `sameTables`: see Interpreter.restore. */
+  become({ state, ram, regions }: Checkpoint, sameTables = false): void {
     this.bytes.set(regions, REGIONS);
     for (let host = RAM_BASE; host < this.bytes.length; host += PAGE_SIZE) {
       const from = (host - RAM_BASE) >>> 2;
@@ -67,7 +67,7 @@ export class Twin {
       this.words.set(ram.subarray(from, from + WORDS), host >>> 2);
       this.#changed(host, PAGE_SIZE);
     }
-    this.vcpu.restore(state);
+    this.vcpu.restore(state, sameTables);
   }
 
   /** What a device did to the other twin. */

@@ -20,9 +20,11 @@ export interface BlockIr {
   readonly ir: Ir;
   /** By instruction: offset in the page | length << 16 | number in the block, from 1, << 24 | how it uses the stack: see PLACE_MASK. */
   readonly places: readonly number[];
-  /** Variables read or written; written (bit masks). */
-  readonly touched: number;
+  /** Bit masks of variables: looked at; looked at as they are at its start; written; overwritten for certain. */
+  readonly read: number;
+  readonly entering: number;
   readonly written: number;
+  readonly killed: number;
   /** What the flag variables mean at its end. */
   readonly flags: FlagState;
   readonly ending: Ending | 'next';
@@ -30,8 +32,8 @@ export interface BlockIr {
   readonly next: number;
   /** The block was cut behind an instruction after which the region's assumptions may not hold. */
   readonly endsRegion: boolean;
-  /** The last instruction may have written memory and then branches. */
-  readonly writesLast: boolean;
+  /** A routine may overwrite code. */
+  readonly writes: boolean;
 }
 
 function shapeOf(instruction: Instruction): Shape {
@@ -47,16 +49,16 @@ export function buildBlockIr(block: RegionBlock, assumptions: Assumptions, flags
   let next = block.offset;
   let ending: Ending | 'next' = 'next';
   let endsRegion = false;
-  let writesLast = false;
+  let writes = false;
   for (const { instruction, offset } of block.instructions) {
     places.push(offset | (instruction.length << 16) | ((places.length + 1) << 24) | (stackAccess(instruction) << PLACE_STACK_SHIFT));
     builder.op('position', [], places.length - 1);
     const context = new TranslatorContext(builder, instruction, shapeOf(instruction), offset, assumptions);
     semantics[instruction.row.semantics]!(context);
     next = offset + instruction.length;
+    writes ||= context.writes;
     if (context.ending !== undefined) {
       ending = context.ending;
-      writesLast = context.writes;
       break;
     }
     if (context.terminated) {
@@ -69,5 +71,7 @@ export function buildBlockIr(block: RegionBlock, assumptions: Assumptions, flags
       break;
     }
   }
-  return { ir, places, touched: builder.touched, written: builder.written, flags: builder.flags, ending, next, endsRegion, writesLast };
+  builder.save();
+  const { read, entering, written, killed } = builder;
+  return { ir, places, read, entering, written, killed, flags: builder.flags, ending, next, endsRegion, writes };
 }

@@ -1,7 +1,7 @@
 import { Locals } from '../../lowering/lower.ts';
-import type { LoweredRoutine, Lowering, LoweringTarget } from '../../lowering/lower.ts';
+import type { LoweredRoutine, Lowering, LoweringTarget, MissExit } from '../../lowering/lower.ts';
 import {
-  BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, TLB_BASE,
+  BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, LEAVE_BUDGET, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, TLB_BASE,
 } from '../../isa/x86/state/layout.ts';
 import { KIND_RAW } from '../../isa/x86/state/flag-kinds.ts';
 import { REC_PAGE_OFFSET, REC_SCALE } from '../../isa/x86/decode/record.ts';
@@ -24,18 +24,18 @@ const REC = 1;
 const I32 = 0x7f;
 const I64 = 0x7e;
 const EXIT = -1;
-/** Below it: not a budget but ACCESS_FAULTS. */
-const LOWEST_BUDGET = -8192;
+/** Where an access is: offset << this | instructions of its block before it (at most MAX_BLOCK). */
+const MISS_OFFSET_SHIFT = 6;
 
 /** Functions that region code calls, by the index they have in its module. */
 export interface RegionImports {
   /** By the index that calls in the IR have. */
   lowered(routine: number): LoweredRoutine;
   routine(name: string): number;
-  /** A slow path of memory access: see the interpreter's handler module. */
-  access(name: string): number;
   /** (cpu, rip): goes to the block at RIP, or leaves when the budget is used up. */
   jump(): number;
+  /** (cpu, rip): interprets from RIP to the end of the block. */
+  missed(): number;
   /** (LEAVE_ code, cpu): on to the block at RIP where a routine has set it and nothing else is due, else out. */
   left(): number;
   /** (cpu, record): interprets the block of the record. */
@@ -77,19 +77,20 @@ class RegionWriter implements LoweringTarget {
   readonly #blocks: BlockIr[];
   readonly #edges: Edges[];
   readonly #structure: Structure;
-  /** Variables that may differ from the state at each block's start. */
-  readonly #dirtyIn: Int32Array;
-  readonly #touched: number;
-  readonly #written: number;
+  /** By block: flags in the state may be out of date at its start. */
+  readonly #flagsDirty: Uint8Array;
+  /** Variables that are looked at somewhere; those of them that count at the entry (bit masks). */
+  readonly #read: number;
+  readonly #entering: number;
+  readonly #writes: boolean;
   readonly #loopLabel = new Map<number, number>();
   readonly #blockLabel = new Map<number, number>();
   #exitLabel = 0;
   #jumpLabel = 0;
   #staleLabel = 0;
-  #faultLabel = 0;
+  #missLabel = 0;
   // While a block is lowered.
   #block!: BlockIr;
-  #number = 0;
   #place = 0;
   #spilled = false;
 
@@ -130,34 +131,45 @@ class RegionWriter implements LoweringTarget {
     });
     this.#structure = structureOf(edges.map(listOf));
     this.#edges = edges.map((plan, i) => without(this.#structure, i, plan));
-    // Unsettled flags may come in, whoever looks at them behind the region.
-    let touched = FLAGS_MASK;
-    let written = 0;
-    for (const i of this.#structure.nodes) {
-      touched |= this.#blocks[i]!.touched;
-      written |= this.#blocks[i]!.written;
-    }
-    this.#touched = touched;
-    this.#written = written & ~((1 << CONDITION) | (1 << TARGET));
-    this.#dirtyIn = this.#flow();
+    this.#read = this.#structure.nodes.reduce((read, i) => read | this.#blocks[i]!.read, 0);
+    this.#writes = this.#structure.nodes.some((i) => this.#blocks[i]!.writes);
+    this.#flagsDirty = this.#flow();
+    this.#entering = this.#live();
   }
 
-  /** Union over the ways that lead to each block of what they have written. */
-  #flow(): Int32Array {
-    const dirty = new Int32Array(this.#blocks.length);
+  /** Whether any way that leads to each block has written flags. */
+  #flow(): Uint8Array {
+    const dirty = new Uint8Array(this.#blocks.length);
     for (let changed = true; changed; ) {
       changed = false;
       for (const i of this.#structure.nodes) {
-        const out = dirty[i]! | this.#blocks[i]!.written;
+        if (dirty[i] === 0 && (this.#blocks[i]!.written & FLAGS_MASK) === 0) continue;
         for (const to of listOf(this.#edges[i]!)) {
-          if ((dirty[to]! | out) !== dirty[to]) {
-            dirty[to]! |= out;
-            changed = true;
-          }
+          if (dirty[to] !== 0) continue;
+          dirty[to] = 1;
+          changed = true;
         }
       }
     }
     return dirty;
+  }
+  /** Variables whose value at the region's entry may be looked at. */
+  #live(): number {
+    const live = new Int32Array(this.#blocks.length);
+    const { nodes } = this.#structure;
+    for (let changed = true; changed; ) {
+      changed = false;
+      for (let k = nodes.length - 1; k >= 0; k--) {
+        const i = nodes[k]!;
+        const { entering, killed } = this.#blocks[i]!;
+        const out = listOf(this.#edges[i]!).reduce((all, to) => all | live[to]!, 0);
+        const into = entering | (out & ~killed);
+        if (into === live[i]) continue;
+        live[i] = into;
+        changed = true;
+      }
+    }
+    return live[0]!;
   }
 
   write(): RegionFunction {
@@ -169,24 +181,28 @@ class RegionWriter implements LoweringTarget {
     this.#jumpLabel = code.depth;
     code.block(I32);
     this.#staleLabel = code.depth;
-    code.block();
-    this.#faultLabel = code.depth;
+    code.block(I32);
+    this.#missLabel = code.depth;
     this.#tree(0);
     code.byte(0x00).end();
-    code.get(CPU).memory(loadOpcode['32']!, BUDGET).set(this.#budget);
-    code.i32Const(LEAVE_FAULT).br(this.#exitLabel).end();
-    // Behind an instruction that overwrote code; its position is on the stack.
+    // At an instruction with an access that is not in the TLB: nothing of it has happened.
     const position = this.#locals.take('i32');
+    code.set(position).get(this.#budget).get(position).i32Const((1 << MISS_OFFSET_SHIFT) - 1).byte(0x71).byte(0x6b).set(this.#budget);
+    this.#handOn(true, UNKNOWN);
+    code.get(CPU).get(this.#variables[IP_PAGE]!).get(position).i32Const(MISS_OFFSET_SHIFT).byte(0x75).byte(0xac).byte(0x7c);
+    if (!this.#assumptions.long) code.i64Const(0xffffffffn).byte(0x83);
+    code.returnCall(this.#imports.missed()).end();
+    // Behind an instruction that overwrote code; its position is on the stack.
     code.set(position).get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
     code.get(CPU).get(position).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
     code.i32Const(LEAVE_NEXT).br(this.#exitLabel).end();
     // To an address that is hardly ever gone to; it is on the stack.
     const address = this.#locals.take('i64');
     code.set(address);
-    this.#handOn(this.#written, UNKNOWN);
+    this.#handOn(true, UNKNOWN);
     code.get(CPU).get(address).returnCall(this.#imports.jump()).end();
     // Out, with a code for the driver.
-    this.#writeBack(this.#written);
+    this.#writeBack();
     const instructions = this.#structure.nodes.reduce((sum, i) => sum + this.#blocks[i]!.places.length, 0);
     return { locals: this.#locals.types, body: code, instructions };
   }
@@ -198,8 +214,8 @@ class RegionWriter implements LoweringTarget {
       code.get(CPU).get(REC).returnCall(this.#imports.interpret()).end();
     }
     code.get(CPU).memory(loadOpcode['64']!, IP_BASE).set(this.#variables[IP_PAGE]!);
-    code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).set(this.#epoch);
-    this.#fetch();
+    if (this.#writes) code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).set(this.#epoch);
+    this.#fetch(this.#entering);
     code.get(CPU).memory(loadOpcode['32']!, FLAGS_KIND).set(this.#variables[FLAG_KIND]!);
     this.#count(0, 1);
   }
@@ -209,29 +225,29 @@ class RegionWriter implements LoweringTarget {
     if (counters === undefined) return;
     this.#code.i32Const(counters).i32Const(counters).memory(loadOpcode['64']!, offset).i64Const(BigInt(amount)).byte(0x7c).memory(storeOpcode['64']!, offset);
   }
-  /** Locals from the state: at the entry and behind routines that look at registers. */
-  #fetch(): void {
+  /** Locals from the state: at the entry and behind routines that look at registers, those in `mask`. */
+  #fetch(mask: number): void {
     const code = this.#code;
     const load = this.#assumptions.long ? loadOpcode['64']! : loadOpcode['32']!;
     code.get(CPU).memory(loadOpcode['32']!, TLB_BASE).set(this.#tlb);
     code.get(CPU).memory(loadOpcode['32']!, BUDGET).set(this.#budget);
     for (let n = 0; n < 16; n++) {
-      if ((this.#touched & (1 << n)) !== 0) code.get(CPU).memory(load, n * 8).set(this.#variables[n]!);
+      if ((mask & (1 << n)) !== 0) code.get(CPU).memory(load, n * 8).set(this.#variables[n]!);
     }
     code.get(CPU).memory(loadOpcode['64']!, FLAGS_RESULT).set(this.#variables[FLAG_A]!);
     code.get(CPU).memory(loadOpcode['64']!, FLAGS_CARRY).set(this.#variables[FLAG_B]!);
   }
-  /** The state from the locals in `mask`, and the budget; flags settled, as everybody but a region wants them. */
-  #writeBack(mask: number): void {
-    this.#writeRegisters(mask);
+  /** Budget and flags into the state, which has the registers; flags settled, as everybody but a region wants them. */
+  #writeBack(): void {
+    this.#storeBudget();
     const [kind, a, b] = [FLAG_KIND, FLAG_A, FLAG_B].map((n) => this.#variables[n]!) as [number, number, number];
     this.#code.get(CPU).get(kind).get(a).get(b).call(this.#imports.routine('settleFlags'));
   }
-  /** The same on the way to another block, which may be a region. */
-  #handOn(mask: number, flags: FlagState): void {
+  /** The same on the way to another block, which may be a region. `dirty`: flags may have been written. */
+  #handOn(dirty: boolean, flags: FlagState): void {
     const code = this.#code;
-    this.#writeRegisters(mask);
-    if ((mask & FLAGS_MASK) === 0) return;
+    this.#storeBudget();
+    if (!dirty) return;
     code.get(CPU).get(this.#variables[FLAG_A]!).memory(storeOpcode['64']!, FLAGS_RESULT);
     code.get(CPU).get(this.#variables[FLAG_B]!).memory(storeOpcode['64']!, FLAGS_CARRY);
     code.get(CPU);
@@ -239,15 +255,8 @@ class RegionWriter implements LoweringTarget {
     else code.get(this.#variables[FLAG_KIND]!);
     code.memory(storeOpcode['32']!, FLAGS_KIND);
   }
-  #writeRegisters(mask: number): void {
-    const code = this.#code;
-    code.get(CPU).get(this.#budget).memory(storeOpcode['32']!, BUDGET);
-    for (let n = 0; n < 16; n++) {
-      if ((mask & (1 << n)) === 0) continue;
-      code.get(CPU).get(this.#variables[n]!);
-      if (!this.#assumptions.long) code.byte(0xad);
-      code.memory(storeOpcode['64']!, n * 8);
-    }
+  #storeBudget(): void {
+    this.#code.get(CPU).get(this.#budget).memory(storeOpcode['32']!, BUDGET);
   }
 
   /** A block with everything that it dominates. */
@@ -275,7 +284,6 @@ class RegionWriter implements LoweringTarget {
     const code = this.#code;
     const block = this.#blocks[i]!;
     this.#block = block;
-    this.#number = i;
     this.#spilled = false;
     this.#lowering.run(code, this.#locals, block.ir, this, this.#variables);
     code.get(this.#budget).i32Const(block.places.length).byte(0x6b).set(this.#budget);
@@ -289,13 +297,7 @@ class RegionWriter implements LoweringTarget {
         this.#edge(i, edges.next, block.next);
         return;
       case 'jump': {
-        const target = this.#targets[i]!;
-        if (block.writesLast) {
-          this.#isStale().if(undefined, 'unlikely');
-          this.#address(target);
-          code.br(this.#jumpLabel).end();
-        }
-        this.#edge(i, edges.taken, target);
+        this.#edge(i, edges.taken, this.#targets[i]!);
         return;
       }
       case 'branch':
@@ -315,13 +317,13 @@ class RegionWriter implements LoweringTarget {
           this.#edge(i, site.block, site.offset);
           code.end();
         }
-        this.#handOn(this.#dirtyOut(i), block.flags);
+        this.#handOn(this.#flagsDirtyOut(i), block.flags);
         code.get(CPU).get(this.#variables[TARGET]!).returnCall(this.#imports.jump());
         return;
     }
   }
-  #dirtyOut(i: number): number {
-    return (this.#dirtyIn[i]! | this.#blocks[i]!.written) & this.#written;
+  #flagsDirtyOut(i: number): boolean {
+    return this.#flagsDirty[i] !== 0 || (this.#blocks[i]!.written & FLAGS_MASK) !== 0;
   }
   /** Puts the address of an offset from the page's start on the stack. */
   #address(offset: number): void {
@@ -329,7 +331,7 @@ class RegionWriter implements LoweringTarget {
     if (!this.#assumptions.long) this.#code.i64Const(0xffffffffn).byte(0x83);
   }
   #jump(i: number, offset: number): void {
-    this.#handOn(this.#dirtyOut(i), this.#blocks[i]!.flags);
+    this.#handOn(this.#flagsDirtyOut(i), this.#blocks[i]!.flags);
     this.#code.get(CPU);
     this.#address(offset);
     this.#code.returnCall(this.#imports.jump());
@@ -343,7 +345,7 @@ class RegionWriter implements LoweringTarget {
     }
     if (this.#structure.order[to]! <= this.#structure.order[from]!) {
       code.get(this.#budget).i32Const(0).byte(0x48).if(undefined, 'unlikely');
-      this.#writeBack(this.#dirtyOut(from));
+      this.#writeBack();
       code.get(CPU);
       this.#address(offset);
       code.memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
@@ -356,12 +358,14 @@ class RegionWriter implements LoweringTarget {
   lowered(routine: number): LoweredRoutine {
     return this.#imports.lowered(routine);
   }
-  slowPath(code: Code, name: string, push: () => void): void {
-    code.get(CPU);
-    push();
-    code.i32Const(this.#block.places[this.#place]!).get(this.#budget).call(this.#imports.access(name));
-    code.tee(this.#budget).i32Const(LOWEST_BUDGET).byte(0x48).brIf(this.#faultLabel, 'unlikely');
-  }
+  readonly miss: MissExit = {
+    kind: 'exit',
+    before: (code) => {
+      const offset = this.#block.places[this.#place]! & 0xffff;
+      code.i32Const((offset << MISS_OFFSET_SHIFT) | this.#place);
+    },
+    leaveIf: (code) => void code.brIf(this.#missLabel, 'unlikely').byte(0x1a),
+  };
   storePosition(code: Code): void {
     code.get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
     const place = this.#block.places[this.#place]!;
@@ -389,11 +393,11 @@ class RegionWriter implements LoweringTarget {
         this.#place = immediate;
         return;
       case 'spill':
-        this.#writeBack((this.#dirtyIn[this.#number]! | this.#block.written) & this.#written);
+        this.#writeBack();
         this.#spilled = true;
         return;
       case 'reload':
-        this.#fetch();
+        this.#fetch(this.#read);
         code.i32Const(KIND_RAW).set(this.#variables[FLAG_KIND]!);
         this.#spilled = false;
         return;

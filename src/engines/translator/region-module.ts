@@ -2,7 +2,7 @@ import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import type { WasmType } from '../../wasm/module.ts';
 import type { LoweredRoutine } from '../../lowering/lower.ts';
-import { accessType, callEffects, wasmTypeOf } from '../routine-calls.ts';
+import { callEffects, wasmTypeOf } from '../routine-calls.ts';
 import { buildRegionFunction } from './region-function.ts';
 import type { RegionFunction, RegionImports } from './region-function.ts';
 import type { Region } from './region.ts';
@@ -60,11 +60,11 @@ export class RegionModule implements RegionImports {
   routine(name: string): number {
     return this.#index(name, () => ({ module: 'runtime', ...wasmTypeOf(routines[routineIndex(name)]!.routine) }));
   }
-  access(name: string): number {
-    return this.#index(name, () => ({ module: 'core', ...accessType(routines[routineIndex(name)]!.routine) }));
-  }
   jump(): number {
     return this.#index('jump', () => ({ module: 'core', params: ['i32', 'i64'], results: ['i32'] }));
+  }
+  missed(): number {
+    return this.#index('missed', () => ({ module: 'core', params: ['i32', 'i64'], results: ['i32'] }));
   }
   left(): number {
     return this.#index('left', () => ({ module: 'core', params: ['i32', 'i32'], results: ['i32'] }));

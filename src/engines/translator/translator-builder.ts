@@ -1,13 +1,16 @@
 import { Builder, LOAD_STATE } from '../../ir/builder.ts';
+import type { Callee } from '../../ir/builder.ts';
 import type { Ir, Value, Variable } from '../../ir/ir.ts';
 import { operationNumber, operations } from '../../ir/operations.ts';
+import { routines } from '../../isa/x86/routines/directory.ts';
 import { CONST_4G, FLAGS_CARRY, FLAGS_RESULT, IP_BASE, SEGMENTS, SEGMENT_BYTES, SEG_BASE, STACK_MASK, ZERO } from '../../isa/x86/state/layout.ts';
 import { UNKNOWN } from './flag-state.ts';
 import type { FlagState } from './flag-state.ts';
 import { constantOf, fold } from './fold.ts';
 import { KnownVectors } from './known-vectors.ts';
-import { FLAGS_MASK, FLAG_A, FLAG_B, IP_PAGE, variableTypes } from './variables.ts';
+import { FLAG_A, FLAG_B, IP_PAGE, variableTypes } from './variables.ts';
 
+const GENERAL = 16;
 const GENERAL_END = 128;
 
 interface StateOperation {
@@ -22,6 +25,11 @@ const stateOperations = operations.map(({ name }): StateOperation | undefined =>
   const [, kind, suffix, at] = /^state\.(load|store)(\w+)(\.at)?$/.exec(name) ?? [];
   return kind === undefined ? undefined : { load: kind === 'load', at: at !== undefined, suffix: suffix!, plain: operationNumber(`state.${kind}${suffix}`) };
 });
+
+const STORE_64 = operationNumber('state.store64');
+const POSITION = operationNumber('position');
+/** By operation: the state has to have all registers, for the region may end there. */
+const mayEnd = operations.map(({ effect }, code) => effect.endsWith('-memory') || effect === 'control' || (effect === 'transfer' && code !== POSITION));
 
 /** What a region may take for granted; checked whenever it is entered. */
 export interface Assumptions {
@@ -47,9 +55,16 @@ export class TranslatorBuilder extends Builder {
   #lasting = new Map<string, Value | undefined>();
   /** What the flag variables mean here, as far as that is known when the code is made. */
   flags: FlagState = UNKNOWN;
-  /** Variables read or written, written (bit masks). */
-  touched = 0;
+  /** Variables whose value at the start of the block or behind a routine counts; those that count at the start (bit masks). */
+  read = 0;
+  entering = 0;
+  /** Written here or there; certain to be overwritten. */
   written = 0;
+  killed = 0;
+  /** General registers that the state does not have yet. */
+  #unsaved = 0;
+  /** Conditions and loops that are open here. */
+  #depth = 0;
 
   constructor(ir: Ir, assumptions: Assumptions) {
     super(ir);
@@ -63,15 +78,28 @@ export class TranslatorBuilder extends Builder {
     if (value === undefined) {
       value = super.get(number as Variable);
       this.#known[number] = value;
-      this.touched |= 1 << number;
+      this.read |= 1 << number;
+      this.entering |= (1 << number) & ~this.killed;
     }
     return value;
   }
   setVariable(number: number, value: Value): void {
     super.set(number as Variable, value);
     this.#known[number] = value;
-    this.touched |= 1 << number;
     this.written |= 1 << number;
+    if (this.#depth === 0) this.killed |= 1 << number;
+    if (number >= GENERAL) return;
+    this.#unsaved |= 1 << number;
+    if (this.#depth > 0) this.save();
+  }
+  /** General registers are stored as soon as somebody may look at the state: what ends a region has nothing left to do. */
+  save(): void {
+    for (let rest = this.#unsaved; rest !== 0; rest &= rest - 1) {
+      const number = 31 - Math.clz32(rest & -rest);
+      const value = this.#known[number]!;
+      super.emit(STORE_64, this.#long ? value : this.extendU(value), undefined, undefined, number * 8);
+    }
+    this.#unsaved = 0;
   }
   /** From the state itself, whatever is known of it. */
   #loadState(suffix: string, offset: number): Value {
@@ -105,7 +133,13 @@ export class TranslatorBuilder extends Builder {
     this.#lasting.set(name, undefined);
   }
 
+  override call(callee: Callee, args: readonly Value[]): Value {
+    const { kind } = routines[callee.index]!.routine;
+    if (kind !== 'pure' && kind !== 'state') this.save();
+    return super.call(callee, args);
+  }
   protected override emit(code: number, x?: Value, y?: Value, z?: Value, immediate = 0): Value {
+    if (mayEnd[code]!) this.save();
     const state = stateOperations[code];
     if (state !== undefined) return this.#state(state, code, x, y, immediate);
     if (x === undefined) return super.emit(code, x, y, z, immediate);
@@ -205,6 +239,7 @@ export class TranslatorBuilder extends Builder {
     let vectorsThen = vectors;
     let lastingThen = lasting;
     const flags = this.flags;
+    this.#depth++;
     let known = before;
     let flagsThen = flags;
     super.if(condition, () => {
@@ -218,6 +253,7 @@ export class TranslatorBuilder extends Builder {
       this.#vectors.restore(vectors);
       this.#lasting = new Map(lasting);
     }, otherwise);
+    this.#depth--;
     this.#vectors.join(vectors, vectorsThen);
     const lastingElse = this.#lasting;
     this.#lasting = new Map([...lasting].filter(([name]) => lastingThen.has(name) && lastingElse.has(name)));
@@ -227,9 +263,12 @@ export class TranslatorBuilder extends Builder {
   }
 
   override loop(body: () => Value): void {
+    this.save();
     this.forget();
     this.flags = UNKNOWN;
+    this.#depth++;
     super.loop(body);
+    this.#depth--;
     this.forget();
     this.flags = UNKNOWN;
   }
@@ -241,7 +280,7 @@ export class TranslatorBuilder extends Builder {
   reload(flags: FlagState): void {
     super.op('reload');
     this.forget();
-    this.touched |= FLAGS_MASK;
+    if (this.#depth === 0) this.killed = -1;
     this.flags = flags;
   }
 }

@@ -1,5 +1,4 @@
 import type { Value } from '../../ir/ir.ts';
-import type { AtomicOperation } from '../../ir/operations.ts';
 import type { Instruction } from '../../isa/x86/decode/instruction.ts';
 import { BASE_RIP, NO_REGISTER } from '../../isa/x86/decode/instruction.ts';
 import { Context } from '../../isa/x86/semantics/context.ts';
@@ -27,7 +26,7 @@ export class TranslatorContext extends Context {
   readonly #assumptions: Assumptions;
   /** How the instruction ends; the condition or target is in its variable then. */
   ending: Ending | undefined;
-  /** Memory may have been written, or a routine has run that may do so. */
+  /** A routine has run that may have overwritten code; stores of the region's own never do, for the TLB lacks such pages. */
   writes = false;
   /** The assumptions may no longer hold behind this instruction. */
   endsRegion = false;
@@ -102,23 +101,6 @@ export class TranslatorContext extends Context {
   }
   addressSize(): Value {
     return this.b.i32(this.#instruction.addressSize);
-  }
-
-  override store(address: Value, width: 8 | 16 | 32 | 64, value: Value): void {
-    this.writes = true;
-    super.store(address, width, value);
-  }
-  override modify(address: Value, width: 8 | 16 | 32 | 64, operation: AtomicOperation, operand: Value): Value {
-    this.writes = true;
-    return super.modify(address, width, operation, operand);
-  }
-  override compareExchange(address: Value, width: 8 | 16 | 32 | 64, expected: Value, replacement: Value): Value {
-    this.writes = true;
-    return super.compareExchange(address, width, expected, replacement);
-  }
-  override writeVector(i: number, value: Value, aligned: boolean): void {
-    this.writes ||= this.isMemory(i);
-    super.writeVector(i, value, aligned);
   }
 
   override call(name: string, args: readonly Value[]): Value {

@@ -16,6 +16,10 @@ const programs = {
   'flags from one block to the next': 'b92c010000b87856341231db01c083d30089c2d3e27204ffc3eb02d1db7105355a5a5a5affc99c5e4801f783f90075dcf4',
   /** jmp rdx to m or m + 1: m: mov eax, 0x9007c383, in whose middle is add ebx, 7; nop */
   'jumps into the middle of an instruction': 'b9c800000031c0488d150f000000f6c1017507488d1502000000ffe2b883c3079001c3ffc975e0f4',
+  /** l: setz dl; div r9, by a routine where RDX is 1; add rbx, r11, which is looked at behind that only; jnz l */
+  'a routine that not every round calls': 'b92c01000041bb3412000049b9010000000100000031db31d2f6c1010f94c289c849f7f14801c34c01db4831d3ffc975e6f4',
+  /** l: mov [rdi], ecx; add eax, [rdi]; push rax; adc [rdi+1], al; pop rdx; add rdi, 1021; jnz l: some accesses cross pages, all come to new ones */
+  'accesses that the TLB does not have': 'b9d0070000bffd0f200031c0890f0307501047015a4881c7fd030000ffc975ecf4',
 } as const;
 
 const eager = (options: InterpreterOptions) => createTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 0 } });

@@ -262,6 +262,8 @@ export const LEAVE_NEXT = 7;
 export const LEAVE_JUMP = 8;
 /** The block at RIP, whose first record is RECORD, has run often: worth translating. */
 export const LEAVE_HOT = 9;
+/** A region has come to an access that is not in the TLB, at RIP: interpret the block that begins there. */
+export const LEAVE_MISSED = 10;
 
 // Exception vectors (Intel SDM 3A, table 6-1).
 /** No vector: an x87 error is reported through FERR# and the instruction waits (CR0.NE clear). */
