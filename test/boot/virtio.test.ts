@@ -3,7 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { processMemory } from '../../bench/guests/process-figures.ts';
 import { VirtualMachine } from '../../src/index.ts';
+import { RAM_BASE } from '../../src/memory/layout.ts';
 
 test("a stock Debian kernel takes random numbers from a virtio device, runs a shell on a virtio console, and powers off by its button", async () => {
   const vm = await VirtualMachine.create({ guest: 'linux', append: 'quiet', rng: true, virtioConsole: true });
@@ -26,7 +28,7 @@ test("a stock Debian kernel takes random numbers from a virtio device, runs a sh
 test("memory that a guest has used and freed goes back to the host, and more when it is asked for", async () => {
   const MIB = 1 << 20;
   const vm = await VirtualMachine.create({ guest: 'linux', memory: '512M', append: 'quiet', balloon: true, engine: 'interpreter' });
-  const resident = (): number => process.memoryUsage().rss / MIB;
+  const resident = (): number => processMemory(process.pid, 512 * MIB, RAM_BASE)!.guestRamBytes / MIB;
   const until = async (done: () => boolean, what: string): Promise<void> => {
     for (let i = 0; i < 600 && !done(); i++) await new Promise((resolve) => setTimeout(resolve, 100));
     expect(done(), `${what}: ${resident()} MiB resident, ${vm.memoryGivenBack / MIB} MiB given back`).toBe(true);
