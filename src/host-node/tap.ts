@@ -3,6 +3,7 @@ import { userInfo } from 'node:os';
 import { UserError } from '../base/errors.ts';
 import { LONGEST_FRAME } from '../host/packets.ts';
 import type { AcceptedOffloads, Frame, Offload, PacketPort } from '../host/packets.ts';
+import { VIRTIO_NET_HEADER_BYTES, readVirtioNetHeader, writeVirtioNetHeader } from '../host/virtio-net-header.ts';
 import type { Log } from '../host/log.ts';
 import { DescriptorPoll } from './descriptor-poll.ts';
 import { loadKoffi } from './koffi.ts';
@@ -27,13 +28,9 @@ const REQUEST_FLAGS = 16;
 const LONGEST_NAME = 15;
 const [EPERM, EIO, EBUSY, EINVAL] = [1, 5, 16, 22];
 
-// struct virtio_net_hdr without a count of buffers, in the host's byte order.
-const HEADER_BYTES = 10;
-const NEEDS_CSUM = 1;
-const DATA_VALID = 2;
-const GSO_TCP4 = 1;
-const GSO_TCP6 = 4;
-const GSO_ECN = 0x80;
+const HEADER_BYTES = VIRTIO_NET_HEADER_BYTES;
+/** The system wants to know how much of a frame are headers (it reads no less than the checksum needs). */
+const TCP_BYTES = 20;
 
 interface Calls {
   readonly ioctl: CFunction;
@@ -115,7 +112,7 @@ export class TapPort implements PacketPort {
   receive(): Frame | undefined {
     if (!this.#open) return undefined;
     const count = this.#calls.read(this.#fd, this.#received, this.#received.length);
-    if (count > HEADER_BYTES) return { bytes: this.#received.subarray(HEADER_BYTES, count), ...readHeader(this.#received) };
+    if (count > HEADER_BYTES) return { bytes: this.#received.subarray(HEADER_BYTES, count), ...readVirtioNetHeader(this.#received) };
     DescriptorPoll.shared().wait(this.#fd, () => this.#arrived());
     return undefined;
   }
@@ -152,28 +149,9 @@ function openDevice(): number {
   }
 }
 
+/** What is verified already is nothing to the system. */
 function writeHeader(target: Uint8Array, offload: Offload | undefined): void {
-  target.fill(0, 0, HEADER_BYTES);
-  if (offload?.checksum === undefined) return;
-  const { checksum, segments } = offload;
-  const view = new DataView(target.buffer);
-  view.setUint8(0, NEEDS_CSUM);
-  view.setUint16(6, checksum.start, true);
-  view.setUint16(8, checksum.offset, true);
-  if (segments === undefined) return;
-  view.setUint8(1, (segments.kind === 'tcp4' ? GSO_TCP4 : GSO_TCP6) | (segments.ecn ? GSO_ECN : 0));
-  // The system wants to know how much of the frame are headers (it reads no less than the checksum needs).
-  view.setUint16(2, checksum.start + 20, true);
-  view.setUint16(4, segments.bytes, true);
-}
-
-function readHeader(source: Uint8Array): { readonly offload?: Offload } {
-  const view = new DataView(source.buffer);
-  const flags = view.getUint8(0);
-  if ((flags & NEEDS_CSUM) === 0) return (flags & DATA_VALID) === 0 ? {} : { offload: { verified: true } };
-  const checksum = { start: view.getUint16(6, true), offset: view.getUint16(8, true) };
-  const type = view.getUint8(1);
-  const kind = (type & ~GSO_ECN) === GSO_TCP4 ? 'tcp4' : (type & ~GSO_ECN) === GSO_TCP6 ? 'tcp6' : undefined;
-  if (kind === undefined) return { offload: { checksum } };
-  return { offload: { checksum, segments: { kind, bytes: view.getUint16(4, true), ecn: (type & GSO_ECN) !== 0 } } };
+  const { checksum, segments } = offload ?? {};
+  const known = checksum === undefined ? {} : { checksum, ...(segments === undefined ? {} : { segments }) };
+  writeVirtioNetHeader(target, known, checksum === undefined || segments === undefined ? 0 : checksum.start + TCP_BYTES);
 }

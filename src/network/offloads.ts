@@ -1,5 +1,6 @@
 import type { AcceptedOffloads, Frame, Offload } from '../host/packets.ts';
-import { onesSum, parseTcp, pseudoSum, setU16, setU32, u16, u32 } from './headers.ts';
+import { onesSum, setU16, setU32, u16, u32 } from '../base/internet.ts';
+import { parseTcp, pseudoSum } from './headers.ts';
 
 // What senders leave to be done to their frames, done where the receiver does not do it.
 

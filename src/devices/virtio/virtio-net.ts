@@ -1,5 +1,6 @@
 import type { Plain } from '../../base/plain.ts';
 import { LONGEST_FRAME } from '../../host/packets.ts';
+import { VIRTIO_NET_HEADER_BYTES, readVirtioNetHeader, writeVirtioNetHeader } from '../../host/virtio-net-header.ts';
 import type { Frame, Offload, PacketPort } from '../../host/packets.ts';
 import type { MacAddress, NetworkCard } from '../network/network-card.ts';
 import type { DescriptorChain } from './descriptor-chain.ts';
@@ -40,13 +41,8 @@ const CTRL_MAC_ADDR = feature(23);
 const SPEED_DUPLEX = feature(63);
 const GUEST_OFFLOADS = GUEST_CSUM | GUEST_TSO4 | GUEST_TSO6 | GUEST_ECN;
 
-// struct virtio_net_hdr (5.1.6).
-const HEADER_BYTES = 12;
-const FLAG_NEEDS_CSUM = 1;
-const FLAG_DATA_VALID = 2;
-const GSO_TCP4 = 1;
-const GSO_TCP6 = 4;
-const GSO_ECN = 0x80;
+/** With the count of buffers. */
+const HEADER_BYTES = VIRTIO_NET_HEADER_BYTES + 2;
 
 export interface VirtioNetOptions {
   readonly mac: MacAddress;
@@ -150,14 +146,11 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
   }
 
   /** Work that the driver has not agreed to leave is none. */
-  #readOffload(sending: Uint8Array): { readonly offload?: Offload } {
-    const u16 = (at: number): number => sending[at]! | (sending[at + 1]! << 8);
-    if ((sending[0]! & FLAG_NEEDS_CSUM) === 0 || !this.#has(CSUM)) return {};
-    const checksum = { start: u16(6), offset: u16(8) };
-    const gso = sending[1]! & ~GSO_ECN;
-    const kind = gso === GSO_TCP4 && this.#has(HOST_TSO4) ? 'tcp4' : gso === GSO_TCP6 && this.#has(HOST_TSO6) ? 'tcp6' : undefined;
-    if (kind === undefined) return { offload: { checksum } };
-    return { offload: { checksum, segments: { kind, bytes: u16(4), ecn: (sending[1]! & GSO_ECN) !== 0 } } };
+  #readOffload(sending: Uint8Array): Pick<Frame, 'offload'> {
+    const { checksum, segments } = readVirtioNetHeader(sending).offload ?? {};
+    if (checksum === undefined || !this.#has(CSUM)) return {};
+    const cuts = segments !== undefined && this.#has(segments.kind === 'tcp4' ? HOST_TSO4 : HOST_TSO6);
+    return { offload: { checksum, ...(cuts ? { segments } : {}) } };
   }
 
   arrived(): boolean {
@@ -215,15 +208,9 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
   }
 
   #writeHeader(offload: Offload | undefined, buffers: number): void {
-    const view = new DataView(this.#header.buffer);
-    const { checksum, segments, verified = false } = offload ?? {};
-    view.setUint8(0, checksum !== undefined ? FLAG_NEEDS_CSUM : verified && this.#has(GUEST_CSUM) ? FLAG_DATA_VALID : 0);
-    view.setUint8(1, segments === undefined ? 0 : (segments.kind === 'tcp4' ? GSO_TCP4 : GSO_TCP6) | (segments.ecn ? GSO_ECN : 0));
-    view.setUint16(2, 0, true); // length of the headers: a hint, which nobody needs
-    view.setUint16(4, segments?.bytes ?? 0, true);
-    view.setUint16(6, checksum?.start ?? 0, true);
-    view.setUint16(8, checksum?.offset ?? 0, true);
-    view.setUint16(10, buffers, true);
+    const { verified = false, ...work } = offload ?? {};
+    writeVirtioNetHeader(this.#header, { ...work, verified: verified && this.#has(GUEST_CSUM) });
+    new DataView(this.#header.buffer).setUint16(VIRTIO_NET_HEADER_BYTES, buffers, true);
   }
 
   save(): Plain {

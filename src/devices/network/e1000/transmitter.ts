@@ -1,3 +1,4 @@
+import { onesSum, setU16, u16 } from '../../../base/internet.ts';
 import type { Plain } from '../../../base/plain.ts';
 import { LONGEST_FRAME } from '../../../host/packets.ts';
 import type { Frame, Offload } from '../../../host/packets.ts';
@@ -142,29 +143,14 @@ function legacy(command: number, last: number): Offload | undefined {
   return at >= start ? { checksum: { start, offset: at - start } } : undefined;
 }
 
-function u16(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
-}
-
-/** One's complement sum of `start` to the byte before `end`, which lies in the packet. */
-function sum(bytes: Uint8Array, start: number, end: number): number {
-  let total = 0;
-  let at = start;
-  for (; at + 1 < end; at += 2) total += (bytes[at]! << 8) | bytes[at + 1]!;
-  if (at < end) total += bytes[at]! << 8;
-  while (total > 0xffff) total = (total % 65536) + Math.floor(total / 65536);
-  return total;
-}
-
+/** What lies outside of the packet is not written. */
 function put(bytes: Uint8Array, at: number, value: number): void {
-  if (at + 2 > bytes.length) return;
-  bytes[at] = value >>> 8;
-  bytes[at + 1] = value;
+  if (at + 2 <= bytes.length) setU16(bytes, at, value);
 }
 
 /** 3.3.3: `last` is the last byte, 0 the packet's. Where the checksum belongs may lie in between, and counts as it is. */
 function insertChecksum(packet: Uint8Array, start: number, at: number, last: number): void {
-  put(packet, at, ~sum(packet, start, last === 0 ? packet.length : Math.min(last + 1, packet.length)));
+  put(packet, at, ~onesSum(packet, start, last === 0 ? packet.length : Math.min(last + 1, packet.length)));
 }
 
 /** 3.5.3: before it is cut, the packet lacks its length, and the TCP checksum field holds a pseudo header's sum without one. */
