@@ -3,6 +3,11 @@ export interface MonotonicClock {
   now(): number;
 }
 
+/** What a counter of so many kHz, zero at the clock's origin, shows at a time in nanoseconds. */
+export function ticksAt(ns: number, khz: number): bigint {
+  return BigInt(Math.floor((ns * khz) / 1e6));
+}
+
 /** Wall-clock time in milliseconds since 1970-01-01 UTC. */
 export interface WallClock {
   now(): number;

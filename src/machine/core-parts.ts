@@ -2,6 +2,8 @@ import { PcBus } from '../buses/system-bus.ts';
 import type { Vcpu } from '../cpu/vcpu.ts';
 import { Serial16550 } from '../devices/legacy/serial-16550.ts';
 import { NumericError } from '../devices/legacy/numeric-error.ts';
+import { ticksAt } from '../host/clock.ts';
+import { randomWords } from '../host/entropy.ts';
 import { ApicBus } from '../interrupts/apic-bus.ts';
 import { IoApic } from '../interrupts/io-apic.ts';
 import { IrqRouter } from '../interrupts/irq-router.ts';
@@ -105,7 +107,7 @@ interface Processors {
 function oneProcessor(options: BoardOptions, { memory, bus, timers, apicBus, pic, numericError }: Surroundings): Processors {
   const { clock, events, log, tscKhz = () => 1_000_000 } = options;
   // One clock for all: the time stamp counter runs from it too, so that the guest's calibrations agree.
-  const hostTsc = (): bigint => BigInt(Math.floor((clock.now() * tscKhz()) / 1e6));
+  const hostTsc = (): bigint => ticksAt(clock.now(), tscKhz());
   const localApic: LocalApic = new LocalApic({
     id: 0, boot: true, bus: apicBus, clock, timers, kick: { kick: () => events.kick() }, tsc: hostTsc, tscKhz, pic,
     processor: { init: () => {}, startup: () => {} },
@@ -113,14 +115,10 @@ function oneProcessor(options: BoardOptions, { memory, bus, timers, apicBus, pic
   });
   apicBus.add(localApic);
   bus.mmio.map(LOCAL_APIC_WINDOW, localApic.registers);
-  const random = new Uint8Array(4);
   const vcpu = options.createVcpu({
     memory: memory.wasm, ram: memory, bus, interrupts: traceInterrupts(localApic, log), hostTsc, tscKhz, clock, log, index: 0,
     numericError: (pending) => numericError.error(pending),
-    random32: () => {
-      options.entropy.fill(random);
-      return random[0]! | (random[1]! << 8) | (random[2]! << 16) | (random[3]! << 24);
-    },
+    random32: randomWords(options.entropy),
   });
   return { vcpu, apics: [localApic], virtualWire: () => localApic.virtualWire(), picChanged: () => localApic.picChanged() };
 }

@@ -1,4 +1,5 @@
 import type { VcpuStart } from '../../cpu/vcpu.ts';
+import { ticksAt } from '../../host/clock.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import { STATE_BYTES } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE } from '../../memory/layout.ts';
@@ -83,7 +84,7 @@ class Trial {
     const parts = {
       memory: this.#memory.wasm, index: 0, clock, modules,
       // The counter of the guest stands near zero at the start, far from the host's.
-      hostTsc: () => BigInt(Math.floor((clock.now() * capabilities.tscKhz) / 1e6)), random32: () => 0, tscKhz: () => capabilities.tscKhz,
+      hostTsc: () => ticksAt(clock.now(), capabilities.tscKhz), random32: () => 0, tscKhz: () => capabilities.tscKhz,
       bus: { readPort: () => 0, writePort: () => {}, readMmio: () => 0, writeMmio: () => {} },
       interrupts: {
         pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,

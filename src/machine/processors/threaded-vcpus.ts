@@ -8,6 +8,7 @@ import { createInterpreter } from '../../engines/interpreter/interpreter.ts';
 import type { Interpreter } from '../../engines/interpreter/interpreter.ts';
 import { identify } from '../../engines/identity.ts';
 import type { EngineModules } from '../../engines/modules.ts';
+import { ticksAt } from '../../host/clock.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import type { Thread, ThreadHost } from '../../host/threads.ts';
 import type { AccessSize } from '../../base/addresses.ts';
@@ -95,7 +96,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     const areas = this.#words.map((_, i) => (i === 0 ? undefined : memory.allocate(CODE_AREA_BYTES).host));
     this.#apics = this.#words.map((words, id) => new LocalApic({
       id, boot: id === 0, bus: options.apicBus, clock, timers: new ApicTimer(words.apic), store: words.apic, kick: { kick: () => {} },
-      tsc: () => BigInt(Math.floor((clock.now() * tscKhz()) / 1e6)), tscKhz, pic: id === 0 ? pic : undefined, processor: { init: () => {}, startup: () => {} }, windowMoved: () => {},
+      tsc: () => ticksAt(clock.now(), tscKhz()), tscKhz, pic: id === 0 ? pic : undefined, processor: { init: () => {}, startup: () => {} }, windowMoved: () => {},
     }));
     for (const words of this.#words) options.apicBus.add(new PostedApic(machine, words));
     const nobody = { bus: options.bus, hostTsc: () => 0n, random32: () => 0 };

@@ -5,7 +5,9 @@ import { ownersOf } from '../../engines/interpreter/code-owners.ts';
 import { createTranslator } from '../../engines/translator/translator.ts';
 import type { RegionCompiler } from '../../engines/translator/region-builder.ts';
 import type { EngineModules } from '../../engines/modules.ts';
+import { ticksAt } from '../../host/clock.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
+import { randomWords } from '../../host/entropy.ts';
 import type { Entropy } from '../../host/entropy.ts';
 import { ApicBus } from '../../interrupts/apic-bus.ts';
 import { LocalApic } from '../../interrupts/local-apic.ts';
@@ -87,8 +89,7 @@ class VcpuThread {
     this.#timer = new ApicTimer(words.apic);
     const bus = new ApicBus();
     const clock: MonotonicClock = { now: () => this.#now() };
-    const tsc = (): bigint => BigInt(Math.floor((this.#now() * machine.tscKhz) / 1e6));
-    const random = new Uint8Array(4);
+    const tsc = (): bigint => ticksAt(this.#now(), machine.tscKhz);
     this.#apic = new LocalApic({
       id: index, boot: index === 0, bus, clock, timers: this.#timer, store: words.apic, tsc, tscKhz: () => machine.tscKhz,
       kick: {
@@ -117,10 +118,7 @@ class VcpuThread {
         writeMsr: (number: number, value: bigint) => this.#apic.writeMsr(number, value),
       },
       numericError: (pending: boolean) => this.#bus.request(NUMERIC_ERROR, pending ? 1 : 0) !== 0,
-      random32: () => {
-        ports.entropy.fill(random);
-        return random[0]! | (random[1]! << 8) | (random[2]! << 16) | (random[3]! << 24);
-      },
+      random32: randomWords(ports.entropy),
       codeWritten: (page: number, offset: number, length: number) => this.#tellOwners(page, offset, length),
       ...(codeArea === undefined ? {} : { codeArea: codeAreaAt(codeArea) }),
     };
