@@ -1,5 +1,8 @@
 import { Mutex } from '../../base/mutex.ts';
+import { ownersOf } from '../../engines/interpreter/code-owners.ts';
 import { VCPU_BASE, VCPU_CODE_DROPS, VCPU_CODE_DROPS_BYTES, VCPU_STRIDE } from '../../memory/layout.ts';
+import { alertVcpu } from './posted-apic.ts';
+import type { MachineWords, VcpuWords } from './shared-words.ts';
 
 // Words: the lock, how many entries there are (-1: more than there is room for), the entries of three words.
 const LOCK = 0;
@@ -43,5 +46,17 @@ export class CodeDrops {
         return { page: words[at]!, offset: words[at + 1]!, length: words[at + 2]! };
       });
     });
+  }
+}
+
+/**
+ * Tells the vCPUs that have decoded code of a page what has been overwritten there, all but the `writer` that did it. Behind
+ * this they know before they go on.
+ */
+export function tellOwners(machine: MachineWords, vcpus: readonly VcpuWords[], drops: readonly CodeDrops[], page: number, offset: number, length: number, writer?: number): void {
+  for (const owner of ownersOf(machine.words, page)) {
+    if (owner === writer || owner >= vcpus.length) continue;
+    drops[owner]!.post(page, offset, length);
+    alertVcpu(machine, vcpus[owner]!);
   }
 }

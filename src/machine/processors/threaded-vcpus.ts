@@ -3,7 +3,6 @@ import type { Plain } from '../../base/plain.ts';
 import { seconds } from '../../base/seconds.ts';
 import type { EngineSwitch, EngineUsage, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
 import { CODE_AREA_BYTES, codeAreaAt } from '../../engines/interpreter/code-area.ts';
-import { ownersOf } from '../../engines/interpreter/code-owners.ts';
 import { createInterpreter } from '../../engines/interpreter/interpreter.ts';
 import type { Interpreter } from '../../engines/interpreter/interpreter.ts';
 import { identify } from '../../engines/identity.ts';
@@ -18,7 +17,7 @@ import type { PicPair } from '../../interrupts/pic.ts';
 import type { LinearMemory } from '../../memory/linear-memory.ts';
 import type { SystemBus } from '../../wiring/system-bus.ts';
 import { ApicTimer } from './apic-timer.ts';
-import { CodeDrops } from './code-drops.ts';
+import { CodeDrops, tellOwners } from './code-drops.ts';
 import { PostedApic, alertVcpu } from './posted-apic.ts';
 import {
   ACKNOWLEDGE_PIC, COMMAND_END, COMMAND_RUN, COMMAND_STOP, END_OF_INTERRUPT, EVENT_MAP, EVENT_REFRESH, FAILED, HALTED, MachineWords, NUMERIC_ERROR, READ_MMIO, READ_PORT,
@@ -265,11 +264,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     this.memoryMapChanged();
   }
   codeWritten(page: number, offset: number, length: number): void {
-    for (const owner of ownersOf(this.#machine.words, page)) {
-      if (owner >= this.#words.length) continue;
-      this.#drops[owner]!.post(page, offset, length);
-      alertVcpu(this.#machine, this.#words[owner]!);
-    }
+    tellOwners(this.#machine, this.#words, this.#drops, page, offset, length);
   }
   requestExit(): void {
     this.#exitRequested = true;

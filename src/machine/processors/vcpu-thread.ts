@@ -1,7 +1,6 @@
 import { createInterpreter } from '../../engines/interpreter/interpreter.ts';
 import type { Interpreter } from '../../engines/interpreter/interpreter.ts';
 import { codeAreaAt } from '../../engines/interpreter/code-area.ts';
-import { ownersOf } from '../../engines/interpreter/code-owners.ts';
 import { createTranslator } from '../../engines/translator/translator.ts';
 import type { RegionCompiler } from '../../engines/translator/region-builder.ts';
 import type { EngineModules } from '../../engines/modules.ts';
@@ -12,8 +11,8 @@ import type { Entropy } from '../../host/entropy.ts';
 import { ApicBus } from '../../interrupts/apic-bus.ts';
 import { LocalApic } from '../../interrupts/local-apic.ts';
 import { ApicTimer } from './apic-timer.ts';
-import { CodeDrops } from './code-drops.ts';
-import { PostedApic, alertVcpu } from './posted-apic.ts';
+import { CodeDrops, tellOwners } from './code-drops.ts';
+import { PostedApic } from './posted-apic.ts';
 import {
   ACKNOWLEDGE_PIC, COMMAND_END, COMMAND_RUN, END_OF_INTERRUPT, EVENT_INIT, EVENT_MAP, EVENT_REFRESH, EVENT_START_UP, FAILED, HALTED, MachineWords, NUMERIC_ERROR,
   RUNNING, SHUT_DOWN, STOPPED, VcpuWords,
@@ -119,7 +118,7 @@ class VcpuThread {
       },
       numericError: (pending: boolean) => this.#bus.request(NUMERIC_ERROR, pending ? 1 : 0) !== 0,
       random32: randomWords(ports.entropy),
-      codeWritten: (page: number, offset: number, length: number) => this.#tellOwners(page, offset, length),
+      codeWritten: (page: number, offset: number, length: number) => tellOwners(machine, this.#all, this.#drops, page, offset, length, index),
       ...(codeArea === undefined ? {} : { codeArea: codeAreaAt(codeArea) }),
     };
     this.#vcpu = order.engine === 'translator'
@@ -226,15 +225,6 @@ class VcpuThread {
     // Some are lost: all that is decoded goes, which is the same as if the map had changed.
     if (drops === undefined) this.#vcpu.dropCode();
     else for (const { page, offset, length } of drops) this.#vcpu.codeWritten(page, offset, length);
-  }
-
-  /** Another vCPU has overwritten code of ours before it goes on: we have to know before it does. */
-  #tellOwners(page: number, offset: number, length: number): void {
-    for (const owner of ownersOf(this.#machine.words, page)) {
-      if (owner === this.#words.index || owner >= this.#all.length) continue;
-      this.#drops[owner]!.post(page, offset, length);
-      alertVcpu(this.#machine, this.#all[owner]!);
-    }
   }
 
   /** Serving a request may have changed what addresses mean, for the next instruction already. */
