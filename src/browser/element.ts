@@ -88,7 +88,7 @@ export class PolyvisorMachine extends HTMLElement {
     const disks: DiskRequest[] = disk === undefined ? [] : [{ source: disk, ...(keep === undefined ? {} : { keep }) }];
     return {
       ...given({ kernel, initrd, append, firmware, vgaBios, cdrom, memory }), disks,
-      ...(cpus === undefined ? {} : { cpus: Number(cpus) }), ...(engine === undefined ? {} : { engine: engine as NonNullable<VirtualMachineOptions['engine']> }),
+      ...(cpus === undefined ? {} : { cpus }), ...(engine === undefined ? {} : { engine: engine as NonNullable<VirtualMachineOptions['engine']> }),
     };
   }
 

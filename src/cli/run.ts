@@ -4,7 +4,7 @@ import { UserError } from '../base/errors.ts';
 import type { Log } from '../host/log.ts';
 import { VirtualMachine } from '../host-node/virtual-machine.ts';
 import type { VirtualMachineOptions } from '../host-node/virtual-machine.ts';
-import { checkCpus, checkEngine, checkMachine, checkTimeout, parseMemorySize, parsePort, parseTranslationCache } from '../machine/configuration.ts';
+import { checkEngine, checkMachine, checkTimeout, parseMemorySize, parsePort, parseTranslationCache } from '../machine/configuration.ts';
 import type { MachineEnd } from '../machine/machine.ts';
 import { parseDisk } from '../machine/drives.ts';
 import { parseNet, parseNic } from '../machine/nics.ts';
@@ -17,6 +17,7 @@ import type { ShowDisplay } from './display.ts';
 import { connectKeyboard } from './keyboard.ts';
 import { openProfile } from './profile-files.ts';
 import { OutputFile } from './output-file.ts';
+import { checkCpus } from '../machine/topology.ts';
 import { parseSaveTarget } from './save.ts';
 import type { SaveTarget } from './save.ts';
 import { openFileSink } from './file-sink.ts';
@@ -160,7 +161,7 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.balloon === undefined ? {} : { balloon: options.balloon }),
     ...(options.machine === undefined ? {} : { machine: checkMachine(options.machine) }),
     ...(options.memory === undefined ? {} : { memory: parseMemorySize(options.memory) }),
-    ...(options.cpus === undefined ? {} : { cpus: checkCpus(toNumber(options.cpus), options.cpus) }),
+    ...(options.cpus === undefined ? {} : { cpus: checkCpus(options.cpus) }),
     ...readRunOptions(options),
     noReboot: !options.reboot,
   };

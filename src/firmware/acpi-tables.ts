@@ -9,9 +9,8 @@ import { buildMadt } from './madt.ts';
 // ACPI specification 6.5, chapter 5: the tables of a PC.
 
 export interface AcpiOptions {
-  /** Number of processors; local APIC identifiers are 0 and up, or as `apicIds` says. */
-  readonly cpus: number;
-  readonly apicIds?: readonly number[];
+  /** The local APICs' identifiers, in the order in which an operating system should start them. */
+  readonly apicIds: readonly number[];
   /** RAM below 4 GiB in bytes: PCI memory follows it. */
   readonly lowBytes: number;
   /** First and last byte of a window for wide BARs above RAM, within the processor's physical address width. */

@@ -6,9 +6,8 @@ const ACTIVE_HIGH_EDGE = 0b0101;
 const ACTIVE_HIGH_LEVEL = 0b1101;
 
 export interface MadtOptions {
-  /** Number of processors; local APIC identifiers are 0 and up, or as `apicIds` says. */
-  readonly cpus: number;
-  readonly apicIds?: readonly number[];
+  /** The local APICs' identifiers, in the order in which an operating system should start them. */
+  readonly apicIds: readonly number[];
   /** ISA interrupts that are level-triggered. */
   readonly levelInterrupts: readonly number[];
 }
@@ -16,11 +15,10 @@ export interface MadtOptions {
 /** MADT, revision 5 (5.2.12). */
 export function buildMadt(options: MadtOptions): Uint8Array {
   const bytes: number[] = [...u32le(LOCAL_APIC), ...u32le(1)]; // a PIC is there too
-  for (let i = 0; i < options.cpus; i++) {
-    const apicId = options.apicIds?.[i] ?? i;
+  options.apicIds.forEach((apicId, i) => {
     if (apicId < 255) bytes.push(0, 8, i, apicId, ...u32le(1));
     else bytes.push(9, 16, 0, 0, ...u32le(apicId), ...u32le(1), ...u32le(i)); // local x2APIC
-  }
+  });
   // The I/O APIC's identifier must differ from the processors' on old buses only; 0 is what its register says at reset.
   bytes.push(1, 12, 0, 0, ...u32le(IO_APIC), ...u32le(0));
   const override = (irq: number, input: number, flags: number): void => {

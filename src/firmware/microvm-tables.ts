@@ -8,7 +8,8 @@ import { buildMadt } from './madt.ts';
 
 /** A board without PCI and fixed ACPI hardware (ACPI specification 6.5, section 4.1). */
 export interface MicrovmTables {
-  readonly cpus: number;
+  /** The local APICs' identifiers, in the order in which an operating system should start them. */
+  readonly apicIds: readonly number[];
   readonly sleepControlPort: number;
   readonly sleepStatusPort: number;
   /** Reading says and clears what has happened. */
@@ -36,7 +37,7 @@ export function buildMicrovmTables(options: MicrovmTables): AcpiTables {
       port(244, options.sleepControlPort, 8, 1);
       port(256, options.sleepStatusPort, 8, 1);
     }),
-    tables: [buildMadt({ cpus: options.cpus, levelInterrupts: [] })],
+    tables: [buildMadt({ apicIds: options.apicIds, levelInterrupts: [] })],
   });
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { placeSmbios } from './smbios.ts';
 
-const OPTIONS = { cpus: 2, megahertz: 1000, bytes: 5 * 2 ** 30, lowBytes: 3 * 2 ** 30, product: 'pc', version: '1' };
+const OPTIONS = { topology: { sockets: 2, cores: 3, threads: 2 }, megahertz: 1000, bytes: 5 * 2 ** 30, lowBytes: 3 * 2 ** 30, product: 'pc', version: '1' };
 const sum = (bytes: Uint8Array) => bytes.reduce((total, byte) => (total + byte) & 0xff, 0);
 
 describe('SMBIOS tables', () => {
@@ -45,7 +45,7 @@ describe('SMBIOS tables', () => {
       const { stdout, stderr } = spawnSync('dmidecode', ['--from-dump', file], { encoding: 'utf8' });
       expect(stderr).toBe('');
       expect(stdout).not.toMatch(/OUT OF SPEC|BAD INDEX|wrong|truncated|invalid|<BAD/i);
-      for (const line of ['SMBIOS 2.8 present', 'Product Name: pc', 'System is a virtual machine', 'Current Speed: 1000 MHz', 'Size: 5 GB', 'Maximum Capacity: 5 GB', 'Range Size: 3 GB', 'Range Size: 2 GB', 'Status: No errors detected']) expect(stdout).toContain(line);
+      for (const line of ['SMBIOS 2.8 present', 'Product Name: pc', 'System is a virtual machine', 'Current Speed: 1000 MHz', 'Core Count: 3', 'Core Enabled: 3', 'Thread Count: 6', 'Multi-Core', 'Hardware Thread', 'Size: 5 GB', 'Maximum Capacity: 5 GB', 'Range Size: 3 GB', 'Range Size: 2 GB', 'Status: No errors detected']) expect(stdout).toContain(line);
     } finally {
       rmSync(folder, { recursive: true });
     }

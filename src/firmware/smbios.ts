@@ -3,7 +3,8 @@ import { SMBIOS_TABLES } from './boot-layout.ts';
 // DMTF DSP0134, System Management BIOS Reference Specification 2.8: what the machine is, for `dmidecode` and for firmware.
 
 export interface SmbiosOptions {
-  readonly cpus: number;
+  /** Numbers of processors: sockets, cores of each, threads of each core. */
+  readonly topology: { readonly sockets: number; readonly cores: number; readonly threads: number };
   readonly megahertz: number;
   /** Bytes of RAM, and how many of them lie below 4 GiB. */
   readonly bytes: number;
@@ -40,7 +41,7 @@ export function placeSmbios(options: SmbiosOptions): { readonly address: number;
 /** `address`: where the structures will lie; firmware that moves them corrects it. */
 export function buildSmbios(options: SmbiosOptions, address = 0): SmbiosTables {
   const parts = [
-    biosInformation(options), systemInformation(options), chassis(options), ...Array.from({ length: options.cpus }, (_, i) => processor(options, i)),
+    biosInformation(options), systemInformation(options), chassis(options), ...Array.from({ length: options.topology.sockets }, (_, i) => processor(options, i)),
     memoryArray(options), memoryDevice(options), ...mappedRanges(options), bootStatus(), structure(127, 0x7f00, []),
   ];
   const structures = Uint8Array.from(parts.flat());
@@ -77,12 +78,13 @@ function chassis({ version }: SmbiosOptions): number[] {
 }
 
 /** Type 4 (7.5): a socket each. */
-function processor({ megahertz, version }: SmbiosOptions, index: number): number[] {
+function processor({ megahertz, version, topology: { cores, threads } }: SmbiosOptions, index: number): number[] {
   const [central, otherFamily, populatedAndEnabled, otherUpgrade] = [3, 1, 0x41, 1];
-  const [cores, wide] = [1, 1 << 2];
+  // 7.5.9: 64 bits, several cores, several threads to a core.
+  const characteristics = (1 << 2) | (cores > 1 ? 1 << 3 : 0) | (threads > 1 ? 1 << 4 : 0);
   return structure(4, 0x400 + index, [
     1, central, otherFamily, 2, ...le(0, 8), 3, 0, ...le(0, 2), ...le(megahertz, 2), ...le(megahertz, 2), populatedAndEnabled, otherUpgrade,
-    ...le(NO_HANDLE, 2), ...le(NO_HANDLE, 2), ...le(NO_HANDLE, 2), 0, 0, 0, cores, cores, cores, ...le(wide, 2), ...le(otherFamily, 2),
+    ...le(NO_HANDLE, 2), ...le(NO_HANDLE, 2), ...le(NO_HANDLE, 2), 0, 0, 0, cores, cores, cores * threads, ...le(characteristics, 2), ...le(otherFamily, 2),
   ], [`CPU ${index}`, MANUFACTURER, version]);
 }
 

@@ -3,7 +3,7 @@ import { buildAcpiTables, buildRelocatableAcpiTables, type AcpiOptions } from '.
 import { acpiFiles } from './table-loader.ts';
 
 const OPTIONS: AcpiOptions = {
-  cpus: 1, lowBytes: 512 * 2 ** 20, pmBase: 0x600, pmTimer: true, smiCommandPort: 0xb2, smiEnable: 0xa1, smiDisable: 0xa0, sleepTypeS5: 5, resetPort: 0xcf9, resetValue: 6,
+  apicIds: [0], lowBytes: 512 * 2 ** 20, pmBase: 0x600, pmTimer: true, smiCommandPort: 0xb2, smiEnable: 0xa1, smiDisable: 0xa0, sleepTypeS5: 5, resetPort: 0xcf9, resetValue: 6,
   pciConfigSpace: { address: 0xe0000000, buses: 16 }, pirqOf: () => 0, pciInterrupts: [10, 11], serialPorts: [], parallelPorts: [], keyboardController: true, vga: true,
 };
 

@@ -11,6 +11,7 @@ import { WorkerCompiler } from '../library/worker-compiler.ts';
 import { checkEngine, checkTimeout } from '../machine/configuration.ts';
 import type { MediumKind } from '../machine/drives.ts';
 import { parseMac } from '../machine/nics.ts';
+import { processorCount } from '../machine/topology.ts';
 import { threadEngine } from '../machine/processors/thread-engine.ts';
 import { readBootFiles } from './boot-files.ts';
 import { openDrives, openMedium } from './drives.ts';
@@ -44,7 +45,7 @@ export class BrowserMachine extends LocalMachine {
   /** Fetches the files, loads the kernel. Throws UserError. */
   static async create(options: MachineRequest, modules: EngineModules, log: Log): Promise<BrowserMachine> {
     const configuration = configure(options);
-    const engine = settleEngine(options, configuration.cpus);
+    const engine = settleEngine(options, processorCount(configuration.cpus));
     const { append, ...files } = await readBootFiles(options);
     const drives = await openDrives(options, options.firmware === undefined ? 'virtio' : 'ide', log.warn);
     return BrowserMachine.#make(modules, options, log, { configuration: { ...configuration, append }, files: { ...files, guest: null }, engine, blank: false, ...drives });
@@ -58,7 +59,7 @@ export class BrowserMachine extends LocalMachine {
       // The variables go with the machine; the file is another host's.
       reopenNvram: () => ({}),
     }, configureExecution(options));
-    const engine = settleEngine(options, configuration.cpus);
+    const engine = settleEngine(options, processorCount(configuration.cpus));
     const drives = await openDrives(expected.request, 'virtio', log.warn);
     const made = await BrowserMachine.#make(modules, options, log, { configuration, files, engine, blank: true, ...drives });
     try {
@@ -90,7 +91,7 @@ export class BrowserMachine extends LocalMachine {
     super({
       modules, clock, wallClock: browserWallClock, entropy: browserEntropy,
       // Several processors have a clock each, which would come apart.
-      scheduler: new BrowserScheduler(parts.configuration.cpus > 1 ? undefined : () => clock.catchUp()),
+      scheduler: new BrowserScheduler(processorCount(parts.configuration.cpus) > 1 ? undefined : () => clock.catchUp()),
       ...(crossOriginIsolated ? { vcpuThreads: new BrowserVcpuThreads(clock) } : {}),
       compiler: new WorkerCompiler(modules.handlers, startTranslationThread), version: POLYVISOR_VERSION,
     }, options, parts);

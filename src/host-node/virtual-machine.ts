@@ -13,6 +13,7 @@ import { closeBootFiles } from '../machine/boot-source.ts';
 import { checkEngine, checkTimeout } from '../machine/configuration.ts';
 import type { Drive, MediumKind } from '../machine/drives.ts';
 import type { Nic, NicConfiguration } from '../machine/nics.ts';
+import { processorCount } from '../machine/topology.ts';
 import { threadEngine } from '../machine/processors/thread-engine.ts';
 import { silentLog } from '../machine/trace.ts';
 import { readBootFiles } from './boot-files.ts';
@@ -82,7 +83,7 @@ export class VirtualMachine extends LocalMachine {
   static async create(options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
     const configuration = { ...configure(options), ...nicsOf(options), ...(options.parallel === undefined ? {} : { parallel: true }) };
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
-    const engine = settle(options, configuration.cpus);
+    const engine = settle(options, processorCount(configuration.cpus));
     // A kernel that is loaded directly needs no firmware that can read the disk: the fastest interface will do.
     const drivesRequest = settleDrives(options, options.firmware === undefined ? 'virtio' : 'ide');
     const files = await readBootFiles(options, options.onProgress ?? (() => {}), warnings(options));
@@ -102,7 +103,7 @@ export class VirtualMachine extends LocalMachine {
         machine: stored.machine, tell: (work) => stored.tell(work), checkDrives: checkStoredDrives, reopenNvram: (path) => reopenNvram(path, warnings(options)),
       }, configureExecution(options));
       if (options.parallel !== undefined && configuration.parallel !== true) throw new UserError(`${file} is a machine without a parallel port; leave --parallel out`);
-      const engine = settle(options, configuration.cpus);
+      const engine = settle(options, processorCount(configuration.cpus));
       const made = vm = await VirtualMachine.#make(options, { configuration, files, drivesRequest: drives, timeout, engine, stored, blank: true });
       stored.tell(() => made.fill(stored.machine));
       return made;

@@ -1,6 +1,8 @@
 import {
-  DEFAULT_MACHINE, DEFAULT_MEMORY, DEFAULT_TRANSLATION_CACHE, checkCpus, checkDebugExitPort, checkEngine, checkMachine, checkMemory, checkTranslationCache, parseMemorySize, parseTranslationCache,
+  DEFAULT_MACHINE, DEFAULT_MEMORY, DEFAULT_TRANSLATION_CACHE, checkDebugExitPort, checkEngine, checkMachine, checkMemory, checkTranslationCache, parseMemorySize, parseTranslationCache,
 } from '../machine/configuration.ts';
+import { checkCpus } from '../machine/topology.ts';
+import type { CpusOption } from '../machine/topology.ts';
 import type { EngineName, ExecutionConfiguration, MachineConfiguration, MachineName } from '../machine/configuration.ts';
 
 /** How a machine is executed; the guest does not see it. */
@@ -20,7 +22,8 @@ export interface ExecutionOptions {
 export interface HardwareOptions extends ExecutionOptions {
   /** Bytes, or a text like '512M' (the default). */
   readonly memory?: number | string;
-  readonly cpus?: number;
+  /** How many, or how they are arranged: `{ sockets: 1, cores: 2, threads: 2 }`, or as a text, 'cores=2,threads=2'. */
+  readonly cpus?: CpusOption;
   /** The board: `pc` (the default), or `microvm`, which boots kernels directly and has virtio devices only. */
   readonly machine?: MachineName;
   /** Kernel command line. */

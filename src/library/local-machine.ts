@@ -24,6 +24,7 @@ import { engineFactory, tscKhzFor } from '../machine/engines.ts';
 import type { KvmParts, RunningEngine } from '../machine/engines.ts';
 import { Machine } from '../machine/machine.ts';
 import type { Display, MachineEnd, TextCells } from '../machine/machine.ts';
+import { processorCount } from '../machine/topology.ts';
 import { threadEngine } from '../machine/processors/thread-engine.ts';
 import type { ProcessorThreads } from '../machine/processors/threaded-vcpus.ts';
 import type { VcpuOrder } from '../machine/processors/vcpu-thread.ts';
@@ -150,7 +151,7 @@ export class LocalMachine {
         ...engine, modules: host.modules, translation: { compiler: host.compiler, cacheBytes: configuration.translationCacheBytes },
         profile: options.profile === true ? (profiler) => (this.#profiler = profiler) : undefined,
       }),
-      ...(configuration.cpus === 1 ? {} : { processors: processorsOf(host, configuration, engine.first) }),
+      ...(processorCount(configuration.cpus) === 1 ? {} : { processors: processorsOf(host, configuration, engine.first) }),
       tscKhz: tscKhzFor(engine.kvm),
       serial: {
         write: (bytes) => {
@@ -414,7 +415,7 @@ export class LocalMachine {
       polyvisor: version,
       guest: this.parts.files.guest,
       engine: this.engine,
-      cpus: this.parts.configuration.cpus,
+      cpus: processorCount(this.parts.configuration.cpus),
       end: this.#end?.kind ?? null,
       wallSeconds: since(this.#endedAt ?? clock.now()) ?? 0,
       firstConsoleByteSeconds: since(this.console.firstByteAt),
@@ -433,6 +434,7 @@ export class LocalMachine {
 }
 
 function processorsOf({ modules, vcpuThreads }: MachineHost, { cpus, translationCacheBytes }: MachineConfiguration, engine: RunningEngine): ProcessorThreads {
-  if (vcpuThreads === undefined) throw new UserError(`${cpus} processors are asked for, but here a machine has one so far; give 1`);
-  return { count: cpus, engine: threadEngine(engine, cpus), modules, cacheBytes: translationCacheBytes, host: vcpuThreads };
+  const count = processorCount(cpus);
+  if (vcpuThreads === undefined) throw new UserError(`${count} processors are asked for, but here a machine has one so far; give 1`);
+  return { topology: cpus, engine: threadEngine(engine, count), modules, cacheBytes: translationCacheBytes, host: vcpuThreads };
 }

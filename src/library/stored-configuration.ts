@@ -1,9 +1,10 @@
 import { StateError } from '../base/errors.ts';
 import { parseBootOrder } from '../machine/boot-source.ts';
 import type { BootFile, BootFiles, Nvram } from '../machine/boot-source.ts';
-import { DEFAULT_MACHINE, checkCpus, checkDebugExitPort, checkFirmware, checkMachine, checkMemory, checkNvram } from '../machine/configuration.ts';
+import { DEFAULT_MACHINE, checkDebugExitPort, checkFirmware, checkMachine, checkMemory, checkNvram } from '../machine/configuration.ts';
 import type { ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
 import { checkNics } from '../machine/nics.ts';
+import { checkCpus } from '../machine/topology.ts';
 import type { StoredMachine } from '../snapshot/stored-machine.ts';
 
 /** What the file of a stored machine says it is, besides its state. Plain JSON. */
@@ -68,7 +69,7 @@ export function readConfiguration<D>(file: StoredHost<D>, execution: ExecutionCo
 }
 
 function checkConfiguration(stored: StoredDescription['configuration'] | undefined, execution: ExecutionConfiguration): MachineConfiguration {
-  if (typeof stored !== 'object' || stored === null || typeof stored.append !== 'string') throw new StateError('is damaged: its configuration makes no sense');
+  if (typeof stored !== 'object' || stored === null || typeof stored.append !== 'string' || !(typeof stored.cpus === 'number' || (typeof stored.cpus === 'object' && stored.cpus !== null))) throw new StateError('is damaged: its configuration makes no sense');
   return {
     memoryBytes: checkMemory(stored.memoryBytes),
     cpus: checkCpus(stored.cpus),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { UserError } from '../base/errors.ts';
-import { checkCpus, checkEngine, checkMemory, checkTimeout, parseMemorySize, parsePort } from './configuration.ts';
+import { checkEngine, checkMemory, checkTimeout, parseMemorySize, parsePort } from './configuration.ts';
 import { parseTraceKinds } from './trace.ts';
 
 const MIB = 1 << 20;
@@ -25,11 +25,6 @@ describe('memory size', () => {
 });
 
 describe('the other options', () => {
-  it('takes one to 64 processors', () => {
-    for (const cpus of [1, 2, 64]) expect(checkCpus(cpus)).toBe(cpus);
-    expect(() => checkCpus(65)).toThrow('65 processors are more than a machine may have; give 1 to 64');
-    for (const cpus of [0, -1, 1.5, Number.NaN]) expect(() => checkCpus(cpus)).toThrow('makes no sense');
-  });
   it('takes the engines there are', () => {
     expect(checkEngine('auto')).toBe('auto');
     for (const name of ['interpreter', 'translator', 'hybrid', 'kvm']) expect(checkEngine(name)).toBe(name);

@@ -1,6 +1,7 @@
 import { UserError } from '../base/errors.ts';
-import { RAM_MAX_BYTES, VCPU_MAX } from '../memory/layout.ts';
+import { RAM_MAX_BYTES } from '../memory/layout.ts';
 import type { NicConfiguration } from './nics.ts';
+import type { ProcessorTopology } from './topology.ts';
 
 export const ENGINE_NAMES = ['auto', 'interpreter', 'translator', 'lockstep', 'kvm', 'hybrid'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
@@ -20,7 +21,7 @@ export interface MachineConfiguration extends ExecutionConfiguration {
   /** The board. */
   readonly machine: MachineName;
   readonly memoryBytes: number;
-  readonly cpus: number;
+  readonly cpus: ProcessorTopology;
   /** Kernel command line. */
   readonly append: string;
   /** End instead of starting again when the guest resets. */
@@ -69,12 +70,6 @@ export function checkMemory(bytes: number, text = `of ${bytes} bytes`): number {
   if (bytes > MAX_MEMORY) throw new UserError(`memory size ${text} is too large; ${WANTED_MEMORY}`);
   if (!Number.isSafeInteger(bytes) || bytes % 4096 !== 0) throw new UserError(`memory size ${text} is no multiple of 4 KiB; ${WANTED_MEMORY}`);
   return bytes;
-}
-
-export function checkCpus(cpus: number, text = String(cpus)): number {
-  if (!Number.isInteger(cpus) || cpus < 1) throw new UserError(`number of processors "${text}" makes no sense; give 1 to ${VCPU_MAX}`);
-  if (cpus > VCPU_MAX) throw new UserError(`${text} processors are more than a machine may have; give 1 to ${VCPU_MAX}`);
-  return cpus;
 }
 
 export function checkMachine(name: string): MachineName {

@@ -18,6 +18,7 @@ import type { BoardOptions, Part } from './board.ts';
 import type { MachineName } from './configuration.ts';
 import { legacyTimerLines } from './legacy-timer-lines.ts';
 import type { LegacyTimerLines } from './legacy-timer-lines.ts';
+import { ONE_PROCESSOR } from './topology.ts';
 import { ThreadedVcpus } from './processors/threaded-vcpus.ts';
 import type { ProcessorThreads } from './processors/threaded-vcpus.ts';
 import { traceInterrupts } from './trace.ts';
@@ -27,7 +28,7 @@ export const COM1 = { port: 0x3f8, interrupt: 4 } as const;
 
 /** What the guest finds in SMBIOS tables about a board. */
 export function describeBoard(product: MachineName, memory: LinearMemory, { tscKhz, processors }: Pick<BoardOptions, 'tscKhz' | 'processors'>): SmbiosOptions {
-  return { cpus: processors?.count ?? 1, megahertz: Math.round((tscKhz?.() ?? 1_000_000) / 1000), bytes: memory.bytes, lowBytes: memory.lowBytes, product, version: '1' };
+  return { topology: processors?.topology ?? ONE_PROCESSOR, megahertz: Math.round((tscKhz?.() ?? 1_000_000) / 1000), bytes: memory.bytes, lowBytes: memory.lowBytes, product, version: '1' };
 }
 
 /** What every board begins with: the processor, its interrupt controllers, interval timer and clock, a serial port. */

@@ -9,6 +9,7 @@ import { bootFile } from './boot-source.ts';
 import { Machine } from './machine.ts';
 import type { MachineOptions } from './machine.ts';
 import { silentLog } from './trace.ts';
+import { ONE_PROCESSOR } from './topology.ts';
 
 type Step = (parts: VcpuParts, vcpu: ScriptedVcpu) => VcpuExit;
 
@@ -109,7 +110,7 @@ function build(steps: readonly Step[], changes: Partial<MachineOptions> & { noRe
   const output: number[] = [];
   const { noReboot = false, debugExitPort, ...rest } = changes;
   const machine = new Machine({
-    configuration: { machine: 'pc', memoryBytes: 8 << 20, cpus: 1, engine: 'auto', translationCacheBytes: 128 << 20, append: '', noReboot, ...(debugExitPort === undefined ? {} : { debugExitPort }) },
+    configuration: { machine: 'pc', memoryBytes: 8 << 20, cpus: ONE_PROCESSOR, engine: 'auto', translationCacheBytes: 128 << 20, append: '', noReboot, ...(debugExitPort === undefined ? {} : { debugExitPort }) },
     boot: { kernel: bootFile('tiny', tinyKernel(powerOff())) },
     createVcpu: (parts) => (vcpu = new ScriptedVcpu(parts, steps)),
     serial: { write: (bytes) => output.push(...bytes) },

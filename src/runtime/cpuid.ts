@@ -1,7 +1,7 @@
 // CPUID (Intel SDM 2A, CPUID): a processor of the x86-64-v3 class. Announces what the engines implement, nothing else:
 // isa/x86/features.ts lists the same for the decoder, and a test compares the two.
 
-import { CPUID_HIDDEN, CPU_COUNT, CR4, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_BIOS_SIGN_ID, PHYSICAL_MASK, RAX, RBX, RCX, RDX, SCRATCH, TSC_KHZ, VCPU_INDEX, XCR0 } from "../isa/x86/state/layout.ts";
+import { APIC_ID, CORE_THREADS, CPUID_HIDDEN, CR4, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_BIOS_SIGN_ID, PACKAGE_THREADS, PHYSICAL_MASK, RAX, RBX, RCX, RDX, SCRATCH, TSC_KHZ, XCR0 } from "../isa/x86/state/layout.ts";
 import { VCPU_ATTENTION } from "../memory/layout.ts";
 import { apicMsrRead, interruptPending } from "./host.ts";
 
@@ -113,13 +113,20 @@ function give(cpu: usize, a: u32, b: u32, c: u32, d: u32): void {
   return features & ~load<u32>(cpu + word, CPUID_HIDDEN);
 }
 
-function processors(cpu: usize): u32 {
-  return max<u32>(load<u32>(cpu, CPU_COUNT), 1);
+function packageThreads(cpu: usize): u32 {
+  return max<u32>(load<u32>(cpu, PACKAGE_THREADS), 1);
+}
+function coreThreads(cpu: usize): u32 {
+  return max<u32>(load<u32>(cpu, CORE_THREADS), 1);
 }
 
-/** Bits of an APIC id that number the processors of the one package. */
-function idBits(cpu: usize): u32 {
-  return 32 - clz<u32>(processors(cpu) - 1);
+/** Bits of an APIC id that number so many. */
+function idBits(count: u32): u32 {
+  return 32 - clz<u32>(count - 1);
+}
+/** Bits of an APIC id that number the cores of a package (SDM 3A, 9.9.1). */
+function coreBits(cpu: usize): u32 {
+  return idBits(max<u32>(packageThreads(cpu) / coreThreads(cpu), 1));
 }
 
 /** Is IA32_APIC_BASE's enable bit set? CPUID shows no APIC while it is clear (SDM 3A, 10.4.3). */
@@ -132,27 +139,28 @@ function osPke(cpu: usize): u32 {
 }
 
 function featureLeaf(cpu: usize): void {
-  const count = processors(cpu);
+  const count = packageThreads(cpu);
   let edx = offered(cpu, FEATURES_1_EDX, HIDDEN_1_EDX);
   if (count > 1) edx |= EDX1_HTT;
   if (!apicEnabled(cpu)) edx &= ~EDX1_APIC;
   let ecx = offered(cpu, FEATURES_1_ECX, HIDDEN_1_ECX);
   if ((ecx & ECX1_XSAVE) != 0 && (load<u64>(cpu, CR4) & 0x40000) != 0) ecx |= ECX1_OSXSAVE;
   // EBX: CLFLUSH of 64 bytes, processors of the package, APIC id.
-  give(cpu, SIGNATURE, (8 << 8) | (count << 16) | (load<u32>(cpu, VCPU_INDEX) << 24), ecx, edx);
+  give(cpu, SIGNATURE, (8 << 8) | (count << 16) | (load<u32>(cpu, APIC_ID) << 24), ecx, edx);
   // Executing this leaf loads the microcode's revision (SDM 3A, 9.11.7.1).
   store<u64>(cpu, MICROCODE_REVISION << 32, MSR_BIOS_SIGN_ID);
 }
 
-/** Leaf 4: type, level, sharing processors, ways, sets; lines of 64 bytes. */
+/** Leaf 4: type, level, APIC ids that share it, ways, sets; lines of 64 bytes. Numbers of ids are powers of two. */
 function cacheLeaf(cpu: usize, index: u32): void {
-  const count = processors(cpu);
-  const cores = (count - 1) << 26;
+  const threadBits = idBits(coreThreads(cpu));
+  const cores = (((1 << coreBits(cpu)) - 1) << 26) | (((1 << threadBits) - 1) << 14);
+  const all = ((1 << coreBits(cpu)) - 1) << 26 | (((1 << (threadBits + coreBits(cpu))) - 1) << 14);
   switch (index) {
     case 0: give(cpu, cores | 0x121, (7 << 22) | 63, 63, 0); return; // 32 KiB data
     case 1: give(cpu, cores | 0x122, (7 << 22) | 63, 63, 0); return; // 32 KiB code
     case 2: give(cpu, cores | 0x143, (7 << 22) | 63, 511, 0); return; // 256 KiB
-    case 3: give(cpu, cores | ((count - 1) << 14) | 0x163, (15 << 22) | 63, 8191, 0); return; // 8 MiB, shared
+    case 3: give(cpu, all | 0x163, (15 << 22) | 63, 8191, 0); return; // 8 MiB, shared
     default: give(cpu, 0, 0, 0, 0);
   }
 }
@@ -179,11 +187,12 @@ function standardSize(components: u64): u32 {
   return (components & 0x200) != 0 ? 840 : (components & 4) != 0 ? 832 : 576;
 }
 
-/** Leaf 11: one thread per core, all cores in one package. */
+/** Leaf 11: bits of the id below the level, processors of it; threads, then cores. */
 function topologyLeaf(cpu: usize, index: u32): void {
-  const id = load<u32>(cpu, VCPU_INDEX);
-  if (index == 0) give(cpu, 0, 1, 0x100, id);
-  else if (index == 1) give(cpu, idBits(cpu), processors(cpu), 0x201, id);
+  const id = load<u32>(cpu, APIC_ID);
+  const threadBits = idBits(coreThreads(cpu));
+  if (index == 0) give(cpu, threadBits, coreThreads(cpu), 0x100, id);
+  else if (index == 1) give(cpu, threadBits + coreBits(cpu), packageThreads(cpu), 0x201, id);
   else give(cpu, 0, 0, index, id);
 }
 

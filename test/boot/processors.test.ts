@@ -33,6 +33,20 @@ test('a stock Debian kernel has two processors, sends messages between them, is 
   expect(report.instructions['translator']).toBeGreaterThan(1e6);
 }, 700_000);
 
+test('a stock kernel finds sockets, cores and threads as they were asked for', async () => {
+  const vm = await VirtualMachine.create({ guest: 'linux', machine: 'microvm', append: 'quiet', memory: '256M', cpus: { sockets: 2, threads: 3 }, overcommit: true });
+  void vm.start();
+  await vm.console.waitFor(/# /, 300_000);
+  vm.console.write("echo be''gin; grep -E 'physical id|core id|siblings|cpu cores|^apicid' /proc/cpuinfo | tr -d '\\t' | sort | uniq -c | tr -s ' '; cd /sys/devices/system/cpu; cat cpu*/topology/thread_siblings_list cpu0/cache/index[03]/shared_cpu_list; echo do''ne\n");
+  const text = await vm.console.waitFor(/begin\r\n[^]*\r\ndone/, 90_000);
+  await vm.stop();
+  // Second threads come behind all first ones (ACPI 6.5, 5.2.12.1), and identifiers have two bits for three threads.
+  expect(text.split('\r\n').slice(1, -1).map((line) => line.trim())).toEqual([
+    ...[0, 1, 2, 4, 5, 6].map((id) => `1 apicid: ${id}`), '6 core id: 0', '6 cpu cores: 1', '3 physical id: 0', '3 physical id: 1', '6 siblings: 3',
+    ...[0, 1, 2].flatMap(() => ['0,2,4', '1,3,5']), '0,2,4', '0,2,4',
+  ]);
+}, 400_000);
+
 test('more processors than the host has are refused, with the remedy', async () => {
   const here = availableParallelism();
   if (here >= 64) return;

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { implementedFeatures } from '../../src/isa/x86/features.ts';
 import {
-  CPL, CPUID_HIDDEN, CPU_COUNT, CR0, CR4, EFER, LEAVE_NEXT, MODE, MODE_CODE32, MODE_CODE64, MODE_LONG, RAX, RBX, RCX, RDX, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, TSC_OFFSET, VCPU_INDEX, XCR0,
+  APIC_ID, CORE_THREADS, CPL, CPUID_HIDDEN, CR0, CR4, EFER, LEAVE_NEXT, MODE, MODE_CODE32, MODE_CODE64, MODE_LONG, PACKAGE_THREADS, RAX, RBX, RCX, RDX, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, TSC_OFFSET, XCR0,
 } from '../../src/isa/x86/state/layout.ts';
 import { RuntimeFixture } from '../support/runtime.ts';
 
@@ -84,15 +84,25 @@ describe('CPUID', () => {
     expect(cpuid(0x80000008).eax).toBe(40 | (48 << 8));
   });
   test('processors of a machine with six', () => {
-    m.setU32(CPU_COUNT, 6);
-    m.setU32(VCPU_INDEX, 5);
+    m.setU32(PACKAGE_THREADS, 6);
+    m.setU32(APIC_ID, 5);
     const one = cpuid(1);
     expect([one.ebx >>> 24, (one.ebx >> 16) & 0xff, (one.edx >> 28) & 1]).toEqual([5, 6, 1]);
     expect(cpuid(0xb, 0)).toEqual({ eax: 0, ebx: 1, ecx: 0x100, edx: 5 });
     expect(cpuid(0xb, 1)).toEqual({ eax: 3, ebx: 6, ecx: 0x201, edx: 5 });
     expect(cpuid(0xb, 2)).toEqual({ eax: 0, ebx: 0, ecx: 2, edx: 5 });
-    expect(cpuid(4, 3).eax >>> 26).toBe(5);
-    m.setU32(CPU_COUNT, 0);
+    expect([cpuid(4, 0).eax >>> 14, cpuid(4, 3).eax >>> 14]).toEqual([7 << 12, (7 << 12) | 7]);
+  });
+  test('threads of cores: two of each of three', () => {
+    m.setU32(PACKAGE_THREADS, 6);
+    m.setU32(CORE_THREADS, 2);
+    m.setU32(APIC_ID, 13);
+    expect((cpuid(1).ebx >> 16) & 0xff).toBe(6);
+    expect(cpuid(0xb, 0)).toEqual({ eax: 1, ebx: 2, ecx: 0x100, edx: 13 });
+    expect(cpuid(0xb, 1)).toEqual({ eax: 3, ebx: 6, ecx: 0x201, edx: 13 });
+    expect([cpuid(4, 0).eax >>> 14, cpuid(4, 3).eax >>> 14]).toEqual([(3 << 12) | 1, (3 << 12) | 7]);
+  });
+  test('numbers of processors that nobody has set count as one', () => {
     expect((cpuid(1).edx >> 28) & 1).toBe(0);
   });
   test('caches by leaf 4 have the sizes they mean', () => {

@@ -5,10 +5,10 @@ import type { Log } from '../../host/log.ts';
 import type { InterruptInput } from '../../wiring/interrupt-input.ts';
 import type { SystemBus } from '../../wiring/system-bus.ts';
 import {
-  BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CPUID_HIDDEN, CPU_COUNT, CR0, CR3, CR4, DR, DR7, EFER, EFLAGS,
+  APIC_ID, BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CORE_THREADS, CPUID_HIDDEN, CR0, CR3, CR4, DR, DR7, EFER, EFLAGS,
   EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, FLAGS_KIND, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_HOT, LEAVE_JUMP, LEAVE_MISSED, LEAVE_NEXT,
   LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_DEBUGCTL, MSR_STAR, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
-  NMI_BLOCKED, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, USER_ENTERED, VCPU_INDEX, VECTOR_DB, VECTOR_PF, WAIT_SIPI, X87,
+  NMI_BLOCKED, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, USER_ENTERED, VECTOR_DB, VECTOR_PF, WAIT_SIPI, X87,
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import { REC_COUNT, REC_HANDLER, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
@@ -36,6 +36,8 @@ export interface InterpreterOptions {
   readonly numericError?: ((pending: boolean) => boolean) | undefined;
   /** Number of this vCPU, 0 to 63: decides where its block lies. */
   readonly index: number;
+  /** Of its local APIC, if it is not the same. */
+  readonly apicId?: number;
   /** How many vCPUs the machine has; missing: this one. */
   readonly vcpus?: number;
   /** Where its decoded code lies; missing: where that of the only one does. */
@@ -72,7 +74,7 @@ const DR6_SINGLE_STEP = 0x4000;
 const DEBUGCTL_BTF = 2n;
 const PREFIXES = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3, ...Array.from({ length: 16 }, (_, i) => 0x40 + i)]);
 /** What INIT does not change (SDM 3A, table 10-1): from, to. MSRs, the x87 and vector registers, what the host knows of the processor. */
-const KEPT_OVER_INIT = [[MSR_STAR, FAULT_PENDING], [COUNT_EXCEPTIONS, STEP], [PHYSICAL_MASK, VCPU_INDEX], [X87, CPUID_HIDDEN]] as const;
+const KEPT_OVER_INIT = [[MSR_STAR, FAULT_PENDING], [COUNT_EXCEPTIONS, STEP], [PHYSICAL_MASK, APIC_ID], [X87, CPUID_HIDDEN]] as const;
 const CR0_CACHING = 0x60000000n;
 /** INS, OUTS, MOVS, CMPS, STOS, LODS, SCAS. */
 const STRINGS = new Set([0x6c, 0x6d, 0x6e, 0x6f, 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf]);
@@ -154,22 +156,22 @@ export class Interpreter implements Vcpu {
     });
     const owners = new CodeOwners(options.memory, options.index, options.vcpus ?? 1, this.#runtime);
     this.#cache = new CodeCache(options.memory, this.#cpu, this.#runtime, options.modules.handlers, options.codeArea ?? FIRST_CODE_AREA, owners, this.#tier);
-    this.#view.setUint32(this.#cpu + VCPU_INDEX, options.index, true);
+    this.#view.setUint32(this.#cpu + APIC_ID, options.apicId ?? options.index, true);
     if (options.adopts !== true) this.reset();
   }
 
   reset(): void {
-    const index = this.#u32(VCPU_INDEX);
+    const apicId = this.#u32(APIC_ID);
     const retired = this.instructions;
     // What the machine's configuration put there stays.
-    const identity = this.#bytes.slice(this.#cpu + CPUID_HIDDEN, this.#cpu + CPU_COUNT + 4);
+    const identity = this.#bytes.slice(this.#cpu + CPUID_HIDDEN, this.#cpu + CORE_THREADS + 4);
     this.#bytes.fill(0, this.#cpu, this.#cpu + STATE_BYTES);
     this.#bytes.set(identity, this.#cpu + CPUID_HIDDEN);
-    this.#setU32(VCPU_INDEX, index);
+    this.#setU32(APIC_ID, apicId);
     this.#view.setBigUint64(this.#cpu + INSTRUCTIONS, BigInt(retired), true);
     this.#runtime.call('resetVcpu');
     this.#cache.clear();
-    if (index !== 0) this.#setU32(WAIT_SIPI, 1);
+    if (apicId !== 0) this.#setU32(WAIT_SIPI, 1);
   }
 
   /** INIT: as `reset`, less what it leaves alone. A processor other than the first then waits for `startUp`. Legal between two runs. */
@@ -571,9 +573,9 @@ export class Interpreter implements Vcpu {
     if (version !== 1) throw new StateError(`vcpu-x86: version ${version} is unknown, this version reads 1`);
     const bytes = typeof state === 'object' && state !== null && 'state' in state ? state.state : undefined;
     if (!(bytes instanceof Uint8Array) || bytes.length !== STATE_BYTES) throw new StateError(`vcpu-x86: state must be ${STATE_BYTES} bytes`);
-    const index = this.#u32(VCPU_INDEX);
+    const apicId = this.#u32(APIC_ID);
     this.#bytes.set(bytes, this.#cpu);
-    this.#setU32(VCPU_INDEX, index);
+    this.#setU32(APIC_ID, apicId);
     this.#setU32(FAULT_PENDING, 0);
     this.#setU32(FLAGS_KIND, 0);
     this.#setU32(LINK_FROM, 0);

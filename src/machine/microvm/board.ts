@@ -18,6 +18,7 @@ import { addDebugExit } from '../debug-exit.ts';
 import type { Drive } from '../drives.ts';
 import type { Nic } from '../nics.ts';
 import { setUpCmos } from '../cmos.ts';
+import { ONE_PROCESSOR, bootOrderOf, processorCount } from '../topology.ts';
 import { codeAreaBytes } from '../processors/threaded-vcpus.ts';
 
 const ACPI_PORTS = 0x600;
@@ -31,14 +32,14 @@ const VIRTIO_INTERRUPTS = [5, 6, 7, 10, 11, 12, 14, 15, 16, 17, 18, 19, 20, 21, 
 /** The wiring list of a board for kernels that are booted directly: no PCI, no display, no keyboard; virtio over MMIO. */
 export function buildMicrovmBoard(options: BoardOptions): Board {
   const { events, log } = options;
-  const cpus = options.processors?.count ?? 1;
+  const topology = options.processors?.topology ?? ONE_PROCESSOR;
   if (options.firmware !== undefined) throw new UserError('machine microvm boots a kernel directly; leave --firmware out, or give --machine pc');
   if (options.testDevice === true) throw new UserError('machine microvm has no test device; give --machine pc');
   if (options.parallel !== undefined) throw new UserError('machine microvm has no parallel port; leave --parallel out, or give --machine pc');
   const memory = new LinearMemory(options.memoryBytes, codeAreaBytes(options.processors));
   const core = buildCoreParts(options, memory);
   const { bus, timers, vcpu, irq } = core;
-  setUpCmos(core.rtc, { memory, cpus, bootOrder: [], floppy: 0 });
+  setUpCmos(core.rtc, { memory, cpus: processorCount(topology), bootOrder: [], floppy: 0 });
 
   const power = new ReducedHardware({ line: irq.level(EVENT_INTERRUPT), powerOff: () => events.powerOff() });
   const resetControl = new ResetControl(() => events.reset());
@@ -77,7 +78,7 @@ export function buildMicrovmBoard(options: BoardOptions): Board {
     display: undefined,
     placeTables: () => {
       const tables = buildMicrovmTables({
-        cpus, virtio: windows, serialPorts: [COM1],
+        apicIds: bootOrderOf(topology), virtio: windows, serialPorts: [COM1],
         sleepControlPort: ACPI_PORTS + SLEEP_CONTROL, sleepStatusPort: ACPI_PORTS + SLEEP_STATUS, sleepTypeS5: REDUCED_SLEEP_TYPE_S5,
         eventPort: ACPI_PORTS + EVENTS, eventInterrupt: EVENT_INTERRUPT, powerButtonEvent: EVENT_POWER_BUTTON,
         resetPort: RESET_PORT, resetValue: RESET_CONTROL_HARD_RESET,

@@ -36,6 +36,7 @@ import { addFirmware, firmwareBytes } from './firmware.ts';
 import { addFloppy, floppyDrive } from './floppy-drive.ts';
 import { addIde, ideMedia } from './ide-drives.ts';
 import { addPciCard, addPciDevice, addPciDisks } from './pci-devices.ts';
+import { ONE_PROCESSOR, bootOrderOf, processorCount } from '../topology.ts';
 import { codeAreaBytes } from '../processors/threaded-vcpus.ts';
 import { powerPorts } from './power-ports.ts';
 
@@ -51,14 +52,14 @@ const PCI_BUSES = 16;
 /** The wiring list of a PC. */
 export function buildPcBoard(options: BoardOptions): Board {
   const { clock, events, firmware, log, processors } = options;
-  const cpus = processors?.count ?? 1;
+  const topology = processors?.topology ?? ONE_PROCESSOR;
   const memory = new LinearMemory(options.memoryBytes, (firmware === undefined ? 0 : firmwareBytes(firmware) + VIDEO_MEMORY) + codeAreaBytes(processors));
   const core = buildCoreParts(options, memory);
   const { bus, timers, vcpu, irq, apicBus } = core;
   // A kernel that is booted directly would find a display that no firmware has set up.
   const display = firmware?.vgaBios === undefined ? undefined : addDisplay(memory, bus, clock);
   const floppy = floppyDrive(options.drives);
-  setUpCmos(core.rtc, { memory, cpus, bootOrder: firmware?.bootOrder ?? DEFAULT_BOOT_ORDER, floppy: floppy?.format.drive ?? 0 });
+  setUpCmos(core.rtc, { memory, cpus: processorCount(topology), bootOrder: firmware?.bootOrder ?? DEFAULT_BOOT_ORDER, floppy: floppy?.format.drive ?? 0 });
   const hpet = new Hpet({ clock, timers, legacy: [irq.edge(0), irq.edge(8)], replaces: core.legacyTimers.replace, inputs: (input) => ({ level: irq.level(input), edge: irq.edge(input) }), messages: apicBus });
   bus.mmio.map(HPET_ADDRESS, hpet);
 
@@ -85,7 +86,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   const pci = new PciBus(applyBusChange);
   const isa = new IsaBridge((number) => irq.level(number));
   const acpi: AcpiOptions = {
-    cpus, lowBytes: memory.lowBytes, pmBase: PM_BASE, pmTimer: true, hpet: { address: HPET_ADDRESS, capabilities: Number(HPET_CAPABILITIES & 0xffffffffn) }, smiCommandPort: 0xb2, smiEnable: SMI_ACPI_ENABLE, smiDisable: SMI_ACPI_DISABLE,
+    apicIds: bootOrderOf(topology), lowBytes: memory.lowBytes, pmBase: PM_BASE, pmTimer: true, hpet: { address: HPET_ADDRESS, capabilities: Number(HPET_CAPABILITIES & 0xffffffffn) }, smiCommandPort: 0xb2, smiEnable: SMI_ACPI_ENABLE, smiDisable: SMI_ACPI_DISABLE,
     sleepTypeS5: SLEEP_TYPE_S5, resetPort: 0xcf9, resetValue: RESET_CONTROL_HARD_RESET, pciConfigSpace: { address: ECAM_ADDRESS, buses: PCI_BUSES }, pirqOf, pciInterrupts: PCI_INTERRUPTS,
     serialPorts: [COM1], parallelPorts: printer.map(() => LPT1), keyboardController: true, vga: firmware?.vgaBios !== undefined,
   };

@@ -6,7 +6,7 @@ import type { GuestMemory } from '../../memory/guest-memory.ts';
 
 export interface FirmwareMachine {
   readonly memory: GuestMemory;
-  readonly cpus: number;
+  readonly apicIds: readonly number[];
   readonly acpi: RelocatableAcpiTables;
   readonly smbios: SmbiosTables;
   readonly bootMenu: boolean;
@@ -16,6 +16,7 @@ export interface FirmwareMachine {
 const RAM_SIZE = 0x03;
 const CPUS = 0x05;
 const BOOT_MENU = 0x0e;
+/** Above the highest APIC identifier, as QEMU's PC has it. */
 const MAX_CPUS = 0x0f;
 /** x86: the interval timer is wired to I/O APIC input 2. */
 const IRQ0_OVERRIDE = 0x8002;
@@ -26,13 +27,13 @@ const E820_RAM = 1;
 
 /** What firmware is told about this machine. */
 export function firmwareConfiguration(machine: FirmwareMachine): FwCfgContents {
-  const { memory, cpus } = machine;
+  const { memory, apicIds } = machine;
   return {
     items: new Map([
       [RAM_SIZE, littleEndian(memory.bytes, 8)],
-      [CPUS, littleEndian(cpus, 2)],
+      [CPUS, littleEndian(apicIds.length, 2)],
       [BOOT_MENU, littleEndian(machine.bootMenu ? 1 : 0, 2)],
-      [MAX_CPUS, littleEndian(cpus, 2)],
+      [MAX_CPUS, littleEndian(Math.max(...apicIds) + 1, 2)],
       [IRQ0_OVERRIDE, Uint8Array.of(1)],
     ]),
     files: new Map([

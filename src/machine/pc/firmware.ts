@@ -34,7 +34,7 @@ export function addFirmware(files: FirmwareFiles, acpi: AcpiOptions, smbios: Smb
   rom.data.set(files.firmware);
   const shadow = new ShadowMemory(memory, rom);
   bus.mmio.map(0xc0000, shadow);
-  const configuration = (options: AcpiOptions): FwCfgContents => firmwareConfiguration({ memory, cpus: options.cpus, acpi: buildRelocatableAcpiTables(options), smbios: buildSmbios(smbios), bootMenu: files.bootMenu ?? false });
+  const configuration = (options: AcpiOptions): FwCfgContents => firmwareConfiguration({ memory, apicIds: options.apicIds, acpi: buildRelocatableAcpiTables(options), smbios: buildSmbios(smbios), bootMenu: files.bootMenu ?? false });
   const fwCfg = new FwCfg(memory, configuration(acpi));
   const debugPort = new DebugPort((line) => log.trace('firmware', line));
   bus.ports.map(0x510, fwCfg);

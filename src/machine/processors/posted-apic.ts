@@ -14,14 +14,16 @@ export function alertVcpu({ words }: MachineWords, vcpu: VcpuWords): void {
 export class PostedApic implements ApicTarget {
   readonly #machine: MachineWords;
   readonly #vcpu: VcpuWords;
+  readonly #id: number;
 
-  constructor(machine: MachineWords, vcpu: VcpuWords) {
+  constructor(machine: MachineWords, vcpu: VcpuWords, id: number) {
     this.#machine = machine;
     this.#vcpu = vcpu;
+    this.#id = id;
   }
 
   matches(destination: number, logical: boolean): boolean {
-    return isAddressed(this.#vcpu.apic, this.#vcpu.index, destination, logical);
+    return isAddressed(this.#vcpu.apic, this.#id, destination, logical);
   }
   get processorPriority(): number {
     return processorPriority(this.#vcpu.apic);

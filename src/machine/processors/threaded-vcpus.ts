@@ -16,6 +16,8 @@ import { LocalApic } from '../../interrupts/local-apic.ts';
 import type { PicPair } from '../../interrupts/pic.ts';
 import type { LinearMemory } from '../../memory/linear-memory.ts';
 import type { SystemBus } from '../../wiring/system-bus.ts';
+import { apicIdsOf, processorCount } from '../topology.ts';
+import type { ProcessorTopology } from '../topology.ts';
 import { ApicTimer } from './apic-timer.ts';
 import { CodeDrops, tellOwners } from './code-drops.ts';
 import { PostedApic, alertVcpu } from './posted-apic.ts';
@@ -28,7 +30,7 @@ import type { VcpuOrder } from './vcpu-thread.ts';
 
 /** How a machine with several processors executes them. */
 export interface ProcessorThreads {
-  readonly count: number;
+  readonly topology: ProcessorTopology;
   readonly engine: ThreadEngine;
   readonly modules: EngineModules;
   /** Bound on the memory that translated code takes, of all of them. */
@@ -57,7 +59,7 @@ const PATIENCE_NS = 20e9;
 
 /** Bytes of storage that machines with several processors need besides RAM. */
 export function codeAreaBytes(processors: ProcessorThreads | undefined): number {
-  return processors === undefined ? 0 : (processors.count - 1) * CODE_AREA_BYTES;
+  return processors === undefined ? 0 : (processorCount(processors.topology) - 1) * CODE_AREA_BYTES;
 }
 
 /**
@@ -86,29 +88,31 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
 
   constructor(options: ThreadedVcpusOptions) {
     const { processors, memory, clock, tscKhz, pic } = options;
-    const { count, engine, modules, host } = processors;
+    const { topology, engine, modules, host } = processors;
+    const apicIds = apicIdsOf(topology);
+    const count = apicIds.length;
     this.#options = options;
     const machine = this.#machine = new MachineWords(memory.wasm);
     machine.threads = count;
     this.#words = Array.from({ length: count }, (_, i) => new VcpuWords(memory.wasm, i));
     this.#drops = this.#words.map((_, i) => new CodeDrops(memory.wasm, i));
     const areas = this.#words.map((_, i) => (i === 0 ? undefined : memory.allocate(CODE_AREA_BYTES).host));
-    this.#apics = this.#words.map((words, id) => new LocalApic({
-      id, boot: id === 0, bus: options.apicBus, clock, timers: new ApicTimer(words.apic), store: words.apic, kick: { kick: () => {} },
-      tsc: () => ticksAt(clock.now(), tscKhz()), tscKhz, pic: id === 0 ? pic : undefined, processor: { init: () => {}, startup: () => {} }, windowMoved: () => {},
+    this.#apics = this.#words.map((words, index) => new LocalApic({
+      id: apicIds[index]!, boot: index === 0, bus: options.apicBus, clock, timers: new ApicTimer(words.apic), store: words.apic, kick: { kick: () => {} },
+      tsc: () => ticksAt(clock.now(), tscKhz()), tscKhz, pic: index === 0 ? pic : undefined, processor: { init: () => {}, startup: () => {} }, windowMoved: () => {},
     }));
-    for (const words of this.#words) options.apicBus.add(new PostedApic(machine, words));
+    for (const words of this.#words) options.apicBus.add(new PostedApic(machine, words, apicIds[words.index]!));
     const nobody = { bus: options.bus, hostTsc: () => 0n, random32: () => 0 };
     this.#standing = this.#words.map((_, index) => {
       const area = areas[index];
-      const vcpu = createInterpreter({ ...nobody, memory: memory.wasm, modules, index, vcpus: count, interrupts: this.#apics[index]!, ...(area === undefined ? {} : { codeArea: codeAreaAt(area) }) });
-      identify(memory.wasm, { index, tscKhz: tscKhz(), hidden: [], vcpus: count });
+      const vcpu = createInterpreter({ ...nobody, memory: memory.wasm, modules, index, apicId: apicIds[index]!, vcpus: count, interrupts: this.#apics[index]!, ...(area === undefined ? {} : { codeArea: codeAreaAt(area) }) });
+      identify(memory.wasm, { index, tscKhz: tscKhz(), hidden: [], topology });
       return vcpu;
     });
     for (const apic of this.#apics) apic.reset();
     machine.a20 = true;
     this.#changed();
-    this.#threads = this.#words.map((words, index) => host.start({ memory: memory.wasm, modules, index, vcpus: count, engine, cacheBytes: Math.floor(processors.cacheBytes / count), codeArea: areas[index] }, {
+    this.#threads = this.#words.map((words, index) => host.start({ memory: memory.wasm, modules, index, apicIds, engine, cacheBytes: Math.floor(processors.cacheBytes / count), codeArea: areas[index] }, {
       wake: options.wake,
       failed: (reason) => {
         this.#lost ??= `the thread of processor ${words.index} has ended: ${reason}`;

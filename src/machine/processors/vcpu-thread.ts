@@ -25,7 +25,8 @@ export interface VcpuOrder {
   readonly memory: WebAssembly.Memory;
   readonly modules: EngineModules;
   readonly index: number;
-  readonly vcpus: number;
+  /** Identifiers of all processors' local APICs. */
+  readonly apicIds: readonly number[];
   readonly engine: ThreadEngine;
   readonly cacheBytes: number;
   /** Where its decoded code lies; undefined: where the first vCPU's does. */
@@ -79,7 +80,8 @@ class VcpuThread {
   #looking = false;
 
   constructor(order: VcpuOrder, ports: VcpuThreadPorts, words: VcpuWords) {
-    const { memory, modules, index, vcpus, codeArea } = order;
+    const { memory, modules, index, apicIds, codeArea } = order;
+    const vcpus = apicIds.length;
     this.#ports = ports;
     this.#words = words;
     const machine = this.#machine = new MachineWords(memory);
@@ -90,7 +92,7 @@ class VcpuThread {
     const clock: MonotonicClock = { now: () => this.#now() };
     const tsc = (): bigint => ticksAt(this.#now(), machine.tscKhz);
     this.#apic = new LocalApic({
-      id: index, boot: index === 0, bus, clock, timers: this.#timer, store: words.apic, tsc, tscKhz: () => machine.tscKhz,
+      id: apicIds[index]!, boot: index === 0, bus, clock, timers: this.#timer, store: words.apic, tsc, tscKhz: () => machine.tscKhz,
       kick: {
         kick: () => {
           if (!this.#looking) this.#vcpu.requestExit();
@@ -101,11 +103,11 @@ class VcpuThread {
       windowMoved: () => {},
     });
     // In the order of their numbers, which breaks ties between priorities.
-    this.#all.forEach((other, i) => bus.add(i === index ? this.#apic : new PostedApic(machine, other)));
+    this.#all.forEach((other, i) => bus.add(i === index ? this.#apic : new PostedApic(machine, other, apicIds[i]!)));
     bus.onEndOfInterrupt((vector) => this.#bus.request(END_OF_INTERRUPT, vector));
     this.#bus = new ThreadBus(machine, words, this.#apic, () => ports.wakeMachine(), () => this.#afterRequest());
     const options = {
-      memory, modules, index, vcpus, bus: this.#bus, hostTsc: tsc, adopts: true,
+      memory, modules, index, apicId: apicIds[index]!, vcpus, bus: this.#bus, hostTsc: tsc, adopts: true,
       interrupts: {
         pending: () => this.#look() && this.#apic.pending(),
         acknowledge: () => this.#apic.acknowledge(),

@@ -181,8 +181,8 @@ export const STEP_AS_TF_IS = 2;
 export const SCRATCH = 1136; // 64 bytes
 /** Physical address mask: MAXPHYADDR bits (u64). */
 export const PHYSICAL_MASK = 1200;
-/** Index of this vCPU (u32). */
-export const VCPU_INDEX = 1208;
+/** Identifier of the processor's local APIC (u32): 0 is the one that boots. */
+export const APIC_ID = 1208;
 
 /** x87: 8 physical registers R0..R7, 16 bytes each: mantissa u64, sign and exponent u16. MMn is mantissa of Rn. */
 export const X87 = 1280;
@@ -295,8 +295,9 @@ export const VECTOR_XM = 19;
 export const CPUID_HIDDEN = 2048; // 64 bytes
 /** Rate of the time stamp counter in kHz (u32); 0: 1 GHz. Among the words of CPUID_HIDDEN that are not used. */
 export const TSC_KHZ = 2108;
-/** Processors of the machine (u32); 0 counts as 1. */
-export const CPU_COUNT = 2112;
+/** Logical processors of the package, and of a core (u32); 0 counts as 1. */
+export const PACKAGE_THREADS = 2112;
+export const CORE_THREADS = 2116;
 /** The four PDPTE registers of PAE paging (Intel SDM 3A, 4.4.1), u64 each. */
 export const PDPTES = 2120;
 /** 1 when they were loaded (u32); 0 for a state put together from outside. */
