@@ -6,7 +6,7 @@ import type { RegisterBlock } from '../../../wiring/register-block.ts';
 import { PciEndpoint } from '../../pci/endpoint.ts';
 import type { PciWiring } from '../../pci/endpoint.ts';
 import { StateFields } from '../../state-fields.ts';
-import { CHECK_BYTES, onTheWire } from '../frame-check.ts';
+import { CHECK_BYTES, filledUp, withCheck } from '../frame-check.ts';
 import type { MacAddress, NetworkCard } from '../network-card.ts';
 import { Eeprom } from './eeprom.ts';
 import { Phy } from './phy.ts';
@@ -258,8 +258,8 @@ export class E1000 extends PciEndpoint implements NetworkCard {
     const tagged = (this.#register(CTRL) & CTRL_VLAN) !== 0 && isTagged(frame.bytes, this.#register);
     const longest = (control & RCTL_LONG) === 0 ? LONGEST_USUAL : LONGEST;
     if (frame.bytes.length + CHECK_BYTES > longest || !isWanted(frame.bytes, this.#register)) return true;
-    const whole = onTheWire(tagged ? withoutTag(frame.bytes) : frame.bytes);
-    const bytes = (control & RCTL_STRIP_CHECK) === 0 ? whole : whole.subarray(0, whole.length - CHECK_BYTES);
+    const filled = filledUp(tagged ? withoutTag(frame.bytes) : frame.bytes);
+    const bytes = (control & RCTL_STRIP_CHECK) === 0 ? withCheck(filled) : filled;
     const room = bufferBytes(control);
     const needed = Math.ceil(bytes.length / room);
     // A ring that is too short for it, however long one waits, loses it.
@@ -272,7 +272,7 @@ export class E1000 extends PciEndpoint implements NetworkCard {
     const tag = tagged ? (frame.bytes[14]! << 8) | frame.bytes[15]! : 0;
     for (let at = 0; at < bytes.length; at += room) this.#fill(ring, bytes.subarray(at, at + room), status | (at + room >= bytes.length ? END : 0), tag);
     for (const counter of [GPRC, TPR]) this.#count(counter, 1);
-    this.#count(GORCL, whole.length);
+    this.#count(GORCL, filled.length + CHECK_BYTES);
     const few = free - needed < ring.count >>> (1 + ((control >>> 8) & 3));
     this.#raise(CAUSE_RECEIVED | (few ? CAUSE_FEW_LEFT : 0));
     return true;
