@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -37,4 +37,13 @@ test('a file that cannot be read is named at once', async () => {
   await expect(readBootFiles({ kernel: join(folder, 'nowhere') }, () => {}, () => {})).rejects.toThrow(/^kernel .*nowhere/);
   await expect(readBootFiles({ kernel: `${folder}/${'x'.repeat(300)}` }, () => {}, () => {})).rejects.toThrow(/^kernel .*; give the path of a readable file$/);
   await expect(readBootFiles({ kernel: folder }, () => {}, () => {})).rejects.toThrow(/^kernel .* is a folder/);
+});
+
+test.skipIf(!existsSync('/proc/self/fd'))('a file that is too large is refused, and closed (skipped where no /proc says what is open)', async () => {
+  const path = join(folder, 'disk');
+  writeFileSync(path, '');
+  truncateSync(path, 0x100000001);
+  const open = readdirSync('/proc/self/fd').length;
+  await expect(readBootFiles({ kernel: path }, () => {}, () => {})).rejects.toThrow('larger than any guest\'s memory');
+  expect(readdirSync('/proc/self/fd').length).toBe(open);
 });

@@ -1,9 +1,10 @@
-import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { UserError } from '../base/errors.ts';
 import { bootFile, closeBootFiles, parseBootOrder } from '../machine/boot-source.ts';
 import type { BootFile, BootFiles, FirmwareFiles, KernelFiles } from '../machine/boot-source.ts';
 import { checkFirmware, checkNvram } from '../machine/configuration.ts';
+import { readFully } from './file-bytes.ts';
 import { catalogue } from './guests/catalogue.ts';
 import { fetchOvmf, fetchSeabios } from './guests/firmware.ts';
 import { openNvram } from './nvram-file.ts';
@@ -111,16 +112,17 @@ class OpenBootFile implements BootFile {
     [this.#what, this.name] = [what, path];
     this.#file = this.#try(() => openSync(path, 'r'));
     this.#bytes = fstatSync(this.#file).size;
-    checkSize(what, path, this.#bytes);
+    try {
+      checkSize(what, path, this.#bytes);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   read(): Uint8Array {
     const bytes = new Uint8Array(this.#bytes);
-    for (let done = 0; done < bytes.length;) {
-      const count = this.#try(() => readSync(this.#file!, bytes, done, bytes.length - done, done));
-      if (count === 0) throw new UserError(`${this.#what} ${this.name} has become shorter since the machine was started; leave it as it is while a machine uses it`);
-      done += count;
-    }
+    if (!this.#try(() => readFully(this.#file!, 0, bytes))) throw new UserError(`${this.#what} ${this.name} has become shorter since the machine was started; leave it as it is while a machine uses it`);
     return bytes;
   }
   close(): void {

@@ -1,5 +1,5 @@
 import { fstatSync } from 'node:fs';
-import { loadKoffi } from './koffi.ts';
+import { ofLinux } from './koffi.ts';
 import type { CFunction, Koffi } from './koffi.ts';
 
 // What Node's own file functions lack: system calls of Linux, through FFI.
@@ -48,16 +48,10 @@ export class FileCalls {
     this.#futimens = c.func('int futimens(int fd, void *times)');
   }
 
+  static readonly #found = ofLinux((koffi) => new FileCalls(koffi));
   /** Undefined where the system has no such calls. */
-  static readonly available: FileCalls | undefined = FileCalls.#find();
-
-  static #find(): FileCalls | undefined {
-    if (process.platform !== 'linux' || (process.arch !== 'x64' && process.arch !== 'arm64')) return undefined;
-    try {
-      return new FileCalls(loadKoffi());
-    } catch {
-      return undefined; // no FFI for this system, or another C library
-    }
+  static get available(): FileCalls | undefined {
+    return FileCalls.#found();
   }
 
   /**

@@ -1,5 +1,4 @@
-import { loadKoffi } from './koffi.ts';
-import type { CFunction, Koffi } from './koffi.ts';
+import { ofLinux } from './koffi.ts';
 
 /** The system's page, and the least that is worth a mapping of its own. */
 const PAGE = 4096;
@@ -8,12 +7,7 @@ const LEAST = 65536;
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_FIXED = 0x12;
 
-interface Ffi {
-  readonly koffi: Koffi;
-  readonly mmap: CFunction;
-}
-
-let ffi: Ffi | null | undefined;
+const ffi = ofLinux((koffi) => ({ koffi, mmap: koffi.load(null).func('long mmap(uint64_t address, size_t bytes, int protection, int flags, int file, long offset)') }));
 
 /**
  * Lets shared memory show part of a file in place of what it holds: pages are read when they are touched, and what is
@@ -22,20 +16,9 @@ let ffi: Ffi | null | undefined;
  */
 export function mapFile(file: number, offset: number, target: Uint8Array): boolean {
   if (target.length < LEAST || target.length % PAGE !== 0 || offset % PAGE !== 0 || !(target.buffer instanceof SharedArrayBuffer)) return false;
-  ffi ??= load();
-  if (ffi === null) return false;
-  const address = BigInt(ffi.koffi.address(target));
+  const calls = ffi();
+  if (calls === undefined) return false;
+  const address = BigInt(calls.koffi.address(target));
   if (address % BigInt(PAGE) !== 0n) return false;
-  return Number(ffi.mmap(address, target.length, PROT_READ_WRITE, MAP_PRIVATE_FIXED, file, offset)) !== -1;
-}
-
-/** Null where there is none. */
-function load(): Ffi | null {
-  if (process.platform !== 'linux') return null;
-  try {
-    const koffi = loadKoffi();
-    return { koffi, mmap: koffi.load(null).func('long mmap(uint64_t address, size_t bytes, int protection, int flags, int file, long offset)') };
-  } catch {
-    return null;
-  }
+  return Number(calls.mmap(address, target.length, PROT_READ_WRITE, MAP_PRIVATE_FIXED, file, offset)) !== -1;
 }

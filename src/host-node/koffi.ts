@@ -19,3 +19,20 @@ export interface Koffi {
 export function loadKoffi(): Koffi {
   return createRequire(import.meta.url)('koffi') as Koffi;
 }
+
+/** What is made of Linux's calls, at the first use; undefined on another system, without FFI for it, and where the C library lacks one. */
+export function ofLinux<T>(make: (koffi: Koffi) => T): () => T | undefined {
+  let tried = false;
+  let made: T | undefined;
+  return () => {
+    if (!tried && process.platform === 'linux' && (process.arch === 'x64' || process.arch === 'arm64')) {
+      try {
+        made = make(loadKoffi());
+      } catch {
+        // It stays undefined: all of this has another way.
+      }
+    }
+    tried = true;
+    return made;
+  };
+}

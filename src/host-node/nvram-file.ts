@@ -1,8 +1,9 @@
-import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { UserError } from '../base/errors.ts';
 import type { Nvram } from '../machine/boot-source.ts';
 import { checkNvram } from '../machine/configuration.ts';
+import { writeFully } from './file-bytes.ts';
 import { FileCalls } from './file-calls.ts';
 import { fileTrouble } from './words.ts';
 
@@ -61,7 +62,7 @@ function kept(file: string, opened: number, warn: Warn): Required<Omit<Nvram, 'c
     file,
     store: (offset, bytes) => {
       try {
-        for (let done = 0; done < bytes.length; ) done += writeSync(opened, bytes, done, bytes.length - done, offset + done);
+        writeFully(opened, offset, bytes);
         if (fstatSync(opened).nlink === 0) throw new Error('it has been deleted');
       } catch (error) {
         if (!told) warn(lost(file, error));

@@ -1,9 +1,10 @@
-import { closeSync, fstatSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, renameSync, rmSync } from 'node:fs';
 import { crc32, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { StateError, UserError } from '../base/errors.ts';
 import type { FileReader, FileWriter, Packing } from '../host/files.ts';
 import { StoredMachine, writeStoredMachine } from '../snapshot/stored-machine.ts';
 import type { MachineParts } from '../snapshot/stored-machine.ts';
+import { readFully, writeFully } from './file-bytes.ts';
 import { mapFile } from './file-mapping.ts';
 import { packageVersion } from './version.ts';
 import { fileTrouble } from './words.ts';
@@ -84,11 +85,7 @@ export class StateFile {
 }
 
 function writer(file: number): FileWriter {
-  return {
-    write: (offset, source) => {
-      for (let done = 0; done < source.length; ) done += writeSync(file, source, done, source.length - done, offset + done);
-    },
-  };
+  return { write: (offset, source) => writeFully(file, offset, source) };
 }
 
 function reader(file: number, bytes: number): FileReader {
@@ -96,11 +93,7 @@ function reader(file: number, bytes: number): FileReader {
     bytes,
     map: (offset, target) => mapFile(file, offset, target),
     read: (offset, target) => {
-      for (let done = 0; done < target.length; ) {
-        const count = readSync(file, target, done, target.length - done, offset + done);
-        if (count === 0) throw new StateError('is truncated');
-        done += count;
-      }
+      if (!readFully(file, offset, target)) throw new StateError('is truncated');
     },
   };
 }
