@@ -2,13 +2,14 @@
 
 import {
   CONST_4G, CPL, CR0, CR2, CR3, CR4, DR, DR6, DR7, EFER, EFLAGS, EVENTS, FAULT_ADDRESS, FLAGS_RESULT, GPR, IDTR_LIMIT, GDTR_LIMIT, LEAVE_HALT, LEAVE_NEXT, MSR_MISC_ENABLE,
-  MSR_MTRR_DEF_TYPE, MSR_PAT, MXCSR, PHYSICAL_MASK, PKRU, RAX, RCX, RDX, RIP, SEG_CS, SEG_LDTR, SEG_TR, SHADOW, TSC_OFFSET, MSR_TSC_AUX, VECTOR_DB, X87_CONTROL, X87_TAGS, XCR0,
+  MSR_MTRR_DEF_TYPE, MSR_PAT, MXCSR, PHYSICAL_MASK, PKRU, RAX, RCX, RDX, RIP, SEG_CS, SEG_LDTR, SEG_TR, SHADOW, STI_DONE, STI_NEXT, TSC_OFFSET, MSR_TSC_AUX, VECTOR_DB, X87_CONTROL, X87_TAGS, XCR0,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection, raiseUndefined } from "./faults.ts";
 import { FLAG_AC, FLAG_IF, FLAG_VIF, FLAG_VIP } from "./flags.ts";
 import { hostTsc, interruptPending, random32, readTaskPriority, writeTaskPriority } from "./host.ts";
 import { isLong, setSegment, updateMode } from "./segments.ts";
 import { updateBreakpoints } from "./breakpoints.ts";
+import { nextIp } from "./position.ts";
 import { interruptFlag } from "./virtual-interrupts.ts";
 import { SIGNATURE } from "./cpuid.ts";
 import { loadPdptes } from "./page-walk.ts";
@@ -245,9 +246,13 @@ export function setInterrupts(cpu: usize): i32 {
   }
   if ((flags & FLAG_IF) != 0) return 0;
   store<u32>(cpu, flags | FLAG_IF, EFLAGS);
-  // What arrives from here on is looked at behind the next instruction at the earliest: only an interrupt that waits
-  // already needs the shadow, and somebody to look at it.
-  if (interruptPending() == 0) return 0;
+  // What arrives from here on is looked at behind the block. Only an interrupt that waits already needs the block to be left;
+  // whatever else ends it here, a miss or a kick from another thread, finds out by the address.
+  if (interruptPending() == 0) {
+    store<u32>(cpu, 1, STI_DONE);
+    store<u64>(cpu, nextIp(cpu), STI_NEXT);
+    return 0;
+  }
   store<u32>(cpu, 1, SHADOW);
   return LEAVE_NEXT;
 }

@@ -161,6 +161,12 @@ describe('NMI', () => {
     m.nmi = true;
     expect([m.run(), m.written.map(([port]) => port)]).toEqual(['end', [0x80, 0x81, 0x80, 0x81]]);
   });
+  // out 80h, al (an NMI comes); sti, the last instruction of its page: there the block ends.
+  test.each([['sets IF', 2n, '#2 at +4097'], ['changes nothing', 0x202n, '#2 at +4096']] as const)('behind an STI that %s', (_, rflags, taken) => {
+    m.onPort = () => void (m.nmi = true);
+    m.load([...new Array<number>(4093).fill(NOP), 0xe6, 0x80, 0xfb, NOP, NOP], { rflags, rip: BigInt(CODE + 4093) });
+    expect(m.run()).toBe(taken);
+  });
 });
 
 describe('x87 pointers', () => {

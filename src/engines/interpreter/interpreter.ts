@@ -8,7 +8,7 @@ import {
   APIC_ID, BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CORE_THREADS, CPUID_HIDDEN, CR0, CR3, CR4, DR, DR7, EFER, EFLAGS,
   EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, FLAGS_KIND, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_HOT, LEAVE_JUMP, LEAVE_MISSED, LEAVE_NEXT,
   LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_DEBUGCTL, MSR_STAR, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
-  NMI_BLOCKED, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, USER_ENTERED, VECTOR_DB, VECTOR_PF, WAIT_SIPI, X87,
+  NMI_BLOCKED, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, STI_DONE, STI_NEXT, USER_ENTERED, VECTOR_DB, VECTOR_PF, WAIT_SIPI, X87,
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import { REC_COUNT, REC_HANDLER, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
@@ -305,6 +305,7 @@ export class Interpreter implements Vcpu {
     /** Whatever a region may do with the block at RIP: it has left here because it could not. */
     let missed = false;
     for (let first = true; ; first = false) {
+      if (this.#u32(STI_DONE) !== 0) this.#shadeBehindSti();
       if (once && !first) return 'budget';
       if (this.#exitRequested && !once) {
         this.#exitRequested = false;
@@ -377,6 +378,16 @@ export class Interpreter implements Vcpu {
       const stepped = this.#stepped(trap) && code !== LEAVE_FAULT && (!byBranches || (start !== undefined && this.#branched(start, record)));
       if ((stepped || this.#u32(PENDING_DEBUG) !== 0) && this.#u32(SHADOW) !== 2 && this.#trap(stepped)) return 'shutdown';
     }
+  }
+
+  /**
+   * STI has been executed since the last turn. Interrupts wait for one more instruction if it was the last one; NMIs may, and do,
+   * as behind MOV SS (SDM 2B, STI).
+   */
+  #shadeBehindSti(): void {
+    if (this.#u64(RIP) === this.#u64(STI_NEXT)) this.#setU32(SHADOW, 1);
+    this.#setU32(STI_DONE, 0);
+    this.#setU64(STI_NEXT, 0n);
   }
 
   /** Is the instruction that ran trapped because of TF, as it was before or as it is now? */

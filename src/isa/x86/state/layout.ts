@@ -177,6 +177,9 @@ export const STEP_TRAPS = 0;
 export const STEP_DOES_NOT = 1;
 /** As TF is after it: SYSCALL, SYSRET. */
 export const STEP_AS_TF_IS = 2;
+/** 1: STI has set IF, and whoever stands at STI_NEXT in front of the next block is in its shadow (u32); the address (u64). */
+export const STI_DONE = 1116;
+export const STI_NEXT = 1120;
 /** Scratch for routines that return more than one value (16-byte aligned). */
 export const SCRATCH = 1136; // 64 bytes
 /** Physical address mask: MAXPHYADDR bits (u64). */
