@@ -1,7 +1,7 @@
 // Locked accesses that are no single atomic instruction: misaligned ones, 16 bytes, and all that miss the TLB's write tag
 // (docs/adr/0006; Intel SDM 3A, 9.1.2).
 
-import { BREAKPOINTS_ARMED, FAULT_PENDING, SCRATCH } from "../isa/x86/state/layout.ts";
+import { BREAKPOINTS_ARMED, FAULT_PENDING, SCRATCH, TLB_SET_KERNEL } from "../isa/x86/state/layout.ts";
 import { MACHINE_SPLIT_LOCK, REGION_KIND_RAM } from "../memory/layout.ts";
 import { noteAccess } from "./breakpoints.ts";
 import { inspect, nextPage, readSlow, writeSlow } from "./memory.ts";
@@ -110,8 +110,7 @@ function modifySplit(bytes: u32, operation: i32, operand: u64, replacement: u64)
   return old;
 }
 
-function locked(cpu: usize, linear: u64, bytes: u32, operation: i32, operand: u64, replacement: u64): u64 {
-  const set = currentSet(cpu);
+function locked(cpu: usize, linear: u64, bytes: u32, operation: i32, operand: u64, replacement: u64, set: u32): u64 {
   const mask = u64.MAX_VALUE >> (64 - (<u64>bytes << 3));
   if (!inspect(cpu, linear, bytes, bytes, true, set)) return 0;
   if (!find(cpu, linear, bytes, set)) {
@@ -134,11 +133,19 @@ function locked(cpu: usize, linear: u64, bytes: u32, operation: i32, operand: u6
 }
 
 export function slowModify(cpu: usize, linear: i64, operand: i64, how: i32): i64 {
-  return locked(cpu, linear, how & 15, how >> 4, operand, 0);
+  return locked(cpu, linear, how & 15, how >> 4, operand, 0, currentSet(cpu));
 }
 
 export function slowCompareExchange(cpu: usize, linear: i64, expected: i64, replacement: i64, bytes: i32): i64 {
-  return locked(cpu, linear, bytes, COMPARE_EXCHANGE, expected, replacement);
+  return locked(cpu, linear, bytes, COMPARE_EXCHANGE, expected, replacement, currentSet(cpu));
+}
+
+/** Sets bits of a descriptor's byte, as supervisor whatever the privilege (SDM 3A, 9.1.2.1); the byte of before, or a fault is pending. */
+export function setSystemBits(cpu: usize, linear: u64, bits: u32): u32 {
+  return <u32>locked(cpu, linear, 1, OR, bits, 0, TLB_SET_KERNEL);
+}
+export function clearSystemBits(cpu: usize, linear: u64, bits: u32): void {
+  locked(cpu, linear, 1, AND, ~bits & 0xff, 0, TLB_SET_KERNEL);
 }
 
 /** CMPXCHG16B with LOCK; the address is a multiple of 16. */

@@ -7,10 +7,13 @@ import {
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection } from "./faults.ts";
 import { FLAG_VM } from "./flags.ts";
-import { loadLinear, loadSystem, storeLinear, storeSystem, updateSegmentCache } from "./memory.ts";
+import { setSystemBits } from "./locked.ts";
+import { loadLinear, loadSystem, storeLinear, updateSegmentCache } from "./memory.ts";
 import { isCanonical, updateTlbBase } from "./paging.ts";
 
 export const ATTR_TYPE: u32 = 15;
+/** Of a TSS. */
+export const TYPE_BUSY: u32 = 2;
 export const ATTR_S: u32 = 0x10;
 export const ATTR_P: u32 = 0x80;
 export const ATTR_L: u32 = 0x2000;
@@ -119,7 +122,7 @@ export function descriptorDpl(): u32 {
 export function markAccessed(cpu: usize): i32 {
   if ((descriptorHigh & 0x100) != 0) return 0;
   descriptorHigh |= 0x100;
-  storeSystem(cpu, descriptorAddress + 5, 1, (descriptorHigh >> 8) & 0xff);
+  setSystemBits(cpu, descriptorAddress + 5, 1);
   return load<u32>(cpu, FAULT_PENDING) != 0 ? 1 : 0;
 }
 
@@ -229,9 +232,11 @@ export function ltr(cpu: usize, selectorArgument: i32): i32 {
     base |= <u64>descriptorUpper << 32;
     if (!isCanonical(base)) return raiseGeneralProtection(cpu, selector & 0xfffc);
   }
-  descriptorHigh |= 0x200; // busy
-  storeSystem(cpu, descriptorAddress + 5, 1, (descriptorHigh >> 8) & 0xff);
+  const before = setSystemBits(cpu, descriptorAddress + 5, TYPE_BUSY);
   if (load<u32>(cpu, FAULT_PENDING) != 0) return 1;
+  // Another processor was faster.
+  if ((before & TYPE_BUSY) != 0) return raiseGeneralProtection(cpu, selector & 0xfffc);
+  descriptorHigh |= TYPE_BUSY << 8;
   setSegment(cpu, SEG_TR, selector, base, descriptorLimit(), descriptorAttributes());
   return 0;
 }

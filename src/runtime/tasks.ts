@@ -6,9 +6,10 @@ import {
 import { raiseFault, raiseGeneralProtection } from "./faults.ts";
 import { FLAG_NT, FLAG_VM, readFlags, writeFlags } from "./flags.ts";
 import { virtualInterruptDue } from "./virtual-interrupts.ts";
+import { clearSystemBits, setSystemBits } from "./locked.ts";
 import { loadSystem, storeSystem } from "./memory.ts";
 import {
-  ATTR_P, ATTR_S, ATTR_UNUSABLE, descriptorAddress, descriptorAttributes, descriptorBase, descriptorDpl, descriptorHigh, descriptorLimit, loadSegmentReal, markAccessed,
+  ATTR_P, ATTR_S, ATTR_UNUSABLE, TYPE_BUSY, descriptorAddress, descriptorAttributes, descriptorBase, descriptorDpl, descriptorLimit, loadSegmentReal, markAccessed,
   readDescriptor, segment, setFromDescriptor, setSegment, updateMode,
 } from "./segments.ts";
 import { usesPdptes } from "./control.ts";
@@ -31,8 +32,8 @@ const DR6_TASK: u32 = 0x8000;
 
 function setBusy(cpu: usize, selector: u32, busy: bool): i32 {
   if (readDescriptor(cpu, selector, VECTOR_TS) != 0) return 1;
-  const byte = (descriptorHigh >> 8) & 0xff;
-  storeSystem(cpu, descriptorAddress + 5, 1, busy ? byte | 2 : byte & ~2);
+  if (busy) setSystemBits(cpu, descriptorAddress + 5, TYPE_BUSY);
+  else clearSystemBits(cpu, descriptorAddress + 5, TYPE_BUSY);
   return faulted(cpu) ? 1 : 0;
 }
 

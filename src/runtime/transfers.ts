@@ -35,8 +35,12 @@ function isCanonical(value: u64): bool {
  * pending afterwards, which the access that follows leaves so.
  */
 function stackLinear(cpu: usize, offset: i32, bytes: i32, write: i32): u64 {
-  if (isCode64(cpu)) return load<u64>(cpu, RSP) + offset;
-  const pointer = (load<u32>(cpu, RSP) + offset) & load<u32>(cpu, STACK_MASK);
+  return linearOnStack(cpu, load<u64>(cpu, RSP) + offset, bytes, write);
+}
+/** The same for another pointer into the stack. */
+function linearOnStack(cpu: usize, whole: u64, bytes: i32, write: i32): u64 {
+  if (isCode64(cpu)) return whole;
+  const pointer = <u32>whole & load<u32>(cpu, STACK_MASK);
   checkSegment(cpu, SEG_SS, pointer, bytes, write);
   return <u64>(<u32>load<u64>(segment(cpu, SEG_SS), SEG_BASE) + pointer);
 }
@@ -584,10 +588,10 @@ export function enterFrame(cpu: usize, bytes: i32, level: i32, width: i32): i32 
   // All of ESP, also where the stack has 16 bits.
   const frame = (load<u64>(cpu, RSP) & ~mask) | ((load<u64>(cpu, RSP) - word) & mask);
   const rbp = load<u64>(cpu, GPR + 40);
-  const ssBase: u64 = code64 ? 0 : load<u64>(segment(cpu, SEG_SS), SEG_BASE);
   if (!storeStack(cpu, -word, word, rbp)) return 1;
   for (let i = 1; i < level; i++) {
-    const at = ssBase + ((rbp - i * word) & mask);
+    const at = linearOnStack(cpu, rbp - i * word, word, 0);
+    if (faulted(cpu)) return 1;
     if (code64 && !isCanonical(at)) return raiseFault(cpu, VECTOR_SS, 1, 0);
     const link = loadLinear(cpu, at, word);
     if (faulted(cpu)) return 1;

@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import {
-  EFER, EFLAGS, MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_SFMASK, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, R11, RCX, RDX, RSP, SEGMENTS, SEGMENT_BYTES,
+  EFER, EFLAGS, MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_SFMASK, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, R11, RBP, RCX, RDX, RSP, SEGMENTS, SEGMENT_BYTES,
   SEG_ATTRIBUTES, SEG_BASE,
 } from '../../src/isa/x86/state/layout.ts';
 import { gateDescriptor, segmentDescriptor } from '../support/descriptors.ts';
 import type { SegmentFields } from '../support/descriptors.ts';
-import { GDT, NEXT, ProtectedFixture, STACK0, STACK3 } from '../support/protected.ts';
+import { GDT, HERE, NEXT, ProtectedFixture, STACK0, STACK3 } from '../support/protected.ts';
 
 const TSS = 0x3000;
 
@@ -227,5 +227,23 @@ describe('fast system calls', () => {
     expect(outcome(m.call('swapGs'))).toBe('#13(0)');
     at(0, true);
     expect(outcome(m.call('swapGs'))).toBe('#6()');
+  });
+});
+
+describe('ENTER with levels', () => {
+  const enter = (rbp: number, level: number, width: number): string => {
+    at(0);
+    m.place(2, 0x10, { access: 0x93, limit: 0x8fff });
+    m.setU64(RBP, BigInt(rbp));
+    return outcome(m.call('enterFrame', 16, level, width));
+  };
+  test.each([
+    ['links within the limit', 0x9000, 3, 32, `8:${hex(HERE)} cpl 0 10:7fe0`],
+    ['a link beyond it', 0x9004, 2, 32, '#12(0)'],
+    ['a link that ends beyond it', 0x9001, 2, 16, '#12(0)'],
+    ['one level reads none', 0xffff_0000, 1, 32, `8:${hex(HERE)} cpl 0 10:7fe8`],
+  ] as const)('%s', (_, rbp, level, width, expected) => {
+    const result = enter(rbp, level, width);
+    expect(result === 'code 0' ? m.whereabouts() : result).toBe(expected);
   });
 });

@@ -14,6 +14,8 @@ import { DECODE_BASE, RAM_BASE, VCPU_BASE, VCPU_STRIDE } from '../../src/memory/
 export const LINEAR = 0x40000000;
 export const PAGES = 16;
 export const RAM_BYTES = 0x100000;
+/** Linear address of the GDT. */
+export const GDT = LINEAR + 0x5000;
 const TABLES = 0x1000;
 const FIRST_PAGE = 0x10000;
 /** Each processor's records. */
@@ -51,7 +53,7 @@ export class InstructionRunner {
     const interrupts = { pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false };
     const segment = (attributes: number) => ({ selector: 8, base: 0n, limit: 0xffffffff, attributes });
     createInterpreter({ modules, memory, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index }).start({
-      rip: BigInt(LINEAR), gpr: {}, rflags: 2n, cr0: 0x80000011n, cr3: BigInt(TABLES), cr4: 0x20n, efer: 0x500n,
+      rip: BigInt(LINEAR), gpr: {}, rflags: 2n, cr0: 0x80000011n, cr3: BigInt(TABLES), cr4: 0x20n, efer: 0x500n, gdtr: { base: BigInt(GDT), limit: 0xfff },
       segments: { cs: segment(0xa09b), ss: segment(0xc093), ds: segment(0xc093), es: segment(0xc093) },
     });
     this.#cpu = VCPU_BASE + index * VCPU_STRIDE;

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
-import { LINEAR, RAM_BYTES, hostOf, writeTables } from './instruction-runner.ts';
+import { GDT, LINEAR, RAM_BYTES, hostOf, writeTables } from './instruction-runner.ts';
 import type { Task } from './instruction-worker.ts';
 
 const memory = new LinearMemory(RAM_BYTES).wasm;
@@ -155,4 +155,14 @@ test.each([['CMPXCHG8B', 'f0 0f c7 0f', 8, 0x1064], ['CMPXCHG8B', 'f0 0f c7 0f',
   expect(answers.map((answer) => answer[9])).toEqual([0n, 0n]);
   expect(successes).toBeGreaterThan(BigInt(COUNT));
   expectNeighbours(address, bytes);
+});
+
+// SDM 3A, 9.1.2.1. One processor loads FS again and again; the other clears the accessed bit and changes another bit of the same byte.
+test('a segment load marks the descriptor accessed and touches nothing else', async () => {
+  poke(GDT + 8, 8, 0x00cf92000000ffffn);
+  // btr qword [rdi], 40; btr qword [rdi], 41 (writable); adc r8, 0; bts qword [rdi], 41; adc r9, 0
+  const code = 'f0 48 0f ba 37 28 f0 48 0f ba 37 29 49 83 d0 00 f0 48 0f ba 2f 29 49 83 d1 00';
+  const [, counts] = await both([{ code: '8e e0', registers: [[RAX, 8n]] }, { code, registers: [[RDI, BigInt(GDT + 8)], [R8, 0n], [9, 0n]] }]);
+  expect([counts![R8], counts![9]]).toEqual([BigInt(COUNT), 0n]);
+  expect(peek(GDT + 8, 8) & ~(1n << 40n)).toBe(0x00cf92000000ffffn);
 });
