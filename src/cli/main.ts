@@ -40,6 +40,10 @@ Networks:
   none                  a card (--nic) without a cable
   Each gets a card, the first network the first --nic; cards: ${NIC_MODELS.join(', ')}, behind it ,mac=52:54:00:12:34:56.
 
+Shared folders:
+  DIR:TAG               Linux mounts it by: mount -t 9p -o trans=virtio,version=9p2000.L TAG /mnt
+  Links are the guest's to follow: nothing outside of DIR can be reached. Files belong to the user of this process.
+
 Exit status:
   0    the guest powered off
   1    wrong use: a bad option or file
@@ -83,6 +87,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--net <network>', 'a network card plugged into tap:NAME, hub:NAME or none (see below); may be given several times', several)
     .option('--nic <model>', `the model of the card: ${NIC_MODELS.join(', ')} (default virtio); MODEL,mac=ADDRESS; may be given several times`, several)
     .option('--capture <file>', 'write what passes the network cards into a pcapng file')
+    .option('--share <dir>', 'a folder that the guest may mount: DIR:TAG[,readonly] (see below); may be given several times', several)
     .option('--cdrom <file>', 'a CD-ROM image in an IDE drive; none: the drive is empty')
     .option('--floppy <file>', 'a floppy disk image, of 360 KB to 2.88 MB; none: the drive is empty')
     .option('--boot <order>', 'with --firmware, where it looks for something to boot: letters out of c (hard disk), d (CD-ROM), a (floppy disk); default cad')

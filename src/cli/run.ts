@@ -8,6 +8,7 @@ import { checkEngine, checkMachine, checkTimeout, parseMemorySize, parsePort, pa
 import type { MachineEnd } from '../machine/machine.ts';
 import { parseDisk } from '../machine/drives.ts';
 import { parseNet, parseNic } from '../machine/nics.ts';
+import { parseShare } from '../machine/shares.ts';
 import { parseTraceKinds } from '../machine/trace.ts';
 import type { TraceKind } from '../machine/trace.ts';
 import { deathReport } from './death-report.ts';
@@ -50,6 +51,7 @@ export interface RunOptions {
   readonly disk?: readonly string[];
   readonly net?: readonly string[];
   readonly nic?: readonly string[];
+  readonly share?: readonly string[];
   readonly capture?: string;
   readonly cdrom?: string;
   readonly floppy?: string;
@@ -117,7 +119,7 @@ function create(guest: string | undefined, options: RunOptions): Make {
 
 /** What a stored machine has settled already, by the names that the command line has for it. */
 const SETTLED = [
-  'kernel', 'initrd', 'append', 'firmware', 'nvram', 'machine', 'memory', 'cpus', 'disk', 'net', 'nic', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'balloon', 'debugExitPort',
+  'kernel', 'initrd', 'append', 'firmware', 'nvram', 'machine', 'memory', 'cpus', 'disk', 'net', 'nic', 'share', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'balloon', 'debugExitPort',
 ] as const satisfies readonly (keyof RunOptions)[];
 
 function restore(file: string, guest: string | undefined, options: RunOptions): Make {
@@ -153,6 +155,7 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.disk === undefined ? {} : { disks: options.disk.map(parseDisk) }),
     ...(options.net === undefined ? {} : { nets: options.net.map(parseNet) }),
     ...(options.nic === undefined ? {} : { nics: options.nic.map(parseNic) }),
+    ...(options.share === undefined ? {} : { shares: options.share.map(parseShare) }),
     ...(options.floppy === undefined ? {} : { floppy: orEmpty(options.floppy) }),
     ...(options.cdrom === undefined ? {} : { cdrom: orEmpty(options.cdrom) }),
     ...(options.boot === undefined ? {} : { bootOrder: options.boot }),

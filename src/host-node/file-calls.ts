@@ -12,6 +12,11 @@ const FALLOC_KEEP_SIZE = 1;
 const FALLOC_PUNCH_HOLE = 2;
 /** In place of nanoseconds: leave that time as it is. */
 const UTIME_OMIT = 0x3ffffffen;
+/** The same: the time that it is. */
+const UTIME_NOW = 0x3fffffffn;
+const BILLION = 1_000_000_000n;
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
 const F_RDLCK = 0;
@@ -34,6 +39,7 @@ export class FileCalls {
   readonly #fallocate: CFunction;
   readonly #fcntl: CFunction;
   readonly #futimens: CFunction;
+  readonly #utimensat: CFunction;
   /** struct iovec: address and length, 64 bits each. */
   readonly #vectors = new Uint32Array(4 * MOST_PIECES);
   readonly #addresses = new WeakMap<SharedArrayBuffer, number>();
@@ -45,6 +51,7 @@ export class FileCalls {
     this.#preadv2 = c.func('long preadv2(int fd, void *vectors, int count, int64_t offset, int flags)') as Preadv2;
     this.#fallocate = c.func('int fallocate(int fd, int mode, int64_t offset, int64_t bytes)');
     this.#fcntl = c.func('int fcntl(int fd, int command, void *lock)');
+    this.#utimensat = c.func('int utimensat(int folder, void *path, void *times, int flags)');
     this.#futimens = c.func('int futimens(int fd, void *times)');
   }
 
@@ -101,6 +108,18 @@ export class FileCalls {
     return new Promise((resolve) => {
       this.#fallocate.async(fd, FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE, offset, bytes, (error: unknown, result: number) => resolve(error === null && result === 0));
     });
+  }
+
+  /** Times of a file in ns since 1970, exactly; missing ones stay. Returns 0 or the number of an error. */
+  changeTimes(path: Uint8Array, accessed: bigint | 'now' | undefined, modified: bigint | 'now' | undefined, followLink: boolean): number {
+    const times = BigInt64Array.from([accessed, modified].flatMap((time) => {
+      if (time === undefined) return [0n, UTIME_OMIT];
+      if (time === 'now') return [0n, UTIME_NOW];
+      const part = ((time % BILLION) + BILLION) % BILLION;
+      return [(time - part) / BILLION, part];
+    }));
+    const done = this.#utimensat(AT_FDCWD, Uint8Array.of(...path, 0), new Uint8Array(times.buffer), followLink ? 0 : AT_SYMLINK_NOFOLLOW);
+    return done === 0 ? 0 : this.#koffi.errno();
   }
 
   /**

@@ -14,6 +14,7 @@ import { checkEngine, checkTimeout } from '../machine/configuration.ts';
 import type { Drive, MediumKind } from '../machine/drives.ts';
 import type { Nic, NicConfiguration } from '../machine/nics.ts';
 import { processorCount } from '../machine/topology.ts';
+import type { Share, ShareConfiguration } from '../machine/shares.ts';
 import { threadEngine } from '../machine/processors/thread-engine.ts';
 import { silentLog } from '../machine/trace.ts';
 import { readBootFiles } from './boot-files.ts';
@@ -32,6 +33,8 @@ import { PngScreenshot } from './png-screenshot.ts';
 import { NodeClock, NodeScheduler, nodeEntropy, nodeWallClock } from './ports.ts';
 import { releasePages } from './release-pages.ts';
 import type { Report } from './report.ts';
+import { closeShares, configureShares, openShares } from './shares.ts';
+import type { SharesRequest } from './shares.ts';
 import { StateFile, writeStateFile } from './state-file.ts';
 import { checkStoredDrives, describeDrives, settleDrives } from './stored-drives.ts';
 import { startTranslationThread } from './translation-thread.ts';
@@ -40,7 +43,7 @@ import { NodeVcpuThreads } from './vcpu-threads.ts';
 
 export type { VirtualMachineEvents } from '../library/local-machine.ts';
 
-export interface VirtualMachineOptions extends BootRequest, DrivesRequest, NicsRequest, Omit<HardwareOptions, 'append'> {
+export interface VirtualMachineOptions extends BootRequest, DrivesRequest, NicsRequest, SharesRequest, Omit<HardwareOptions, 'append'> {
   /** For engine `auto`: measure this host again instead of taking what was found once. */
   readonly recalibrate?: boolean;
   /** Path of a file that gets what passes the network cards, in the pcapng format. */
@@ -81,7 +84,7 @@ export class VirtualMachine extends LocalMachine {
 
   /** Reads the files, fetches the guest where one is named, loads the kernel. Throws UserError. */
   static async create(options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
-    const configuration = { ...configure(options), ...nicsOf(options), ...(options.parallel === undefined ? {} : { parallel: true }) };
+    const configuration = { ...configure(options), ...nicsOf(options), ...sharesOf(options), ...(options.parallel === undefined ? {} : { parallel: true }) };
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
     const engine = settle(options, processorCount(configuration.cpus));
     // A kernel that is loaded directly needs no firmware that can read the disk: the fastest interface will do.
@@ -114,20 +117,23 @@ export class VirtualMachine extends LocalMachine {
     }
   }
 
-  static async #make(options: RestoreOptions, parts: Omit<Parts, 'drives' | 'nics' | 'capture'>): Promise<VirtualMachine> {
+  static async #make(options: RestoreOptions, parts: Omit<Parts, 'drives' | 'nics' | 'shares' | 'capture'>): Promise<VirtualMachine> {
     const { log = silentLog } = options;
     const cards = parts.configuration.nics ?? [];
     let drives: readonly Drive[] = [];
     let nics: readonly Nic[] = [];
+    let shares: readonly Share[] = [];
     let capture: CaptureFile | undefined;
     try {
       drives = await openDrives(parts.drivesRequest, 'virtio', log);
       capture = openCapture(options, cards);
       nics = await openNics(cards, log, (card) => capture?.observe(card));
-      return new VirtualMachine(options, { ...parts, drives, nics, capture });
+      shares = await openShares(parts.configuration.shares ?? []);
+      return new VirtualMachine(options, { ...parts, drives, nics, shares, capture });
     } catch (error) {
       await closeDrives(drives);
       closeNics(nics);
+      await closeShares(shares);
       capture?.close();
       closeBootFiles(parts.files);
       throw roomFor(error, parts.configuration.memoryBytes);
@@ -199,6 +205,11 @@ export class VirtualMachine extends LocalMachine {
 function nicsOf(options: NicsRequest): { readonly nics?: readonly NicConfiguration[] } {
   const nics = configureNics(options);
   return nics.length === 0 ? {} : { nics };
+}
+
+function sharesOf(options: SharesRequest): { readonly shares?: readonly ShareConfiguration[] } {
+  const shares = configureShares(options);
+  return shares.length === 0 ? {} : { shares };
 }
 
 function openCapture({ capture, log = silentLog }: RestoreOptions, cards: readonly NicConfiguration[]): CaptureFile | undefined {

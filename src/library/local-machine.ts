@@ -20,6 +20,7 @@ import type { BootFiles } from '../machine/boot-source.ts';
 import type { MachineConfiguration } from '../machine/configuration.ts';
 import type { Drive, MediumKind } from '../machine/drives.ts';
 import type { Nic } from '../machine/nics.ts';
+import type { Share } from '../machine/shares.ts';
 import { engineFactory, tscKhzFor } from '../machine/engines.ts';
 import type { KvmParts, RunningEngine } from '../machine/engines.ts';
 import { Machine } from '../machine/machine.ts';
@@ -94,6 +95,7 @@ export interface LocalParts {
   readonly files: BootFiles & { readonly guest: string | null };
   drives: readonly Drive[];
   readonly nics: readonly Nic[];
+  readonly shares: readonly Share[];
   readonly timeout: number | undefined;
   readonly engine: EngineChoice;
   /** A stored machine comes next: nothing is loaded. */
@@ -130,7 +132,7 @@ export class LocalMachine {
 
   /** Loads the kernel. Throws UserError. */
   protected constructor(host: MachineHost, options: LocalOptions, parts: LocalParts) {
-    const { configuration, files, drives, nics, engine } = parts;
+    const { configuration, files, drives, nics, shares, engine } = parts;
     const { output } = options;
     this.#host = host;
     this.parts = parts;
@@ -147,6 +149,7 @@ export class LocalMachine {
       blank: parts.blank,
       drives,
       nics,
+      shares,
       createVcpu: engineFactory({
         ...engine, modules: host.modules, translation: { compiler: host.compiler, cacheBytes: configuration.translationCacheBytes },
         profile: options.profile === true ? (profiler) => (this.#profiler = profiler) : undefined,
@@ -209,7 +212,7 @@ export class LocalMachine {
   /** Lets go what the machine holds open. Legal again and again. */
   protected async closeFiles(): Promise<void> {
     for (const { port } of this.parts.nics) port?.close();
-    await Promise.all(this.parts.drives.map((drive) => drive.block?.close()));
+    await Promise.all([...this.parts.drives.map((drive) => drive.block?.close()), ...this.parts.shares.map(({ folder }) => folder.close())]);
     closeBootFiles(this.parts.files);
   }
 
@@ -382,6 +385,7 @@ export class LocalMachine {
     const { configuration, files, drives } = this.parts;
     if (this.#endedAt !== undefined) return Promise.reject(new UserError('the machine has ended; save it while it runs'));
     return this.atRest(async () => {
+      await this.#machine.sharesIdle();
       // What is under way may ask for more when it has arrived.
       for (let i = 0; i < 2; i++) await Promise.all(drives.map((drive) => drive.block?.flush()));
       return write({

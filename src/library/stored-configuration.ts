@@ -5,6 +5,7 @@ import { DEFAULT_MACHINE, checkDebugExitPort, checkFirmware, checkMachine, check
 import type { ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
 import { checkNics } from '../machine/nics.ts';
 import { checkCpus } from '../machine/topology.ts';
+import { checkShares } from '../machine/shares.ts';
 import type { StoredMachine } from '../snapshot/stored-machine.ts';
 
 /** What the file of a stored machine says it is, besides its state. Plain JSON. */
@@ -85,6 +86,7 @@ function checkConfiguration(stored: StoredDescription['configuration'] | undefin
     ...(stored.testDevice === true ? { testDevice: true } : {}),
     ...(stored.parallel === true ? { parallel: true } : {}),
     ...(stored.nics === undefined ? {} : { nics: checkNics(stored.nics) }),
+    ...(stored.shares === undefined ? {} : { shares: checkShares(stored.shares) }),
   };
 }
 

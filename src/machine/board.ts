@@ -4,6 +4,7 @@ import type { Vcpu } from '../cpu/vcpu.ts';
 import type { Display } from '../devices/display/vga.ts';
 import type { Serial16550 } from '../devices/legacy/serial-16550.ts';
 import type { NetworkCard } from '../devices/network/network-card.ts';
+import type { Virtio9p } from '../devices/virtio/virtio-9p.ts';
 import type { VirtioBalloon } from '../devices/virtio/virtio-balloon.ts';
 import type { VirtioConsole } from '../devices/virtio/virtio-console.ts';
 import type { ByteSink } from '../host/bytes.ts';
@@ -18,6 +19,7 @@ import type { Drive, MediumKind, RemovableDrive } from './drives.ts';
 import type { EngineFactory } from './engine-factory.ts';
 import type { Nic } from './nics.ts';
 import type { ProcessorThreads } from './processors/threaded-vcpus.ts';
+import type { Share } from './shares.ts';
 import { loadSection, saveSection } from './sections.ts';
 
 /** What the guest's hardware asks of the machine. Called inside port writes: acted on when the slice has ended. */
@@ -34,6 +36,7 @@ export interface BoardOptions {
   readonly debugExitPort: number | undefined;
   readonly drives: readonly Drive[];
   readonly nics: readonly Nic[];
+  readonly shares: readonly Share[];
   /** Missing: a kernel is booted directly. */
   readonly firmware: FirmwareFiles | undefined;
   readonly testDevice?: boolean;
@@ -66,6 +69,7 @@ export interface Board {
   readonly virtioConsole: VirtioConsole | undefined;
   readonly cards: readonly NetworkCard[];
   readonly balloon: VirtioBalloon | undefined;
+  readonly shares: readonly Virtio9p[];
   powerButton(): void;
   /** Takes set 2 scan codes, each key's code whole. Undefined on a machine without one. */
   readonly keyboard: ((scancodes: Uint8Array) => void) | undefined;

@@ -2,6 +2,7 @@ import { UserError } from '../base/errors.ts';
 import { RAM_MAX_BYTES } from '../memory/layout.ts';
 import type { NicConfiguration } from './nics.ts';
 import type { ProcessorTopology } from './topology.ts';
+import type { ShareConfiguration } from './shares.ts';
 
 export const ENGINE_NAMES = ['auto', 'interpreter', 'translator', 'lockstep', 'kvm', 'hybrid'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
@@ -37,6 +38,7 @@ export interface MachineConfiguration extends ExecutionConfiguration {
   /** A parallel port. */
   readonly parallel?: boolean;
   readonly nics?: readonly NicConfiguration[];
+  readonly shares?: readonly ShareConfiguration[];
   /** A device for processor tests (devices/test-device.ts). */
   readonly testDevice?: boolean;
 }

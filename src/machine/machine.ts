@@ -23,6 +23,7 @@ import type { ProcessorThreads } from './processors/threaded-vcpus.ts';
 import { GuestClock } from './guest-clock.ts';
 import { keystrokes, scancodeAt } from './keys.ts';
 import type { Nic } from './nics.ts';
+import type { Share } from './shares.ts';
 import { buildMicrovmBoard } from './microvm/board.ts';
 import { buildPcBoard } from './pc/board.ts';
 import { loadSection, saveSection } from './sections.ts';
@@ -65,6 +66,8 @@ export interface MachineOptions {
   /** Their block ports are the caller's to close, when `run` has settled. */
   readonly drives?: readonly Drive[];
   readonly nics?: readonly Nic[];
+  /** As the drives' ports. */
+  readonly shares?: readonly Share[];
   readonly createVcpu: EngineFactory;
   /** Several processors, each in a thread; missing: one, which `createVcpu` makes. */
   readonly processors?: ProcessorThreads;
@@ -134,6 +137,7 @@ export class Machine {
       debugExitPort: options.configuration.debugExitPort,
       drives: options.drives ?? [],
       nics: options.nics ?? [],
+      shares: options.shares ?? [],
       firmware: 'firmware' in options.boot ? options.boot : undefined,
       testDevice: options.configuration.testDevice ?? false,
       rng: options.configuration.rng ?? false,
@@ -499,6 +503,10 @@ export class Machine {
     if (this.#executing) throw new Error('a machine cannot be saved from inside a device access');
     this.#board.vcpu.pause?.();
     return Object.fromEntries([saveSection(this.#clock), ...Object.entries(this.#board.save())]);
+  }
+  /** Settles when nothing is under way in shared folders. To be asked at rest. */
+  async sharesIdle(): Promise<void> {
+    await Promise.all(this.#board.shares.map((share) => share.idle()));
   }
   /** For who stores it. Legal as `save` is. */
   get ram(): Pick<LinearMemory, 'bytes' | 'runs' | 'view'> {

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import type { AccessSize } from '../../src/base/addresses.ts';
 import type { Vcpu } from '../../src/cpu/vcpu.ts';
 import { FramePort, OWN_MAC } from '../../src/devices/network/frame-port.test-support.ts';
+import { MemoryFolder } from '../../src/devices/sharing/memory-folder.test-support.ts';
 import { MemoryDisk, settled } from '../../src/devices/storage/memory-disk.test-support.ts';
 import type { BoardOptions } from '../../src/machine/board.ts';
 import { buildMicrovmBoard } from '../../src/machine/microvm/board.ts';
@@ -24,7 +25,7 @@ function make(build: typeof buildPcBoard, drives: BoardOptions['drives'], extra:
   let bus: SystemBus | undefined;
   let time = 0;
   const board = build({
-    memoryBytes: MEMORY, debugExitPort: undefined, drives, nics: [{ model: 'virtio', mac: OWN_MAC, port: new FramePort() }], firmware: undefined, rng: true, serial: { write: () => {} }, virtioConsole: { write: () => {} }, balloon: (pages) => void pages.fill(0),
+    memoryBytes: MEMORY, debugExitPort: undefined, drives, nics: [{ model: 'virtio', mac: OWN_MAC, port: new FramePort() }], shares: [{ tag: 'tag', folder: new MemoryFolder() }], firmware: undefined, rng: true, serial: { write: () => {} }, virtioConsole: { write: () => {} }, balloon: (pages) => void pages.fill(0),
     clock: { now: () => time }, wallClock: { now: () => 1.7e12 }, entropy: { fill: (bytes) => void bytes.fill(7) }, log: { warn: () => {}, tracing: () => false, trace: () => {} },
     createVcpu: (parts) => {
       bus = parts.bus;

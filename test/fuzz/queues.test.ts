@@ -5,11 +5,14 @@ import { E1000 } from '../../src/devices/network/e1000/e1000.ts';
 import { FramePort, OWN_MAC, frameTo } from '../../src/devices/network/frame-port.test-support.ts';
 import { PciBus } from '../../src/devices/pci/pci-bus.ts';
 import type { PciFunction } from '../../src/devices/pci/pci-bus.ts';
+import { MemoryFolder } from '../../src/devices/sharing/memory-folder.test-support.ts';
+import { MessageWriter, REQUEST } from '../../src/devices/sharing/messages.ts';
 import { AhciController } from '../../src/devices/storage/ahci/ahci-controller.ts';
 import { MemoryDisk, settled } from '../../src/devices/storage/memory-disk.test-support.ts';
 import { NvmeController } from '../../src/devices/storage/nvme/nvme-controller.ts';
 import { DriverQueue } from '../../src/devices/virtio/driver-queue.test-support.ts';
 import type { DriverBuffer } from '../../src/devices/virtio/driver-queue.test-support.ts';
+import { Virtio9p } from '../../src/devices/virtio/virtio-9p.ts';
 import { VirtioBalloon } from '../../src/devices/virtio/virtio-balloon.ts';
 import { VirtioBlock } from '../../src/devices/virtio/virtio-block.ts';
 import { VirtioConsole } from '../../src/devices/virtio/virtio-console.ts';
@@ -234,6 +237,40 @@ function netRequest(bench: Bench, queue: number): readonly DriverBuffer[] {
   return [{ address: HEADER, length: 12 }, { address: address(bench), length: pick(bench, [1, 13, 60, 1514, 70000]) }];
 }
 
+const NAMES = ['a', 'b', 'c', 'd', '..', '.', '', 'a/b', '../a'] as const;
+/** Fields of requests: f a file's number, n a name, and numbers of so many bits. Messages of any type may have those of another. */
+const FIELDS = {
+  version: '32v', attach: 'f32nn32', walk: 'ff', clunk: 'f', remove: 'f', lopen: 'f32', lcreate: 'fn323232', read: 'f6432', write: 'f64d', fsync: 'f32', readdir: 'f6432', getattr: 'f64', setattr: 'f32323232' + '6464646464',
+  statfs: 'f', mkdir: 'fn3232', symlink: 'fnn32', readlink: 'f', link: 'ffn', rename: 'ffn', renameat: 'fnfn', unlinkat: 'fn32', lock: 'f83264643232n', getlock: 'f8646432n', flush: '16', xattrwalk: 'ffn',
+} as const;
+function sharingRequest(bench: Bench): readonly DriverBuffer[] {
+  const { memory, below } = bench;
+  const type = pick(bench, below(3) === 0 ? (['mkdir', 'lcreate', 'walk', 'attach'] as const) : (Object.keys(FIELDS) as (keyof typeof FIELDS)[]).filter((name) => name !== 'version' || below(30) === 0));
+  const message = new MessageWriter();
+  const number = (): number => (wild(bench) ? below(2 ** 31) : below(type === 'readdir' ? 1000 : 16));
+  for (const field of FIELDS[wild(bench) ? pick(bench, Object.keys(FIELDS) as (keyof typeof FIELDS)[]) : type].match(/[a-z]|8|16|32|64/g)!) {
+    if (field === 'f') message.u32(type === 'attach' && below(2) === 0 ? 0 : below(8));
+    else if (field === 'n') message.text(pick(bench, NAMES));
+    else if (field === 'v') message.text(below(4) === 0 ? '9P2000' : '9P2000.L');
+    else if (field === 'd') message.text('data').u16(0);
+    else if (field === '8') message.u8(number() & 0xff);
+    else if (field === '16') message.u16(number() & 0xffff);
+    else if (field === '32') message.u32(type === 'version' ? mostly(bench, 8192) : number());
+    else message.u64(BigInt(number()));
+  }
+  if (type === 'walk') for (let i = message.u16(below(4)).length; i > 0; i = below(3)) message.text(pick(bench, NAMES));
+  const bytes = message.message(wild(bench) ? below(256) : REQUEST[type], below(8)).slice();
+  if (wild(bench)) bytes[below(4)] = below(256);
+  memory.write(HEADER, bytes);
+  return [{ address: HEADER, length: bytes.length }, { address: address(bench), length: pick(bench, [11, 100, 4096, 8192]), write: true }];
+}
+class CountingFolder extends MemoryFolder {
+  override async status(path: string): ReturnType<MemoryFolder['status']> {
+    served++;
+    return super.status(path);
+  }
+}
+
 const nvme = ((): Subject => {
   const tails = [0, 0];
   return {
@@ -360,6 +397,7 @@ const SUBJECTS: readonly Subject[] = [
     return queue < 2 ? [{ address: HEADER, length: 1 + bench.below(40) }] : [{ address: address(bench), length: 4096 * (1 + bench.below(8)), write: true }];
   }),
   virtio('virtio-net', (below) => new VirtioNet({ mac: OWN_MAC, port: new FicklePort(below) }), NET_QUEUES, netRequest),
+  virtio('virtio-9p', () => new Virtio9p({ tag: 'tag', folder: new CountingFolder() }), 1, sharingRequest),
   e1000, nvme, ahci,
 ];
 

@@ -2,6 +2,7 @@ import { UserError } from '../../base/errors.ts';
 import { EVENTS, EVENT_POWER_BUTTON, REDUCED_SLEEP_TYPE_S5, ReducedHardware, SLEEP_CONTROL, SLEEP_STATUS } from '../../devices/acpi/reduced-hardware.ts';
 import { RESET_CONTROL_HARD_RESET, ResetControl } from '../../devices/acpi/reset-control.ts';
 import { VirtioBlock } from '../../devices/virtio/virtio-block.ts';
+import { Virtio9p } from '../../devices/virtio/virtio-9p.ts';
 import { VirtioConsole } from '../../devices/virtio/virtio-console.ts';
 import { VirtioNet } from '../../devices/virtio/virtio-net.ts';
 import { VirtioEntropy } from '../../devices/virtio/virtio-entropy.ts';
@@ -49,12 +50,14 @@ export function buildMicrovmBoard(options: BoardOptions): Board {
   const virtioConsole = options.virtioConsole === undefined ? undefined : new VirtioConsole(options.virtioConsole);
   const cards = options.nics.map(virtioCard);
   const balloon = options.balloon === undefined ? undefined : makeBalloon(memory, options.balloon);
+  const shares = options.shares.map((share) => new Virtio9p(share));
   const devices: readonly VirtioDevice[] = [
     ...options.drives.map(virtioDisk),
     ...cards,
     ...(options.rng === true ? [new VirtioEntropy(options.entropy)] : []),
     ...(virtioConsole === undefined ? [] : [virtioConsole]),
     ...(balloon === undefined ? [] : [balloon]),
+    ...shares,
   ];
   if (devices.length > VIRTIO_INTERRUPTS.length) throw new UserError(`machine microvm has room for ${VIRTIO_INTERRUPTS.length} disks and devices; give fewer, or --machine pc`);
   const virtio = devices.map((device, place) => new VirtioMmio(device, place, { line: irq.level(VIRTIO_INTERRUPTS[place]!), memory, log }));
@@ -71,7 +74,7 @@ export function buildMicrovmBoard(options: BoardOptions): Board {
   start();
 
   return {
-    memory, vcpu, timers, virtioConsole, cards, balloon,
+    memory, vcpu, timers, virtioConsole, cards, balloon, shares,
     com1: core.com1,
     powerButton: () => power.press(),
     keyboard: undefined,

@@ -11,6 +11,7 @@ import { Ecam } from '../../devices/pci/ecam.ts';
 import type { BusChange } from '../../devices/pci/bus-change.ts';
 import { PciBus } from '../../devices/pci/pci-bus.ts';
 import { TestDevice } from '../../devices/test-device.ts';
+import { Virtio9p } from '../../devices/virtio/virtio-9p.ts';
 import { VirtioConsole } from '../../devices/virtio/virtio-console.ts';
 import { VirtioEntropy } from '../../devices/virtio/virtio-entropy.ts';
 import { VirtioPci } from '../../devices/virtio/virtio-pci.ts';
@@ -111,6 +112,8 @@ export function buildPcBoard(options: BoardOptions): Board {
   const balloon = options.balloon === undefined ? undefined : makeBalloon(memory, options.balloon);
   if (balloon !== undefined) addPciDevice(slots, (wiring) => new VirtioPci(balloon, wiring));
   if (virtioConsole !== undefined) addPciDevice(slots, (wiring) => new VirtioPci(virtioConsole, wiring));
+  const shares = options.shares.map((share) => new Virtio9p(share));
+  for (const share of shares) addPciDevice(slots, (wiring) => new VirtioPci(share, wiring));
   const media = ideMedia(options.drives);
   const diskettes = floppy === undefined ? undefined : addFloppy(floppy, bus, memory, irq.level(6));
   const ide = media === undefined ? undefined : addIde(media, bus, pci, memory, [irq.level(14), irq.level(15)]);
@@ -131,7 +134,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   if (firmware === undefined) asFirmware();
 
   return {
-    memory, vcpu, timers, virtioConsole, cards, balloon,
+    memory, vcpu, timers, virtioConsole, cards, balloon, shares,
     com1: core.com1,
     powerButton: () => power.press(),
     keyboard: (scancodes) => i8042.keyboard(scancodes),
