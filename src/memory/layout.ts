@@ -35,6 +35,8 @@ export const VCPU_APIC = 0x1000;
 export const VCPU_CHANNEL = 0x1400;
 /** Non-zero: another thread has something for this vCPU (u32). */
 export const VCPU_ATTENTION = VCPU_CHANNEL;
+/** Counts the beginnings and ends of the runs of a vCPU that has a thread: odd while it executes (u32). */
+export const VCPU_RUNS = VCPU_CHANNEL + 128;
 export const VCPU_CHANNEL_BYTES = 0x400;
 /** Code that other threads have overwritten, see machine/processors/code-drops.ts. */
 export const VCPU_CODE_DROPS = 0x1800;

@@ -4,7 +4,7 @@ import { StateError } from '../base/errors.ts';
 import type { Plain, Stateful } from '../base/plain.ts';
 import type { GuestMemory } from './guest-memory.ts';
 import {
-  PAGE_FLAGS, PAGE_FLAG_CODE, PAGE_FLAG_COPIED, RAM_BASE, RAM_MAX_BYTES, REGIONS, REGIONS_MAX, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_KIND_ROM, REGION_PAGES,
+  MACHINE_THREADS, PAGE_FLAGS, PAGE_FLAG_CODE, PAGE_FLAG_COPIED, RAM_BASE, RAM_MAX_BYTES, REGIONS, REGIONS_MAX, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_KIND_ROM, REGION_PAGES,
 } from './layout.ts';
 
 /** RAM above this goes to 4 GiB and up; the space between belongs to devices. */
@@ -190,10 +190,10 @@ export class LinearMemory implements GuestMemory, Stateful {
   }
   writeU16(address: PhysicalAddress, value: number): void {
     const host = this.#half(address);
-    if (host === undefined || this.#holdsCode(2 * host)) this.write(address, Uint8Array.of(value, value >>> 8));
+    if (host === undefined) this.write(address, Uint8Array.of(value, value >>> 8));
     else {
       Atomics.store(this.#halves, host, value & 0xffff);
-      this.#written?.(2 * host, 2);
+      this.#changed(2 * host, 2);
     }
   }
   /** Index of an aligned half word of RAM. */
@@ -202,7 +202,10 @@ export class LinearMemory implements GuestMemory, Stateful {
     return region?.kind === REGION_KIND_RAM ? (region.host + (address - region.first)) / 2 : undefined;
   }
   #holdsCode(host: number): boolean {
-    return (this.#bytes[PAGE_FLAGS + ((host - RAM_BASE) >>> PAGE_SHIFT)]! & (PAGE_FLAG_CODE | PAGE_FLAG_COPIED)) !== 0;
+    const flag = PAGE_FLAGS + ((host - RAM_BASE) >>> PAGE_SHIFT);
+    // Who decodes in another thread sets the flag before it reads: a locked access keeps this look behind the store.
+    const flags = this.#words[MACHINE_THREADS >> 2] === 0 ? this.#bytes[flag]! : Atomics.or(this.#bytes, flag, 0);
+    return (flags & (PAGE_FLAG_CODE | PAGE_FLAG_COPIED)) !== 0;
   }
   readU32(address: PhysicalAddress): number {
     const half = address % 4 === 0 ? this.#half(address) : undefined;
@@ -213,9 +216,9 @@ export class LinearMemory implements GuestMemory, Stateful {
   }
   writeU32(address: PhysicalAddress, value: number): void {
     const half = address % 4 === 0 ? this.#half(address) : undefined;
-    if (half !== undefined && !this.#holdsCode(2 * half)) {
+    if (half !== undefined) {
       this.#words[half >>> 1] = value;
-      this.#written?.(2 * half, 4);
+      this.#changed(2 * half, 4);
       return;
     }
     const bytes = new Uint8Array(4);

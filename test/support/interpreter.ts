@@ -26,8 +26,11 @@ export class InterpreterFixture {
   ignoreErrors = false;
   onPort: (port: number, value: number) => void = () => {};
 
-  /** `more`: descriptors behind those of code and data. */
-  constructor(more: readonly SegmentFields[] = []) {
+  /** The processor looks for interrupts. */
+  onLook: () => void = () => {};
+
+  /** `more`: descriptors behind those of code and data. `vcpus`: how many there are, of which this is the first. */
+  constructor(more: readonly SegmentFields[] = [], vcpus = 1) {
     this.guest = new FlatGuest(this.memory, 32, more);
     const bus = {
       readPort: () => 0xff,
@@ -38,7 +41,11 @@ export class InterpreterFixture {
       readMmio: () => 0xffffffff, writeMmio: () => {},
     };
     const interrupts = {
-      pending: () => false, acknowledge: () => -1, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
+      pending: () => {
+        this.onLook();
+        return false;
+      },
+      acknowledge: () => -1, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
       giveBackNmi: () => void (this.nmi = true),
       takeNmi: () => {
         const taken = this.nmi;
@@ -46,7 +53,7 @@ export class InterpreterFixture {
         return taken;
       },
     };
-    this.cpu = createInterpreter({ modules: loadEngineModules(), memory: this.memory.wasm, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0,
+    this.cpu = createInterpreter({ modules: loadEngineModules(), memory: this.memory.wasm, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0, vcpus,
       numericError: (pending) => {
         this.errors.push(pending);
         return this.ignoreErrors;

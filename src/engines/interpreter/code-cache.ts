@@ -204,6 +204,17 @@ export class CodeCache {
     return start;
   }
 
+  /** Drops what a store has overwritten that could not be announced. */
+  recheck(): void {
+    this.#owners.recheck((number, copy) => {
+      const page = this.#pages.get(number);
+      if (page === undefined) return;
+      const first = RAM_BASE + number * PAGE_SIZE;
+      const differs = copy.some((byte, offset) => page.covered[offset >> GRANULE_SHIFT] !== 0 && byte !== this.#bytes[first + offset]);
+      if (differs) this.#invalidate(number, page);
+    });
+  }
+
   /** As if every page with decoded code had been written to. */
   dropAll(): void {
     for (const [number, page] of [...this.#pages]) this.#invalidate(number, page);

@@ -527,6 +527,10 @@ export class Interpreter implements Vcpu {
   codeWritten(page: number, offset: number, length: number): void {
     this.#cache.written(page, offset, length);
   }
+  /** Compares what was decoded while other vCPUs executed with memory again, see CodeOwners. Legal inside bus callbacks. */
+  recheckCode(): void {
+    this.#cache.recheck();
+  }
   /** Any of the decoded code may have been overwritten. Legal inside bus callbacks. */
   dropCode(): void {
     this.#cache.dropAll();

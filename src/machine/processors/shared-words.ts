@@ -1,4 +1,4 @@
-import { MACHINE_THREADS, MACHINE_WORDS, VCPU_APIC, VCPU_BASE, VCPU_CHANNEL, VCPU_STRIDE } from '../../memory/layout.ts';
+import { MACHINE_THREADS, MACHINE_WORDS, VCPU_APIC, VCPU_BASE, VCPU_CHANNEL, VCPU_RUNS, VCPU_STRIDE } from '../../memory/layout.ts';
 import { apicStore } from '../../interrupts/apic-store.ts';
 import type { ApicStore } from '../../interrupts/apic-store.ts';
 
@@ -206,6 +206,11 @@ export class VcpuWords {
   }
   set busyNs(ns: number) {
     this.#address[1] = ns;
+  }
+
+  /** It begins to execute, or ends it: stores of before have reached memory. */
+  turn(): void {
+    Atomics.add(this.#words, (this.#at + VCPU_RUNS - VCPU_CHANNEL) >> 2, 1);
   }
 
   // What others have for it: first what it is, then that there is something.

@@ -149,7 +149,9 @@ class VcpuThread {
       this.#looking = true;
       this.#timer.runDue(began + this.#machine.clockOffset);
       this.#looking = false;
+      words.turn();
       const exit = this.#vcpu.run(this.#slice);
+      words.turn();
       const now = this.#ports.clock.now();
       words.busyNs += now - began;
       if (exit === 'budget') this.#fit(now - began);
@@ -219,6 +221,7 @@ class VcpuThread {
     words.takeInterrupts((vector, level) => this.#apic.accept('fixed', vector, level));
     this.#looking = false;
     this.#dropCode();
+    this.#vcpu.recheckCode();
     return true;
   }
 

@@ -1,0 +1,49 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { VirtualMachine } from '../../src/index.ts';
+import { EXECUTABLE, writeCpio } from '../../src/host-node/guests/cpio.ts';
+import { catalogue } from '../../src/host-node/guests/catalogue.ts';
+import { nativeUnavailable } from '../support/native.ts';
+
+// x86-TSO: what a program for several processors must never see, and what it may see.
+
+const MAY_BE_SEEN = ['SB', 'n6'];
+const NEVER = ['SB+mfence', 'SB+lock', 'SB+xchg', 'MP', 'LB', '2+2W', 'n5', 'n6+mfence', 'IRIW', 'IRIW+mfence', 'WRC'];
+const nightly = process.env['POLYVISOR_NIGHTLY'] === '1';
+const why = nativeUnavailable() ?? (availableParallelism() > 1 ? undefined : 'the host has one processor');
+
+describe.skipIf(why !== undefined)(`litmus tests of x86-TSO${why === undefined ? '' : ` (${why})`}`, () => {
+  test.each(nightly ? (['translator', 'interpreter'] as const) : (['translator'] as const))('on processors of the %s', async (engine) => {
+    const folder = mkdtempSync(join(tmpdir(), 'polyvisor-litmus-'));
+    try {
+      const program = join(folder, 'litmus');
+      execFileSync('cc', ['-O2', '-static', '-pthread', '-o', program, fileURLToPath(new URL('litmus.c', import.meta.url))]);
+      const files = await catalogue.find(({ name }) => name === 'linux')!.fetch(() => {});
+      const initrd = join(folder, 'initrd');
+      writeFileSync(initrd, Buffer.concat([readFileSync(files.initrd!), writeCpio([{ path: 'litmus', mode: EXECUTABLE, data: new Uint8Array(readFileSync(program)) }])]));
+      // With four, each thread of IRIW and WRC has a processor of its own.
+      const cpus = Math.min(4, availableParallelism());
+      const vm = await VirtualMachine.create({ kernel: files.kernel, initrd, append: `${files.append} quiet`, machine: 'microvm', memory: '256M', cpus, engine });
+      void vm.start();
+      await vm.console.waitFor(/# /, 300_000);
+      vm.console.write(`/litmus ${nightly ? 5 : 0.3}\n`);
+      const output = await vm.console.waitFor(/litmus SB [^]*litmus (done|failed) on \d+ processors/, 200_000);
+      await vm.stop();
+      const counts = new Map([...output.matchAll(/^litmus (\S+) (\d+) (\d+)\r?$/gm)].map(([, name, runs, outcomes]) => [name!, { runs: Number(runs), outcomes: Number(outcomes) }]));
+      expect(output).toContain(`litmus done on ${cpus} processors`);
+      expect([...counts.keys()].sort()).toEqual([...MAY_BE_SEEN, ...NEVER].sort());
+      for (const [name, { runs, outcomes }] of counts) {
+        expect([name, runs > 0]).toEqual([name, true]);
+        if (NEVER.includes(name)) expect([name, outcomes]).toEqual([name, 0]);
+      }
+      // The processors have run at the same time, with store buffers: or else nothing above says anything.
+      if (MAY_BE_SEEN.every((name) => counts.get(name)!.outcomes === 0)) throw new Error(`no store was seen late:\n${output}`);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }, 600_000);
+});
