@@ -3,6 +3,7 @@ export { VirtualMachine } from './host-node/virtual-machine.ts';
 export type { RestoreOptions, SaveOptions, VirtualMachineEvents, VirtualMachineOptions } from './host-node/virtual-machine.ts';
 export type { BootRequest } from './host-node/boot-files.ts';
 export type { Console } from './library/console.ts';
+export type { GuestPort } from './library/guest-port.ts';
 export type { Picture, TextCells } from './machine/machine.ts';
 export type { PngScreenshot as Screenshot } from './host-node/png-screenshot.ts';
 export type { Report } from './host-node/report.ts';

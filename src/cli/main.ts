@@ -88,6 +88,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--nic <model>', `the model of the card: ${NIC_MODELS.join(', ')} (default virtio); MODEL,mac=ADDRESS; may be given several times`, several)
     .option('--capture <file>', 'write what passes the network cards into a pcapng file')
     .option('--share <dir>', 'a folder that the guest may mount: DIR:TAG[,readonly] (see below); may be given several times', several)
+    .option('--port <end>', 'a named port of the virtio console (/dev/virtio-ports/NAME in Linux): NAME=unix:PATH; may be given several times', several)
     .option('--cdrom <file>', 'a CD-ROM image in an IDE drive; none: the drive is empty')
     .option('--floppy <file>', 'a floppy disk image, of 360 KB to 2.88 MB; none: the drive is empty')
     .option('--boot <order>', 'with --firmware, where it looks for something to boot: letters out of c (hard disk), d (CD-ROM), a (floppy disk); default cad')

@@ -2,6 +2,8 @@ import { constants } from 'node:os';
 import { assertNever } from '../base/assert-never.ts';
 import { UserError } from '../base/errors.ts';
 import type { Log } from '../host/log.ts';
+import { parsePortEnd, servePort } from '../host-node/port-ends.ts';
+import type { PortEndRequest } from '../host-node/port-ends.ts';
 import { VirtualMachine } from '../host-node/virtual-machine.ts';
 import type { VirtualMachineOptions } from '../host-node/virtual-machine.ts';
 import { checkEngine, checkMachine, checkTimeout, parseMemorySize, parsePort, parseTranslationCache } from '../machine/configuration.ts';
@@ -52,6 +54,7 @@ export interface RunOptions {
   readonly net?: readonly string[];
   readonly nic?: readonly string[];
   readonly share?: readonly string[];
+  readonly port?: readonly string[];
   readonly capture?: string;
   readonly cdrom?: string;
   readonly floppy?: string;
@@ -87,6 +90,8 @@ export async function run(guest: string | undefined, options: RunOptions, io: Co
   const report = options.report === undefined ? undefined : new OutputFile('report', options.report);
   const profile = openProfile(options);
   const interruption: Interruption = {};
+  const ports: readonly PortEndRequest[] = (options.port ?? []).map(parsePortEnd);
+  const served: (() => void)[] = [];
   let vm: VirtualMachine | undefined;
   const failed = (error: UserError | undefined): void => {
     interruption.output ??= { error };
@@ -97,6 +102,7 @@ export async function run(guest: string | undefined, options: RunOptions, io: Co
   const parallel = options.parallel === undefined ? undefined : openFileSink('parallel output', options.parallel, failed);
   try {
     vm = await make({ output: serial, ...(parallel === undefined ? {} : { parallel }), log, onProgress: (line) => void io.stderr.write(`polyvisor: ${line}\n`) });
+    for (const port of ports) served.push(await servePort(vm.port(port.name), port));
     const end = await runOnTerminal(vm, serial, showDisplay, saveTo, interruption, io);
     const status = exitStatus(end, interruption);
     explain(end, vm, options, io);
@@ -105,6 +111,8 @@ export async function run(guest: string | undefined, options: RunOptions, io: Co
     if (interruption.output?.error !== undefined) throw interruption.output.error;
     return status;
   } finally {
+    for (const end of served) end();
+    if (ports.length > served.length) await vm?.stop();
     serial.close();
     parallel?.close();
   }
@@ -155,6 +163,7 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.disk === undefined ? {} : { disks: options.disk.map(parseDisk) }),
     ...(options.net === undefined ? {} : { nets: options.net.map(parseNet) }),
     ...(options.nic === undefined ? {} : { nics: options.nic.map(parseNic) }),
+    ...(options.port === undefined ? {} : { ports: options.port.map((port) => parsePortEnd(port).name) }),
     ...(options.share === undefined ? {} : { shares: options.share.map(parseShare) }),
     ...(options.floppy === undefined ? {} : { floppy: orEmpty(options.floppy) }),
     ...(options.cdrom === undefined ? {} : { cdrom: orEmpty(options.cdrom) }),

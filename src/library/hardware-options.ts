@@ -3,6 +3,7 @@ import {
 } from '../machine/configuration.ts';
 import { checkCpus } from '../machine/topology.ts';
 import type { CpusOption } from '../machine/topology.ts';
+import { checkPorts } from '../machine/console-ports.ts';
 import type { EngineName, ExecutionConfiguration, MachineConfiguration, MachineName } from '../machine/configuration.ts';
 
 /** How a machine is executed; the guest does not see it. */
@@ -34,6 +35,8 @@ export interface HardwareOptions extends ExecutionOptions {
   readonly rng?: boolean;
   /** A virtio console besides the serial port: `VirtualMachine.virtioConsole`. */
   readonly virtioConsole?: boolean;
+  /** Further ports of the virtio console, by name: `VirtualMachine.port(name)`. */
+  readonly ports?: readonly string[];
   /** A virtio balloon: memory that the guest does not use goes back to the host by itself, more by `VirtualMachine.askForMemory`. */
   readonly balloon?: boolean;
   /** I/O port whose writes end the machine with a value. */
@@ -54,6 +57,7 @@ export function configure(options: HardwareOptions): MachineConfiguration {
     noReboot: options.noReboot ?? false,
     rng: options.rng ?? false,
     virtioConsole: options.virtioConsole ?? false,
+    ...(options.ports === undefined || options.ports.length === 0 ? {} : { ports: checkPorts(options.ports) }),
     ...(options.balloon === true ? { balloon: true } : {}),
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(options.debugExitPort) }),
     ...(options.testDevice === true ? { testDevice: true } : {}),

@@ -33,6 +33,7 @@ import { loadSection, saveSection } from '../machine/sections.ts';
 import type { MachineParts, StoredMachine } from '../snapshot/stored-machine.ts';
 import { Console } from './console.ts';
 import { Listeners } from './events.ts';
+import { GuestPort } from './guest-port.ts';
 import type { MachineReport } from './machine-report.ts';
 import { Screenshot } from './screenshot.ts';
 import { bootFilesOf, describeMachine } from './stored-configuration.ts';
@@ -120,6 +121,7 @@ export class LocalMachine {
   readonly finished: Promise<MachineEnd>;
   protected readonly parts: LocalParts;
   readonly #host: MachineHost;
+  readonly #ports: ReadonlyMap<string, GuestPort>;
   readonly #settle: Settle;
   #profiler: Profiler | undefined;
   readonly #listeners = new Listeners<VirtualMachineEvents>();
@@ -143,6 +145,10 @@ export class LocalMachine {
     this.virtioConsole = configuration.virtioConsole
       ? new Console(host.clock, { send: (bytes) => this.#machine.sendVirtioConsole(bytes), unread: () => this.#machine.unreadVirtioConsole })
       : undefined;
+    this.#ports = new Map((configuration.ports ?? []).map((name) => [name, new GuestPort(host.clock, {
+      send: (bytes) => this.#machine.sendPort(name, bytes), unread: () => this.#machine.unreadPort(name),
+      guestOpen: () => this.#machine.portOpen(name), setHostOpen: (open) => this.#machine.setPortOpen(name, open),
+    })]));
     this.#machine = new Machine({
       configuration,
       boot: files,
@@ -166,6 +172,7 @@ export class LocalMachine {
       },
       ...(options.parallel === undefined ? {} : { parallel: options.parallel }),
       virtioConsole: { write: (bytes) => this.virtioConsole?.received(bytes), ready: () => this.virtioConsole?.ready() },
+      ports: Object.fromEntries([...this.#ports].map(([name, port]) => [name, { write: (bytes: Uint8Array) => port.received(bytes), ready: () => port.ready() }])),
       clock: host.clock,
       wallClock: host.wallClock,
       scheduler: host.scheduler,
@@ -195,18 +202,27 @@ export class LocalMachine {
       this.#endedAt = this.#host.clock.now();
       await this.closeFiles();
       this.#end = end;
-      this.console.close();
-      this.virtioConsole?.close();
+      this.#closeConsoles();
       this.#announce(end);
       return end;
     } finally {
       clearTimeout(timer);
       this.#host.compiler.close();
       this.#endedAt ??= this.#host.clock.now();
-      this.console.close();
-      this.virtioConsole?.close();
+      this.#closeConsoles();
       await this.closeFiles();
     }
+  }
+
+  #closeConsoles(): void {
+    for (const console of [this.console, this.virtioConsole, ...this.#ports.values()]) console?.close();
+  }
+
+  /** The host's end of a named console port. Throws UserError where there is none of that name. */
+  port(name: string): GuestPort {
+    const port = this.#ports.get(name);
+    if (port === undefined) throw new UserError(`the machine has no console port ${name}; ${this.#ports.size === 0 ? 'it has none' : `it has ${[...this.#ports.keys()].join(', ')}`}`);
+    return port;
   }
 
   /** Lets go what the machine holds open. Legal again and again. */

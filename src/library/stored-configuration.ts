@@ -3,6 +3,7 @@ import { parseBootOrder } from '../machine/boot-source.ts';
 import type { BootFile, BootFiles, Nvram } from '../machine/boot-source.ts';
 import { DEFAULT_MACHINE, checkDebugExitPort, checkFirmware, checkMachine, checkMemory, checkNvram } from '../machine/configuration.ts';
 import type { ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
+import { checkPorts } from '../machine/console-ports.ts';
 import { checkNics } from '../machine/nics.ts';
 import { checkCpus } from '../machine/topology.ts';
 import { checkShares } from '../machine/shares.ts';
@@ -81,6 +82,7 @@ function checkConfiguration(stored: StoredDescription['configuration'] | undefin
     noReboot: stored.noReboot === true,
     rng: stored.rng === true,
     virtioConsole: stored.virtioConsole === true,
+    ...(stored.ports === undefined ? {} : { ports: checkPorts(stored.ports) }),
     ...(stored.balloon === true ? { balloon: true } : {}),
     ...(stored.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(stored.debugExitPort) }),
     ...(stored.testDevice === true ? { testDevice: true } : {}),

@@ -45,6 +45,8 @@ export interface BoardOptions {
   readonly serial: ByteSink;
   /** A virtio console besides the serial port; missing: none. */
   readonly virtioConsole?: ByteSink;
+  /** Further ports of that device, by name. */
+  readonly ports: readonly { readonly name: string; readonly sink: ByteSink }[];
   /** A virtio balloon, and what becomes of pages that the guest gives back; missing: none. */
   readonly balloon?: ReleasePages;
   /** What is printed on the parallel port; missing: there is none. */

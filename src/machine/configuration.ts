@@ -33,6 +33,8 @@ export interface MachineConfiguration extends ExecutionConfiguration {
   readonly rng?: boolean;
   /** A virtio console besides the serial port. */
   readonly virtioConsole?: boolean;
+  /** Further ports of the virtio console, by name. */
+  readonly ports?: readonly string[];
   /** A virtio balloon, by which the guest gives back memory that it does not use. */
   readonly balloon?: boolean;
   /** A parallel port. */

@@ -77,6 +77,8 @@ export interface MachineOptions {
   readonly serial: ByteSink;
   /** Gets the virtio console's output, if the machine has one, between slices only. */
   readonly virtioConsole?: ByteSink;
+  /** Get what the guest writes to the console ports, by their names, between slices only. */
+  readonly ports?: Readonly<Record<string, ByteSink>>;
   /** Gets what is printed on the parallel port, if the machine has one, between slices only. */
   readonly parallel?: ByteSink;
   /** The host's clock; the guest's stands still while the machine does not run. */
@@ -104,7 +106,7 @@ export class Machine {
   readonly #clock: GuestClock;
   readonly #typist: Typist;
   readonly #output: Uint8Array[] = [];
-  readonly #consoleOutput: Uint8Array[] = [];
+  readonly #consoleOutput: { readonly sink: ByteSink | undefined; readonly bytes: Uint8Array }[] = [];
   readonly #printed: Uint8Array[] = [];
   /** What waits for the machine to stand still. */
   readonly #atRest: (() => Promise<void>)[] = [];
@@ -141,7 +143,8 @@ export class Machine {
       firmware: 'firmware' in options.boot ? options.boot : undefined,
       testDevice: options.configuration.testDevice ?? false,
       rng: options.configuration.rng ?? false,
-      ...(options.configuration.virtioConsole === true ? { virtioConsole: { write: (bytes: Uint8Array) => this.#consoleOutput.push(bytes) } } : {}),
+      ...(options.configuration.virtioConsole === true ? { virtioConsole: this.#between(options.virtioConsole) } : {}),
+      ports: (options.configuration.ports ?? []).map((name) => ({ name, sink: this.#between(options.ports?.[name]) })),
       ...(options.configuration.balloon === true ? { balloon: options.releasePages ?? (() => {}) } : {}),
       ...(options.configuration.parallel === true ? { parallel: { write: (bytes: Uint8Array) => this.#printed.push(bytes) } } : {}),
       // Listeners may call back into the machine, so they get the bytes when the guest does not execute.
@@ -266,10 +269,20 @@ export class Machine {
     }
   }
 
+  /** A sink that gets its bytes when the guest does not execute. */
+  #between(sink: ByteSink | undefined): ByteSink {
+    return {
+      write: (bytes) => {
+        this.#consoleOutput.push({ sink, bytes });
+        this.#wake();
+      },
+      ready: () => sink?.ready?.(),
+    };
+  }
   #deliverOutput(): void {
     this.#board.com1.flush();
     for (const bytes of this.#output.splice(0)) this.#options.serial.write(bytes);
-    for (const bytes of this.#consoleOutput.splice(0)) this.#options.virtioConsole?.write(bytes);
+    for (const { sink, bytes } of this.#consoleOutput.splice(0)) sink?.write(bytes);
     for (const bytes of this.#printed.splice(0)) this.#options.parallel?.write(bytes);
   }
 
@@ -391,7 +404,24 @@ export class Machine {
     this.#wake();
   }
   get unreadVirtioConsole(): number {
-    return this.#board.virtioConsole?.unread ?? 0;
+    return this.#board.virtioConsole?.unread() ?? 0;
+  }
+  /** Bytes typed on a console port. */
+  sendPort(name: string, bytes: Uint8Array): void {
+    this.#board.virtioConsole?.receive(bytes, name);
+    this.#wake();
+  }
+  unreadPort(name: string): number {
+    return this.#board.virtioConsole?.unread(name) ?? 0;
+  }
+  /** Whether a program in the guest has it open. */
+  portOpen(name: string): boolean {
+    return this.#board.virtioConsole?.guestOpen(name) ?? false;
+  }
+  /** Somebody on the host has opened a console port, or closed it. */
+  setPortOpen(name: string, open: boolean): void {
+    this.#board.virtioConsole?.setHostOpen(name, open);
+    this.#wake();
   }
   /** Asks the guest to get along with so many bytes of memory. Throws UserError. */
   askForMemory(bytes: number): void {

@@ -25,6 +25,26 @@ test("a stock Debian kernel takes random numbers from a virtio device, runs a sh
   expect((await vm.finished).kind).toBe('poweroff');
 }, 700_000);
 
+test('programs of the host speak with programs of a stock Debian kernel through named console ports, over a save too', async () => {
+  let vm = await VirtualMachine.create({ guest: 'linux', append: 'quiet', virtioConsole: true, ports: ['org.example.echo', 'org.example.other'] });
+  void vm.start();
+  await vm.console.waitFor(/# /, 300_000);
+  vm.console.write('cd /sys/class/virtio-ports; for p in *; do echo "$p is $(cat $p/name)"; [ "$(cat $p/name)" = org.example.echo ] && cd /dev && (exec 5<>$p; while read line; do echo "heard $line" >&5; done <&5) & done\n');
+  await vm.console.waitFor(/vport\dp\d is org.example.echo[^]*vport\dp\d is org.example.other/, 90_000);
+  vm.port('org.example.echo').write('one\n');
+  await vm.port('org.example.echo').waitFor('heard one\n', 90_000);
+  expect([vm.port('org.example.echo').guestOpen, vm.port('org.example.other').guestOpen]).toEqual([true, false]);
+  const state = vm.save();
+  await vm.stop();
+  vm = await VirtualMachine.create({ guest: 'linux', append: 'quiet', virtioConsole: true, ports: ['org.example.echo', 'org.example.other'] });
+  vm.load(state);
+  void vm.start();
+  vm.port('org.example.echo').write(`two ${'x'.repeat(300)}\n`);
+  await vm.port('org.example.echo').waitFor(/heard two x{300}\n/, 90_000);
+  expect(() => vm.port('org.example.none')).toThrow(/no console port org.example.none; it has org.example.echo, org/);
+  await vm.stop();
+}, 700_000);
+
 test("memory that a guest has used and freed goes back to the host, and more when it is asked for", async () => {
   const MIB = 1 << 20;
   const vm = await VirtualMachine.create({ guest: 'linux', memory: '512M', append: 'quiet', balloon: true, engine: 'interpreter' });

@@ -25,7 +25,7 @@ function make(build: typeof buildPcBoard, drives: BoardOptions['drives'], extra:
   let bus: SystemBus | undefined;
   let time = 0;
   const board = build({
-    memoryBytes: MEMORY, debugExitPort: undefined, drives, nics: [{ model: 'virtio', mac: OWN_MAC, port: new FramePort() }], shares: [{ tag: 'tag', folder: new MemoryFolder() }], firmware: undefined, rng: true, serial: { write: () => {} }, virtioConsole: { write: () => {} }, balloon: (pages) => void pages.fill(0),
+    memoryBytes: MEMORY, debugExitPort: undefined, drives, nics: [{ model: 'virtio', mac: OWN_MAC, port: new FramePort() }], shares: [{ tag: 'tag', folder: new MemoryFolder() }], ports: [{ name: 'port', sink: { write: () => {} } }], firmware: undefined, rng: true, serial: { write: () => {} }, virtioConsole: { write: () => {} }, balloon: (pages) => void pages.fill(0),
     clock: { now: () => time }, wallClock: { now: () => 1.7e12 }, entropy: { fill: (bytes) => void bytes.fill(7) }, log: { warn: () => {}, tracing: () => false, trace: () => {} },
     createVcpu: (parts) => {
       bus = parts.bus;

@@ -390,7 +390,10 @@ const ahci: Subject = {
 const SUBJECTS: readonly Subject[] = [
   virtio('virtio-blk', (below) => new VirtioBlock({ name: 'virtio-blk', serial: 'serial', block: new FickleDisk(256 * 512, below(4) === 0, below) }), 2, blockRequest),
   virtio('virtio-scsi', (below) => new VirtioScsi([0, 1].map((i) => ({ serial: `serial-${i}`, block: new FickleDisk(256 * 512, i === 1, below) }))), 4, scsiRequest),
-  virtio('virtio-console', () => new VirtioConsole({ write: () => void served++ }), 2, (bench, queue) => [{ address: address(bench), length: 1 + bench.below(600), write: queue === 0 }]),
+  virtio('virtio-console', () => new VirtioConsole({ console: { write: () => void served++ }, ports: ['a', 'b'].map((name) => ({ name, sink: { write: () => void served++ } })) }), 8, (bench, queue) => {
+    if (queue === 3) bench.memory.write(HEADER, Uint8Array.of(bench.below(3), 0, 0, 0, pick(bench, [0, 3, 6]), 0, bench.below(8) === 0 ? 0 : 1, 0));
+    return [{ address: queue === 3 ? HEADER : address(bench), length: queue === 3 ? mostly(bench, 8) % 600 || 1 : 1 + bench.below(600), write: queue % 2 === 0 }];
+  }),
   virtio('virtio-rng', () => new VirtioEntropy({ fill: () => void served++ }), 1, (bench) => [{ address: address(bench), length: 1 + bench.below(600), write: true }]),
   virtio('virtio-balloon', () => new VirtioBalloon(() => void served++), 5, (bench, queue) => {
     for (let i = 0; i < 8; i++) bench.memory.writeU32(HEADER + 4 * i, bench.below(bench.below(2) === 0 ? 0x200 : 2 ** 31));

@@ -8,13 +8,13 @@ import type { VirtioDevice } from './virtio-device.ts';
 import { VirtioEntropy } from './virtio-entropy.ts';
 import { Virtqueue } from './virtqueue.ts';
 
-const DATA = 0x80000;
+const DATA = 0xa0000;
 
-function attach(device: VirtioDevice) {
+function attach(device: VirtioDevice, features = 0n) {
   const memory = new LinearMemory(1 << 20);
   const drivers = device.queueSizes.map((_, i) => new DriverQueue(memory, 'split', 0x10000 * (i + 1), 8));
   const queues = drivers.map((driver) => new Virtqueue(new SplitRing(memory, driver.place), 8, { interrupt: () => {}, broken: () => {} }));
-  device.start({ features: 0n, begins: true, queues, configChanged: () => {} });
+  device.start({ features, begins: true, queues, configChanged: () => {} });
   const bytes = (length: number): number[] => {
     const target = new Uint8Array(length);
     memory.read(DATA, target);
@@ -74,7 +74,7 @@ describe('virtio-balloon', () => {
 describe('virtio-console', () => {
   it('writes what the guest sends, whatever its pieces', () => {
     const written: number[] = [];
-    const device = new VirtioConsole({ write: (bytes) => void written.push(...bytes) });
+    const device = new VirtioConsole({ console: { write: (bytes) => void written.push(...bytes) } });
     const { drivers: [, transmit], memory } = attach(device);
     memory.write(DATA, Uint8Array.of(1, 2, 3, 4));
     transmit!.add([{ address: DATA + 2, length: 2 }, { address: DATA, length: 1 }]);
@@ -85,19 +85,87 @@ describe('virtio-console', () => {
   });
 
   it('keeps what is typed until there is room, over save and load too', () => {
-    const first = new VirtioConsole({ write: () => {} });
+    const first = new VirtioConsole({ console: { write: () => {} } });
     first.receive(Uint8Array.of(1, 2, 3, 4, 5));
-    const device = new VirtioConsole({ write: () => {} });
+    const device = new VirtioConsole({ console: { write: () => {} } });
     device.load(first.save());
-    expect([device.unread, device.save()]).toEqual([5, first.save()]);
+    expect([device.unread(), device.save()]).toEqual([5, first.save()]);
     const { drivers: [receive], bytes } = attach(device);
     receive!.add([{ address: DATA, length: 3, write: true }]);
     device.notified(0);
-    expect([receive!.take().map((used) => used.written), bytes(3), device.unread]).toEqual([[3], [1, 2, 3], 2]);
+    expect([receive!.take().map((used) => used.written), bytes(3), device.unread()]).toEqual([[3], [1, 2, 3], 2]);
     receive!.add([{ address: DATA, length: 16, write: true }]);
     device.notified(0);
     receive!.add([{ address: DATA + 8, length: 16, write: true }]);
     device.receive(Uint8Array.of(6));
-    expect([receive!.take().map((used) => used.written), bytes(2), device.unread]).toEqual([[2, 1], [4, 5], 0]);
+    expect([receive!.take().map((used) => used.written), bytes(2), device.unread()]).toEqual([[2, 1], [4, 5], 0]);
+  });
+
+  it('has further ports by name, which guest and host open and close', async () => {
+    const written: string[] = [];
+    let full: Promise<void> | undefined;
+    const port = (name: string) => ({ name, sink: { write: (bytes: Uint8Array) => void written.push(`${name}:${String.fromCharCode(...bytes)}`), ready: () => full } });
+    const make = (): VirtioConsole => new VirtioConsole({ ports: [port('org.a'), port('org.b')] });
+    const device = make();
+    const { drivers, memory, bytes } = attach(device, 2n);
+    const [receiveControl, transmitControl] = [drivers[2]!, drivers[3]!];
+    const control = (id: number, event: number, value: number): void => {
+      memory.write(DATA + 0x1000, Uint8Array.of(id, 0, 0, 0, event, 0, value, 0));
+      transmitControl.add([{ address: DATA + 0x1000, length: 8 }]);
+      device.notified(3);
+      transmitControl.take();
+    };
+    const offered = new Map<number, number>();
+    let count = 0;
+    const told = (): string[] => {
+      while (receiveControl.free > 0) {
+        const address = DATA + 0x2000 + 64 * (count++ % 64);
+        offered.set(receiveControl.add([{ address, length: 40, write: true }]), address);
+      }
+      device.notified(2);
+      return receiveControl.take().map(({ id, written }) => {
+        const message = new Uint8Array(written);
+        memory.read(offered.get(id)!, message);
+        offered.delete(id);
+        return String(message);
+      });
+    };
+    expect([device.queueSizes.length, device.config[4]]).toEqual([8, 3]);
+    control(0, 0, 1);
+    expect(told()).toEqual(['1,0,0,0,1,0,1,0', '2,0,0,0,1,0,1,0']);
+    control(2, 3, 1);
+    expect(told()).toEqual([`2,0,0,0,7,0,1,0,${[...'org.b'].map((letter) => letter.charCodeAt(0)).join()}`, '2,0,0,0,6,0,1,0']);
+    device.setHostOpen('org.b', false);
+    expect(told()).toEqual(['2,0,0,0,6,0,0,0']);
+    // Queues 6 and 7. What is typed waits until the guest has the port open.
+    drivers[6]!.add([{ address: DATA, length: 16, write: true }]);
+    device.receive(Uint8Array.of(65, 66), 'org.b');
+    expect([device.unread('org.b'), drivers[6]!.take()]).toEqual([2, []]);
+    const other = make();
+    other.load(device.save());
+    expect(other.save()).toEqual(device.save());
+    control(2, 6, 1);
+    expect([device.unread('org.b'), drivers[6]!.take().length, bytes(2), device.guestOpen('org.b')]).toEqual([0, 1, [65, 66], true]);
+    memory.write(DATA, Uint8Array.of(67, 68));
+    const send = (): void => {
+      drivers[7]!.add([{ address: DATA, length: 2 }]);
+      device.notified(7);
+    };
+    send();
+    expect([written, drivers[7]!.take().length]).toEqual([[], 1]); // nobody is there
+    device.setHostOpen('org.b', true);
+    let drained = (): void => {};
+    full = new Promise((resolve) => (drained = resolve));
+    send();
+    expect([written, drivers[7]!.take().length]).toEqual([[], 0]);
+    full = undefined;
+    drained();
+    await new Promise((resolve) => setTimeout(resolve));
+    expect([written, drivers[7]!.take().length]).toEqual([['org.b:CD'], 1]);
+    for (const [id, event] of [[0, 3], [99, 3], [1, 9], [1, 1]] as const) control(id, event, 1);
+    // A driver that only asks is not listened to for ever.
+    while (told().length > 0);
+    for (let i = 0; i < 500; i++) control(1, 3, 1);
+    expect((device.save() as { readonly messages: unknown[] }).messages.length).toBeLessThan(70);
   });
 });

@@ -3,7 +3,6 @@ import { EVENTS, EVENT_POWER_BUTTON, REDUCED_SLEEP_TYPE_S5, ReducedHardware, SLE
 import { RESET_CONTROL_HARD_RESET, ResetControl } from '../../devices/acpi/reset-control.ts';
 import { VirtioBlock } from '../../devices/virtio/virtio-block.ts';
 import { Virtio9p } from '../../devices/virtio/virtio-9p.ts';
-import { VirtioConsole } from '../../devices/virtio/virtio-console.ts';
 import { VirtioNet } from '../../devices/virtio/virtio-net.ts';
 import { VirtioEntropy } from '../../devices/virtio/virtio-entropy.ts';
 import { VIRTIO_MMIO_BYTES, VirtioMmio } from '../../devices/virtio/virtio-mmio.ts';
@@ -15,6 +14,7 @@ import { makeBalloon } from '../balloon.ts';
 import { loadParts, saveParts } from '../board.ts';
 import type { Board, BoardOptions, Part } from '../board.ts';
 import { COM1, buildCoreParts, describeBoard } from '../core-parts.ts';
+import { makeConsole } from '../console-ports.ts';
 import { addDebugExit } from '../debug-exit.ts';
 import type { Drive } from '../drives.ts';
 import type { Nic } from '../nics.ts';
@@ -47,7 +47,7 @@ export function buildMicrovmBoard(options: BoardOptions): Board {
   bus.ports.map(ACPI_PORTS, power);
   bus.ports.map(RESET_PORT, resetControl);
 
-  const virtioConsole = options.virtioConsole === undefined ? undefined : new VirtioConsole(options.virtioConsole);
+  const virtioConsole = makeConsole(options);
   const cards = options.nics.map(virtioCard);
   const balloon = options.balloon === undefined ? undefined : makeBalloon(memory, options.balloon);
   const shares = options.shares.map((share) => new Virtio9p(share));

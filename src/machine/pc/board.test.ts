@@ -8,7 +8,7 @@ import { buildPcBoard } from './board.ts';
 function sockets(): { bus: SystemBus; interrupts: InterruptInput; reset(): void } {
   let found: { bus: SystemBus; interrupts: InterruptInput } | undefined;
   const board = buildPcBoard({
-    memoryBytes: 16 * 2 ** 20, debugExitPort: undefined, drives: [], nics: [], shares: [], firmware: undefined, serial: { write: () => {} }, clock: { now: () => 0 }, wallClock: { now: () => 0 },
+    memoryBytes: 16 * 2 ** 20, debugExitPort: undefined, drives: [], nics: [], shares: [], ports: [], firmware: undefined, serial: { write: () => {} }, clock: { now: () => 0 }, wallClock: { now: () => 0 },
     entropy: { fill: (bytes) => void bytes.fill(0) }, log: { warn: () => {}, tracing: () => false, trace: () => {} },
     createVcpu: (options) => {
       found = options;
