@@ -10,6 +10,7 @@ import { isVendorForm } from './rows.ts';
 import { CODE, CODE_BYTES, CpuState, DATA, DATA_BYTES, FS_BASE, GPR, GS_BASE, MXCSR, RFLAGS, RIP, VECTORS, X87, X87_CONTROL, X87_STATUS, X87_TAGS } from './state.ts';
 import { writeF80, writeF32, writeF64, writeInteger, writeOperands } from './values.ts';
 
+const RAX = 0;
 const RCX = 1;
 const RDX = 2;
 const RBX = 3;
@@ -20,6 +21,13 @@ const RDI = 7;
 const MAX_LENGTH = 120;
 const MAX_INSTRUCTIONS = 8;
 const PATCH_BYTES = 64;
+
+/** x87, SSE and AVX state: what XCR0 has here. */
+const COMPONENTS = 7;
+/** Where an area of XSAVE has its header (SDM 1, 13.4.2). */
+const XSAVE_HEADER = 512;
+
+const isExtendedImage = (row: OpcodeRow): boolean => /^(xsave|xrstor)/.test(row.name);
 
 /** What rows have in common that keep company in a sequence. */
 function familyOf(row: OpcodeRow): string {
@@ -226,6 +234,10 @@ class Setup {
     if (uses('Y')) this.#pinPointer(RDI, 0);
     if (row.repeatable || /^(loop|jcxz)/.test(row.name)) this.#pin(RCX, BigInt(random.below(random.chance(16) ? 4000 : 24)));
     if (row.name.startsWith('maskmov')) this.#pinPointer(RDI, i.segmentOverride ? i.segment : 3);
+    if (isExtendedImage(row)) {
+      this.#pin(RAX, BigInt(random.below(COMPONENTS + 1)));
+      this.#pin(RDX, 0n);
+    }
     if (row.name === 'xlat') this.#pinPointer(RBX, i.segment);
     if (row.name === 'leave' || row.name === 'enter') this.#pinPointer(RBP, 2);
     if (/^i?div$/.test(row.name) && !random.chance(3)) this.#pin(RDX, random.pick([0n, 0n, -1n, 1n]));
@@ -260,7 +272,8 @@ class Setup {
   #memory(row: OpcodeRow, i: Instruction, bytes: Uint8Array, next: number): number | undefined {
     const random = this.#random;
     if (i.addressSize === 16 || (!row.hasModrm && !row.operands.some((operand) => operand[0] === 'O'))) return undefined;
-    const address = placeOperand(random);
+    let address = placeOperand(random);
+    if (isExtendedImage(row) && !random.chance(16)) address &= ~63;
     const target = address - this.#segmentBase(i.segment);
     const immediates = immediateBytes(row, i.operandSize, i.addressSize);
     if (!row.hasModrm) {
@@ -305,12 +318,31 @@ class Setup {
     for (let k = 0; k < 32; k += bytes) this.#before.setU32(at + k, this.#random.below(100));
   }
 
+  /** XSTATE_BV and XCOMP_BV of the standard or the compacted format, at times with a bit that must not be set. */
+  #extendedHeader(): Uint8Array {
+    const random = this.#random;
+    const header = Buffer.alloc(64);
+    const present = random.below(COMPONENTS + 1);
+    header[0] = present;
+    if (random.chance(2)) {
+      header[8] = present | random.below(COMPONENTS + 1);
+      header[15] = 0x80;
+    }
+    // Not in the bytes of components that the host may have and we do not.
+    if (random.chance(10)) header[random.pick([2, 6, 10, 14, 16, 23])]! ^= 1 << random.below(7);
+    return header;
+  }
+
   #contents(row: OpcodeRow, address: number, starts: readonly number[]): void {
     const random = this.#random;
     if (row.name === 'ldmxcsr') this.#patches.putInteger(address, BigInt(random.u32() & (random.chance(8) ? 0x1ffff : 0xffff)));
     else if (row.name === 'fxrstor') {
       this.#patches.operands(address, 24);
       this.#patches.putInteger(address + 24, BigInt(random.u32() & 0xffff));
+    } else if (row.name === 'xrstor') {
+      this.#patches.operands(address, 24);
+      this.#patches.putInteger(address + 24, BigInt(random.u32() & (random.chance(8) ? 0x1ffff : 0xffff)));
+      this.#patches.put(address + XSAVE_HEADER, this.#extendedHeader());
     } else if (/^(call|jmp)$/.test(row.name) && !random.chance(3)) this.#patches.putInteger(address, BigInt(random.pick(starts)));
     else if (/^cmpxchg/.test(row.name) && random.chance(2)) {
       const gpr = (n: number): bigint => this.#before.u64(GPR + n * 8);

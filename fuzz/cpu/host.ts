@@ -7,7 +7,7 @@ import type { OpcodeRow } from '../../src/isa/x86/opcodes/row.ts';
 import { opcodeRows } from '../../src/isa/x86/opcodes/table.ts';
 import { STEP_LIMIT } from './executor.ts';
 import type { Case, Reference, Step } from './executor.ts';
-import { CpuState, RFLAGS, STATE_BYTES, X87, X87_TAGS } from './state.ts';
+import { CpuState, RFLAGS, STATE_BYTES } from './state.ts';
 
 const MAX_CODE = 128;
 const HEADER_BYTES = 24 + 2 * MAX_CODE;
@@ -89,7 +89,6 @@ function decode(output: Buffer, cases: readonly Case[]): Step[][] {
     return Array.from({ length: count }, (_, i) => {
       const state = new CpuState(output.subarray(at, at + STATE_BYTES));
       state.setU64(RFLAGS, state.u64(RFLAGS) & ~STEPPING_FLAGS);
-      state.bytes.fill(0, X87_TAGS + 2, X87); // the last opcode is not kept by every processor
       at += STATE_BYTES;
       const offset = output.readUInt32LE(at);
       const length = output.readUInt32LE(at + 4);

@@ -1,11 +1,11 @@
 import {
   GPR as STATE_GPR, MXCSR as STATE_MXCSR, RIP as STATE_RIP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SHADOW, VECTOR, X87 as STATE_X87, X87_CONTROL as STATE_CONTROL,
-  X87_STATUS as STATE_STATUS, X87_TAGS as STATE_TAGS,
+  X87_DP as STATE_DP, X87_IP as STATE_IP, X87_OPCODE as STATE_OPCODE, X87_STATUS as STATE_STATUS, X87_TAGS as STATE_TAGS,
 } from '../../src/isa/x86/state/layout.ts';
 import type { Case, Engine } from './executor.ts';
 import {
-  CODE, CODE_BYTES, CR2, CpuState, DATA, DATA_BYTES, DATA_MAPPED, FS_BASE, GPR, GS_BASE, MXCSR, RAISED_ERROR, RAISED_VECTOR, RFLAGS, RIP, VECTORS, X87, X87_CONTROL, X87_STATUS,
-  X87_TAGS,
+  CODE, CODE_BYTES, CR2, CpuState, DATA, DATA_BYTES, DATA_MAPPED, FS_BASE, GPR, GS_BASE, MXCSR, RAISED_ERROR, RAISED_VECTOR, RFLAGS, RIP, VECTORS, X87, X87_CONTROL, X87_DP, X87_IP,
+  X87_OPCODE, X87_STATUS, X87_TAGS,
 } from './state.ts';
 import { UserMode } from './user-mode.ts';
 import type { EngineName } from './user-mode.ts';
@@ -53,6 +53,9 @@ export class InterpreterEngine implements Engine {
     block.writeUInt16LE(state.u16(X87_CONTROL), STATE_CONTROL);
     block.writeUInt16LE(state.u16(X87_STATUS), STATE_STATUS);
     block.writeUInt16LE(this.#fullTags(state), STATE_TAGS);
+    block.writeBigUInt64LE(state.u64(X87_IP), STATE_IP);
+    block.writeBigUInt64LE(state.u64(X87_DP), STATE_DP);
+    block.writeUInt16LE(state.u16(X87_OPCODE), STATE_OPCODE);
     this.#user.start({ width: entry.width, rip: state.u64(RIP), rflags: state.u64(RFLAGS), fsBase: state.u64(FS_BASE), gsBase: state.u64(GS_BASE) });
   }
 
@@ -103,6 +106,9 @@ export class InterpreterEngine implements Engine {
     let abridged = 0;
     for (let i = 0; i < 8; i++) if (((tags >> (i * 2)) & 3) !== 3) abridged |= 1 << i;
     state.setU16(X87_TAGS, abridged);
+    state.setU64(X87_IP, block.readBigUInt64LE(STATE_IP));
+    state.setU64(X87_DP, block.readBigUInt64LE(STATE_DP));
+    state.setU16(X87_OPCODE, block.readUInt16LE(STATE_OPCODE));
     for (const [segment, field] of [[SEG_FS, FS_BASE], [SEG_GS, GS_BASE]] as const) state.setU64(field, block.readBigUInt64LE(SEGMENTS + segment * SEGMENT_BYTES + SEG_BASE));
     const { exception } = this.#user;
     if (exception !== undefined) {

@@ -31,11 +31,12 @@ struct state {
   uint64_t rip, flags, cr2;
   uint32_t vector, error;
   uint32_t mxcsr;
-  uint16_t control, status, tags, opcode;
+  uint16_t control, status, tags, unused_too;
   uint32_t unused;
   uint8_t x87[8][16]; // physical registers
   uint8_t vector_registers[16][32];
   uint64_t fs_base, gs_base;
+  uint64_t x87_ip, x87_dp, x87_opcode;
 };
 struct patch {
   uint32_t offset, length;
@@ -131,8 +132,10 @@ static void save(struct ucontext *u) {
   s->control = x->fpstate.cwd;
   s->status = x->fpstate.swd;
   s->tags = x->fpstate.twd;
-  s->opcode = x->fpstate.fop;
-  s->unused = 0;
+  s->unused = s->unused_too = 0;
+  s->x87_ip = x->fpstate.rip;
+  s->x87_dp = x->fpstate.rdp;
+  s->x87_opcode = x->fpstate.fop;
   unsigned top = (s->status >> 11) & 7;
   for (unsigned i = 0; i < 8; i++) {
     memcpy(s->x87[(top + i) & 7], (const uint8_t *)x->fpstate.st_space + i * 16, 10);
@@ -188,8 +191,9 @@ static uint64_t load_next(struct ucontext *u) {
   x->fpstate.cwd = s->control;
   x->fpstate.swd = s->status;
   x->fpstate.twd = s->tags;
-  x->fpstate.fop = 0;
-  x->fpstate.rip = x->fpstate.rdp = 0;
+  x->fpstate.fop = s->x87_opcode;
+  x->fpstate.rip = s->x87_ip;
+  x->fpstate.rdp = s->x87_dp;
   unsigned top = (s->status >> 11) & 7;
   for (unsigned i = 0; i < 8; i++) memcpy((uint8_t *)x->fpstate.st_space + i * 16, s->x87[(top + i) & 7], 16);
   for (unsigned i = 0; i < 16; i++) memcpy((uint8_t *)x->fpstate.xmm_space + i * 16, s->vector_registers[i], 16);

@@ -20,7 +20,11 @@ export const VECTORS = 304;
 /** Bases of FS and GS, of 64-bit code: in 32-bit code both are null. */
 export const FS_BASE = 816; // u64
 export const GS_BASE = 824; // u64
-export const STATE_BYTES = 832;
+/** What the processor keeps of the last x87 instruction, which images tell: its address, its memory operand's, its opcode. */
+export const X87_IP = 832; // u64
+export const X87_DP = 840; // u64
+export const X87_OPCODE = 848; // u16, and 6 bytes of nothing
+export const STATE_BYTES = 856;
 
 /** Memory of a case: writable pages, a read-only one behind them, nothing around. */
 export const DATA = 0x1000000;
