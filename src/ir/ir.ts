@@ -1,4 +1,4 @@
-import { operations } from './operations.ts';
+import { operationNumber, operations } from './operations.ts';
 import type { ValueType } from './operations.ts';
 
 /** Handle of a value: the index of the IR instruction that computes it. */
@@ -8,6 +8,9 @@ export type Variable = number & { readonly __brand: 'Variable' };
 
 /** "No operand" in the operand columns. */
 export const NONE = -1;
+
+/** A constant that is not used. */
+const NOTHING = operationNumber('const.i32');
 
 /**
  * A run of IR in typed arrays, indices for handles (DESIGN D2.7). `clear` makes it ready for the next block without
@@ -48,6 +51,12 @@ export class Ir {
       this.#halves[2 * index + 1] = immediate >> 31;
     }
     return index as Value;
+  }
+
+  /** Makes an operation without a result one that nobody needs. */
+  erase(index: number): void {
+    this.op[index] = NOTHING;
+    this.a[index] = this.b[index] = this.c[index] = NONE;
   }
 
   /** The lower half of an immediate: all of it unless the value is a 64-bit constant. */

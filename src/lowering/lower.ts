@@ -3,6 +3,7 @@ import type { WasmType } from '../wasm/module.ts';
 import { atomicOperations, operations } from '../ir/operations.ts';
 import type { AtomicOperation, Effect } from '../ir/operations.ts';
 import type { Ir, Value } from '../ir/ir.ts';
+import type { AccessGroups } from '../ir/passes/access-groups.ts';
 
 /** How the software TLB and fault reporting look to generated code: byte offsets, see the ISA's state layout. */
 export interface MemoryModel {
@@ -139,12 +140,16 @@ export class Lowering {
   #dying = new Int32Array(0);
   #nextDying: number[] = [];
   #variables: number[] = [];
+  #groups: AccessGroups | undefined;
+  /** By leader of a group of accesses: the local with the host address of its lowest byte. */
+  #groupLocal = new Int32Array(0);
   /** Locals of the operation being written. */
   readonly #scratch: number[] = [];
 
-  /** `fixed`: locals of the IR's first variables. */
-  run(code: Code, locals: Locals, ir: Ir, target: LoweringTarget, fixed: readonly number[]): void {
+  /** `fixed`: locals of the IR's first variables. `groups`: of accesses that are looked up together, where misses are exits. */
+  run(code: Code, locals: Locals, ir: Ir, target: LoweringTarget, fixed: readonly number[], groups?: AccessGroups): void {
     this.#ir = ir;
+    this.#groups = groups;
     this.#target = target;
     this.#code = code;
     this.#locals = locals;
@@ -162,7 +167,7 @@ export class Lowering {
   #reset(length: number): void {
     if (length > this.#capacity) {
       this.#capacity = Math.max(256, length * 2);
-      [this.#uses, this.#local, this.#lastUse, this.#place, this.#dying] = Array.from({ length: 5 }, () => new Int32Array(this.#capacity)) as [Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>];
+      [this.#uses, this.#local, this.#lastUse, this.#place, this.#dying, this.#groupLocal] = Array.from({ length: 6 }, () => new Int32Array(this.#capacity)) as [Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>];
     }
     this.#uses.fill(0, 0, length);
     this.#local.fill(-1, 0, length);
@@ -187,7 +192,11 @@ export class Lowering {
     const local = this.#locals.take(operation.result);
     this.#local[i] = local;
     this.#code.set(local);
-    const last = Math.max(i, this.#lastUse[i]!);
+    this.#diesAt(local, Math.max(i, this.#lastUse[i]!));
+  }
+
+  /** A local is free behind operation `last`. */
+  #diesAt(local: number, last: number): void {
     this.#nextDying[local] = this.#dying[last]!;
     this.#dying[last] = local;
   }
@@ -237,10 +246,19 @@ export class Lowering {
         continue;
       }
       const count = operation.params.length;
-      if (count > 0) use(ir.a[i]!, place[i]!);
+      const address = this.#addressOf(i);
+      if (count > 0 && address >= 0) use(address, place[i]!);
       if (count > 1) use(ir.b[i]!, place[i]!);
       if (count > 2) use(ir.c[i]!, place[i]!);
     }
+  }
+
+  /** The value that the first operand of an operation is made of: of grouped accesses only the leader has one, or none. */
+  #addressOf(i: number): number {
+    const groups = this.#groups;
+    const leader = groups === undefined ? -1 : groups.leader[i]!;
+    if (leader < 0 || groups!.last[leader] === leader) return this.#ir.a[i]!;
+    return leader === i ? groups!.base[i]! : -1;
   }
 
   #inline(i: number): boolean {
@@ -403,16 +421,17 @@ export class Lowering {
   /**
    * TLB lookup (DESIGN D4): entry by the address' page, tag compared with the page of the access' last byte, so that a
    * page-crossing access never matches; `aligned`: nor does a misaligned one, whose low bits stay. Leaves 1 on the stack for
-   * a hit, or where misses are exits, leaves then. Returns the locals of address and entry.
+   * a hit, or where misses are exits, leaves then. `push` puts the address on the stack, unless it has a local. Returns the
+   * locals of address and entry.
    */
-  #lookup(address: Value | number, bytes: number, tag: number, aligned = false): { address: number; entry: number } {
+  #lookup(known: number, push: () => void, bytes: number, tag: number, aligned = false): { address: number; entry: number } {
     const code = this.#code;
     const { memory, miss } = this.#target;
     if (miss.kind === 'exit') miss.before(code);
-    let local = this.#local[address]!;
+    let local = known;
     if (local < 0) {
       local = this.#newScratch('i64');
-      this.#push(address);
+      push();
       code.set(local);
     }
     const entry = this.#newScratch('i32');
@@ -428,22 +447,72 @@ export class Lowering {
     if (miss.kind === 'exit') miss.leaveIf(code);
     return { address: local, entry };
   }
+  /** The same for the address that is an operand. */
+  #lookupOf(address: number, bytes: number, tag: number, aligned = false): { address: number; entry: number } {
+    return this.#lookup(this.#local[address]!, () => this.#push(address), bytes, tag, aligned);
+  }
 
   #hostAddress(address: number, entry: number): void {
     this.#code.get(address).byte(0xa7).get(entry).memory(loadOpcode['32']!, this.#target.memory.addend).byte(0x6a);
   }
 
+  /**
+   * Where misses are exits: puts a host address on the stack that an access is at, less the offset that is returned. Of a
+   * group the leader looks up all of it.
+   */
+  #hit(i: number, bytes: number, tag: number): number {
+    const code = this.#code;
+    const groups = this.#groups;
+    const leader = groups === undefined ? -1 : groups.leader[i]!;
+    if (leader < 0 || groups!.last[leader] === leader) {
+      const { address, entry } = this.#lookupOf(this.#ir.a[i]!, bytes, tag);
+      this.#hostAddress(address, entry);
+      return 0;
+    }
+    if (leader !== i) {
+      code.get(this.#groupLocal[leader]!);
+      return groups!.offset[i]!;
+    }
+    const { tagRead, tagWrite } = this.#target.memory;
+    const push = (): void => this.#pushLowest(groups!.base[i]!, groups!.low[i]!, groups!.narrow[i] !== 0);
+    const { address, entry } = this.#lookup(-1, push, groups!.span[i]!, groups!.writes[i] !== 0 ? tagWrite : tagRead);
+    const local = this.#locals.take('i32');
+    this.#groupLocal[i] = local;
+    this.#diesAt(local, groups!.last[i]!);
+    this.#hostAddress(address, entry);
+    code.tee(local);
+    return groups!.offset[i]!;
+  }
+  /** The lowest address of a group. */
+  #pushLowest(base: number, low: number, narrow: boolean): void {
+    const code = this.#code;
+    if (base < 0) {
+      code.i64Const(BigInt(low));
+      return;
+    }
+    this.#push(base);
+    if (narrow) {
+      if (low !== 0) code.i32Const(low).byte(0x6a);
+      code.byte(0xad);
+    } else if (low !== 0) code.i64Const(BigInt(low)).byte(0x7c);
+  }
+
   #load(i: number, suffix: string, write: boolean): void {
     const code = this.#code;
-    const { tagRead, tagWrite } = this.#target.memory;
+    const { miss, memory } = this.#target;
     const bytes = suffix === 'v128' ? 16 : Number(suffix) / 8;
+    const opcode = loadOpcode[suffix === '8' ? '8u' : suffix === '16' ? '16u' : suffix]!;
+    const tag = write ? memory.tagWrite : memory.tagRead;
+    if (miss.kind === 'exit') {
+      const offset = this.#hit(i, bytes, tag);
+      code.memory(opcode, offset);
+      return;
+    }
     const type: WasmType = suffix === 'v128' ? 'v128' : bytes === 8 ? 'i64' : 'i32';
-    const { address, entry } = this.#lookup(this.#ir.a[i]!, bytes, write ? tagWrite : tagRead);
-    const { miss } = this.#target;
-    if (miss.kind === 'call') code.if({ i32: 0x7f, i64: 0x7e, v128: 0x7b, f32: 0x7d, f64: 0x7c }[type], 'likely');
+    const { address, entry } = this.#lookupOf(this.#ir.a[i]!, bytes, tag);
+    code.if({ i32: 0x7f, i64: 0x7e, v128: 0x7b, f32: 0x7d, f64: 0x7c }[type], 'likely');
     this.#hostAddress(address, entry);
-    code.memory(loadOpcode[suffix === '8' ? '8u' : suffix === '16' ? '16u' : suffix]!, 0);
-    if (miss.kind === 'exit') return;
+    code.memory(opcode, 0);
     code.else();
     if (suffix === 'v128') {
       // Two halves: nothing changes between them, so a fault in either is precise.
@@ -457,15 +526,15 @@ export class Lowering {
 
   #store(i: number, suffix: string): void {
     const code = this.#code;
+    const { miss, memory } = this.#target;
     const bytes = suffix === 'v128' ? 16 : Number(suffix) / 8;
-    const { address, entry } = this.#lookup(this.#ir.a[i]!, bytes, this.#target.memory.tagWrite);
-    const { miss } = this.#target;
     if (miss.kind === 'exit') {
-      this.#hostAddress(address, entry);
+      const offset = this.#hit(i, bytes, memory.tagWrite);
       this.#push(this.#ir.b[i]!);
-      code.memory(storeOpcode[suffix]!, 0);
+      code.memory(storeOpcode[suffix]!, offset);
       return;
     }
+    const { address, entry } = this.#lookupOf(this.#ir.a[i]!, bytes, memory.tagWrite);
     const local = this.#pin(this.#ir.b[i]!);
     code.if(undefined, 'likely');
     this.#hostAddress(address, entry);
@@ -496,7 +565,7 @@ export class Lowering {
     const code = this.#code;
     const [, name, digits] = /^([a-z]+)(\d+)$/.exec(what) as unknown as [string, AtomicOperation | 'cmpxchg', string];
     const bits = Number(digits);
-    const { address, entry } = this.#lookup(this.#ir.a[i]!, bits / 8, this.#target.memory.tagWrite, true);
+    const { address, entry } = this.#lookupOf(this.#ir.a[i]!, bits / 8, this.#target.memory.tagWrite, true);
     const operands = name === 'cmpxchg' ? [this.#ir.b[i]!, this.#ir.c[i]!] : [this.#ir.b[i]!];
     const { miss } = this.#target;
     if (miss.kind === 'exit') {

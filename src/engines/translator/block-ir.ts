@@ -4,6 +4,7 @@ import { stackAccess } from '../../isa/x86/decode/stack-access.ts';
 import { semantics } from '../../isa/x86/semantics/table.ts';
 import { isLocked } from '../../isa/x86/decode/instruction.ts';
 import type { Instruction } from '../../isa/x86/decode/instruction.ts';
+import { FLAT_SEGMENTS } from '../../isa/x86/state/layout.ts';
 import type { FlagState } from './flag-state.ts';
 import type { RegionBlock } from './region.ts';
 import type { Assumptions } from './translator-builder.ts';
@@ -30,8 +31,6 @@ export interface BlockIr {
   readonly ending: Ending | 'next';
   /** Offset behind the last instruction: where it goes on when the ending is 'next' or a branch is not taken. */
   readonly next: number;
-  /** The block was cut behind an instruction after which the region's assumptions may not hold. */
-  readonly endsRegion: boolean;
   /** A routine may overwrite code. */
   readonly writes: boolean;
 }
@@ -48,7 +47,6 @@ export function buildBlockIr(block: RegionBlock, assumptions: Assumptions, flags
   const places: number[] = [];
   let next = block.offset;
   let ending: Ending | 'next' = 'next';
-  let endsRegion = false;
   let writes = false;
   for (const { instruction, offset } of block.instructions) {
     places.push(offset | (instruction.length << 16) | ((places.length + 1) << 24) | (stackAccess(instruction) << PLACE_STACK_SHIFT));
@@ -66,12 +64,9 @@ export function buildBlockIr(block: RegionBlock, assumptions: Assumptions, flags
       break;
     }
     if (context.writes) builder.op('leave.stale');
-    if (context.endsRegion) {
-      endsRegion = true;
-      break;
-    }
+    if (context.loadsFlatSegment) builder.if(builder.eqz(builder.loadState('32', FLAT_SEGMENTS)), () => context.leaveNext());
   }
   builder.save();
   const { read, entering, written, killed } = builder;
-  return { ir, places, read, entering, written, killed, flags: builder.flags, ending, next, endsRegion, writes };
+  return { ir, places, read, entering, written, killed, flags: builder.flags, ending, next, writes };
 }

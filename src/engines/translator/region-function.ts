@@ -5,6 +5,8 @@ import {
 } from '../../isa/x86/state/layout.ts';
 import { KIND_RAW } from '../../isa/x86/state/flag-kinds.ts';
 import { REC_PAGE_OFFSET, REC_SCALE } from '../../isa/x86/decode/record.ts';
+import type { AccessGrouping } from '../../ir/passes/access-groups.ts';
+import { eraseDeadStores } from '../../ir/passes/dead-stores.ts';
 import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
 import type { WasmType } from '../../wasm/module.ts';
 import { x86MemoryModel } from '../x86-memory-model.ts';
@@ -13,6 +15,7 @@ import type { BlockIr } from './block-ir.ts';
 import { UNKNOWN } from './flag-state.ts';
 import type { FlagState } from './flag-state.ts';
 import type { Region } from './region.ts';
+import { mayChangeTranslations } from './routine-effects.ts';
 import { structureOf } from './structure.ts';
 import type { Structure } from './structure.ts';
 import type { Scratch } from './scratch.ts';
@@ -26,6 +29,8 @@ const I64 = 0x7e;
 const EXIT = -1;
 /** Where an access is: offset << this | instructions of its block before it (at most MAX_BLOCK). */
 const MISS_OFFSET_SHIFT = 6;
+
+const SEEN_AT_EXITS = { variables: FLAGS_MASK, registerBytes: 128 };
 
 /** Functions that region code calls, by the index they have in its module. */
 export interface RegionImports {
@@ -65,6 +70,7 @@ class RegionWriter implements LoweringTarget {
   readonly memory = x86MemoryModel;
   readonly #imports: RegionImports;
   readonly #lowering: Lowering;
+  readonly #grouping: AccessGrouping;
   readonly #assumptions: Assumptions;
   readonly #code = new Code();
   readonly #locals = new Locals();
@@ -97,6 +103,7 @@ class RegionWriter implements LoweringTarget {
   constructor(region: Region, assumptions: Assumptions, imports: RegionImports, scratch: Scratch) {
     scratch.release();
     this.#lowering = scratch.lowering;
+    this.#grouping = scratch.grouping;
     this.#imports = imports;
     this.#assumptions = assumptions;
     this.#variables = variableTypes(assumptions.long).map((type) => this.#locals.take(type));
@@ -126,7 +133,7 @@ class RegionWriter implements LoweringTarget {
     // What was built decides: a block may have been cut short.
     const edges = planned.map((plan, i): Edges => {
       const built = this.#blocks[i];
-      if (built === undefined || built.endsRegion || built.ending === 'left') return { taken: EXIT, next: EXIT, returns: [] };
+      if (built === undefined || built.ending === 'left') return { taken: EXIT, next: EXIT, returns: [] };
       return without(sketch, i, built.ending === 'indirect' ? plan : { ...plan, returns: [] });
     });
     this.#structure = structureOf(edges.map(listOf));
@@ -285,7 +292,9 @@ class RegionWriter implements LoweringTarget {
     const block = this.#blocks[i]!;
     this.#block = block;
     this.#spilled = false;
-    this.#lowering.run(code, this.#locals, block.ir, this, this.#variables);
+    const groups = this.#grouping.find(block.ir, mayChangeTranslations);
+    eraseDeadStores(block.ir, groups, SEEN_AT_EXITS);
+    this.#lowering.run(code, this.#locals, block.ir, this, this.#variables, groups);
     code.get(this.#budget).i32Const(block.places.length).byte(0x6b).set(this.#budget);
     this.#count(8, block.places.length);
     const edges = this.#edges[i]!;

@@ -26,3 +26,8 @@ export function keepsState(name: string): boolean {
 export function mayWriteMemory(name: string): boolean {
   return touchesRegisters(name) || /^(x87Store|x87Save|saveFx|storeTable|storeMasked|compareExchange)/.test(name);
 }
+
+/** Whether the routine with an index may change where guest memory lies, or the rights to it. */
+export function mayChangeTranslations(routine: number): boolean {
+  return routines[routine]!.routine.kind !== 'pure';
+}

@@ -4,9 +4,10 @@ import { BASE_RIP, NO_REGISTER } from '../../isa/x86/decode/instruction.ts';
 import { Context } from '../../isa/x86/semantics/context.ts';
 import type { RegisterSlot, Shape } from '../../isa/x86/semantics/context.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
-import { GPR, SEGMENTS, SEGMENT_BYTES, ZERO } from '../../isa/x86/state/layout.ts';
+import { GPR, SEGMENTS, SEGMENT_BYTES, SEG_FS, ZERO } from '../../isa/x86/state/layout.ts';
 import { registerPlaces } from '../interpreter/encode-record.ts';
 import { RAW } from './flag-state.ts';
+import { constantOf } from './fold.ts';
 import { keepsState, mayWriteMemory, touchesRegisters } from './routine-effects.ts';
 import { TranslatorFlags } from './translator-flags.ts';
 import type { Assumptions, TranslatorBuilder } from './translator-builder.ts';
@@ -28,8 +29,8 @@ export class TranslatorContext extends Context {
   ending: Ending | undefined;
   /** A routine has run that may have overwritten code; stores of the region's own never do, for the TLB lacks such pages. */
   writes = false;
-  /** The assumptions may no longer hold behind this instruction. */
-  endsRegion = false;
+  /** A segment has been loaded that the region takes to be flat. */
+  loadsFlatSegment = false;
 
   constructor(builder: TranslatorBuilder, instruction: Instruction, shape: Shape, pageOffset: number, assumptions: Assumptions) {
     super(builder, shape, directory, new TranslatorFlags(builder, directory));
@@ -105,7 +106,7 @@ export class TranslatorContext extends Context {
 
   override call(name: string, args: readonly Value[]): Value {
     const builder = this.#builder;
-    if (name === 'moveToSegment' || name === 'loadSegmentChecked') this.endsRegion ||= !this.long;
+    if (this.#assumptions.flat && (name === 'moveToSegment' || name === 'loadSegmentChecked')) this.loadsFlatSegment ||= Number(constantOf(builder.ir, args[0]!)) < SEG_FS;
     this.writes ||= mayWriteMemory(name);
     if (!touchesRegisters(name)) {
       const result = super.call(name, args);

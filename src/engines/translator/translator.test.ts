@@ -20,6 +20,8 @@ const programs = {
   'a routine that not every round calls': 'b92c01000041bb3412000049b9010000000100000031db31d2f6c1010f94c289c849f7f14801c34c01db4831d3ffc975e6f4',
   /** l: mov [rdi], ecx; add eax, [rdi]; push rax; adc [rdi+1], al; pop rdx; add rdi, 1021; jnz l: some accesses cross pages, all come to new ones */
   'accesses that the TLB does not have': 'b9d0070000bffd0f200031c0890f0307501047015a4881c7fd030000ffc975ecf4',
+  /** l: accesses from [rdi-3] to [rdi+43], the higher ones first, and two pushes and pops; add rdi, 1021; jnz l: some of each round lie across a page's end */
+  'accesses that are looked up together': 'b9d0070000bffd0f200031c0890f034708505189472866ff47fd5a5b105f018b572801d04881c7fd03000081e7ffff210081cf00002000ffc975d1f4',
 } as const;
 
 const eager = (options: InterpreterOptions) => createTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 0 } });
