@@ -44,6 +44,10 @@ export interface LoweringTarget {
   field(code: Code, suffix: string, offset: number): void;
   /** Puts the address of the TLB set in use on the stack. */
   tlbBase(code: Code): void;
+  /** Puts the vCPU's address on the stack. */
+  cpu(code: Code): void;
+  /** Puts what accesses to the state start from on the stack; returns what their offsets start from. */
+  state(code: Code): number;
   /** Leaves the function; the code to return is on the stack. */
   leave(code: Code): void;
   /** Writes an operation of effect 'transfer': where the guest goes on. `push` puts its operand on the stack. */
@@ -69,8 +73,7 @@ export interface LoweredFunction {
   readonly body: Code;
 }
 
-/** Local 0 is the vCPU's address; local 1 belongs to the target (the record). */
-const CPU = 0;
+/** Locals 0 and 1 belong to the target: the vCPU's address and the record. */
 const PARAMETERS = 2;
 const PAGE_MASK = ~0xfffn;
 
@@ -299,14 +302,15 @@ export class Lowering {
         }
         else code.bytes([0xfd, 0x0c]).bytes(ir.constants[immediate]!);
         return;
-      case 'state.load':
-        code.get(CPU);
+      case 'state.load': {
+        const start = this.#target.state(code);
         if (plan.at) {
           this.#push(ir.a[i]!);
           code.byte(0x6a);
         }
-        code.memory(loadOpcode[plan.suffix]!, immediate);
+        code.memory(loadOpcode[plan.suffix]!, start + immediate);
         return;
+      }
       case 'field':
         this.#target.field(code, plan.suffix, immediate);
         return;
@@ -332,15 +336,16 @@ export class Lowering {
     const code = this.#code;
     const plan = plans[ir.op[i]!]!;
     switch (plan.kind) {
-      case 'state.store':
-        code.get(CPU);
+      case 'state.store': {
+        const start = this.#target.state(code);
         if (plan.at) {
           this.#push(ir.a[i]!);
           code.byte(0x6a);
           this.#push(ir.b[i]!);
         } else this.#push(ir.a[i]!);
-        code.memory(storeOpcode[plan.suffix]!, ir.small(i));
+        code.memory(storeOpcode[plan.suffix]!, start + ir.small(i));
         return;
+      }
       case 'memory.store':
         this.#store(i, plan.suffix);
         return;
@@ -405,7 +410,7 @@ export class Lowering {
     const code = this.#code;
     const routine = this.#target.lowered(ir.small(i));
     if (routine.needsPosition) this.#target.storePosition(code);
-    code.get(CPU);
+    this.#target.cpu(code);
     for (let k = 0; k < ir.c[i]!; k++) this.#push(ir.pool[ir.b[i]! + k]!);
     code.call(routine.functionIndex);
     if (routine.checksFault) this.#leaveOnFault();
@@ -413,7 +418,8 @@ export class Lowering {
 
   #leaveOnFault(): void {
     const { faultPending, leaveFault } = this.#target.memory;
-    this.#code.get(CPU).memory(loadOpcode['32']!, faultPending).if(undefined, 'unlikely').i32Const(leaveFault);
+    const start = this.#target.state(this.#code);
+    this.#code.memory(loadOpcode['32']!, start + faultPending).if(undefined, 'unlikely').i32Const(leaveFault);
     this.#target.leave(this.#code);
     this.#code.end();
   }

@@ -53,6 +53,8 @@ const computations: Readonly<Record<string, Compute>> = {
 
 /** Operations that a right operand of 0 leaves alone. */
 const ZERO_IS_NEUTRAL = new Set(['add', 'sub', 'or', 'xor', 'shl', 'shr_u', 'shr_s', 'rotl', 'rotr']);
+/** Operations whose operands may change places. */
+const COMMUTES = new Set(['add', 'mul', 'and', 'or', 'xor']);
 /** What undoes a conversion of bits. */
 const REINTERPRETED: Readonly<Record<string, string>> = { 'i32.reinterpret_f32': 'f32.reinterpret_i32', 'i64.reinterpret_f64': 'f64.reinterpret_i64', 'f32.reinterpret_i32': 'i32.reinterpret_f32', 'f64.reinterpret_i64': 'i64.reinterpret_f64' };
 
@@ -63,11 +65,12 @@ interface Rule {
   readonly wide: boolean;
   readonly compute: Compute | undefined;
   readonly zeroIsNeutral: boolean;
+  readonly commutes: boolean;
 }
 const rules = operations.map(({ name, params, result }): Rule | undefined => {
   const operation = name.slice(4);
   if (params.length !== 2 || !/^i(32|64)\./.test(name)) return undefined;
-  return { name: operation, bits: params[0] === 'i32' ? 32 : 64, wide: result === 'i64', compute: computations[operation], zeroIsNeutral: ZERO_IS_NEUTRAL.has(operation) };
+  return { name: operation, bits: params[0] === 'i32' ? 32 : 64, wide: result === 'i64', compute: computations[operation], zeroIsNeutral: ZERO_IS_NEUTRAL.has(operation), commutes: COMMUTES.has(operation) };
 });
 const unary = operations.map(({ name, params }): string | undefined => (params.length === 1 && /^i(32|64)\./.test(name) ? name : undefined));
 const inverse = operations.map(({ name }) => (REINTERPRETED[name] === undefined ? -1 : operationNumber(REINTERPRETED[name])));
@@ -83,8 +86,9 @@ export function fold(b: Builder, code: number, x: Value, y: Value | undefined): 
   const rule = rules[code];
   if (rule === undefined) return undefined;
   const right = constantOf(ir, y);
-  if (right === undefined) return undefined;
   const left = constantOf(ir, x);
+  // A constant on the left is looked at as one on the right.
+  if (right === undefined) return left !== undefined && rule.commutes ? fold(b, code, y, x) : undefined;
   if (left !== undefined) {
     if (rule.compute === undefined) return undefined;
     const result = rule.compute(left, right, rule.bits);

@@ -9,6 +9,8 @@ import { Scratch } from './scratch.ts';
 
 /** A hot block to be translated; plain data, so that another thread can do it. */
 export interface RegionRequest {
+  /** Address of the vCPU that is to run it. */
+  readonly cpu: number;
   /** Identity of the page, and its 4096 bytes as they were when it was asked. */
   readonly page: number;
   readonly bytes: Uint8Array;
@@ -75,7 +77,7 @@ export class RegionBuilder implements RegionCompiler {
         continue;
       }
       for (const block of region.blocks) blocks.add(key(block.offset));
-      const { instructions, body } = module.add(region, { long: request.long, flat: !request.long && request.flat, counters: request.counters });
+      const { instructions, body } = module.add(region, { cpu: request.cpu, long: request.long, flat: !request.long && request.flat, counters: request.counters });
       regions.push({ request: number, bytes: request.bytes, ranges: region.blocks.flatMap((block) => [block.offset, block.next]), instructions, functionBytes: body.length });
     }
     const wasm = regions.length === 0 ? undefined : module.toBytes();

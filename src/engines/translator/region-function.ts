@@ -22,7 +22,6 @@ import type { Scratch } from './scratch.ts';
 import type { Assumptions } from './translator-builder.ts';
 import { CONDITION, FLAGS_MASK, FLAG_A, FLAG_B, FLAG_KIND, IP_PAGE, TARGET, variableTypes } from './variables.ts';
 
-const CPU = 0;
 const REC = 1;
 const I32 = 0x7f;
 const I64 = 0x7e;
@@ -72,6 +71,8 @@ class RegionWriter implements LoweringTarget {
   readonly #lowering: Lowering;
   readonly #grouping: AccessGrouping;
   readonly #assumptions: Assumptions;
+  /** Address of the vCPU: as a constant it needs no register, and V8 knows that the state lies inside the memory. */
+  readonly #cpu: number;
   readonly #code = new Code();
   readonly #locals = new Locals();
   readonly #variables: number[];
@@ -106,6 +107,7 @@ class RegionWriter implements LoweringTarget {
     this.#grouping = scratch.grouping;
     this.#imports = imports;
     this.#assumptions = assumptions;
+    this.#cpu = assumptions.cpu;
     this.#variables = variableTypes(assumptions.long).map((type) => this.#locals.take(type));
     [this.#budget, this.#tlb, this.#epoch] = [0, 0, 0].map(() => this.#locals.take('i32')) as [number, number, number];
     this.#targets = region.blocks.map((block) => block.target ?? 0);
@@ -196,18 +198,18 @@ class RegionWriter implements LoweringTarget {
     const position = this.#locals.take('i32');
     code.set(position).get(this.#budget).get(position).i32Const((1 << MISS_OFFSET_SHIFT) - 1).byte(0x71).byte(0x6b).set(this.#budget);
     this.#handOn(true, UNKNOWN);
-    code.get(CPU).get(this.#variables[IP_PAGE]!).get(position).i32Const(MISS_OFFSET_SHIFT).byte(0x75).byte(0xac).byte(0x7c);
+    code.i32Const(this.#cpu).get(this.#variables[IP_PAGE]!).get(position).i32Const(MISS_OFFSET_SHIFT).byte(0x75).byte(0xac).byte(0x7c);
     if (!this.#assumptions.long) code.i64Const(0xffffffffn).byte(0x83);
     code.returnCall(this.#imports.missed()).end();
     // Behind an instruction that overwrote code; its position is on the stack.
-    code.set(position).get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
-    code.get(CPU).get(position).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
+    code.set(position).i32Const(0).i32Const(this.#cpu + POSITION_RECORD).memory(storeOpcode['32']!, this.#cpu + RECORD);
+    code.i32Const(0).get(position).memory(storeOpcode['32']!, this.#cpu + POSITION_RECORD + REC_PAGE_OFFSET);
     code.i32Const(LEAVE_NEXT).br(this.#exitLabel).end();
     // To an address that is hardly ever gone to; it is on the stack.
     const address = this.#locals.take('i64');
     code.set(address);
     this.#handOn(true, UNKNOWN);
-    code.get(CPU).get(address).returnCall(this.#imports.jump()).end();
+    code.i32Const(this.#cpu).get(address).returnCall(this.#imports.jump()).end();
     // Out, with a code for the driver.
     this.#writeBack();
     const instructions = this.#structure.nodes.reduce((sum, i) => sum + this.#blocks[i]!.places.length, 0);
@@ -217,13 +219,13 @@ class RegionWriter implements LoweringTarget {
   #enter(): void {
     const code = this.#code;
     if (this.#assumptions.flat) {
-      code.get(CPU).memory(loadOpcode['32']!, FLAT_SEGMENTS).byte(0x45).if(undefined, 'unlikely');
-      code.get(CPU).get(REC).returnCall(this.#imports.interpret()).end();
+      code.i32Const(0).memory(loadOpcode['32']!, this.#cpu + FLAT_SEGMENTS).byte(0x45).if(undefined, 'unlikely');
+      code.i32Const(this.#cpu).get(REC).returnCall(this.#imports.interpret()).end();
     }
-    code.get(CPU).memory(loadOpcode['64']!, IP_BASE).set(this.#variables[IP_PAGE]!);
-    if (this.#writes) code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).set(this.#epoch);
+    code.i32Const(0).memory(loadOpcode['64']!, this.#cpu + IP_BASE).set(this.#variables[IP_PAGE]!);
+    if (this.#writes) code.i32Const(0).memory(loadOpcode['32']!, this.#cpu + CODE_EPOCH).set(this.#epoch);
     this.#fetch(this.#entering);
-    code.get(CPU).memory(loadOpcode['32']!, FLAGS_KIND).set(this.#variables[FLAG_KIND]!);
+    code.i32Const(0).memory(loadOpcode['32']!, this.#cpu + FLAGS_KIND).set(this.#variables[FLAG_KIND]!);
     this.#count(0, 1);
   }
   /** Adds to one of the region's counters, when a profile is made. */
@@ -236,34 +238,34 @@ class RegionWriter implements LoweringTarget {
   #fetch(mask: number): void {
     const code = this.#code;
     const load = this.#assumptions.long ? loadOpcode['64']! : loadOpcode['32']!;
-    code.get(CPU).memory(loadOpcode['32']!, TLB_BASE).set(this.#tlb);
-    code.get(CPU).memory(loadOpcode['32']!, BUDGET).set(this.#budget);
+    code.i32Const(0).memory(loadOpcode['32']!, this.#cpu + TLB_BASE).set(this.#tlb);
+    code.i32Const(0).memory(loadOpcode['32']!, this.#cpu + BUDGET).set(this.#budget);
     for (let n = 0; n < 16; n++) {
-      if ((mask & (1 << n)) !== 0) code.get(CPU).memory(load, n * 8).set(this.#variables[n]!);
+      if ((mask & (1 << n)) !== 0) code.i32Const(0).memory(load, this.#cpu + n * 8).set(this.#variables[n]!);
     }
-    code.get(CPU).memory(loadOpcode['64']!, FLAGS_RESULT).set(this.#variables[FLAG_A]!);
-    code.get(CPU).memory(loadOpcode['64']!, FLAGS_CARRY).set(this.#variables[FLAG_B]!);
+    code.i32Const(0).memory(loadOpcode['64']!, this.#cpu + FLAGS_RESULT).set(this.#variables[FLAG_A]!);
+    code.i32Const(0).memory(loadOpcode['64']!, this.#cpu + FLAGS_CARRY).set(this.#variables[FLAG_B]!);
   }
   /** Budget and flags into the state, which has the registers; flags settled, as everybody but a region wants them. */
   #writeBack(): void {
     this.#storeBudget();
     const [kind, a, b] = [FLAG_KIND, FLAG_A, FLAG_B].map((n) => this.#variables[n]!) as [number, number, number];
-    this.#code.get(CPU).get(kind).get(a).get(b).call(this.#imports.routine('settleFlags'));
+    this.#code.i32Const(this.#cpu).get(kind).get(a).get(b).call(this.#imports.routine('settleFlags'));
   }
   /** The same on the way to another block, which may be a region. `dirty`: flags may have been written. */
   #handOn(dirty: boolean, flags: FlagState): void {
     const code = this.#code;
     this.#storeBudget();
     if (!dirty) return;
-    code.get(CPU).get(this.#variables[FLAG_A]!).memory(storeOpcode['64']!, FLAGS_RESULT);
-    code.get(CPU).get(this.#variables[FLAG_B]!).memory(storeOpcode['64']!, FLAGS_CARRY);
-    code.get(CPU);
+    code.i32Const(0).get(this.#variables[FLAG_A]!).memory(storeOpcode['64']!, this.#cpu + FLAGS_RESULT);
+    code.i32Const(0).get(this.#variables[FLAG_B]!).memory(storeOpcode['64']!, this.#cpu + FLAGS_CARRY);
+    code.i32Const(0);
     if (flags.operation === 'raw' || flags.operation === 'logic') code.i32Const(KIND_RAW);
     else code.get(this.#variables[FLAG_KIND]!);
-    code.memory(storeOpcode['32']!, FLAGS_KIND);
+    code.memory(storeOpcode['32']!, this.#cpu + FLAGS_KIND);
   }
   #storeBudget(): void {
-    this.#code.get(CPU).get(this.#budget).memory(storeOpcode['32']!, BUDGET);
+    this.#code.i32Const(0).get(this.#budget).memory(storeOpcode['32']!, this.#cpu + BUDGET);
   }
 
   /** A block with everything that it dominates. */
@@ -327,7 +329,7 @@ class RegionWriter implements LoweringTarget {
           code.end();
         }
         this.#handOn(this.#flagsDirtyOut(i), block.flags);
-        code.get(CPU).get(this.#variables[TARGET]!).returnCall(this.#imports.jump());
+        code.i32Const(this.#cpu).get(this.#variables[TARGET]!).returnCall(this.#imports.jump());
         return;
     }
   }
@@ -341,7 +343,7 @@ class RegionWriter implements LoweringTarget {
   }
   #jump(i: number, offset: number): void {
     this.#handOn(this.#flagsDirtyOut(i), this.#blocks[i]!.flags);
-    this.#code.get(CPU);
+    this.#code.i32Const(this.#cpu);
     this.#address(offset);
     this.#code.returnCall(this.#imports.jump());
   }
@@ -355,9 +357,9 @@ class RegionWriter implements LoweringTarget {
     if (this.#structure.order[to]! <= this.#structure.order[from]!) {
       code.get(this.#budget).i32Const(0).byte(0x48).if(undefined, 'unlikely');
       this.#writeBack();
-      code.get(CPU);
+      code.i32Const(0);
       this.#address(offset);
-      code.memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
+      code.memory(storeOpcode['64']!, this.#cpu + RIP).i32Const(LEAVE_BUDGET).return().end();
       code.br(this.#loopLabel.get(to)!);
     } else if (this.#structure.isJoin[to] !== 0) code.br(this.#blockLabel.get(to)!);
     else this.#tree(to);
@@ -376,10 +378,10 @@ class RegionWriter implements LoweringTarget {
     leaveIf: (code) => void code.brIf(this.#missLabel, 'unlikely').byte(0x1a),
   };
   storePosition(code: Code): void {
-    code.get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
+    code.i32Const(0).i32Const(this.#cpu + POSITION_RECORD).memory(storeOpcode['32']!, this.#cpu + RECORD);
     const place = this.#block.places[this.#place]!;
-    code.get(CPU).i32Const(place & PLACE_MASK).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
-    code.get(CPU).i32Const((place & ~PLACE_MASK) >>> PLACE_STACK_SHIFT).memory(storeOpcode['8']!, POSITION_RECORD + REC_SCALE);
+    code.i32Const(0).i32Const(place & PLACE_MASK).memory(storeOpcode['32']!, this.#cpu + POSITION_RECORD + REC_PAGE_OFFSET);
+    code.i32Const(0).i32Const((place & ~PLACE_MASK) >>> PLACE_STACK_SHIFT).memory(storeOpcode['8']!, this.#cpu + POSITION_RECORD + REC_SCALE);
   }
   field(): void {
     throw new Error('translated code has no record');
@@ -387,13 +389,20 @@ class RegionWriter implements LoweringTarget {
   tlbBase(code: Code): void {
     code.get(this.#tlb);
   }
+  cpu(code: Code): void {
+    code.i32Const(this.#cpu);
+  }
+  state(code: Code): number {
+    code.i32Const(0);
+    return this.#cpu;
+  }
   /** Leaves 1 on the stack when code has been overwritten since the region was entered. */
   #isStale(): Code {
-    return this.#code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).get(this.#epoch).byte(0x47);
+    return this.#code.i32Const(0).memory(loadOpcode['32']!, this.#cpu + CODE_EPOCH).get(this.#epoch).byte(0x47);
   }
   leave(code: Code): void {
     // A routine that looks at registers has left them in the state.
-    if (this.#spilled) code.get(CPU).returnCall(this.#imports.left());
+    if (this.#spilled) code.i32Const(this.#cpu).returnCall(this.#imports.left());
     else code.br(this.#exitLabel);
   }
   transfer(code: Code, name: string, immediate: number): void {

@@ -1,4 +1,5 @@
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
+import { RAM_BASE } from '../../memory/layout.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import type { WasmType } from '../../wasm/module.ts';
 import type { LoweredRoutine } from '../../lowering/lower.ts';
@@ -37,7 +38,7 @@ export class RegionModule implements RegionImports {
   /** The regions are exported as r0, r1, ... in the order in which they were added. */
   toBytes(): Uint8Array<ArrayBuffer> {
     const module = new ModuleBuilder();
-    module.importMemory('env', 'memory', 0, 65_536, true);
+    module.importMemory('env', 'memory', RAM_BASE >> 16, 65_536, true);
     for (const { module: from, name, params, results } of this.#imports) module.importFunction(from, name, params, results);
     const type = module.type(['i32', 'i32'], ['i32']);
     this.#regions.forEach((region, i) => module.exportFunction(`r${i}`, module.addFunction(type, region.locals, region.body)));

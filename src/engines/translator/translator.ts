@@ -163,7 +163,7 @@ export class Translator implements Tier {
         known = { bytes: this.#bytes.slice(host - (host & PAGE_MASK), host - (host & PAGE_MASK) + PAGE_SIZE), executed };
         pages.set(key, known);
       }
-      return { page, ...known, offset: host & PAGE_MASK, long: (mode & MODE_CODE_MASK) === MODE_CODE64, flat, counters: block.counters };
+      return { cpu: this.#core.cpu, page, ...known, offset: host & PAGE_MASK, long: (mode & MODE_CODE_MASK) === MODE_CODE64, flat, counters: block.counters };
     });
     this.#busy = true;
     this.#compiler.build(requests, (result) => {
