@@ -2,29 +2,11 @@ import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
 import { Ext4Image, hasExt4Tools, sha256 } from '../support/ext4.ts';
+import { command, powerOff, shell } from '../support/guest-shell.ts';
 
 if (!hasExt4Tools) console.warn('test/boot/disks: mkfs.ext4, e2fsck and debugfs are missing; install e2fsprogs');
 
-/** Types a command and returns what it has printed. */
-async function command(vm: VirtualMachine, text: string): Promise<string> {
-  vm.console.write(`${text}; echo "[sta""tus $?]"\n`);
-  const output = await vm.console.waitFor(/[^]*\[status \d+\]/, 150_000);
-  await vm.console.waitFor('# ');
-  expect(output, text).toContain('[status 0]');
-  return output;
-}
-
 const original = new Uint8Array(3_000_000).map((_, i) => (i * 7919) >> 5);
-const shell = async (options: Parameters<typeof VirtualMachine.create>[0]): Promise<VirtualMachine> => {
-  const vm = await VirtualMachine.create({ append: 'quiet', ...options });
-  void vm.start();
-  await vm.console.waitFor(/# /, 400_000);
-  return vm;
-};
-const poweroff = async (vm: VirtualMachine): Promise<void> => {
-  vm.console.write('poweroff\n');
-  expect((await vm.finished).kind).toBe('poweroff');
-};
 
 // The file system is made, checked and read by the host's own tools; drivers and file system are the kernel's.
 describe.skipIf(!hasExt4Tools)('disks of a stock Debian kernel', () => {
@@ -38,7 +20,7 @@ describe.skipIf(!hasExt4Tools)('disks of a stock Debian kernel', () => {
         await command(vm, 'mkdir /m/made && cp /m/original /m/made/copy && seq 1 20000 > /m/made/numbers && rm /m/original && umount /m');
         // From the disk, not from what the guest remembers of it.
         expect(await command(vm, `echo 3 > /proc/sys/vm/drop_caches && mount -t ext4 ${device} /m && sha256sum /m/made/copy && umount /m`)).toContain(sha256(original));
-        await poweroff(vm);
+        await powerOff(vm);
         expect(image.check()).toBe('');
         expect(sha256(image.read('made/copy'))).toBe(sha256(original));
         expect(Buffer.from(image.read('made/numbers')).toString()).toBe(Array.from({ length: 20000 }, (_, i) => `${i + 1}\n`).join(''));
@@ -63,7 +45,7 @@ describe.skipIf(!hasExt4Tools)('disks of a stock Debian kernel', () => {
       expect(isDeepStrictEqual(second.save(), state)).toBe(true);
       void second.start();
       await second.console.waitFor('done', 150_000);
-      await poweroff(second);
+      await powerOff(second);
       expect(image.check()).toBe('');
       for (const name of ['f1', 'f10', 'f11', 'f40']) expect(Buffer.from(image.read(name)).toString() === 'a'.repeat(0x40000), name).toBe(true);
     } finally {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
+import { attempt, powerOff, ready } from '../support/guest-shell.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'polyvisor-host-'));
 const small = join(folder, 'small');
@@ -29,14 +30,6 @@ function image(path: string, bytes = 4 << 20): string {
   return path;
 }
 
-/** Runs a command in the guest's shell; what it has printed, and its status. */
-async function command(vm: VirtualMachine, text: string): Promise<string> {
-  vm.console.write(`${text}; echo "[sta""tus $?]"\n`);
-  const output = await vm.console.waitFor(/[^]*\[status \d+\]/, 150_000);
-  await vm.console.waitFor('# ');
-  return output;
-}
-
 test('what goes wrong on the host is an I/O error in the guest, and one line for the user', async () => {
   const lines: string[] = [];
   const [full, fixed, gone, cut] = [image(join(hasSmall ? small : folder, 'full.img')), ...['fixed', 'gone', 'cut'].map((name) => image(join(folder, `${name}.img`)))] as [string, string, string, string];
@@ -46,9 +39,9 @@ test('what goes wrong on the host is an I/O error in the guest, and one line for
   });
   try {
     void vm.start();
-    await vm.console.waitFor(/# /, 400_000);
-    await command(vm, 'dmesg -n 1; n=0; while [ ! -b /dev/vdd ] && [ $n -lt 100 ]; do n=$((n + 1)); sleep 0.1; done');
-    const write = (disk: string, at = 0): Promise<string> => command(vm, `dd if=/dev/zero bs=64k count=32 seek=${at} 2>/dev/null | tr "\\0" "x" | dd of=/dev/${disk} bs=64k conv=fsync`);
+    await ready(vm);
+    await attempt(vm, 'dmesg -n 1; n=0; while [ ! -b /dev/vdd ] && [ $n -lt 100 ]; do n=$((n + 1)); sleep 0.1; done');
+    const write = (disk: string, at = 0): Promise<string> => attempt(vm, `dd if=/dev/zero bs=64k count=32 seek=${at} 2>/dev/null | tr "\\0" "x" | dd of=/dev/${disk} bs=64k conv=fsync`);
 
     if (hasSmall) {
       expect(await write('vda')).toMatch(/Input\/output error[^]*\[status 1\]/);
@@ -63,10 +56,9 @@ test('what goes wrong on the host is an I/O error in the guest, and one line for
     expect(lines.filter((line) => line.includes(gone))).toEqual([`disk ${gone} has been deleted; the guest gets an error when flushing`]);
 
     truncateSync(cut, 1 << 20);
-    expect(await command(vm, 'echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/vdd of=/dev/null bs=64k')).toMatch(/Input\/output error[^]*\[status 1\]/);
+    expect(await attempt(vm, 'echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/vdd of=/dev/null bs=64k')).toMatch(/Input\/output error[^]*\[status 1\]/);
     expect(lines.filter((line) => line.includes(cut))).toEqual([`disk ${cut} has become shorter meanwhile; the guest gets an error when reading`]);
-    vm.console.write('poweroff\n');
-    expect((await vm.finished).kind).toBe('poweroff');
+    await powerOff(vm);
   } finally {
     await vm.stop();
   }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
+import { attempt, powerOff, ready } from '../support/guest-shell.ts';
 
 const FLOPPY_BYTES = 1474560;
 const folder = mkdtempSync(join(tmpdir(), 'polyvisor-media-'));
@@ -23,44 +24,37 @@ test('CDs and floppy disks are changed while a stock kernel runs', async () => {
   const [first, second] = [image('first.iso', 1 << 20), image('second.iso', 3 << 20)];
   const [red, blue] = [image('red.img', FLOPPY_BYTES), image('blue.img', FLOPPY_BYTES)];
   const vm = await VirtualMachine.create({ guest: 'linux-i386', append: 'quiet', memory: '128M', cdrom: first, floppy: null });
-  const command = async (text: string): Promise<string> => {
-    vm.console.write(`${text}; echo "[sta""tus $?]"\n`);
-    const output = await vm.console.waitFor(/[^]*\[status \d+\]/, 150_000);
-    await vm.console.waitFor('# ');
-    return output;
-  };
   try {
     void vm.start();
-    await vm.console.waitFor(/# /, 400_000);
+    await ready(vm);
     const disc = 'blockdev --getsize64 /dev/sr0; head -c 64 /dev/sr0 | tr -d "\\0"; echo';
-    expect(await command(disc)).toMatch(/\s1048576\s+first.iso begins/);
+    expect(await attempt(vm, disc)).toMatch(/\s1048576\s+first.iso begins/);
     await vm.changeMedium('cdrom', second);
-    expect(await command(disc)).toMatch(/\s3145728\s+second.iso begins/);
+    expect(await attempt(vm, disc)).toMatch(/\s3145728\s+second.iso begins/);
     // Linux locks the drive as long as somebody has the device open.
-    await command('exec 3</dev/sr0');
+    await attempt(vm, 'exec 3</dev/sr0');
     await expect(vm.changeMedium('cdrom')).rejects.toThrow('the guest uses what is in the CD-ROM drive');
-    await command('exec 3<&-');
+    await attempt(vm, 'exec 3<&-');
     await vm.changeMedium('cdrom');
-    expect(await command('head -c 64 /dev/sr0')).toMatch(/No medium found[^]*\[status 1\]/);
+    expect(await attempt(vm, 'head -c 64 /dev/sr0')).toMatch(/No medium found[^]*\[status 1\]/);
     await vm.changeMedium('cdrom', first);
-    expect(await command(disc)).toMatch(/\s1048576\s+first.iso begins/);
+    expect(await attempt(vm, disc)).toMatch(/\s1048576\s+first.iso begins/);
 
-    await command('modprobe floppy; n=0; while [ ! -b /dev/fd0 ] && [ $n -lt 100 ]; do n=$((n + 1)); sleep 0.1; done');
-    expect(await command('head -c 64 /dev/fd0')).toContain('[status 1]');
+    await attempt(vm, 'modprobe floppy; n=0; while [ ! -b /dev/fd0 ] && [ $n -lt 100 ]; do n=$((n + 1)); sleep 0.1; done');
+    expect(await attempt(vm, 'head -c 64 /dev/fd0')).toContain('[status 1]');
     await vm.changeMedium('floppy', red);
     const ends = 'head -c 64 /dev/fd0 | tr -d "\\0"; tail -c 512 /dev/fd0 | tr -d "\\0"';
-    expect(await command(ends)).toContain('red.img beginsred.img ends');
+    expect(await attempt(vm, ends)).toContain('red.img beginsred.img ends');
     await vm.changeMedium('floppy', blue);
     // In its first five minutes, while its 32-bit clock is negative, the driver does not look at the change line when the
     // device is opened: the first access fails, as for a disk that is changed while it is in use.
-    await command('head -c 1 /dev/fd0');
-    expect(await command(ends)).toContain('blue.img beginsblue.img ends');
-    expect(await command('echo written | dd of=/dev/fd0 bs=512 seek=100 conv=sync,fsync 2>/dev/null')).toContain('[status 0]');
+    await attempt(vm, 'head -c 1 /dev/fd0');
+    expect(await attempt(vm, ends)).toContain('blue.img beginsblue.img ends');
+    expect(await attempt(vm, 'echo written | dd of=/dev/fd0 bs=512 seek=100 conv=sync,fsync 2>/dev/null')).toContain('[status 0]');
     await vm.changeMedium('floppy');
     expect(readFileSync(blue).subarray(51200, 51208).toString()).toBe('written\n');
     expect(readFileSync(red).subarray(51200, 51208)).toEqual(Buffer.alloc(8));
-    vm.console.write('poweroff\n');
-    expect((await vm.finished).kind).toBe('poweroff');
+    await powerOff(vm);
   } finally {
     await vm.stop();
   }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
+import { answer, shell } from '../support/guest-shell.ts';
 
 test('a stock Debian kernel uses virtio devices over MMIO, is saved and goes on, resets, and powers off by its button', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'polyvisor-microvm-'));
@@ -14,19 +15,13 @@ test('a stock Debian kernel uses virtio devices over MMIO, is saved and goes on,
     writeFileSync(from, contents);
     writeFileSync(to, Buffer.alloc(contents.length));
     const options = { guest: 'linux', machine: 'microvm', append: 'quiet', memory: '256M', rng: true, virtioConsole: true, noReboot: true, disks: [`${from},readonly`, to] } as const;
-    const vm = await VirtualMachine.create(options);
-    void vm.start();
-    await vm.console.waitFor(/# /, 300_000);
-    const run = async (on: VirtualMachine, command: string, answer: RegExp): Promise<string> => {
-      on.console.write(`${command}\n`);
-      return on.console.waitFor(answer, 90_000);
-    };
-    await run(vm, 'ls /sys/bus/pci/devices | wc -l; cat /sys/block/vda/ro /sys/block/vdb/ro', /\r\n0\s+1\s+0\s/);
-    await run(vm, 'cat /sys/class/dmi/id/product_name', /\r\nmicrovm\s/);
-    await run(vm, 'dd if=/dev/vda of=/dev/vdb bs=64k conv=fsync && cmp /dev/vda /dev/vdb && echo "sa""me"', /same/);
+    const vm = await shell(options);
+    await answer(vm, 'ls /sys/bus/pci/devices | wc -l; cat /sys/block/vda/ro /sys/block/vdb/ro', /\r\n0\s+1\s+0\s/);
+    await answer(vm, 'cat /sys/class/dmi/id/product_name', /\r\nmicrovm\s/);
+    await answer(vm, 'dd if=/dev/vda of=/dev/vdb bs=64k conv=fsync && cmp /dev/vda /dev/vdb && echo "sa""me"', /same/);
     expect(readFileSync(to).equals(contents)).toBe(true);
-    expect(await run(vm, 'cat /sys/class/misc/hw_random/rng_current; head -c 4096 /dev/hwrng | sort -u | wc -c', /virtio_rng\.0\s+\d+/)).toMatch(/\s[34]\d\d\d$/);
-    await run(vm, 'echo "over MM""IO" > /dev/hvc0; echo "do""ne"', /done/);
+    expect(await answer(vm, 'cat /sys/class/misc/hw_random/rng_current; head -c 4096 /dev/hwrng | sort -u | wc -c', /virtio_rng\.0\s+\d+/)).toMatch(/\s[34]\d\d\d$/);
+    await answer(vm, 'echo "over MM""IO" > /dev/hvc0; echo "do""ne"', /done/);
     await vm.virtioConsole!.waitFor('over MMIO', 90_000);
 
     const state = vm.save();
@@ -36,7 +31,7 @@ test('a stock Debian kernel uses virtio devices over MMIO, is saved and goes on,
     other.load(state);
     expect(isDeepStrictEqual(other.save(), state)).toBe(true);
     void other.start();
-    await run(other, 'echo 3 > /proc/sys/vm/drop_caches; cmp /dev/vda /dev/vdb && echo "still sa""me"', /still same/);
+    await answer(other, 'echo 3 > /proc/sys/vm/drop_caches; cmp /dev/vda /dev/vdb && echo "still sa""me"', /still same/);
     other.console.write('reboot\n');
     expect((await other.finished).kind).toBe('reset');
   } finally {

@@ -5,31 +5,12 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
-import type { VirtualMachineOptions } from '../../src/index.ts';
+import { boot, command, powerOff, ready } from '../support/guest-shell.ts';
 import { TapNetwork, noTap } from '../support/tap-network.ts';
 
 if (noTap !== undefined) console.warn(`test/boot/network: networks over TAP are not tested: ${noTap}`);
 const hasServers = ['dnsmasq', 'tshark'].every((program) => spawnSync(program, ['--version']).status === 0);
 if (!hasServers) console.warn('test/boot/network: dnsmasq or tshark is missing; install dnsmasq-base and tshark');
-
-/** Types a command and returns what it has printed. */
-async function command(vm: VirtualMachine, text: string): Promise<string> {
-  vm.console.write(`${text}; echo "[sta""tus $?]"\n`);
-  const output = await vm.console.waitFor(/[^]*\[status \d+\]/, 150_000);
-  await vm.console.waitFor('# ');
-  expect(output, text).toContain('[status 0]');
-  return output;
-}
-const shell = async (options: VirtualMachineOptions): Promise<VirtualMachine> => {
-  const vm = await VirtualMachine.create({ guest: 'linux', memory: '192M', append: 'quiet', ...options });
-  void vm.start();
-  return vm;
-};
-const ready = (vm: VirtualMachine): Promise<unknown> => vm.console.waitFor(/# /, 400_000);
-const poweroff = async (vm: VirtualMachine): Promise<void> => {
-  vm.console.write('poweroff\n');
-  expect((await vm.finished).kind).toBe('poweroff');
-};
 
 /** Gives numbers, so many lines of them, over HTTP, and says the checksum of what it gets at /put. */
 const SERVER = `
@@ -50,8 +31,8 @@ describe.skipIf(noTap !== undefined || !hasServers)('a network over a TAP interf
     const network = new TapNetwork();
     try {
       const capture = join(network.folder, 'x.pcapng');
-      const options = { nets: [`tap:${network.tap}`], nics: [`${model},mac=52:54:00:00:00:07`], guest };
-      const first = await shell({ ...options, capture });
+      const options = { guest, memory: '192M', append: 'quiet', nets: [`tap:${network.tap}`], nics: [`${model},mac=52:54:00:00:00:07`] };
+      const first = await boot({ ...options, capture });
       network.enter();
       await once(network.start('node', '-e', SERVER).stdout!, 'data');
       network.start('dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--port=0', `--log-facility=${network.folder}/log`, `--dhcp-leasefile=${network.folder}/leases`, '--dhcp-range=10.77.0.20,10.77.0.20', '--dhcp-host=52:54:00:00:00:07,10.77.0.20');
@@ -67,14 +48,14 @@ describe.skipIf(noTap !== undefined || !hasServers)('a network over a TAP interf
       const state = first.save();
       await first.stop();
       network.leave();
-      const second = await VirtualMachine.create({ memory: '192M', append: 'quiet', ...options });
+      const second = await VirtualMachine.create(options);
       second.load(state);
       expect(isDeepStrictEqual(second.save(), state)).toBe(true);
       network.enter();
       void second.start();
       second.console.write('\n');
       await second.console.waitFor(sha256(numbers(400_000)), 60_000);
-      await poweroff(second);
+      await powerOff(second);
       const packets = spawnSync('tshark', ['-r', capture, '-Y', 'dhcp.option.dhcp == 5 or icmp.type == 0', '-T', 'fields', '-e', 'dhcp.ip.your', '-e', 'icmp.resp_to'], { encoding: 'utf8' }).stdout.trim().split('\n');
       expect(packets[0]).toMatch(/^10\.77\.0\.20/);
       expect(packets).toHaveLength(1 + 6);
@@ -85,7 +66,7 @@ describe.skipIf(noTap !== undefined || !hasServers)('a network over a TAP interf
 });
 
 test('two machines on a hub', async () => {
-  const machines = await Promise.all([1, 2].map((i) => shell({ nets: [`hub:test-${process.pid}`], nics: [`virtio,mac=52:54:00:00:01:0${i}`] })));
+  const machines = await Promise.all([1, 2].map((i) => boot({ memory: '192M', nets: [`hub:test-${process.pid}`], nics: [`virtio,mac=52:54:00:00:01:0${i}`] })));
   const [a, b] = machines as [VirtualMachine, VirtualMachine];
   await Promise.all(machines.map(ready));
   await command(a, 'ip link set eth0 up && ip addr add 10.1.0.1/24 dev eth0');
@@ -94,5 +75,5 @@ test('two machines on a hub', async () => {
   expect(await command(b, 'ping -c 3 -i 0.2 -s 4000 10.1.0.1')).toContain(' 0% packet loss');
   await command(a, 'mkdir /w && seq 1 50000 > /w/numbers && httpd -h /w');
   expect(await command(b, 'wget -q -O - http://10.1.0.1/numbers | sha256sum')).toContain(sha256(numbers(50_000)));
-  await Promise.all(machines.map(poweroff));
+  await Promise.all(machines.map(powerOff));
 }, 700_000);
