@@ -1,14 +1,13 @@
-import type { BlockPort } from '../host/blocks.ts';
+import { ReadOnlyDisk } from './read-only-disk.ts';
 
 /** The contents of a file that the user has chosen, or of a blob; never written to. */
-export class BlobDisk implements BlockPort {
-  readonly readOnly = true;
-  readonly releases = false;
+export class BlobDisk extends ReadOnlyDisk {
   readonly bytes: number;
   readonly #blob: Blob;
 
   /** What is behind the last whole sector is left out. */
   constructor(blob: Blob) {
+    super();
     this.#blob = blob;
     this.bytes = blob.size - (blob.size % 512);
   }
@@ -19,12 +18,4 @@ export class BlobDisk implements BlockPort {
   readNow(): boolean {
     return false;
   }
-  write(): Promise<void> {
-    return Promise.reject(new Error('the disk is read-only'));
-  }
-  zero(): Promise<void> {
-    return this.write();
-  }
-  async flush(): Promise<void> {}
-  async close(): Promise<void> {}
 }

@@ -5,6 +5,7 @@ import type { BlockPort } from '../host/blocks.ts';
 import { checkDiskInterface } from '../machine/drives.ts';
 import type { DiskInterface, Drive, MediumKind } from '../machine/drives.ts';
 import { BlobDisk } from './blob-disk.ts';
+import { ComplainingDisk } from './complaining-disk.ts';
 import { checkName, openStored } from './opfs.ts';
 import type { DiskRequest, DrivesRequest, Source } from './requests.ts';
 import { nameOf } from './sources.ts';
@@ -15,7 +16,8 @@ export interface OpenDisk {
   readonly name: string;
   readonly interface: DiskInterface;
   readonly readOnly: boolean;
-  readonly keep: string | undefined;
+  /** Where what the guest writes is kept, and what tells it from what was kept there before and after. */
+  readonly kept?: { readonly name: string; stamp(): string };
   readonly block: BlockPort;
 }
 
@@ -55,7 +57,7 @@ export async function openDrives(request: DrivesRequest, usual: DiskInterface, c
 async function openDisk(request: DiskRequest, usual: DiskInterface, name: string, complain: (line: string) => void): Promise<OpenDisk> {
   const { source, readOnly = false, keep } = request;
   const called = nameOf(source, 'disk.img');
-  const common = { name: called, readOnly, keep, interface: checkDiskInterface(request.interface ?? usual) };
+  const common = { name: called, readOnly, interface: checkDiskInterface(request.interface ?? usual) };
   if (keep !== undefined && readOnly) throw new UserError(`disk ${called} is read-only, so there is nothing to keep as "${keep}"; leave one of the two out`);
   if (keep !== undefined) checkName(keep);
   const { block: below, version } = await openImage('disk', source, complain);
@@ -64,7 +66,7 @@ async function openDisk(request: DiskRequest, usual: DiskInterface, name: string
   const file = await openStored('disks', keep, true);
   try {
     const overlay = new OverlayDisk(file, below, `${called} ${version}`.trim(), keep, random64);
-    return { ...common, block: complaining(overlay, `disk ${called}`, complain) };
+    return { ...common, block: new ComplainingDisk(overlay, `disk ${called}`, complain), kept: { name: keep, stamp: () => overlay.stamp() } };
   } catch (error) {
     file.close();
     throw error;
@@ -87,16 +89,4 @@ async function openImage(what: string, source: Source, complain: (line: string) 
 
 function random64(): bigint {
   return crypto.getRandomValues(new BigUint64Array(1))[0]!;
-}
-
-/** The same disk, whose first refused write is told. */
-function complaining(disk: OverlayDisk, name: string, complain: (line: string) => void): OverlayDisk {
-  const { write } = disk;
-  let told = false;
-  disk.write = (offset, source) => write.call(disk, offset, source).catch((error: unknown) => {
-    if (!told) complain(`${name}: a write fails, which the guest sees as an error of its disk: ${(error as Error).message}`);
-    told = true;
-    throw error;
-  });
-  return disk;
 }

@@ -1,5 +1,4 @@
 import { StateError, UserError } from '../base/errors.ts';
-import { OverlayDisk } from '../disk/overlay-disk.ts';
 import { DISK_INTERFACES } from '../machine/drives.ts';
 import type { DiskInterface, MediumKind } from '../machine/drives.ts';
 import { diskRequest } from './drives.ts';
@@ -33,8 +32,8 @@ export function describeDrives({ disks, drives, media }: OpenDrives): StoredDriv
     request: {
       ...media,
       ...(disks.length === 0 ? {} : {
-        disks: disks.map(({ name, interface: how, readOnly, keep, block }) => ({
-          file: name, interface: how, ...(readOnly ? { readOnly } : keep === undefined ? { ram: true } : { keep, stamp: (block as OverlayDisk).stamp() }),
+        disks: disks.map(({ name, interface: how, readOnly, kept }) => ({
+          file: name, interface: how, ...(readOnly ? { readOnly } : kept === undefined ? { ram: true } : { keep: kept.name, stamp: kept.stamp() }),
         })),
       }),
     },
@@ -81,10 +80,10 @@ export function checkStoredDrives(stored: unknown, given: DrivesRequest): Expect
     },
     check: (open) => {
       for (const [i, disk] of disks.entries()) {
-        const { block, name } = open.disks[i]!;
+        const { block, name, kept } = open.disks[i]!;
         const bytes = disk.file === undefined ? disk.ramBytes : sizes.get(disk.file);
         if (block.bytes !== bytes) throw new UserError(`the disk ${name} has ${block.bytes} bytes, but that of the stored machine (${wanted[i]}) had ${String(bytes)}; give the image of that time`);
-        if (disk.stamp !== undefined && block instanceof OverlayDisk && block.stamp() !== disk.stamp) {
+        if (disk.stamp !== undefined && kept !== undefined && kept.stamp() !== disk.stamp) {
           throw new UserError(`the disk kept as "${disk.keep}" was written to after the machine was saved; going on would damage its files: start the machine anew`);
         }
       }

@@ -1,5 +1,5 @@
 import { UserError } from '../base/errors.ts';
-import type { BlockPort } from '../host/blocks.ts';
+import { ReadOnlyDisk } from './read-only-disk.ts';
 import { refused, request } from './sources.ts';
 
 const BLOCK = 1 << 17;
@@ -13,9 +13,7 @@ const RETRY_MS = 500;
 const MOST_WHOLE = 512 << 20;
 
 /** A file on a server, of which blocks are fetched when they are read; never written to. */
-export class UrlDisk implements BlockPort {
-  readonly readOnly = true;
-  readonly releases = false;
+export class UrlDisk extends ReadOnlyDisk {
   readonly bytes: number;
   /** What tells this version of the file from others. */
   readonly version: string;
@@ -28,6 +26,7 @@ export class UrlDisk implements BlockPort {
   #last = -1;
 
   private constructor(url: string, bytes: number, version: string, complain: (line: string) => void) {
+    super();
     this.#url = url;
     this.bytes = bytes - (bytes % 512);
     this.version = version;
@@ -116,14 +115,7 @@ export class UrlDisk implements BlockPort {
     return bytes;
   }
 
-  write(): Promise<void> {
-    return Promise.reject(new Error('the disk is read-only'));
-  }
-  zero(): Promise<void> {
-    return this.write();
-  }
-  async flush(): Promise<void> {}
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     this.#cancel.abort();
   }
 }
