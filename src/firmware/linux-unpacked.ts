@@ -1,4 +1,5 @@
 import { UserError } from '../base/errors.ts';
+import { randomWords } from '../host/entropy.ts';
 import type { Entropy } from '../host/entropy.ts';
 import { requireMemory, type BootInput } from './boot-input.ts';
 import { loadSegments, parseElf, PT_LOAD } from './elf.ts';
@@ -71,9 +72,7 @@ function chance(source: Entropy, low: number, high: number, step: number): numbe
   const first = Math.ceil(low / step);
   const count = Math.floor(high / step) - first + 1;
   if (count <= 0) return undefined;
-  const bytes = new Uint8Array(4);
-  source.fill(bytes);
-  return (first + (new DataView(bytes.buffer).getUint32(0, true) % count)) * step;
+  return (first + ((randomWords(source)() >>> 0) % count)) * step;
 }
 
 /** End of the ELF file, which its section headers are the last of. */
@@ -116,14 +115,9 @@ function readRelocations(file: Uint8Array, start: number, width: 32 | 64): Reloc
 function relocate(file: Uint8Array, image: ElfImage, { words, inverse, longs }: Relocations, delta: number): void {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const place = places(image);
-  for (const address of words) {
-    const at = place(address);
-    view.setUint32(at, view.getUint32(at, true) + delta, true);
-  }
-  for (const address of inverse) {
-    const at = place(address);
-    view.setUint32(at, view.getUint32(at, true) - delta, true);
-  }
+  const add = (at: number, change: number): void => view.setUint32(at, view.getUint32(at, true) + change, true);
+  for (const address of words) add(place(address), delta);
+  for (const address of inverse) add(place(address), -delta);
   for (const address of longs) {
     const at = place(address);
     view.setBigUint64(at, view.getBigUint64(at, true) + BigInt(delta), true);
