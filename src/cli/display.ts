@@ -1,7 +1,7 @@
 import { writeFileSync, renameSync } from 'node:fs';
 import { UserError } from '../base/errors.ts';
 import type { VirtualMachine } from '../host-node/virtual-machine.ts';
-import { fileTrouble } from '../host-node/words.ts';
+import { outputTrouble } from '../host-node/words.ts';
 import type { CommandIo } from './io.ts';
 import { connectKeyboard } from './keyboard.ts';
 import type { SaveTarget } from './save.ts';
@@ -22,7 +22,7 @@ export function parseDisplay(
   if (display === 'none') return () => () => {};
   const path = /^png:(.+)$/s.exec(display)?.[1];
   if (path === undefined && display !== 'terminal') throw new UserError(`display "${display}" is not understood; give none, terminal or png:FILE`);
-  if (options.firmware === undefined && options.restore === undefined) throw new UserError('a kernel that is booted directly has no display; give --firmware seabios and a disk, or leave --display');
+  if (options.firmware === undefined && options.restore === undefined) throw new UserError('a kernel that is booted directly has no display; give --firmware seabios and a disk, or leave --display out');
   if (path !== undefined) return (vm) => showInFile(vm, path);
   if (options.serial === 'stdio') throw new UserError('display and serial console cannot both be on the terminal; give --serial none or file:PATH');
   return (vm) => showOnTerminal(vm, saveTo, io);
@@ -36,7 +36,7 @@ function showInFile(vm: VirtualMachine, path: string): () => void {
       writeFileSync(`${path}.new`, vm.screenshot().png());
       renameSync(`${path}.new`, path);
     } catch (error) {
-      throw new UserError(`display ${path} ${fileTrouble(error)}; give a file that can be written`);
+      throw new UserError(`display ${path} ${outputTrouble(error)}; give a file that can be written`);
     }
   };
   write();

@@ -1,11 +1,11 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { UserError } from '../base/errors.ts';
 import type { ByteSink } from '../host/bytes.ts';
-import { fileTrouble } from '../host-node/words.ts';
+import { outputTrouble } from '../host-node/words.ts';
 
 /** Bytes of a device into a file, which is made anew. `what` it is, for messages: `serial output`. Throws UserError. */
 export function openFileSink(what: string, path: string, failed: (error: UserError) => void): ByteSink & { close(): void } {
-  const trouble = (error: unknown): UserError => new UserError(`${what} file ${path} ${fileTrouble(error)}; give a path that can be written`);
+  const trouble = (error: unknown): UserError => new UserError(`${what} file ${path} ${outputTrouble(error)}; give a path that can be written`);
   let file: number;
   try {
     file = openSync(path, 'w');

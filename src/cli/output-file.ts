@@ -1,6 +1,6 @@
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { UserError } from '../base/errors.ts';
-import { fileTrouble } from '../host-node/words.ts';
+import { outputTrouble } from '../host-node/words.ts';
 
 /** A file for what is known at the end: a path that cannot be written shows before the machine starts. */
 export class OutputFile {
@@ -24,7 +24,7 @@ export class OutputFile {
     try {
       action();
     } catch (error) {
-      throw new UserError(`${this.#what} file ${this.#path} ${fileTrouble(error)}; give a path that can be written`);
+      throw new UserError(`${this.#what} file ${this.#path} ${outputTrouble(error)}; give a path that can be written`);
     }
   }
 }

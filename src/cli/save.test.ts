@@ -84,7 +84,7 @@ describe('a machine saved from the keyboard', () => {
     const running = main(['run', '--kernel', at('kernel'), '--memory', '8M', '--timeout', '60', '--save-to', at('no/where')], io);
     await io.shows('up');
     io.type('\x01s');
-    await said(io, `the machine cannot be saved: ${at('no/where')} does not exist; give a file that can be written`);
+    await said(io, `the machine cannot be saved: ${at('no/where')} lies in a folder that does not exist; give a file that can be written`);
     io.type('on\x01x');
     expect(await running).toBe(0);
     expect(existsSync(at('no'))).toBe(false);

@@ -124,7 +124,7 @@ describe('BlockFile', () => {
 
   it('says in one line what is wrong with a file', async () => {
     const open = (path: string) => BlockFile.open(path, { readOnly: false, what: 'disk' });
-    await expect(open(join(folder, 'none'))).rejects.toThrow(new UserError(`disk ${join(folder, 'none')} does not exist; give the path of a file that can be read and written, or add readonly`));
+    await expect(open(join(folder, 'none'))).rejects.toThrow(new UserError(`disk ${join(folder, 'none')} does not exist; give an image, or make one: truncate -s 1G ${join(folder, 'none')}`));
     await expect(open(folder)).rejects.toThrow(/is a folder/);
     await expect(open('/dev/null')).rejects.toThrow(/no regular file/);
     writeFileSync(join(folder, 'empty'), '');

@@ -55,7 +55,8 @@ export class BlockFile implements BlockPort {
     } catch (error) {
       await file?.close();
       if (error instanceof UserError) throw error;
-      const remedy = readOnly ? 'give the path of a readable file' : 'give the path of a file that can be read and written, or add readonly';
+      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      const remedy = readOnly ? 'give the path of a readable file' : missing ? `give an image, or make one: truncate -s 1G ${path}` : 'give the path of a file that can be read and written, or add readonly';
       throw new UserError(`${what} ${path} ${fileTrouble(error)}; ${remedy}`);
     }
   }

@@ -40,7 +40,8 @@ const LARGEST_FILE = 0x100000000;
 export async function readBootFiles(request: BootRequest, progress: (line: string) => void, warn: Warn): Promise<BootFiles & { readonly append: string; readonly guest: string | null }> {
   const { guest, kernel, firmware } = request;
   if (firmware !== undefined) {
-    if (guest ?? kernel ?? request.initrd ?? request.append) throw new UserError('firmware and a guest or kernel are given; give one of the two (firmware boots from disks)');
+    const direct = guest !== undefined ? `a guest's name (${guest})` : kernel !== undefined ? 'a kernel' : request.initrd !== undefined ? 'an initrd' : request.append !== undefined ? 'a kernel command line' : undefined;
+    if (direct !== undefined) throw new UserError(`firmware and ${direct} are given; give one of the two (firmware boots from disks)`);
     const order = request.bootOrder === undefined ? {} : { bootOrder: parseBootOrder(request.bootOrder) };
     return { ...(await readFirmware(firmware, request.nvram, progress, warn)), ...order, bootMenu: request.bootMenu ?? false, append: '', guest: null };
   }

@@ -10,7 +10,7 @@ const hasTshark = spawnSync('tshark', ['--version']).status === 0;
 if (!hasTshark) console.warn('src/host-node/capture-file.test: tshark is missing; install it');
 
 it('refuses a file that cannot be written in one line', () => {
-  expect(() => new CaptureFile('/nonexistent/x', [], log)).toThrow(/^the capture file \/nonexistent\/x does not exist; give/);
+  expect(() => new CaptureFile('/nonexistent/x', [], log)).toThrow(/^the capture file \/nonexistent\/x lies in a folder that does not exist; give/);
 });
 
 it.skipIf(!hasTshark)('writes what tshark reads: frames, times, directions, interfaces', () => {

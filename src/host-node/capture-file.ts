@@ -5,7 +5,7 @@ import type { Log } from '../host/log.ts';
 import type { FrameObserver } from '../network/card-port.ts';
 import { captureHeader, capturedFrame } from '../network/pcapng.ts';
 import { packageVersion } from './version.ts';
-import { fileTrouble } from './words.ts';
+import { fileTrouble, outputTrouble } from './words.ts';
 
 /** How long frames wait to be written together. */
 const GATHER_MS = 50;
@@ -28,7 +28,7 @@ export class CaptureFile {
     try {
       this.#fd = openSync(path, 'w');
     } catch (error) {
-      throw new UserError(`the capture file ${path} ${fileTrouble(error)}; give the path of a file that can be written`);
+      throw new UserError(`the capture file ${path} ${outputTrouble(error)}; give the path of a file that can be written`);
     }
     this.#add(captureHeader(`polyvisor ${packageVersion()}`, cards));
     this.#write();

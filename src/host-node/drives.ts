@@ -1,10 +1,11 @@
 import { accessSync, constants } from 'node:fs';
+import { resolve } from 'node:path';
 import { UserError } from '../base/errors.ts';
 import { RamDisk } from '../disk/ram-disk.ts';
 import { concatenated, striped } from '../disk/spread-disk.ts';
 import type { BlockPort } from '../host/blocks.ts';
 import type { Log } from '../host/log.ts';
-import { parseDisk, stripeChunk } from '../machine/drives.ts';
+import { filesOf, parseDisk, stripeChunk } from '../machine/drives.ts';
 import type { DiskInterface, DiskRequest, Drive, MediumKind } from '../machine/drives.ts';
 import { BlockFile } from './block-file.ts';
 import { openMirror } from './mirror-files.ts';
@@ -22,6 +23,7 @@ export interface DrivesRequest {
 /** Opens what is asked for, all or nothing. `usual`: how disks are attached that do not say it. Throws UserError. */
 export async function openDrives(request: DrivesRequest, usual: DiskInterface, log: Log): Promise<readonly Drive[]> {
   const disks = (request.disks ?? []).map((disk) => (typeof disk === 'string' ? parseDisk(disk) : disk));
+  refuseTwice(disks);
   const drives: Drive[] = [];
   try {
     for (const [i, disk] of disks.entries()) drives.push({ kind: 'disk', interface: disk.interface ?? usual, block: await openDisk(disk, `ram-disk-${i}`, log) });
@@ -33,6 +35,18 @@ export async function openDrives(request: DrivesRequest, usual: DiskInterface, l
   } catch (error) {
     await closeDrives(drives);
     throw error;
+  }
+}
+
+/** A file whose disk is written to is one disk only. */
+function refuseTwice(disks: readonly DiskRequest[]): void {
+  const written = new Map<string, boolean>();
+  for (const disk of disks) {
+    const writes = disk.readOnly !== true && !('ram' in disk && disk.ram === true);
+    for (const file of filesOf(disk).map((path) => resolve(path))) {
+      if (written.has(file) && (writes || written.get(file) === true)) throw new UserError(`disk ${file} is given twice; leave one of them out, or let both only read it (readonly)`);
+      written.set(file, writes);
+    }
   }
 }
 

@@ -7,7 +7,7 @@ import type { MachineParts } from '../snapshot/stored-machine.ts';
 import { readFully, writeFully } from './file-bytes.ts';
 import { mapFile } from './file-mapping.ts';
 import { packageVersion } from './version.ts';
-import { fileTrouble } from './words.ts';
+import { fileTrouble, outputTrouble } from './words.ts';
 
 /** RAM compresses well at any level; the lowest takes a third of the time. */
 const LEVEL = 1;
@@ -38,7 +38,7 @@ export function writeStateFile(path: string, parts: MachineParts, compress: bool
     return bytes;
   } catch (error) {
     rmSync(unfinished, { force: true });
-    throw new UserError(`the machine cannot be saved: ${path} ${fileTrouble(error)}; give a file that can be written`);
+    throw new UserError(`the machine cannot be saved: ${path} ${outputTrouble(error)}; give a file that can be written`);
   }
 }
 
@@ -71,7 +71,7 @@ export class StateFile {
       return work();
     } catch (error) {
       if (error instanceof StateError) throw new UserError(`the stored machine ${this.path} ${error.message}; it cannot be restored`);
-      if (typeof (error as NodeJS.ErrnoException).code === 'string') throw new UserError(`the stored machine ${this.path} ${fileTrouble(error)}`);
+      if (typeof (error as NodeJS.ErrnoException).code === 'string') throw new UserError(`the stored machine ${this.path} ${fileTrouble(error)}; give a file that Ctrl-A S or saveFile has written`);
       throw error;
     }
   }

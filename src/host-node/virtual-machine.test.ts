@@ -113,7 +113,7 @@ describe('mistakes in the options', () => {
     [{ guest: 'windows' }, 'guest "windows" is unknown'],
     [{ guest: 'linux', kernel: 'x' }, 'one of the two'],
     [{ kernel: tinyKernel(spin()), memory: 5 }, 'too small'],
-    [{ kernel: tinyKernel(spin()), cpus: 65 }, 'give 1 to 64'],
+    [{ kernel: tinyKernel(spin()), cpus: 65 }, 'from 1 to 64'],
     [{ kernel: tinyKernel(spin()), timeout: -1 }, 'timeout'],
     [{ kernel: tinyKernel(spin()), debugExitPort: 1 << 20 }, 'no I/O port'],
   ])('%o', async (options, message) => {

@@ -129,7 +129,9 @@ export class VirtualMachine extends LocalMachine {
       capture = openCapture(options, cards);
       nics = await openNics(cards, log, (card) => capture?.observe(card));
       shares = await openShares(parts.configuration.shares ?? []);
-      return new VirtualMachine(options, { ...parts, drives, nics, shares, capture });
+      const vm = new VirtualMachine(options, { ...parts, drives, nics, shares, capture });
+      if (parts.engine.why !== undefined) options.onProgress?.(parts.engine.why);
+      return vm;
     } catch (error) {
       await closeDrives(drives);
       closeNics(nics);
@@ -223,7 +225,7 @@ function warnings({ log = silentLog }: RestoreOptions): (line: string) => void {
 }
 
 /** Before anything is fetched, as the engine may be one that this host cannot have. */
-function settle({ engine = 'auto', recalibrate, onProgress, profile, overcommit }: RestoreOptions, cpus: number): EngineChoice {
+function settle({ engine = 'auto', recalibrate, profile, overcommit }: RestoreOptions, cpus: number): EngineChoice {
   if (cpus > 1) {
     const here = availableParallelism();
     if (cpus > here && overcommit !== true) {
@@ -232,9 +234,7 @@ function settle({ engine = 'auto', recalibrate, onProgress, profile, overcommit 
     if (profile === true) throw new UserError(`a profile is made of one processor, but ${cpus} are asked for; leave --profile out, or give --cpus 1`);
     return { first: threadEngine(checkEngine(engine), cpus) };
   }
-  const choice = settleEngine(checkEngine(engine), recalibrate);
-  if (choice.why !== undefined) onProgress?.(choice.why);
-  return choice;
+  return settleEngine(checkEngine(engine), recalibrate);
 }
 
 /** V8 reserves address space for the whole memory at once; a limit on it (ulimit -v) shows when a machine is made. */

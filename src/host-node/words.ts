@@ -22,3 +22,8 @@ export function fileTrouble(error: unknown): string {
   const system = errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1];
   return `fails: ${system ?? message}`;
 }
+
+/** The same of a file that is to be written, and would have been made. */
+export function outputTrouble(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'lies in a folder that does not exist' : fileTrouble(error);
+}
