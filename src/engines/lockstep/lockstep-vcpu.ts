@@ -1,16 +1,14 @@
 import type { Plain } from '../../base/plain.ts';
 import type { TranslationFigures, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
 import { RAM_BASE } from '../../memory/layout.ts';
-import type { LinearMemory } from '../../memory/linear-memory.ts';
 import { createInterpreter } from '../interpreter/interpreter.ts';
-import type { RegionCompiler } from '../translator/region-builder.ts';
 import { createTranslator } from '../translator/translator.ts';
-import type { TranslatorOptions } from '../translator/translator.ts';
 import { differencesIn, ramDifferences, recentDifferences, registerDifferences } from './comparison.ts';
 import type { StateDifference } from './comparison.ts';
 import { EventLog, LogReader } from './event-log.ts';
 import { recordedCalls, replayedCalls } from './host-calls.ts';
 import { Narrowing } from './narrowing.ts';
+import type { LockstepOptions } from './options.ts';
 import { Twin } from './twin.ts';
 import type { Checkpoint } from './twin.ts';
 
@@ -19,13 +17,6 @@ const CHECKPOINT_INSTRUCTIONS = 50e6;
 const CHECKPOINT_ENTRIES = 1 << 20;
 /** Instructions between two comparisons of pages that were written lately. */
 const RECENT_INSTRUCTIONS = 1e6;
-
-export interface LockstepOptions extends TranslatorOptions {
-  readonly ram: LinearMemory;
-  readonly checkpointInstructions?: number;
-  /** Makes regions of at most so many instructions, in this thread; to find out which one is translated wrongly. */
-  readonly builder?: (maxInstructions?: number) => RegionCompiler;
-}
 
 /** The two engines have done different things; the message says where. */
 export class LockstepError extends Error {}

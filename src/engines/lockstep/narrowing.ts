@@ -2,12 +2,12 @@ import { disassemble } from '../../isa/x86/decode/disassembler.ts';
 import { MODE, MODE_CODE16, MODE_CODE64, MODE_CODE_MASK } from '../../isa/x86/state/layout.ts';
 import { createTranslator } from '../translator/translator.ts';
 import { RegionBuilder } from '../translator/region-builder.ts';
-import type { LockstepOptions } from './lockstep-vcpu.ts';
 import { differencesIn, ramDifferences, recentDifferences, registerDifferences } from './comparison.ts';
 import type { StateDifference } from './comparison.ts';
 import { LogReader } from './event-log.ts';
 import type { EventLog } from './event-log.ts';
 import { replayedCalls } from './host-calls.ts';
+import type { LockstepOptions } from './options.ts';
 import { Twin } from './twin.ts';
 import type { Checkpoint } from './twin.ts';
 
