@@ -1,21 +1,15 @@
 import type { OpcodeRow } from '../../src/isa/x86/opcodes/row.ts';
 import { unimplementedSemantics } from '../../src/isa/x86/features.ts';
+import { randomWords } from '../support/random.ts';
 import { WINDOW, WINDOW_BYTES } from './native.ts';
 import type { Case } from './native.ts';
 
-/** Seeded generator (xorshift32): the same seed gives the same cases. */
+/** Draws of all kinds: the same seed gives the same cases. */
 export class Random {
-  #state: number;
+  /** 32 bits. */
+  readonly next: () => number;
   constructor(seed: number) {
-    this.#state = seed | 1;
-  }
-  next(): number {
-    let x = this.#state;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    this.#state = x;
-    return x >>> 0;
+    this.next = randomWords(seed | 1);
   }
   below(limit: number): number {
     return this.next() % limit;

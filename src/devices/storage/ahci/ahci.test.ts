@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { random } from '../../../../test/support/random.ts';
 import { LinearMemory } from '../../../memory/linear-memory.ts';
 import type { RegisterBlock } from '../../../wiring/register-block.ts';
 import { PciBus } from '../../pci/pci-bus.ts';
@@ -289,20 +290,16 @@ describe('AHCI', () => {
   });
 
   it('survives whatever a driver does', async () => {
-    let seed = 4242;
-    const random = (below: number): number => {
-      seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
-      return Math.floor((seed / 2 ** 32) * below);
-    };
+    const below = random(4242);
     const t = ready(new MemoryDisk(64 * 512));
     const commands = [0x20, 0x25, 0x35, 0x60, 0x61, 0x06, 0x2f, 0xec, 0xef, 0xe7, 0x27, 0xe5, 0x99];
     for (let i = 0; i < 3000; i++) {
-      const slot = random(32);
-      if (random(10) === 0) t.write(random(0x180) & ~3, random(2 ** 32));
+      const slot = below(32);
+      if (below(10) === 0) t.write(below(0x180) & ~3, below(2 ** 32));
       else {
-        const data = Array.from({ length: random(4) }, () => [random(8) === 0 ? random(2 ** 32) : DATA + random(0x10000), 1 + random(0x1000)] as const);
-        t.issue(slot, { command: commands[random(commands.length)]!, lba: random(80), count: random(8), features: random(8), data, flags: random(20) === 0 ? random(256) : 0x80, control: random(256) }, random(2) === 0);
-        if (random(30) === 0) t.memory.writeU32(LIST + 32 * slot + 4 * random(4), random(2 ** 32));
+        const data = Array.from({ length: below(4) }, () => [below(8) === 0 ? below(2 ** 32) : DATA + below(0x10000), 1 + below(0x1000)] as const);
+        t.issue(slot, { command: commands[below(commands.length)]!, lba: below(80), count: below(8), features: below(8), data, flags: below(20) === 0 ? below(256) : 0x80, control: below(256) }, below(2) === 0);
+        if (below(30) === 0) t.memory.writeU32(LIST + 32 * slot + 4 * below(4), below(2 ** 32));
       }
       if (i % 4 === 3) {
         await settled();

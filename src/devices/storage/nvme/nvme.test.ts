@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { random } from '../../../../test/support/random.ts';
 import { LinearMemory } from '../../../memory/linear-memory.ts';
 import { ScatterList } from '../../../memory/scatter-list.ts';
 import type { RegisterBlock } from '../../../wiring/register-block.ts';
@@ -282,21 +283,17 @@ describe('NVMe', () => {
   });
 
   it('survives whatever a driver does', async () => {
-    let seed = 99;
-    const random = (below: number): number => {
-      seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
-      return Math.floor((seed / 2 ** 32) * below);
-    };
+    const below = random(99);
     const t = await ready(new MemoryDisk(64 * 512));
     let answered = 0;
     for (let i = 0; i < 3000; i++) {
-      const kind = random(20);
-      if (kind === 0) t.write(random(0x1040) & ~3, random(2 ** 32));
-      else if (kind === 1) t.write(0x1000 + 4 * random(12), random(12));
+      const kind = below(20);
+      if (kind === 0) t.write(below(0x1040) & ~3, below(2 ** 32));
+      else if (kind === 1) t.write(0x1000 + 4 * below(12), below(12));
       else {
-        const words: Record<number, number> = { 0: random(16) | (random(12) === 0 ? random(0x10000) << 8 : 0), 1: random(8) === 0 ? random(2 ** 32) : 1 };
-        for (const word of [6, 8, 10, 11, 12, 13]) words[word] = [0, random(8), random(0x200000) & ~0xfff, random(2 ** 32)][random(4)]!;
-        t.submit(random(2) as 0 | 1, words);
+        const words: Record<number, number> = { 0: below(16) | (below(12) === 0 ? below(0x10000) << 8 : 0), 1: below(8) === 0 ? below(2 ** 32) : 1 };
+        for (const word of [6, 8, 10, 11, 12, 13]) words[word] = [0, below(8), below(0x200000) & ~0xfff, below(2 ** 32)][below(4)]!;
+        t.submit(below(2) as 0 | 1, words);
       }
       if (i % 10 === 9) {
         await settled();

@@ -3,6 +3,7 @@ import { mkdtempSync, openSync, readSync, closeSync, rmSync, writeFileSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { randomWords } from '../../../../test/support/random.ts';
 import { generateInstruction } from '../opcodes/generate.ts';
 import { existsIn } from '../opcodes/row.ts';
 import { opcodeRows } from '../opcodes/table.ts';
@@ -115,18 +116,8 @@ describe.skipIf(!hasObjdump)('disassemble against objdump (skipped where binutil
     return new Map(parseListing(output).map((line) => [line.address, line]));
   }
 
-  function random(seed: number): () => number {
-    let x = seed;
-    return () => {
-      x ^= x << 13;
-      x ^= x >>> 17;
-      x ^= x << 5;
-      return x >>> 0;
-    };
-  }
-
   it.each<CodeSize>([16, 32, 64])('gives each row its length and mnemonic in %i-bit code', (codeSize) => {
-    const draw = random(0x9e3779b9);
+    const draw = randomWords(0x9e3779b9);
     const items = opcodeRows.flatMap((row, index) => (existsIn(row, codeSize) ? [0, 1].map(() => generateInstruction(draw, codeSize, index)) : []));
     const peer = listing(items, codeSize);
     const differences: string[] = [];

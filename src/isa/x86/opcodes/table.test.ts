@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { randomWords } from '../../../../test/support/random.ts';
 import { Decoder } from '../decode/decoder.ts';
 import { createInstruction } from '../decode/instruction.ts';
 import { encodeRow, generateInstruction } from './generate.ts';
@@ -7,17 +8,6 @@ import type { OpcodeRow, PrefixClass } from './row.ts';
 import { opcodeRows } from './table.ts';
 
 const codeSizes = [16, 32, 64] as const;
-
-/** xorshift32 */
-function seeded(seed: number): () => number {
-  let x = seed;
-  return () => {
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    return x >>> 0;
-  };
-}
 
 function overlap(a: OpcodeRow, b: OpcodeRow): boolean {
   const span = (row: OpcodeRow): number => row.opcode + (row.opcodeRegister ? 7 : 0);
@@ -74,7 +64,7 @@ describe('opcode rows', () => {
   });
 
   it('can all be generated at random, in every code size they exist in', () => {
-    const random = seeded(0x2545f491);
+    const random = randomWords(0x2545f491);
     const decoder = new Decoder();
     const out = createInstruction();
     for (const [index, row] of opcodeRows.entries()) {
@@ -94,8 +84,8 @@ describe('opcode rows', () => {
   });
 
   it('are generated alike from the same seed', () => {
-    const once = generateInstruction(seeded(7), 64, 3);
-    expect(generateInstruction(seeded(7), 64, 3)).toEqual(once);
+    const once = generateInstruction(randomWords(7), 64, 3);
+    expect(generateInstruction(randomWords(7), 64, 3)).toEqual(once);
   });
 
   it('cover each one-byte opcode that is an instruction', () => {
