@@ -67,6 +67,8 @@ describe('wrong use is one line and status 1', () => {
     ['console port to nowhere', () => [...good(), '--port', 'org.a'], /console port "org.a" is not understood; give NAME=unix:PATH/],
     ['console port of an odd name', () => [...good(), '--port', `a b=unix:${at('s')}`], /console port "a b" has no name that can be/],
     ['console port at a file', () => [...good(), '--port', `a=unix:${file('no-socket', '')}`], /no-socket, where the socket of console port a should be, is there already/],
+    ['vsock without an address', () => [...good(), '--vsock', at('s')], /vsock ".*" is not understood; give cid=NUMBER,path=SOCKET/],
+    ['vsock with the host\'s address', () => [...good(), '--vsock', `cid=2,path=${at('s')}`], /"2" is no address of a guest; give a number from 3/],
     ['nonsense timeout', () => [...good(), '--timeout', '0'], /timeout "0"/],
     ['nonsense port', () => [...good(), '--debug-exit-port', 'f4'], /debug exit port "f4"/],
     ['port that is taken', () => [...good(), '--debug-exit-port', '0x3f8'], /overlaps com1.*0xf4/],

@@ -44,6 +44,10 @@ Shared folders:
   DIR:TAG               Linux mounts it by: mount -t 9p -o trans=virtio,version=9p2000.L TAG /mnt
   Links are the guest's to follow: nothing outside of DIR can be reached. Files belong to the user of this process.
 
+Sockets (vsock), as Firecracker has them:
+  A program of the host connects to SOCKET, writes "CONNECT PORT" and a newline, and reads "OK" and a number in a line.
+  What the guest connects to on port PORT of the host (address 2) is the Unix socket SOCKET_PORT.
+
 Exit status:
   0    the guest powered off
   1    wrong use: a bad option or file
@@ -89,6 +93,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--capture <file>', 'write what passes the network cards into a pcapng file')
     .option('--share <dir>', 'a folder that the guest may mount: DIR:TAG[,readonly] (see below); may be given several times', several)
     .option('--port <end>', 'a named port of the virtio console (/dev/virtio-ports/NAME in Linux): NAME=unix:PATH; may be given several times', several)
+    .option('--vsock <where>', 'sockets between guest and host: cid=NUMBER,path=SOCKET (see below)')
     .option('--cdrom <file>', 'a CD-ROM image in an IDE drive; none: the drive is empty')
     .option('--floppy <file>', 'a floppy disk image, of 360 KB to 2.88 MB; none: the drive is empty')
     .option('--boot <order>', 'with --firmware, where it looks for something to boot: letters out of c (hard disk), d (CD-ROM), a (floppy disk); default cad')

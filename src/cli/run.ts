@@ -11,6 +11,7 @@ import type { MachineEnd } from '../machine/machine.ts';
 import { parseDisk } from '../machine/drives.ts';
 import { parseNet, parseNic } from '../machine/nics.ts';
 import { parseShare } from '../machine/shares.ts';
+import { parseVsock } from '../machine/vsock.ts';
 import { parseTraceKinds } from '../machine/trace.ts';
 import type { TraceKind } from '../machine/trace.ts';
 import { deathReport } from './death-report.ts';
@@ -55,6 +56,7 @@ export interface RunOptions {
   readonly nic?: readonly string[];
   readonly share?: readonly string[];
   readonly port?: readonly string[];
+  readonly vsock?: string;
   readonly capture?: string;
   readonly cdrom?: string;
   readonly floppy?: string;
@@ -127,7 +129,7 @@ function create(guest: string | undefined, options: RunOptions): Make {
 
 /** What a stored machine has settled already, by the names that the command line has for it. */
 const SETTLED = [
-  'kernel', 'initrd', 'append', 'firmware', 'nvram', 'machine', 'memory', 'cpus', 'disk', 'net', 'nic', 'share', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'balloon', 'debugExitPort',
+  'kernel', 'initrd', 'append', 'firmware', 'nvram', 'machine', 'memory', 'cpus', 'disk', 'net', 'nic', 'share', 'vsock', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'balloon', 'debugExitPort',
 ] as const satisfies readonly (keyof RunOptions)[];
 
 function restore(file: string, guest: string | undefined, options: RunOptions): Make {
@@ -164,6 +166,7 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.net === undefined ? {} : { nets: options.net.map(parseNet) }),
     ...(options.nic === undefined ? {} : { nics: options.nic.map(parseNic) }),
     ...(options.port === undefined ? {} : { ports: options.port.map((port) => parsePortEnd(port).name) }),
+    ...(options.vsock === undefined ? {} : { vsock: parseVsock(options.vsock) }),
     ...(options.share === undefined ? {} : { shares: options.share.map(parseShare) }),
     ...(options.floppy === undefined ? {} : { floppy: orEmpty(options.floppy) }),
     ...(options.cdrom === undefined ? {} : { cdrom: orEmpty(options.cdrom) }),

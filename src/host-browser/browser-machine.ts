@@ -72,12 +72,13 @@ export class BrowserMachine extends LocalMachine {
     }
   }
 
-  static async #make(modules: EngineModules, options: ExecutionOptions, log: Log, parts: Omit<Parts, 'timeout' | 'nics' | 'shares'>): Promise<BrowserMachine> {
+  static async #make(modules: EngineModules, options: ExecutionOptions, log: Log, parts: Omit<Parts, 'timeout' | 'nics' | 'shares' | 'vsock'>): Promise<BrowserMachine> {
     try {
       const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
       // Cards of a machine that Node has stored: there is nothing here to plug them into.
       const nics = (parts.configuration.nics ?? []).map(({ model, mac }) => ({ model, mac: parseMac(mac), port: undefined }));
       if ((parts.configuration.shares ?? []).length > 0) throw new UserError('the machine shares folders of the host where it was stored, which a page has not; go on with it there');
+      if (parts.configuration.vsock !== undefined) throw new UserError('the machine has sockets to programs of the host where it was stored, which a page has not; go on with it there');
       return new BrowserMachine(modules, { profile: options.profile ?? false, log }, { ...parts, timeout, nics, shares: [] });
     } catch (error) {
       await Promise.all(parts.drives.map(({ block }) => block?.close()));

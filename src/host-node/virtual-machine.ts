@@ -15,6 +15,8 @@ import type { Drive, MediumKind } from '../machine/drives.ts';
 import type { Nic, NicConfiguration } from '../machine/nics.ts';
 import { processorCount } from '../machine/topology.ts';
 import type { Share, ShareConfiguration } from '../machine/shares.ts';
+import { checkVsock, parseVsock } from '../machine/vsock.ts';
+import type { Vsock, VsockConfiguration } from '../machine/vsock.ts';
 import { threadEngine } from '../machine/processors/thread-engine.ts';
 import { silentLog } from '../machine/trace.ts';
 import { readBootFiles } from './boot-files.ts';
@@ -40,12 +42,15 @@ import { checkStoredDrives, describeDrives, settleDrives } from './stored-drives
 import { startTranslationThread } from './translation-thread.ts';
 import { packageVersion } from './version.ts';
 import { NodeVcpuThreads } from './vcpu-threads.ts';
+import { VsockSockets } from './vsock-sockets.ts';
 
 export type { VirtualMachineEvents } from '../library/local-machine.ts';
 
 export interface VirtualMachineOptions extends BootRequest, DrivesRequest, NicsRequest, SharesRequest, Omit<HardwareOptions, 'append'> {
   /** For engine `auto`: measure this host again instead of taking what was found once. */
   readonly recalibrate?: boolean;
+  /** Sockets between guest and host, as `parseVsock` takes them, or the same taken apart. */
+  readonly vsock?: string | VsockConfiguration;
   /** Path of a file that gets what passes the network cards, in the pcapng format. */
   readonly capture?: string;
   /** A parallel port, and where what is printed goes. */
@@ -84,7 +89,7 @@ export class VirtualMachine extends LocalMachine {
 
   /** Reads the files, fetches the guest where one is named, loads the kernel. Throws UserError. */
   static async create(options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
-    const configuration = { ...configure(options), ...nicsOf(options), ...sharesOf(options), ...(options.parallel === undefined ? {} : { parallel: true }) };
+    const configuration = { ...configure(options), ...nicsOf(options), ...sharesOf(options), ...vsockOf(options), ...(options.parallel === undefined ? {} : { parallel: true }) };
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
     const engine = settle(options, processorCount(configuration.cpus));
     // A kernel that is loaded directly needs no firmware that can read the disk: the fastest interface will do.
@@ -117,25 +122,28 @@ export class VirtualMachine extends LocalMachine {
     }
   }
 
-  static async #make(options: RestoreOptions, parts: Omit<Parts, 'drives' | 'nics' | 'shares' | 'capture'>): Promise<VirtualMachine> {
+  static async #make(options: RestoreOptions, parts: Omit<Parts, 'drives' | 'nics' | 'shares' | 'vsock' | 'capture'>): Promise<VirtualMachine> {
     const { log = silentLog } = options;
     const cards = parts.configuration.nics ?? [];
     let drives: readonly Drive[] = [];
     let nics: readonly Nic[] = [];
     let shares: readonly Share[] = [];
+    let vsock: Vsock | undefined;
     let capture: CaptureFile | undefined;
     try {
       drives = await openDrives(parts.drivesRequest, 'virtio', log);
       capture = openCapture(options, cards);
       nics = await openNics(cards, log, (card) => capture?.observe(card));
       shares = await openShares(parts.configuration.shares ?? []);
-      const vm = new VirtualMachine(options, { ...parts, drives, nics, shares, capture });
+      vsock = await openVsock(parts.configuration.vsock);
+      const vm = new VirtualMachine(options, { ...parts, drives, nics, shares, ...(vsock === undefined ? {} : { vsock }), capture });
       if (parts.engine.why !== undefined) options.onProgress?.(parts.engine.why);
       return vm;
     } catch (error) {
       await closeDrives(drives);
       closeNics(nics);
       await closeShares(shares);
+      vsock?.sockets.close();
       capture?.close();
       closeBootFiles(parts.files);
       throw roomFor(error, parts.configuration.memoryBytes);
@@ -212,6 +220,15 @@ function nicsOf(options: NicsRequest): { readonly nics?: readonly NicConfigurati
 function sharesOf(options: SharesRequest): { readonly shares?: readonly ShareConfiguration[] } {
   const shares = configureShares(options);
   return shares.length === 0 ? {} : { shares };
+}
+
+function vsockOf({ vsock }: VirtualMachineOptions): { readonly vsock?: VsockConfiguration } {
+  if (vsock === undefined) return {};
+  const { cid, path } = typeof vsock === 'string' ? parseVsock(vsock) : checkVsock(vsock);
+  return { vsock: { cid, path: resolve(path) } };
+}
+async function openVsock(vsock: VsockConfiguration | undefined): Promise<Vsock | undefined> {
+  return vsock === undefined ? undefined : { cid: vsock.cid, sockets: await VsockSockets.open(vsock.path) };
 }
 
 function openCapture({ capture, log = silentLog }: RestoreOptions, cards: readonly NicConfiguration[]): CaptureFile | undefined {

@@ -21,6 +21,7 @@ import type { MachineConfiguration } from '../machine/configuration.ts';
 import type { Drive, MediumKind } from '../machine/drives.ts';
 import type { Nic } from '../machine/nics.ts';
 import type { Share } from '../machine/shares.ts';
+import type { Vsock } from '../machine/vsock.ts';
 import { engineFactory, tscKhzFor } from '../machine/engines.ts';
 import type { KvmParts, RunningEngine } from '../machine/engines.ts';
 import { Machine } from '../machine/machine.ts';
@@ -97,6 +98,7 @@ export interface LocalParts {
   drives: readonly Drive[];
   readonly nics: readonly Nic[];
   readonly shares: readonly Share[];
+  readonly vsock?: Vsock;
   readonly timeout: number | undefined;
   readonly engine: EngineChoice;
   /** A stored machine comes next: nothing is loaded. */
@@ -156,6 +158,7 @@ export class LocalMachine {
       drives,
       nics,
       shares,
+      ...(parts.vsock === undefined ? {} : { vsock: parts.vsock }),
       createVcpu: engineFactory({
         ...engine, modules: host.modules, translation: { compiler: host.compiler, cacheBytes: configuration.translationCacheBytes },
         profile: options.profile === true ? (profiler) => (this.#profiler = profiler) : undefined,
@@ -228,6 +231,7 @@ export class LocalMachine {
   /** Lets go what the machine holds open. Legal again and again. */
   protected async closeFiles(): Promise<void> {
     for (const { port } of this.parts.nics) port?.close();
+    this.parts.vsock?.sockets.close();
     await Promise.all([...this.parts.drives.map((drive) => drive.block?.close()), ...this.parts.shares.map(({ folder }) => folder.close())]);
     closeBootFiles(this.parts.files);
   }

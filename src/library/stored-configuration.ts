@@ -7,6 +7,7 @@ import { checkPorts } from '../machine/console-ports.ts';
 import { checkNics } from '../machine/nics.ts';
 import { checkCpus } from '../machine/topology.ts';
 import { checkShares } from '../machine/shares.ts';
+import { checkVsock } from '../machine/vsock.ts';
 import type { StoredMachine } from '../snapshot/stored-machine.ts';
 
 /** What the file of a stored machine says it is, besides its state. Plain JSON. */
@@ -88,6 +89,7 @@ function checkConfiguration(stored: StoredDescription['configuration'] | undefin
     ...(stored.testDevice === true ? { testDevice: true } : {}),
     ...(stored.parallel === true ? { parallel: true } : {}),
     ...(stored.nics === undefined ? {} : { nics: checkNics(stored.nics) }),
+    ...(stored.vsock === undefined ? {} : { vsock: checkVsock(stored.vsock) }),
     ...(stored.shares === undefined ? {} : { shares: checkShares(stored.shares) }),
   };
 }

@@ -20,6 +20,7 @@ import type { EngineFactory } from './engine-factory.ts';
 import type { Nic } from './nics.ts';
 import type { ProcessorThreads } from './processors/threaded-vcpus.ts';
 import type { Share } from './shares.ts';
+import type { Vsock } from './vsock.ts';
 import { loadSection, saveSection } from './sections.ts';
 
 /** What the guest's hardware asks of the machine. Called inside port writes: acted on when the slice has ended. */
@@ -37,6 +38,8 @@ export interface BoardOptions {
   readonly drives: readonly Drive[];
   readonly nics: readonly Nic[];
   readonly shares: readonly Share[];
+  /** Missing: none. */
+  readonly vsock?: Vsock;
   /** Missing: a kernel is booted directly. */
   readonly firmware: FirmwareFiles | undefined;
   readonly testDevice?: boolean;

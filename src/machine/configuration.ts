@@ -3,6 +3,7 @@ import { RAM_MAX_BYTES } from '../memory/layout.ts';
 import type { NicConfiguration } from './nics.ts';
 import type { ProcessorTopology } from './topology.ts';
 import type { ShareConfiguration } from './shares.ts';
+import type { VsockConfiguration } from './vsock.ts';
 
 export const ENGINE_NAMES = ['auto', 'interpreter', 'translator', 'lockstep', 'kvm', 'hybrid'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
@@ -41,6 +42,7 @@ export interface MachineConfiguration extends ExecutionConfiguration {
   readonly parallel?: boolean;
   readonly nics?: readonly NicConfiguration[];
   readonly shares?: readonly ShareConfiguration[];
+  readonly vsock?: VsockConfiguration;
   /** A device for processor tests (devices/test-device.ts). */
   readonly testDevice?: boolean;
 }

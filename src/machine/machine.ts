@@ -24,6 +24,7 @@ import { GuestClock } from './guest-clock.ts';
 import { keystrokes, scancodeAt } from './keys.ts';
 import type { Nic } from './nics.ts';
 import type { Share } from './shares.ts';
+import type { Vsock } from './vsock.ts';
 import { buildMicrovmBoard } from './microvm/board.ts';
 import { buildPcBoard } from './pc/board.ts';
 import { loadSection, saveSection } from './sections.ts';
@@ -68,6 +69,7 @@ export interface MachineOptions {
   readonly nics?: readonly Nic[];
   /** As the drives' ports. */
   readonly shares?: readonly Share[];
+  readonly vsock?: Vsock;
   readonly createVcpu: EngineFactory;
   /** Several processors, each in a thread; missing: one, which `createVcpu` makes. */
   readonly processors?: ProcessorThreads;
@@ -140,6 +142,7 @@ export class Machine {
       drives: options.drives ?? [],
       nics: options.nics ?? [],
       shares: options.shares ?? [],
+      ...(options.vsock === undefined ? {} : { vsock: options.vsock }),
       firmware: 'firmware' in options.boot ? options.boot : undefined,
       testDevice: options.configuration.testDevice ?? false,
       rng: options.configuration.rng ?? false,

@@ -21,7 +21,10 @@ import { VirtioEntropy } from '../../src/devices/virtio/virtio-entropy.ts';
 import { VirtioNet } from '../../src/devices/virtio/virtio-net.ts';
 import { VirtioPci } from '../../src/devices/virtio/virtio-pci.ts';
 import { VirtioScsi } from '../../src/devices/virtio/virtio-scsi.ts';
+import { VirtioVsock } from '../../src/devices/virtio/virtio-vsock.ts';
+import { writeVsockHeader } from '../../src/devices/virtio/vsock-packet.ts';
 import type { Frame } from '../../src/host/packets.ts';
+import type { ConnectionWish, HostSocket, HostSocketEvents, SocketPort } from '../../src/host/sockets.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
 import type { RegisterBlock } from '../../src/wiring/register-block.ts';
 import { random } from '../support/random.ts';
@@ -271,6 +274,55 @@ class CountingFolder extends MemoryFolder {
   }
 }
 
+/** Programs of the host that connect, listen, send and end as they like. */
+class FickleSockets implements SocketPort {
+  readonly #below: Random;
+  #wish: ((wish: ConnectionWish) => void) | undefined;
+  constructor(below: Random) {
+    this.#below = below;
+  }
+  #socket(): HostSocket {
+    let events: HostSocketEvents | undefined;
+    const act = (): void => {
+      const what = this.#below(8);
+      if (what < 4) events?.data(new Uint8Array(1 + this.#below(20_000)));
+      else if (what === 4) events?.ended();
+      else if (what === 5) events?.closed();
+    };
+    return {
+      listen: (listener) => {
+        events = listener;
+        void Promise.resolve().then(act);
+      },
+      write: async () => {
+        served++;
+        await undefined;
+        act();
+      },
+      end: () => {}, pause: () => {}, resume: () => {}, destroy: () => (events = undefined),
+    };
+  }
+  async connect(): Promise<HostSocket | undefined> {
+    served++;
+    if (this.#below(4) === 0) this.#wish?.({ port: this.#below(4), socket: this.#socket(), accepted: () => {} });
+    return this.#below(4) === 0 ? undefined : this.#socket();
+  }
+  listen(wish: (wish: ConnectionWish) => void): void {
+    this.#wish = wish;
+  }
+  close(): void {}
+}
+function vsockRequest(bench: Bench, queue: number): readonly DriverBuffer[] {
+  const { memory, below } = bench;
+  if (queue !== 1) return [{ address: address(bench), length: queue === 0 ? pick(bench, [45, 100, 4096, 70_000]) : 4, write: true }];
+  const length = below(5000);
+  memory.write(HEADER, writeVsockHeader({
+    sourceCid: BigInt(mostly(bench, 5)), targetCid: BigInt(mostly(bench, 2)), sourcePort: below(4), targetPort: below(2) === 0 ? below(4) : 2 ** 30 + below(8), length: mostly(bench, length),
+    type: mostly(bench, 1), operation: mostly(bench, pick(bench, [1, 2, 3, 4, 5, 5, 5, 5, 5, 6, 7])), flags: below(4), room: pick(bench, [0, 5000, 2 ** 18, 2 ** 32 - 1]), forwarded: below(bench.wildness === 0 ? 1 : 2 ** 31),
+  }));
+  return [{ address: HEADER, length: 44 }, ...(length === 0 ? [] : [{ address: address(bench), length }])];
+}
+
 const nvme = ((): Subject => {
   const tails = [0, 0];
   return {
@@ -401,6 +453,7 @@ const SUBJECTS: readonly Subject[] = [
   }),
   virtio('virtio-net', (below) => new VirtioNet({ mac: OWN_MAC, port: new FicklePort(below) }), NET_QUEUES, netRequest),
   virtio('virtio-9p', () => new Virtio9p({ tag: 'tag', folder: new CountingFolder() }), 1, sharingRequest),
+  virtio('virtio-vsock', (below) => new VirtioVsock({ cid: 5, sockets: new FickleSockets(below) }), 3, vsockRequest),
   e1000, nvme, ahci,
 ];
 

@@ -2,6 +2,7 @@ import { UserError } from '../../base/errors.ts';
 import { EVENTS, EVENT_POWER_BUTTON, REDUCED_SLEEP_TYPE_S5, ReducedHardware, SLEEP_CONTROL, SLEEP_STATUS } from '../../devices/acpi/reduced-hardware.ts';
 import { RESET_CONTROL_HARD_RESET, ResetControl } from '../../devices/acpi/reset-control.ts';
 import { VirtioBlock } from '../../devices/virtio/virtio-block.ts';
+import { VirtioVsock } from '../../devices/virtio/virtio-vsock.ts';
 import { Virtio9p } from '../../devices/virtio/virtio-9p.ts';
 import { VirtioNet } from '../../devices/virtio/virtio-net.ts';
 import { VirtioEntropy } from '../../devices/virtio/virtio-entropy.ts';
@@ -58,6 +59,7 @@ export function buildMicrovmBoard(options: BoardOptions): Board {
     ...(virtioConsole === undefined ? [] : [virtioConsole]),
     ...(balloon === undefined ? [] : [balloon]),
     ...shares,
+    ...(options.vsock === undefined ? [] : [new VirtioVsock(options.vsock)]),
   ];
   if (devices.length > VIRTIO_INTERRUPTS.length) throw new UserError(`machine microvm has room for ${VIRTIO_INTERRUPTS.length} disks and devices; give fewer, or --machine pc`);
   const virtio = devices.map((device, place) => new VirtioMmio(device, place, { line: irq.level(VIRTIO_INTERRUPTS[place]!), memory, log }));

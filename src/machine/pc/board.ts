@@ -14,6 +14,7 @@ import { TestDevice } from '../../devices/test-device.ts';
 import { Virtio9p } from '../../devices/virtio/virtio-9p.ts';
 import { VirtioEntropy } from '../../devices/virtio/virtio-entropy.ts';
 import { VirtioPci } from '../../devices/virtio/virtio-pci.ts';
+import { VirtioVsock } from '../../devices/virtio/virtio-vsock.ts';
 import { buildAcpiTables } from '../../firmware/acpi-tables.ts';
 import { placeBootTables } from '../../firmware/boot-tables.ts';
 import type { AcpiOptions } from '../../firmware/acpi-tables.ts';
@@ -114,6 +115,8 @@ export function buildPcBoard(options: BoardOptions): Board {
   if (virtioConsole !== undefined) addPciDevice(slots, (wiring) => new VirtioPci(virtioConsole, wiring));
   const shares = options.shares.map((share) => new Virtio9p(share));
   for (const share of shares) addPciDevice(slots, (wiring) => new VirtioPci(share, wiring));
+  const { vsock } = options;
+  if (vsock !== undefined) addPciDevice(slots, (wiring) => new VirtioPci(new VirtioVsock(vsock), wiring));
   const media = ideMedia(options.drives);
   const diskettes = floppy === undefined ? undefined : addFloppy(floppy, bus, memory, irq.level(6));
   const ide = media === undefined ? undefined : addIde(media, bus, pci, memory, [irq.level(14), irq.level(15)]);
