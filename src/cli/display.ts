@@ -22,7 +22,7 @@ export function parseDisplay(
   if (display === 'none') return () => () => {};
   const path = /^png:(.+)$/s.exec(display)?.[1];
   if (path === undefined && display !== 'terminal') throw new UserError(`display "${display}" is not understood; give none, terminal or png:FILE`);
-  if (options.firmware === undefined && options.restore === undefined) throw new UserError('a kernel that is booted directly has no display; give --firmware seabios and a disk, or leave --display out');
+  if (path === undefined && options.firmware === undefined && options.restore === undefined) throw new UserError('a kernel that is booted directly draws pixels, which no terminal shows; give --display png:FILE, or --firmware seabios and a disk');
   if (path !== undefined) return (vm) => showInFile(vm, path);
   if (options.serial === 'stdio') throw new UserError('display and serial console cannot both be on the terminal; give --serial none or file:PATH');
   return (vm) => showOnTerminal(vm, saveTo, io);

@@ -107,7 +107,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--translation-cache <size>', 'memory that translated code may take; what was used least recently goes first', '128M')
     .option('--serial <where>', 'where the serial console goes: stdio, none or file:PATH (default: stdio, none with --display terminal)')
     .option('--parallel <file>', 'a parallel port; what is printed there goes into the file')
-    .option('--display <where>', 'where the screen of a machine with firmware is shown: none, terminal or png:FILE', 'none')
+    .option('--display <where>', 'where the screen is shown: none, terminal (text, so with firmware only) or png:FILE; Linux wants console=tty0 in --append', 'none')
     .option('--no-reboot', 'end with status 3 when the guest resets, instead of starting it again')
     .option('--timeout <seconds>', 'end with status 124 after this time')
     .option('--debug-exit-port <port>', 'I/O port whose writes end the machine, for instance 0xf4')

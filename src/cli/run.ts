@@ -174,6 +174,7 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     bootMenu: options.bootMenu === true,
     ...(options.rng === undefined ? {} : { rng: options.rng }),
     ...(options.balloon === undefined ? {} : { balloon: options.balloon }),
+    ...(options.display === 'none' || options.firmware !== undefined ? {} : { display: true }),
     ...(options.machine === undefined ? {} : { machine: checkMachine(options.machine) }),
     ...(options.memory === undefined ? {} : { memory: parseMemorySize(options.memory) }),
     ...(options.cpus === undefined ? {} : { cpus: checkCpus(options.cpus) }),

@@ -4,6 +4,15 @@ import type { Entropy } from '../host/entropy.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { BOOT_COMMAND_LINE, BOOT_COMMAND_LINE_BYTES } from './boot-layout.ts';
 
+/** A linear picture in memory: 32 bits a pixel, blue in the lowest byte, then green and red. */
+export interface FrameBuffer {
+  /** Physical address below 4 GiB. */
+  readonly address: number;
+  /** In pixels. */
+  readonly width: number;
+  readonly height: number;
+}
+
 /** What a user gives for a direct boot. */
 export interface BootInput {
   readonly kernel: Uint8Array;
@@ -15,6 +24,8 @@ export interface BootInput {
   readonly memory: GuestMemory;
   /** Physical address of the ACPI RSDP, where there is one. */
   readonly rsdp?: number;
+  /** A display that shows what is drawn there. */
+  readonly frameBuffer?: FrameBuffer | undefined;
   /** Linux boot protocol; by default 64-bit where the kernel has it, else 32-bit. 16-bit needs BIOS services. */
   readonly protocol?: 16 | 32 | 64;
   /** Unpacks a Linux kernel here, which is quicker than what it does itself in the guest. */

@@ -1,6 +1,6 @@
 import { UserError } from '../base/errors.ts';
 import type { VcpuStart } from '../cpu/vcpu.ts';
-import { kernelName, placeInitrd, requireMemory, sizeText, writeCommandLine, type BootInput } from './boot-input.ts';
+import { kernelName, placeInitrd, requireMemory, sizeText, writeCommandLine, type BootInput, type FrameBuffer } from './boot-input.ts';
 import { BOOT_COMMAND_LINE, BOOT_PAGE_TABLES, BOOT_PARAMS, HIGH_MEMORY } from './boot-layout.ts';
 import { CR0_PAGED, CR0_PROTECTED, flatSegments, realModeSegments } from './boot-segments.ts';
 import { memoryMap } from './e820.ts';
@@ -31,6 +31,19 @@ const EXTENDED_LOAD_FLAGS = 0x236;
 const COMMAND_LINE_SIZE = 0x238;
 const PREFERRED_ADDRESS = 0x258;
 const INIT_SIZE = 0x260;
+
+// struct screen_info at the start of boot_params (Linux: include/uapi/linux/screen_info.h).
+const SCREEN_TYPE = 0x0f;
+const SCREEN_WIDTH = 0x12;
+const SCREEN_HEIGHT = 0x14;
+const SCREEN_DEPTH = 0x16;
+const SCREEN_BASE = 0x18;
+const SCREEN_SIZE = 0x1c;
+const SCREEN_LINE_LENGTH = 0x24;
+/** Size and lowest bit of red, green, blue and of what is not used, two bytes each. */
+const SCREEN_COLOURS = 0x26;
+/** Any linear frame buffer that was there before: kernels without a driver for VESA modes have that for UEFI's. */
+const SCREEN_TYPE_EFI = 0x70;
 
 const ACPI_RSDP = 0x070;
 const ALTERNATIVE_MEMORY = 0x1e0;
@@ -161,6 +174,7 @@ function enterProtected(input: BootInput, header: SetupHeader, initrd: Initrd, w
     view.setBigUint64(E820_TABLE + 20 * i + 8, BigInt(entry.length), true);
     view.setUint32(E820_TABLE + 20 * i + 16, entry.type, true);
   });
+  if (input.frameBuffer !== undefined) describeScreen(view, input.frameBuffer);
   memory.write(BOOT_PARAMS, params);
 
   const common = { ...flatSegments(memory, width), gpr: zeroedRegisters({ rsi: BigInt(BOOT_PARAMS) }) };
@@ -181,6 +195,17 @@ function fillHeader(view: DataView, initrd: Initrd): void {
   view.setUint16(VIDEO_MODE, NORMAL_VGA, true);
   view.setUint32(RAMDISK_IMAGE, initrd?.address ?? 0, true);
   view.setUint32(RAMDISK_SIZE, initrd?.length ?? 0, true);
+}
+
+function describeScreen(view: DataView, { address, width, height }: FrameBuffer): void {
+  view.setUint8(SCREEN_TYPE, SCREEN_TYPE_EFI);
+  view.setUint16(SCREEN_WIDTH, width, true);
+  view.setUint16(SCREEN_HEIGHT, height, true);
+  view.setUint16(SCREEN_DEPTH, 32, true);
+  view.setUint32(SCREEN_BASE, address, true);
+  view.setUint32(SCREEN_SIZE, width * height * 4, true);
+  view.setUint16(SCREEN_LINE_LENGTH, width * 4, true);
+  [16, 8, 0, 24].forEach((lowest, i) => view.setUint16(SCREEN_COLOURS + 2 * i, 8 | (lowest << 8), true));
 }
 
 function zeroedRegisters(set: NonNullable<VcpuStart['gpr']>): NonNullable<VcpuStart['gpr']> {

@@ -39,6 +39,8 @@ export interface HardwareOptions extends ExecutionOptions {
   readonly ports?: readonly string[];
   /** A virtio balloon: memory that the guest does not use goes back to the host by itself, more by `VirtualMachine.askForMemory`. */
   readonly balloon?: boolean;
+  /** A display for a kernel that is booted directly: a frame buffer of 800 by 600, which Linux draws its console on (`console=tty0`). */
+  readonly display?: boolean;
   /** I/O port whose writes end the machine with a value. */
   readonly debugExitPort?: number;
   /** A device that public processor tests expect, as QEMU's pc-testdev. */
@@ -59,6 +61,7 @@ export function configure(options: HardwareOptions): MachineConfiguration {
     virtioConsole: options.virtioConsole ?? false,
     ...(options.ports === undefined || options.ports.length === 0 ? {} : { ports: checkPorts(options.ports) }),
     ...(options.balloon === true ? { balloon: true } : {}),
+    ...(options.display === true ? { display: true } : {}),
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(options.debugExitPort) }),
     ...(options.testDevice === true ? { testDevice: true } : {}),
   };

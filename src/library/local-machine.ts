@@ -312,7 +312,7 @@ export class LocalMachine {
   }
   protected display(): Display {
     const { display } = this.#machine;
-    if (display === undefined) throw new UserError('the machine has no display; machines that start in firmware have one');
+    if (display === undefined) throw new UserError('the machine has no display; start it in firmware, or a kernel with display: true');
     return display;
   }
   /** The characters on the display, in text modes. */

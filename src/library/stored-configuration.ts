@@ -85,6 +85,7 @@ function checkConfiguration(stored: StoredDescription['configuration'] | undefin
     virtioConsole: stored.virtioConsole === true,
     ...(stored.ports === undefined ? {} : { ports: checkPorts(stored.ports) }),
     ...(stored.balloon === true ? { balloon: true } : {}),
+    ...(stored.display === true ? { display: true } : {}),
     ...(stored.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(stored.debugExitPort) }),
     ...(stored.testDevice === true ? { testDevice: true } : {}),
     ...(stored.parallel === true ? { parallel: true } : {}),

@@ -9,6 +9,7 @@ import type { VirtioBalloon } from '../devices/virtio/virtio-balloon.ts';
 import type { VirtioConsole } from '../devices/virtio/virtio-console.ts';
 import type { ByteSink } from '../host/bytes.ts';
 import type { MonotonicClock, WallClock } from '../host/clock.ts';
+import type { FrameBuffer } from '../firmware/boot-input.ts';
 import type { Entropy } from '../host/entropy.ts';
 import type { Log } from '../host/log.ts';
 import type { ReleasePages } from '../host/pages.ts';
@@ -45,6 +46,8 @@ export interface BoardOptions {
   readonly testDevice?: boolean;
   /** A virtio entropy device. */
   readonly rng?: boolean;
+  /** A display for a kernel that is booted directly. */
+  readonly display?: boolean;
   readonly serial: ByteSink;
   /** A virtio console besides the serial port; missing: none. */
   readonly virtioConsole?: ByteSink;
@@ -82,6 +85,8 @@ export interface Board {
   readonly mouse?: (dx: number, dy: number, buttons: number, wheel: number) => void;
   /** Undefined on a machine without one. */
   readonly display: Display | undefined;
+  /** What a kernel that is booted directly finds on the display; missing: nothing. */
+  readonly frameBuffer?: FrameBuffer | undefined;
   /** Missing: it has none. */
   readonly removable?: Readonly<Partial<Record<MediumKind, RemovableDrive>>>;
   /** For a kernel booted directly: writes the ACPI tables and returns the physical address of the RSDP. */

@@ -38,6 +38,8 @@ export interface MachineConfiguration extends ExecutionConfiguration {
   readonly ports?: readonly string[];
   /** A virtio balloon, by which the guest gives back memory that it does not use. */
   readonly balloon?: boolean;
+  /** A display for a kernel that is booted directly, as a frame buffer; with firmware its display's ROM decides. */
+  readonly display?: boolean;
   /** A parallel port. */
   readonly parallel?: boolean;
   readonly nics?: readonly NicConfiguration[];

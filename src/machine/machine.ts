@@ -146,6 +146,7 @@ export class Machine {
       firmware: 'firmware' in options.boot ? options.boot : undefined,
       testDevice: options.configuration.testDevice ?? false,
       rng: options.configuration.rng ?? false,
+      display: options.configuration.display ?? false,
       ...(options.configuration.virtioConsole === true ? { virtioConsole: this.#between(options.virtioConsole) } : {}),
       ports: (options.configuration.ports ?? []).map((name) => ({ name, sink: this.#between(options.ports?.[name]) })),
       ...(options.configuration.balloon === true ? { balloon: options.releasePages ?? (() => {}) } : {}),
@@ -182,7 +183,7 @@ export class Machine {
     if ('firmware' in boot) return; // it is at the reset vector
     const rsdp = this.#board.placeTables();
     const start = loadKernel({
-      kernel: boot.kernel.read(), kernelName: boot.kernel.name, commandLine: configuration.append, memory: this.#board.memory, rsdp, entropy,
+      kernel: boot.kernel.read(), kernelName: boot.kernel.name, commandLine: configuration.append, memory: this.#board.memory, rsdp, entropy, frameBuffer: this.#board.frameBuffer,
       ...(decompressor === undefined ? {} : { decompressor }),
       ...(boot.initrd === undefined ? {} : { initrd: boot.initrd.read(), initrdName: boot.initrd.name }),
     });

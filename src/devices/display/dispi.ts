@@ -110,6 +110,11 @@ export class Dispi {
     }
   }
 
+  /** As a driver does that wants a picture of 32 bits a pixel. */
+  setMode(width: number, height: number): void {
+    for (const [index, value] of [[ENABLE, 0], [XRES, width], [YRES, height], [BPP, 32], [ENABLE, ENABLED]] as const) this.write(index, value);
+  }
+
   #legal(index: number, value: number): number {
     if (index === XRES) return Math.min(value & ~7, MAX_WIDTH);
     if (index === YRES) return Math.min(value, MAX_HEIGHT);

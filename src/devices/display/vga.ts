@@ -95,6 +95,11 @@ export class Vga implements Stateful, Display {
     this.#storage.fill(0, 0, usedBytes(this.#storage));
   }
 
+  /** Shows a linear picture of 32 bits a pixel from the start of video memory, as firmware leaves it. */
+  showFrameBuffer(width: number, height: number): void {
+    this.#dispi.setMode(width, height);
+  }
+
   picture(): Picture {
     return this.#screen.picture(this.#dispi.mode());
   }
@@ -126,7 +131,7 @@ export class Vga implements Stateful, Display {
 }
 
 /** The display's PCI function: linear frame buffer in BAR 0, registers in BAR 2, option ROM. */
-export function vgaFunction(vga: Vga, rom: RegisterBlock): RegisterFunction {
+export function vgaFunction(vga: Vga, rom: RegisterBlock | undefined): RegisterFunction {
   return new RegisterFunction({
     name: 'pci-vga',
     registers: [
@@ -134,7 +139,7 @@ export function vgaFunction(vga: Vga, rom: RegisterBlock): RegisterFunction {
       { offset: 0x04, size: 2, reset: 0, writable: 0x0547 }, // ports too, though no BAR has any: the VGA's own
     ],
     bars: [{ index: 0, space: 'memory', prefetchable: true, block: vga.frameBuffer }, { index: 2, space: 'memory', block: vga.mmio }],
-    rom,
+    ...(rom === undefined ? {} : { rom }),
   });
 }
 

@@ -11,7 +11,7 @@ const INIT = `#!/bin/busybox sh
 export PATH=/bin HOME=/root TERM=\${TERM:-vt100}
 # Drivers of what is there: first those of the buses, then of what they have found. Disks of SCSI and ATA controllers
 # show up later, so their driver is loaded for the controller (classes 0101h and 0106h, virtio type 8).
-for devices in acpi/devices/LNRO0005: pci/devices/ virtio/devices/; do
+for devices in acpi/devices/LNRO0005: pci/devices/ virtio/devices/ serio/devices/; do
   for device in /sys/bus/$devices*; do
     [ -e $device/modalias ] && modprobe -q "$(cat $device/modalias)"
     case "$(cat $device/class $device/modalias 2>/dev/null)" in 0x0101*|0x0106*|virtio:d00000008*) modprobe -q sd_mod; modprobe -q sr_mod;; esac
@@ -20,7 +20,10 @@ done
 # The power button: a key event, which acpid answers.
 modprobe -q button && modprobe -q evdev && acpid
 cd /root
-printf '\\n%s on Polyvisor: %s\\nThe shell below is BusyBox. "poweroff" or Ctrl-D ends the machine.\\n\\n' "$(uname -sr)" "$(uname -m)"
+greet() { printf '\\n%s on Polyvisor: %s\\nThe shell below is BusyBox. "poweroff"%s ends the machine.\\n\\n' "$(uname -sr)" "$(uname -m)" "$1"; }
+# A screen has a shell of its own, unless it is the console.
+[ -e /sys/class/graphics/fb0 ] && ! grep -q 'tty0$' /sys/class/tty/console/active && (greet > /dev/tty1; while :; do setsid -c sh < /dev/tty1 > /dev/tty1 2>&1; done) &
+greet ' or Ctrl-D'
 # BusyBox's poweroff, reboot and halt signal process 1; a shell runs its traps only while it waits.
 trap 'poweroff -f' USR2
 trap 'reboot -f' TERM

@@ -38,6 +38,7 @@ export function buildMicrovmBoard(options: BoardOptions): Board {
   if (options.firmware !== undefined) throw new UserError('machine microvm boots a kernel directly; leave --firmware out, or give --machine pc');
   if (options.testDevice === true) throw new UserError('machine microvm has no test device; give --machine pc');
   if (options.parallel !== undefined) throw new UserError('machine microvm has no parallel port; leave --parallel out, or give --machine pc');
+  if (options.display === true) throw new UserError('machine microvm has no display; leave --display out, or give --machine pc');
   const memory = new LinearMemory(options.memoryBytes, codeAreaBytes(options.processors));
   const core = buildCoreParts(options, memory);
   const { bus, timers, vcpu, irq } = core;

@@ -33,7 +33,7 @@ import { COM1, buildCoreParts, describeBoard } from '../core-parts.ts';
 import { makeConsole } from '../console-ports.ts';
 import { addDebugExit } from '../debug-exit.ts';
 import { setUpCmos } from '../cmos.ts';
-import { VIDEO_MEMORY, addDisplay, addDisplayFunction } from './display.ts';
+import { FRAME_BUFFER, VIDEO_MEMORY, addDisplay, addDisplayFunction, setUpDisplay } from './display.ts';
 import { addFirmware, firmwareBytes } from './firmware.ts';
 import { addFloppy, floppyDrive } from './floppy-drive.ts';
 import { addIde, ideMedia } from './ide-drives.ts';
@@ -55,11 +55,12 @@ const PCI_BUSES = 16;
 export function buildPcBoard(options: BoardOptions): Board {
   const { clock, events, firmware, log, processors } = options;
   const topology = processors?.topology ?? ONE_PROCESSOR;
-  const memory = new LinearMemory(options.memoryBytes, (firmware === undefined ? 0 : firmwareBytes(firmware) + VIDEO_MEMORY) + codeAreaBytes(processors));
+  const hasDisplay = firmware === undefined ? options.display === true : firmware.vgaBios !== undefined;
+  const memory = new LinearMemory(options.memoryBytes, (firmware === undefined ? 0 : firmwareBytes(firmware)) + (hasDisplay ? VIDEO_MEMORY : 0) + codeAreaBytes(processors));
   const core = buildCoreParts(options, memory);
   const { bus, timers, vcpu, irq, apicBus } = core;
-  // A kernel that is booted directly would find a display that no firmware has set up.
-  const display = firmware?.vgaBios === undefined ? undefined : addDisplay(memory, bus, clock);
+  // Firmware sets it up by its ROM.
+  const display = hasDisplay ? addDisplay(memory, bus, clock) : undefined;
   const floppy = floppyDrive(options.drives);
   setUpCmos(core.rtc, { memory, cpus: processorCount(topology), bootOrder: firmware?.bootOrder ?? DEFAULT_BOOT_ORDER, floppy: floppy?.format.drive ?? 0 });
   const hpet = new Hpet({ clock, timers, legacy: [irq.edge(0), irq.edge(8)], replaces: core.legacyTimers.replace, inputs: (input) => ({ level: irq.level(input), edge: irq.edge(input) }), messages: apicBus });
@@ -90,7 +91,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   const acpi: AcpiOptions = {
     apicIds: bootOrderOf(topology), lowBytes: memory.lowBytes, pmBase: PM_BASE, pmTimer: true, hpet: { address: HPET_ADDRESS, capabilities: Number(HPET_CAPABILITIES & 0xffffffffn) }, smiCommandPort: 0xb2, smiEnable: SMI_ACPI_ENABLE, smiDisable: SMI_ACPI_DISABLE,
     sleepTypeS5: SLEEP_TYPE_S5, resetPort: 0xcf9, resetValue: RESET_CONTROL_HARD_RESET, pciConfigSpace: { address: ECAM_ADDRESS, buses: PCI_BUSES }, pirqOf, pciInterrupts: PCI_INTERRUPTS,
-    serialPorts: [COM1], parallelPorts: printer.map(() => LPT1), keyboardController: true, vga: firmware?.vgaBios !== undefined,
+    serialPorts: [COM1], parallelPorts: printer.map(() => LPT1), keyboardController: true, vga: hasDisplay,
   };
   const smbios = describeBoard('pc', memory, options);
   const firmwareParts = firmware === undefined ? undefined : addFirmware(firmware, acpi, smbios, memory, bus, log);
@@ -99,7 +100,7 @@ export function buildPcBoard(options: BoardOptions): Board {
     if (base !== undefined) firmwareParts?.describe({ ...acpi, pmBase: base });
   });
   addChipset(pci, isa, powerFunction, (pam) => firmwareParts?.shadow.apply(pam));
-  if (display !== undefined) addDisplayFunction(display, pci, firmware!.vgaBios!);
+  if (display !== undefined) addDisplayFunction(display, pci, firmware?.vgaBios);
   const pciPorts = new PciConfigPorts(pci, resetControl);
   bus.ports.map(0xb2, power.smiCommand);
   bus.ports.map(0xcf8, pciPorts);
@@ -131,6 +132,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   const asFirmware = (): void => {
     port92.write(0, 1, PORT92_A20);
     setUpChipset(pci, PM_BASE);
+    if (display !== undefined) setUpDisplay(display, pci);
     core.virtualWire();
     if (options.testDevice === true) programPic(bus);
   };
@@ -143,6 +145,7 @@ export function buildPcBoard(options: BoardOptions): Board {
     keyboard: (scancodes) => i8042.keyboard(scancodes),
     mouse: (dx, dy, buttons, wheel) => i8042.mouse(dx, dy, buttons, wheel),
     display: display?.vga,
+    frameBuffer: firmware === undefined && display !== undefined ? FRAME_BUFFER : undefined,
     removable: { ...(ide?.cdrom === undefined ? {} : { cdrom: ide.cdrom }), ...(diskettes === undefined ? {} : { floppy: diskettes.removable }) },
     placeTables: () => placeBootTables(memory, buildAcpiTables(acpi), smbios),
     reset: () => {

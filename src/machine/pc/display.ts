@@ -2,8 +2,10 @@ import type { AccessSize } from '../../base/addresses.ts';
 import { readBytewise } from '../../devices/byte-registers.ts';
 import { Vga, vgaFunction } from '../../devices/display/vga.ts';
 import type { BusChange } from '../../devices/pci/bus-change.ts';
+import { PCI_COMMAND } from '../../devices/pci/config-space.ts';
 import type { PciBus } from '../../devices/pci/pci-bus.ts';
 import type { PcBus } from '../../buses/system-bus.ts';
+import type { FrameBuffer } from '../../firmware/boot-input.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import type { LinearMemory } from '../../memory/linear-memory.ts';
 import type { RegisterBlock } from '../../wiring/register-block.ts';
@@ -11,6 +13,9 @@ import type { RegisterBlock } from '../../wiring/register-block.ts';
 /** Video memory: what QEMU's standard display has by default. */
 export const VIDEO_MEMORY = 16 << 20;
 const SLOT = 2;
+const BAR_0 = 0x10;
+const BAR_2 = 0x18;
+const DECODE_PORTS_AND_MEMORY = 3;
 const ROM_SMALLEST = 2048;
 
 export interface DisplayParts {
@@ -36,8 +41,21 @@ export function addDisplay(memory: LinearMemory, bus: PcBus, clock: MonotonicClo
   };
 }
 
-export function addDisplayFunction(display: DisplayParts, pci: PciBus, rom: Uint8Array): void {
-  pci.add(SLOT, 0, vgaFunction(display.vga, romBlock(rom)));
+/** `rom`: with which firmware sets it up. */
+export function addDisplayFunction(display: DisplayParts, pci: PciBus, rom: Uint8Array | undefined): void {
+  pci.add(SLOT, 0, vgaFunction(display.vga, rom === undefined ? undefined : romBlock(rom)));
+}
+
+/** What a kernel that is booted directly finds. */
+export const FRAME_BUFFER: FrameBuffer = { address: 0xfd000000, width: 800, height: 600 };
+const MMIO_ADDRESS = 0xfe000000;
+
+/** As firmware does: gives the display its addresses, and shows the frame buffer. */
+export function setUpDisplay(display: DisplayParts, pci: PciBus): void {
+  pci.writeConfig(0, SLOT, 0, BAR_0, 4, FRAME_BUFFER.address);
+  pci.writeConfig(0, SLOT, 0, BAR_2, 4, MMIO_ADDRESS);
+  pci.writeConfig(0, SLOT, 0, PCI_COMMAND, 2, DECODE_PORTS_AND_MEMORY);
+  display.vga.showFrameBuffer(FRAME_BUFFER.width, FRAME_BUFFER.height);
 }
 
 function romBlock(image: Uint8Array): RegisterBlock {
