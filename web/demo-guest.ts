@@ -6,6 +6,7 @@ export interface DemoGuest {
   readonly kernel?: string;
   readonly initrd?: string;
   readonly append?: string;
+  readonly display?: boolean;
   readonly firmware?: string;
   readonly vgaBios?: string;
   readonly cdrom?: string;

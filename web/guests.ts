@@ -17,7 +17,7 @@ export async function demoGuests(catalogue: readonly CatalogueEntry[], progress:
     const at = `/guests/${entry.name}/`;
     routes[`${at}kernel`] = kernel;
     if (initrd !== undefined) routes[`${at}initrd`] = initrd;
-    guests.push({ name: entry.name, title: SHOWN[entry.name]!, memory: '256M', kernel: `${at}kernel`, ...(initrd === undefined ? {} : { initrd: `${at}initrd` }), append });
+    guests.push({ name: entry.name, title: SHOWN[entry.name]!, memory: '256M', kernel: `${at}kernel`, ...(initrd === undefined ? {} : { initrd: `${at}initrd` }), display: true, append: `console=tty0 ${append}` });
   }
   const { firmware, vgaBios } = await seabios();
   const bios = (name: string, bytes: Uint8Array): string => {

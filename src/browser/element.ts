@@ -23,7 +23,7 @@ const TEMPLATE = `
 <div class="views"><div class="screen" hidden></div><div class="serial"></div></div>`;
 
 /**
- * `<polyvisor-machine kernel= initrd= cmdline= firmware= vga-bios= disk= keep= cdrom= memory= cpus= engine= autostart>`: a machine
+ * `<polyvisor-machine kernel= initrd= cmdline= firmware= vga-bios= disk= keep= cdrom= memory= cpus= engine= display autostart>`: a machine
  * with its screen, keyboard, mouse and serial console. Its attributes are read when it starts. Fires `statechange`, and
  * `warning` with a line in `detail`.
  */
@@ -88,6 +88,7 @@ export class PolyvisorMachine extends HTMLElement {
     const disks: DiskRequest[] = disk === undefined ? [] : [{ source: disk, ...(keep === undefined ? {} : { keep }) }];
     return {
       ...given({ kernel, initrd, append, firmware, vgaBios, cdrom, memory }), disks,
+      ...(this.hasAttribute('display') ? { display: true } : {}),
       ...(cpus === undefined ? {} : { cpus }), ...(engine === undefined ? {} : { engine: engine as NonNullable<VirtualMachineOptions['engine']> }),
     };
   }

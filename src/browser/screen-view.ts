@@ -86,12 +86,19 @@ export class ScreenView {
   #listenToMouse(canvas: HTMLCanvasElement): void {
     const move = (event: MouseEvent, dx = 0, dy = 0, wheel = 0): void => void this.#vm?.moveMouse(dx, -dy, event.buttons & BUTTONS, wheel).catch(() => {});
     canvas.addEventListener('pointerdown', (event) => {
-      if (event.pointerType === 'touch') this.#touch.focus();
-      else if (document.pointerLockElement === null) {
+      if (event.pointerType === 'touch') return;
+      if (document.pointerLockElement === null) {
         canvas.focus();
         // Where pages may not lock the pointer the mouse stays outside.
         void Promise.resolve(canvas.requestPointerLock()).catch(() => {});
       } else move(event);
+    });
+    canvas.addEventListener('touchend', (event) => {
+      // The end of scrolling is none of a tap.
+      if (!event.cancelable) return;
+      // The mouse events that follow otherwise would take the focus to the canvas, and the keyboard away.
+      event.preventDefault();
+      this.#touch.focus();
     });
     const locked = (): boolean => (canvas.getRootNode() as Document | ShadowRoot).pointerLockElement === canvas;
     canvas.addEventListener('pointerup', (event) => locked() && move(event));

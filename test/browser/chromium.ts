@@ -22,7 +22,7 @@ export interface TestPage {
 }
 
 /** `routes`: besides the test's page at `/`, the bundle at `/polyvisor/` and the 64-bit Debian guest at `/guest/`. */
-export async function openPage(options: Partial<StaticServerOptions> & { readonly width?: number; readonly at?: string } = {}): Promise<TestPage> {
+export async function openPage(options: Partial<StaticServerOptions> & { readonly width?: number; readonly touch?: boolean; readonly at?: string } = {}): Promise<TestPage> {
   const { kernel, initrd } = await catalogue.find(({ name }) => name === 'linux')!.fetch(() => {});
   if (initrd === undefined) throw new Error('the guest has no initrd');
   const { server, url } = await serve({
@@ -37,7 +37,7 @@ export async function openPage(options: Partial<StaticServerOptions> & { readonl
   try {
     // As root, as in containers, Chromium's sandbox does not start.
     browser = await chromium.launch({ executablePath: EXECUTABLE!, args: process.getuid?.() === 0 ? ['--no-sandbox'] : [] });
-    const context = await browser.newContext({ viewport: { width: options.width ?? 1000, height: 800 } });
+    const context = await browser.newContext({ viewport: { width: options.width ?? 1000, height: 800 }, hasTouch: options.touch ?? false });
     const page = await context.newPage();
     const errors: string[] = [];
     page.on('pageerror', (error) => errors.push(error.message));

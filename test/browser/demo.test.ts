@@ -42,9 +42,13 @@ describe.skipIf(browserMissing !== undefined)(`the demo page in Chromium${browse
     await page.selectOption('#guest', 'linux');
     await page.click('#boot');
     await seen('/root #');
+    // Linux draws on the screen and takes keys there.
+    await page.focus('#machine canvas');
+    await page.keyboard.type('mkdir /from-screen\n');
+    await page.click('#machine .to-serial');
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(400);
     await page.click('#machine .xterm-screen');
-    await page.keyboard.type('answer=$((6 * 7)); echo is $answer\n');
+    await page.keyboard.type('answer=$((6 * 7)); until [ -e /from-screen ]; do sleep 1; done; echo is $answer\n');
     await seen('is 42');
     await page.click('#pause');
     await page.waitForFunction(() => machine().state === 'paused');
@@ -55,6 +59,7 @@ describe.skipIf(browserMissing !== undefined)(`the demo page in Chromium${browse
     await page.waitForSelector('#guest option', { state: 'attached' });
     await page.click('#restore');
     await page.waitForFunction(() => machine().state === 'running', undefined, { timeout: 60_000 });
+    await page.click('#machine .to-serial');
     await page.click('#machine .xterm-screen');
     await page.keyboard.type('echo still $answer\n');
     await seen('still 42');
