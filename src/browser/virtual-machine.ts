@@ -218,17 +218,21 @@ export class VirtualMachine {
   async pressReset(): Promise<void> {
     await this.#call('pressReset');
   }
-  /** Types on the PS/2 keyboard: a text, or a list of keys by name (`Escape`, `F12`, `Control+Alt+Delete`). Rejects with a UserError. */
+  /** Types on the keyboard: a text, or a list of keys by name (`Escape`, `F12`, `Control+Alt+Delete`). Rejects with a UserError. */
   async sendKeys(keys: string | readonly string[]): Promise<void> {
     await this.#call('sendKeys', [keys]);
   }
-  /** A key of the PS/2 keyboard goes down or up, by its place (KeyboardEvent.code: `KeyA`). False: there is no such key. */
+  /** A key of the keyboard goes down or up, by its place (KeyboardEvent.code: `KeyA`). False: there is no such key. */
   moveKey(place: string, down: boolean): Promise<boolean> {
     return this.#call('moveKey', [place, down]) as Promise<boolean>;
   }
   /** Moves the PS/2 mouse: counts to the right and up, buttons (bit 0 left, 1 right, 2 middle), counts of the wheel upwards. */
   async moveMouse(dx: number, dy: number, buttons: number, wheel = 0): Promise<void> {
     await this.#call('moveMouse', [dx, dy, buttons, wheel]);
+  }
+  /** Puts the tablet's pointer at a place of the display, as fractions of its width and height. Rejects with a UserError on a machine without one. */
+  async movePointer(x: number, y: number, buttons: number, wheel = 0): Promise<void> {
+    await this.#call('movePointer', [x, y, buttons, wheel]);
   }
   /** A break on the serial line: Linux takes the next key as a SysRq command. */
   async sendBreak(): Promise<void> {

@@ -102,6 +102,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--save-to <file>', 'where Ctrl-A S saves the machine: FILE[,compress] (default polyvisor.save)')
     .option('--rng', 'a virtio entropy device')
     .option('--balloon', 'a virtio balloon: memory that the guest does not use goes back to the host')
+    .option('--input', 'a virtio keyboard and tablet')
     .option('--engine <name>', `what executes the guest: ${ENGINE_NAMES.join(', ')} (default auto)`)
     .option('--recalibrate', 'with engine auto, measure this host again instead of taking what was found once')
     .option('--translation-cache <size>', 'memory that translated code may take; what was used least recently goes first', '128M')

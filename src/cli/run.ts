@@ -57,6 +57,7 @@ export interface RunOptions {
   readonly share?: readonly string[];
   readonly port?: readonly string[];
   readonly vsock?: string;
+  readonly input?: boolean;
   readonly capture?: string;
   readonly cdrom?: string;
   readonly floppy?: string;
@@ -129,7 +130,7 @@ function create(guest: string | undefined, options: RunOptions): Make {
 
 /** What a stored machine has settled already, by the names that the command line has for it. */
 const SETTLED = [
-  'kernel', 'initrd', 'append', 'firmware', 'nvram', 'machine', 'memory', 'cpus', 'disk', 'net', 'nic', 'share', 'vsock', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'balloon', 'debugExitPort',
+  'kernel', 'initrd', 'append', 'firmware', 'nvram', 'machine', 'memory', 'cpus', 'disk', 'net', 'nic', 'share', 'vsock', 'input', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'balloon', 'debugExitPort',
 ] as const satisfies readonly (keyof RunOptions)[];
 
 function restore(file: string, guest: string | undefined, options: RunOptions): Make {
@@ -166,6 +167,7 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.net === undefined ? {} : { nets: options.net.map(parseNet) }),
     ...(options.nic === undefined ? {} : { nics: options.nic.map(parseNic) }),
     ...(options.port === undefined ? {} : { ports: options.port.map((port) => parsePortEnd(port).name) }),
+    ...(options.input === undefined ? {} : { input: options.input }),
     ...(options.vsock === undefined ? {} : { vsock: parseVsock(options.vsock) }),
     ...(options.share === undefined ? {} : { shares: options.share.map(parseShare) }),
     ...(options.floppy === undefined ? {} : { floppy: orEmpty(options.floppy) }),

@@ -4,7 +4,7 @@ import type { MachineRequest, RestoreRequest, Shelf } from './requests.ts';
 // What page and worker say to each other. Both are ours and of one version, so what comes is believed.
 
 /** What a page may ask of its machine by name; each answers once. */
-export type CallName = 'start' | 'stop' | 'pause' | 'resume' | 'pressPowerButton' | 'pressReset' | 'sendKeys' | 'moveKey' | 'moveMouse' | 'sendBreak' | 'show' | 'changeMedium'
+export type CallName = 'start' | 'stop' | 'pause' | 'resume' | 'pressPowerButton' | 'pressReset' | 'sendKeys' | 'moveKey' | 'moveMouse' | 'movePointer' | 'sendBreak' | 'show' | 'changeMedium'
   | 'switchEngine' | 'screen' | 'save' | 'load' | 'saveFile' | 'saveBlob' | 'exportDisk' | 'report' | 'profile';
 
 export type ConsoleName = 'serial' | 'virtio';

@@ -49,7 +49,7 @@ export interface DrivesRequest {
   readonly floppy?: Source | null;
 }
 
-export type MachineRequest = Omit<HardwareOptions, 'append'> & BootRequest & DrivesRequest;
+export type MachineRequest = Omit<HardwareOptions, 'append' | 'ports'> & BootRequest & DrivesRequest;
 /** What may be chosen when a stored machine goes on. Its disks' images are to be given again, in their order. */
 export type RestoreRequest = ExecutionOptions & DrivesRequest;
 

@@ -37,6 +37,8 @@ export interface HardwareOptions extends ExecutionOptions {
   readonly virtioConsole?: boolean;
   /** Further ports of the virtio console, by name: `VirtualMachine.port(name)`. */
   readonly ports?: readonly string[];
+  /** A virtio keyboard, which gets the keys once its driver listens, and a tablet: `VirtualMachine.movePointer`. */
+  readonly input?: boolean;
   /** A virtio balloon: memory that the guest does not use goes back to the host by itself, more by `VirtualMachine.askForMemory`. */
   readonly balloon?: boolean;
   /** A display for a kernel that is booted directly: a frame buffer of 800 by 600, which Linux draws its console on (`console=tty0`). */
@@ -60,6 +62,7 @@ export function configure(options: HardwareOptions): MachineConfiguration {
     rng: options.rng ?? false,
     virtioConsole: options.virtioConsole ?? false,
     ...(options.ports === undefined || options.ports.length === 0 ? {} : { ports: checkPorts(options.ports) }),
+    ...(options.input === true ? { input: true } : {}),
     ...(options.balloon === true ? { balloon: true } : {}),
     ...(options.display === true ? { display: true } : {}),
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(options.debugExitPort) }),

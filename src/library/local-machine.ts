@@ -291,17 +291,24 @@ export class LocalMachine {
   pressPowerButton(): void {
     this.#machine.pressPowerButton();
   }
-  /** Types on the PS/2 keyboard: a text, or a list of keys by name (`Escape`, `F12`, `Control+Alt+Delete`). Throws UserError. */
+  /** Types on the keyboard: a text, or a list of keys by name (`Escape`, `F12`, `Control+Alt+Delete`). Throws UserError. */
   sendKeys(keys: string | readonly string[]): void {
     this.#machine.sendKeys(keys);
   }
-  /** A key of the PS/2 keyboard goes down or up, by its place (KeyboardEvent.code: `KeyA`). False: there is no such key. */
+  /** A key of the keyboard goes down or up, by its place (KeyboardEvent.code: `KeyA`). False: there is no such key. */
   moveKey(place: string, down: boolean): boolean {
     return this.#machine.moveKey(place, down);
   }
   /** Moves the PS/2 mouse: counts to the right and up, buttons (bit 0 left, 1 right, 2 middle), counts of the wheel upwards. */
   moveMouse(dx: number, dy: number, buttons: number, wheel = 0): void {
     this.#machine.moveMouse(dx, dy, buttons, wheel);
+  }
+  /**
+   * Puts the tablet's pointer at a place of the display, as fractions of its width and height; buttons and wheel as the mouse has them.
+   * Throws UserError on a machine without one.
+   */
+  movePointer(x: number, y: number, buttons: number, wheel = 0): void {
+    this.#machine.movePointer(x, y, buttons, wheel);
   }
   get hasDisplay(): boolean {
     return this.#machine.display !== undefined;

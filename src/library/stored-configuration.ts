@@ -84,6 +84,7 @@ function checkConfiguration(stored: StoredDescription['configuration'] | undefin
     rng: stored.rng === true,
     virtioConsole: stored.virtioConsole === true,
     ...(stored.ports === undefined ? {} : { ports: checkPorts(stored.ports) }),
+    ...(stored.input === true ? { input: true } : {}),
     ...(stored.balloon === true ? { balloon: true } : {}),
     ...(stored.display === true ? { display: true } : {}),
     ...(stored.debugExitPort === undefined ? {} : { debugExitPort: checkDebugExitPort(stored.debugExitPort) }),

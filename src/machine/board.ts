@@ -41,6 +41,8 @@ export interface BoardOptions {
   readonly shares: readonly Share[];
   /** Missing: none. */
   readonly vsock?: Vsock;
+  /** A virtio keyboard and tablet. */
+  readonly input?: boolean;
   /** Missing: a kernel is booted directly. */
   readonly firmware: FirmwareFiles | undefined;
   readonly testDevice?: boolean;
@@ -83,6 +85,8 @@ export interface Board {
   readonly keyboard: ((scancodes: Uint8Array) => void) | undefined;
   /** Moves the mouse: counts to the right, up, and of the wheel; buttons: bit 0 left, 1 right, 2 middle. Undefined on a machine without one. */
   readonly mouse?: (dx: number, dy: number, buttons: number, wheel: number) => void;
+  /** Puts an absolute pointer at a place of the display, as fractions of its width and height; buttons and wheel as the mouse has them. */
+  readonly pointer?: (x: number, y: number, buttons: number, wheel: number) => void;
   /** Undefined on a machine without one. */
   readonly display: Display | undefined;
   /** What a kernel that is booted directly finds on the display; missing: nothing. */

@@ -45,6 +45,8 @@ export interface MachineConfiguration extends ExecutionConfiguration {
   readonly nics?: readonly NicConfiguration[];
   readonly shares?: readonly ShareConfiguration[];
   readonly vsock?: VsockConfiguration;
+  /** A virtio keyboard and a tablet, an absolute pointer. */
+  readonly input?: boolean;
   /** A device for processor tests (devices/test-device.ts). */
   readonly testDevice?: boolean;
 }

@@ -1,6 +1,4 @@
 import { UserError } from '../base/errors.ts';
-import { VirtioConsole } from '../devices/virtio/virtio-console.ts';
-import type { BoardOptions } from './board.ts';
 
 /** Further streams of the virtio console, by name: Linux has them as /dev/virtio-ports/NAME. */
 const MOST_PORTS = 16;
@@ -15,10 +13,4 @@ export function checkPorts(names: readonly string[]): readonly string[] {
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new UserError(`two console ports are called ${twice}; give each its own name`);
   return names;
-}
-
-/** The virtio console of a board that has one, or further ports. */
-export function makeConsole({ virtioConsole, ports }: Pick<BoardOptions, 'virtioConsole' | 'ports'>): VirtioConsole | undefined {
-  if (virtioConsole === undefined && ports.length === 0) return undefined;
-  return new VirtioConsole({ ...(virtioConsole === undefined ? {} : { console: virtioConsole }), ports });
 }

@@ -142,6 +142,7 @@ export class Machine {
       drives: options.drives ?? [],
       nics: options.nics ?? [],
       shares: options.shares ?? [],
+      ...(options.configuration.input === true ? { input: true } : {}),
       ...(options.vsock === undefined ? {} : { vsock: options.vsock }),
       firmware: 'firmware' in options.boot ? options.boot : undefined,
       testDevice: options.configuration.testDevice ?? false,
@@ -444,9 +445,9 @@ export class Machine {
     this.#board.com1.receiveBreak();
     this.#wake();
   }
-  /** Keys on the PS/2 keyboard, as `keystrokes` takes them. Throws UserError. */
+  /** Keys on the keyboard, as `keystrokes` takes them. Throws UserError. */
   sendKeys(keys: string | readonly string[]): void {
-    if (this.#board.keyboard === undefined) throw new UserError('the machine has no keyboard; type on its console, or give it the board pc');
+    if (this.#board.keyboard === undefined) throw new UserError('the machine has no keyboard; type on its console, or give it the board pc, or --input');
     this.#typist.type(keystrokes(keys));
     this.#wake();
   }
@@ -461,6 +462,12 @@ export class Machine {
   /** Moves the mouse; see `Board.mouse`. Without one nothing happens. */
   moveMouse(dx: number, dy: number, buttons: number, wheel: number): void {
     this.#board.mouse?.(dx, dy, buttons, wheel);
+    this.#wake();
+  }
+  /** Puts the tablet's pointer somewhere; see `Board.pointer`. Throws UserError on a machine without one. */
+  movePointer(x: number, y: number, buttons: number, wheel: number): void {
+    if (this.#board.pointer === undefined) throw new UserError('the machine has no tablet; give it one: --input');
+    this.#board.pointer(x, y, buttons, wheel);
     this.#wake();
   }
   /** The reset button. */

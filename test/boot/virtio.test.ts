@@ -45,6 +45,20 @@ test('programs of the host speak with programs of a stock Debian kernel through 
   await vm.stop();
 }, 700_000);
 
+test('a stock Debian kernel gets keys and an absolute pointer from virtio devices', async () => {
+  const vm = await VirtualMachine.create({ guest: 'linux', append: 'quiet', input: true, machine: 'microvm' });
+  void vm.start();
+  await vm.console.waitFor(/# /, 300_000);
+  vm.console.write('modprobe evdev; grep -h Polyvisor /proc/bus/input/devices; for e in /dev/input/event*; do od -v -A n -t u2 -w24 $e & done; sleep 2; echo "list""ening"\n');
+  await vm.console.waitFor(/Polyvisor keyboard[^]*Polyvisor tablet[^]*listening/, 90_000);
+  vm.sendKeys('aB');
+  // Time, type, code and value, which is of two words: a, Shift and b pressed, then released.
+  for (const event of ['1 30 1 0', '0 0 0 0', '1 30 0 0', '1 42 1 0', '1 48 1 0', '1 48 0 0', '1 42 0 0']) await vm.console.waitFor(new RegExp(`${event.replaceAll(' ', '\\s+')}\\s*\\r?\\n`), 90_000);
+  vm.movePointer(0.5, 1, 1);
+  for (const event of ['3 0 16384 0', '3 1 32767 0', '1 272 1 0', '0 0 0 0']) await vm.console.waitFor(new RegExp(`${event.replaceAll(' ', '\\s+')}\\s*\\r?\\n`), 90_000);
+  await vm.stop();
+}, 700_000);
+
 test("memory that a guest has used and freed goes back to the host, and more when it is asked for", async () => {
   const MIB = 1 << 20;
   const vm = await VirtualMachine.create({ guest: 'linux', memory: '512M', append: 'quiet', balloon: true, engine: 'interpreter' });

@@ -14,6 +14,7 @@ import { DriverQueue } from '../../src/devices/virtio/driver-queue.test-support.
 import type { DriverBuffer } from '../../src/devices/virtio/driver-queue.test-support.ts';
 import { Virtio9p } from '../../src/devices/virtio/virtio-9p.ts';
 import { VirtioBalloon } from '../../src/devices/virtio/virtio-balloon.ts';
+import { makeTablet, pointerEvents } from '../../src/devices/virtio/input-devices.ts';
 import { VirtioBlock } from '../../src/devices/virtio/virtio-block.ts';
 import { VirtioConsole } from '../../src/devices/virtio/virtio-console.ts';
 import type { VirtioDevice } from '../../src/devices/virtio/virtio-device.ts';
@@ -323,6 +324,9 @@ function vsockRequest(bench: Bench, queue: number): readonly DriverBuffer[] {
   return [{ address: HEADER, length: 44 }, ...(length === 0 ? [] : [{ address: address(bench), length }])];
 }
 
+/** The one that is under test: it gets something to say. */
+let tablet = makeTablet();
+
 const nvme = ((): Subject => {
   const tails = [0, 0];
   return {
@@ -454,6 +458,11 @@ const SUBJECTS: readonly Subject[] = [
   virtio('virtio-net', (below) => new VirtioNet({ mac: OWN_MAC, port: new FicklePort(below) }), NET_QUEUES, netRequest),
   virtio('virtio-9p', () => new Virtio9p({ tag: 'tag', folder: new CountingFolder() }), 1, sharingRequest),
   virtio('virtio-vsock', (below) => new VirtioVsock({ cid: 5, sockets: new FickleSockets(below) }), 3, vsockRequest),
+  virtio('virtio-input', () => tablet = makeTablet(), 2, (bench, queue) => {
+    served++;
+    tablet.send(pointerEvents(bench.below(100) / 99, bench.below(100) / 99, bench.below(8), bench.below(3)));
+    return [{ address: address(bench), length: pick(bench, [1, 8, 100]), write: queue === 0 }];
+  }),
   e1000, nvme, ahci,
 ];
 

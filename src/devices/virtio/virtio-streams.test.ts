@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { LinearMemory } from '../../memory/linear-memory.ts';
 import { DriverQueue } from './driver-queue.test-support.ts';
+import { keyEvent, makeKeyboard, makeTablet, pointerEvents } from './input-devices.ts';
 import { SplitRing } from './split-ring.ts';
 import { VirtioBalloon } from './virtio-balloon.ts';
 import { VirtioConsole } from './virtio-console.ts';
@@ -68,6 +69,35 @@ describe('virtio-balloon', () => {
     other.load(device.save());
     expect([other.target, other.save()]).toEqual([device.target, device.save()]);
     expect(() => other.load({ config: new Uint8Array(7) })).toThrow(/8 bytes/);
+  });
+});
+
+describe('virtio-input', () => {
+  it('says what it is, sends what happens, and drops it whole when nobody takes it', () => {
+    const keyboard = makeKeyboard();
+    const ask = (select: number, subsel = 0): number[] => {
+      keyboard.writeConfig(0, 1, select);
+      keyboard.writeConfig(1, 1, subsel);
+      return [...keyboard.config.subarray(8, 8 + keyboard.config[2]!)];
+    };
+    expect([String.fromCharCode(...ask(1)), ask(3), ask(0x11, 3), ask(0x11, 1).length, ask(0x12, 0), ask(99)]).toEqual(['Polyvisor keyboard', [6, 0, 0xf4, 0x1a, 1, 0, 1, 0], [], 16, [], []]);
+    expect(keyEvent(Uint8Array.of(0xe0, 0xf0, 0x75))).toEqual({ type: 1, code: 103, value: 0 });
+    expect([keyEvent(Uint8Array.of(0x1c))!.code, keyEvent(Uint8Array.of(0xe0, 0x10))]).toEqual([30, undefined]);
+    keyboard.send([{ type: 1, code: 30, value: 1 }]); // nobody listens yet
+    const { drivers: [events], memory, bytes } = attach(keyboard);
+    for (let i = 0; i < 3; i++) events!.add([{ address: DATA + 8 * i, length: 8, write: true }]);
+    keyboard.send([{ type: 1, code: 30, value: 1 }]);
+    keyboard.send([{ type: 1, code: 30, value: 0 }]);
+    expect([events!.take().length, bytes(24)]).toEqual([3, [1, 0, 30, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 30, 0, 0, 0, 0, 0]]);
+    for (let i = 0; i < 2000; i++) keyboard.send([{ type: 1, code: 30, value: 1 }]);
+    const other = makeKeyboard();
+    other.load(keyboard.save());
+    expect([other.save(), (keyboard.save() as { readonly waiting: unknown[] }).waiting.length <= 1024]).toEqual([keyboard.save(), true]);
+    expect(() => other.load({ select: 0, subsel: 0, waiting: [new Uint8Array(7)] })).toThrow(/8 bytes/);
+    memory.write(DATA, new Uint8Array(8));
+    const tablet = makeTablet();
+    tablet.writeConfig(0, 2, 0x0112);
+    expect([[...tablet.config.subarray(8, 8 + tablet.config[2]!)].slice(0, 8), pointerEvents(2, -1, 4, 0).map(({ value }) => value)]).toEqual([[0, 0, 0, 0, 0xff, 0x7f, 0, 0], [0x7fff, 0, 0, 0, 1]]);
   });
 });
 

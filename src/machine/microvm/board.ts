@@ -15,7 +15,8 @@ import { makeBalloon } from '../balloon.ts';
 import { loadParts, saveParts } from '../board.ts';
 import type { Board, BoardOptions, Part } from '../board.ts';
 import { COM1, buildCoreParts, describeBoard } from '../core-parts.ts';
-import { makeConsole } from '../console-ports.ts';
+import { makeConsole } from '../virtio-console.ts';
+import { makeInput } from '../virtio-input.ts';
 import { addDebugExit } from '../debug-exit.ts';
 import type { Drive } from '../drives.ts';
 import type { Nic } from '../nics.ts';
@@ -53,6 +54,7 @@ export function buildMicrovmBoard(options: BoardOptions): Board {
   const cards = options.nics.map(virtioCard);
   const balloon = options.balloon === undefined ? undefined : makeBalloon(memory, options.balloon);
   const shares = options.shares.map((share) => new Virtio9p(share));
+  const input = options.input === true ? makeInput(() => {}) : undefined;
   const devices: readonly VirtioDevice[] = [
     ...options.drives.map(virtioDisk),
     ...cards,
@@ -60,6 +62,7 @@ export function buildMicrovmBoard(options: BoardOptions): Board {
     ...(virtioConsole === undefined ? [] : [virtioConsole]),
     ...(balloon === undefined ? [] : [balloon]),
     ...shares,
+    ...(input?.devices ?? []),
     ...(options.vsock === undefined ? [] : [new VirtioVsock(options.vsock)]),
   ];
   if (devices.length > VIRTIO_INTERRUPTS.length) throw new UserError(`machine microvm has room for ${VIRTIO_INTERRUPTS.length} disks and devices; give fewer, or --machine pc`);
@@ -80,7 +83,8 @@ export function buildMicrovmBoard(options: BoardOptions): Board {
     memory, vcpu, timers, virtioConsole, cards, balloon, shares,
     com1: core.com1,
     powerButton: () => power.press(),
-    keyboard: undefined,
+    keyboard: input?.keyboard,
+    ...(input === undefined ? {} : { pointer: input.pointer }),
     display: undefined,
     placeTables: () => {
       const tables = buildMicrovmTables({

@@ -30,7 +30,8 @@ import { loadParts, saveParts } from '../board.ts';
 import type { Board, BoardOptions, Part } from '../board.ts';
 import { DEFAULT_BOOT_ORDER } from '../boot-source.ts';
 import { COM1, buildCoreParts, describeBoard } from '../core-parts.ts';
-import { makeConsole } from '../console-ports.ts';
+import { makeConsole } from '../virtio-console.ts';
+import { makeInput } from '../virtio-input.ts';
 import { addDebugExit } from '../debug-exit.ts';
 import { setUpCmos } from '../cmos.ts';
 import { FRAME_BUFFER, VIDEO_MEMORY, addDisplay, addDisplayFunction, setUpDisplay } from './display.ts';
@@ -118,6 +119,9 @@ export function buildPcBoard(options: BoardOptions): Board {
   for (const share of shares) addPciDevice(slots, (wiring) => new VirtioPci(share, wiring));
   const { vsock } = options;
   if (vsock !== undefined) addPciDevice(slots, (wiring) => new VirtioPci(new VirtioVsock(vsock), wiring));
+  const ps2 = (scancodes: Uint8Array): void => i8042.keyboard(scancodes);
+  const input = options.input === true ? makeInput(ps2) : undefined;
+  for (const device of input?.devices ?? []) addPciDevice(slots, (wiring) => new VirtioPci(device, wiring));
   const media = ideMedia(options.drives);
   const diskettes = floppy === undefined ? undefined : addFloppy(floppy, bus, memory, irq.level(6));
   const ide = media === undefined ? undefined : addIde(media, bus, pci, memory, [irq.level(14), irq.level(15)]);
@@ -142,7 +146,8 @@ export function buildPcBoard(options: BoardOptions): Board {
     memory, vcpu, timers, virtioConsole, cards, balloon, shares,
     com1: core.com1,
     powerButton: () => power.press(),
-    keyboard: (scancodes) => i8042.keyboard(scancodes),
+    keyboard: input?.keyboard ?? ps2,
+    ...(input === undefined ? {} : { pointer: input.pointer }),
     mouse: (dx, dy, buttons, wheel) => i8042.mouse(dx, dy, buttons, wheel),
     display: display?.vga,
     frameBuffer: firmware === undefined && display !== undefined ? FRAME_BUFFER : undefined,
