@@ -85,7 +85,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--nvram <file>', 'with UEFI firmware, the file that keeps its variables; made when it is not there')
     .option('--machine <name>', `the board: ${MACHINE_NAMES.join(' or ')} (default pc; microvm boots kernels directly, faster, and has virtio disks only)`)
     .option('--memory <size>', 'guest memory: bytes, or with K, M or G (default 512M)')
-    .option('--cpus <n>', 'number of processors, or sockets=,cores=,threads= (left out: 1), each executed by a thread of its own (default 1; more on the engines translator and interpreter)')
+    .option('--cpus <n>', 'number of processors, or sockets=,cores=,threads= (left out: 1), each executed by a thread of its own (default 1; more on the engines translator, interpreter and kvm)')
     .option('--overcommit', 'with --cpus, more processors than the host has')
     .option('--disk <file>', 'a disk (see below); may be given several times', several)
     .option('--net <network>', 'a network card plugged into tap:NAME, hub:NAME or none (see below); may be given several times', several)

@@ -11,6 +11,9 @@ export interface VcpuWorkerData {
   readonly origin: number;
 }
 
+/** A thread that has not ended by then is ended. */
+const END_MS = 2000;
+
 /** Threads of Node for the processors of a machine. They do not keep the process alive. */
 export class NodeVcpuThreads implements ThreadHost<VcpuOrder> {
   readonly clock: NodeClock;
@@ -32,7 +35,8 @@ export class NodeVcpuThreads implements ThreadHost<VcpuOrder> {
     return {
       end: () => {
         ended = true;
-        void worker.terminate();
+        // By itself first: it has something of the host's to give back.
+        setTimeout(() => void worker.terminate(), END_MS).unref();
       },
     };
   }

@@ -1,5 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { runVcpuThread } from '../machine/processors/vcpu-thread.ts';
+import { kvmHere } from './kvm/kvm-here.ts';
+import { KvmUnavailable } from './kvm/linux-kvm.ts';
 import { NodeClock, nodeEntropy } from './ports.ts';
 import type { VcpuWorkerData } from './vcpu-threads.ts';
 import { WorkerCompiler } from '../library/worker-compiler.ts';
@@ -14,5 +16,10 @@ await runVcpuThread(order, {
   yield: () => new Promise((resolve) => setImmediate(resolve)),
   wakeMachine: () => parentPort!.postMessage(0),
   compiler,
+  kvm: () => {
+    const kvm = kvmHere();
+    if (kvm instanceof KvmUnavailable) throw new Error(`KVM is not there: ${kvm.message}`);
+    return kvm;
+  },
 });
 compiler.close();

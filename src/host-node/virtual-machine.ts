@@ -249,7 +249,7 @@ function settle({ engine = 'auto', recalibrate, profile, overcommit }: RestoreOp
       throw new UserError(`${cpus} processors are asked for, but this host has ${here}, so that their threads would wait for each other; give --cpus ${here}, or --overcommit to have it all the same`);
     }
     if (profile === true) throw new UserError(`a profile is made of one processor, but ${cpus} are asked for; leave --profile out, or give --cpus 1`);
-    return { first: threadEngine(checkEngine(engine), cpus) };
+    if (engine !== 'auto') threadEngine(checkEngine(engine), cpus);
   }
   return settleEngine(checkEngine(engine), recalibrate);
 }

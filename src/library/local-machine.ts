@@ -163,7 +163,7 @@ export class LocalMachine {
         ...engine, modules: host.modules, translation: { compiler: host.compiler, cacheBytes: configuration.translationCacheBytes },
         profile: options.profile === true ? (profiler) => (this.#profiler = profiler) : undefined,
       }),
-      ...(processorCount(configuration.cpus) === 1 ? {} : { processors: processorsOf(host, configuration, engine.first) }),
+      ...(processorCount(configuration.cpus) === 1 ? {} : { processors: processorsOf(host, configuration, engine) }),
       tscKhz: tscKhzFor(engine.kvm),
       serial: {
         write: (bytes) => {
@@ -464,8 +464,8 @@ export class LocalMachine {
   }
 }
 
-function processorsOf({ modules, vcpuThreads }: MachineHost, { cpus, translationCacheBytes }: MachineConfiguration, engine: RunningEngine): ProcessorThreads {
+function processorsOf({ modules, vcpuThreads }: MachineHost, { cpus, translationCacheBytes }: MachineConfiguration, { first, kvm }: EngineChoice): ProcessorThreads {
   const count = processorCount(cpus);
   if (vcpuThreads === undefined) throw new UserError(`${count} processors are asked for, but here a machine has one so far; give 1`);
-  return { topology: cpus, engine: threadEngine(engine, count), modules, cacheBytes: translationCacheBytes, host: vcpuThreads };
+  return { topology: cpus, engine: threadEngine(first, count), modules, kvm: first === 'kvm' ? kvm : undefined, cacheBytes: translationCacheBytes, host: vcpuThreads };
 }

@@ -18,6 +18,10 @@ export interface KvmHost {
   setAlarm(ns: number): void;
   /** Takes back an alarm that has gone off, so that the next KVM_RUN does not see it. */
   clearAlarm(): void;
+  /** The number of this thread, for `interrupt`. */
+  readonly thread: number;
+  /** Ends KVM_RUN of another thread of this process, as its alarm would; one that is not in it ends its next at once. */
+  interrupt(thread: number): void;
   /** Closes what `ioctl` has opened. */
   close(fd: number): void;
   readonly interrupted: number;

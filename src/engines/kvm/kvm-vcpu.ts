@@ -14,6 +14,7 @@ import type { KvmCapabilities } from './capabilities.ts';
 import { guestCpuid, missingFeatures } from './cpuid-table.ts';
 import { KvmError } from './kvm-host.ts';
 import type { KvmHost } from './kvm-host.ts';
+import { KvmProcessor } from './kvm-processor.ts';
 import { A20, KvmVm } from './kvm-vm.ts';
 import { registersOf } from '../vcpu-registers.ts';
 import { unpackRegisters, unpackSystemRegisters } from './registers.ts';
@@ -33,6 +34,8 @@ export interface KvmOptions {
   /** Its rate. */
   readonly tscKhz: () => number;
   readonly index: number;
+  /** Descriptor of a vCPU whose VM somebody else has made, for machines with several; missing: it makes a VM of its own. */
+  readonly vcpu?: number;
 }
 
 /** KVM cannot go on with this guest, another engine may. The state is whole. */
@@ -70,7 +73,7 @@ export class KvmVcpu implements Vcpu {
   readonly #counts = { port: 0, mmio: 0, msr: 0, halt: 0, interruptWindow: 0, alarm: 0, assist: 0, interrupt: 0, entries: 0 };
   /** Nanoseconds in guest code, and serving exits. */
   readonly #ns = { guest: 0, port: 0, mmio: 0, msr: 0, assist: 0, other: 0 };
-  #vm: KvmVm | undefined;
+  #vm: KvmProcessor | undefined;
   /** KVM has the state; the block is out of date. */
   #resident = false;
   /** The last exit's instruction is not completed: KVM does that when it is entered again. */
@@ -96,6 +99,10 @@ export class KvmVcpu implements Vcpu {
   start(state: VcpuStart): void {
     this.#leave();
     this.#home.start(state);
+  }
+  /** The state is in the block from now on, until the next run. */
+  rest(): void {
+    this.#leave();
   }
   save(): Plain {
     this.#leave();
@@ -133,6 +140,7 @@ export class KvmVcpu implements Vcpu {
   run(_budget: number, until?: () => number): VcpuExit {
     const { clock } = this.#options;
     const deadline = this.#alarm.deadline(until);
+    if (!this.#resident && this.#block.getUint32(WAIT_SIPI, true) !== 0) return this.#home.run(1);
     this.#enter();
     const vm = this.#vm!;
     for (;;) {
@@ -158,7 +166,7 @@ export class KvmVcpu implements Vcpu {
   }
 
   /** One KVM_RUN and what it came out for; undefined: go on. */
-  #execute(vm: KvmVm): VcpuExit | undefined {
+  #execute(vm: KvmProcessor): VcpuExit | undefined {
     const { run } = vm;
     this.#counts.entries++;
     const priority = this.#options.interrupts.readTaskPriority();
@@ -280,7 +288,7 @@ export class KvmVcpu implements Vcpu {
     return undefined;
   }
 
-  #offerInterrupts(vm: KvmVm): void {
+  #offerInterrupts(vm: KvmProcessor): void {
     const { interrupts } = this.#options;
     if (interrupts.takeNmi()) {
       this.#host.ioctl(vm.vcpu, IOCTLS.KVM_NMI, 0);
@@ -333,8 +341,10 @@ export class KvmVcpu implements Vcpu {
   #prepare(): void {
     const entries = guestCpuid(this.#home.runtime, this.#block);
     if (this.#vm?.fits(entries) === true) return;
+    const { vcpu, memory } = this.#options;
+    if (vcpu !== undefined && this.#vm !== undefined) throw new KvmFailure('a processor among several cannot become one with other features');
     this.close();
-    this.#vm = new KvmVm(this.#host, this.#options.memory, entries);
+    this.#vm = vcpu === undefined ? new KvmVm(this.#host, memory, entries) : new KvmProcessor(this.#host, vcpu, entries);
     if (this.#options.capabilities.tscScaling) this.#host.ioctl(this.#vm.vcpu, IOCTLS.KVM_SET_TSC_KHZ, Math.round(this.#options.tscKhz()));
   }
 
@@ -372,6 +382,31 @@ export class KvmVcpu implements Vcpu {
   }
   /** Nothing is decoded here. */
   codeWritten(): void {}
+  dropCode(): void {}
+  recheckCode(): void {
+    this.#home.recheckCode();
+  }
+
+  // As the interpreter has them: legal between two runs.
+  init(): void {
+    this.#leave();
+    this.#home.init();
+  }
+  startUp(vector: number): void {
+    this.#leave();
+    this.#home.startUp(vector);
+  }
+  refresh(): void {
+    this.#leave();
+    this.#home.refresh();
+  }
+  get mayWake(): boolean {
+    return this.#resident ? this.#vm!.run.getUint8(F.if_flag) !== 0 : this.#home.mayWake;
+  }
+  /** KVM latches a second NMI itself. */
+  get blocksNmi(): boolean {
+    return true;
+  }
 
   readonly countsInstructions = false;
   get halted(): boolean {

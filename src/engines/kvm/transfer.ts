@@ -8,7 +8,7 @@ import { CONSTANTS, IOCTLS, STRUCTS } from './abi.ts';
 import { packExtendedState, unpackExtendedState } from './extended-state.ts';
 import type { XsaveLayout } from './extended-state.ts';
 import type { KvmHost } from './kvm-host.ts';
-import type { KvmVm } from './kvm-vm.ts';
+import type { KvmProcessor } from './kvm-processor.ts';
 import { packDebugRegisters, packMsrs, packRegisters, packSystemRegisters, unpackDebugRegisters, unpackRegisters, unpackSystemRegisters } from './registers.ts';
 
 const EVENTS = STRUCTS.kvm_vcpu_events.fields;
@@ -50,7 +50,7 @@ export class Transfer {
   }
 
   /** Into KVM. */
-  push(vm: KvmVm): void {
+  push(vm: KvmProcessor): void {
     const { home, block, interrupts, xsave } = this.#options;
     // The shadow of STI and MOV SS lasts for one instruction, and not every KVM takes it over.
     while (block.getUint32(SHADOW, true) !== 0) home.run(1);
@@ -77,7 +77,7 @@ export class Transfer {
   }
 
   /** Makes the guest's time stamp counter go on from what the block says. */
-  pushTimeStamp(vm: KvmVm): void {
+  pushTimeStamp(vm: KvmProcessor): void {
     const { block, hostTsc } = this.#options;
     const hostCounter = this.#readTimeStamp(vm) - this.#timeStampOffset(vm);
     const wanted = hostTsc() + block.getBigUint64(TSC_OFFSET, true);
@@ -85,7 +85,7 @@ export class Transfer {
   }
 
   /** Out of KVM; nothing may be under way there. What KVM was about to deliver is delivered in the block. */
-  pull(vm: KvmVm): void {
+  pull(vm: KvmProcessor): void {
     const { home, block, hostTsc, xsave } = this.#options;
     unpackSystemRegisters(vm.get(IOCTLS.KVM_GET_SREGS2, STRUCTS.kvm_sregs2.size), block);
     const flags = unpackRegisters(vm.get(IOCTLS.KVM_GET_REGS, STRUCTS.kvm_regs.size), block);
@@ -125,15 +125,15 @@ export class Transfer {
     if (flag(EVENTS['interrupt.injected']) && !flag(EVENTS['interrupt.soft'])) home.runtime.call('deliverInterrupt', events.getUint8(EVENTS['interrupt.nr']));
   }
 
-  #readTimeStamp(vm: KvmVm): bigint {
+  #readTimeStamp(vm: KvmProcessor): bigint {
     const values = packMsrs([[IA32_TSC, 0n]]);
     vm.set(IOCTLS.KVM_GET_MSRS, values);
     return values.getBigUint64(MSRS_HEAD + MSR_ENTRY.fields.data, true);
   }
-  #timeStampOffset(vm: KvmVm): bigint {
+  #timeStampOffset(vm: KvmProcessor): bigint {
     return this.#offsetCall(vm, IOCTLS.KVM_GET_DEVICE_ATTR, 0n);
   }
-  #offsetCall(vm: KvmVm, request: number, value: bigint): bigint {
+  #offsetCall(vm: KvmProcessor, request: number, value: bigint): bigint {
     const cell = BigUint64Array.of(value);
     const attribute = structure('kvm_device_attr');
     attribute.setUint32(ATTR.group, CONSTANTS.KVM_VCPU_TSC_CTRL, true);

@@ -25,4 +25,5 @@ export const LINUX_CONSTANTS = {
   SYS_gettid: 186,
   SYS_timer_create: 222,
   SYS_timer_settime: 223,
+  SYS_tgkill: 234,
 } as const;

@@ -27,6 +27,7 @@ export class KvmUnavailable extends Error {
 export class LinuxKvm implements KvmHost {
   readonly device: number;
   readonly interrupted = C.EINTR;
+  readonly thread: number;
   readonly #koffi: Koffi;
   readonly #ioctlNumber: (fd: number, request: number, argument: number) => number;
   readonly #ioctlData: (fd: number, request: number, data: Uint8Array) => number;
@@ -42,6 +43,7 @@ export class LinuxKvm implements KvmHost {
   /** Signals blocked in this thread before ours was. */
   readonly #blockedBefore = new Uint8Array(SIGNAL_SET);
   readonly #timer: number;
+  readonly #signal: (call: number, process: number, thread: number, signal: number) => number;
 
   constructor() {
     if (process.platform !== 'linux' || process.arch !== 'x64') throw new KvmUnavailable('KVM needs Linux on x86-64', 'use the translator');
@@ -58,7 +60,9 @@ export class LinuxKvm implements KvmHost {
     this.device = this.#openDevice(c.func('int open(const char *path, int flags, int mode)'));
     const mask = c.func('long syscall(long call, long how, void *set, void *old, long bytes)');
     if (mask(C.SYS_rt_sigprocmask, C.SIG_BLOCK, this.#alarmSet, this.#blockedBefore, SIGNAL_SET) !== 0) throw this.#error('rt_sigprocmask');
-    this.#timer = this.#createTimer(c.func('long syscall(long call)'), c.func('long syscall(long call, long clock, void *event, void *timer)'));
+    this.#signal = c.func('long syscall(long call, long process, long thread, long signal)');
+    this.thread = c.func('long syscall(long call)')(C.SYS_gettid);
+    this.#timer = this.#createTimer(c.func('long syscall(long call, long clock, void *event, void *timer)'));
   }
 
   #openDevice(open: (path: string, flags: number, mode: number) => number): number {
@@ -68,12 +72,12 @@ export class LinuxKvm implements KvmHost {
   }
 
   /** A timer whose signal goes to this thread. */
-  #createTimer(call: (number: number) => number, create: (call: number, clock: number, event: Uint8Array, timer: Uint8Array) => number): number {
+  #createTimer(create: (call: number, clock: number, event: Uint8Array, timer: Uint8Array) => number): number {
     const { size, fields } = LINUX_STRUCTS.sigevent;
     const event = new DataView(new ArrayBuffer(size));
     event.setInt32(fields.sigev_signo, ALARM_SIGNAL, true);
     event.setInt32(fields.sigev_notify, C.SIGEV_THREAD_ID, true);
-    event.setInt32(fields['_sigev_un._tid'], call(C.SYS_gettid), true);
+    event.setInt32(fields['_sigev_un._tid'], this.thread, true);
     const timer = new Int32Array(1);
     if (create(C.SYS_timer_create, C.CLOCK_MONOTONIC, new Uint8Array(event.buffer), new Uint8Array(timer.buffer)) !== 0) throw this.#error('timer_create');
     return timer[0]!;
@@ -116,8 +120,12 @@ export class LinuxKvm implements KvmHost {
     if (this.#setTime(C.SYS_timer_settime, this.#timer, 0, this.#timeBytes, null) !== 0) throw this.#error('timer_settime');
   }
   clearAlarm(): void {
-    // Fails when no signal waits.
-    this.#wait(C.SYS_rt_sigtimedwait, this.#alarmSet, null, this.#noWait, SIGNAL_SET);
+    // Those of other threads may have come too. Fails when no signal waits.
+    while (this.#wait(C.SYS_rt_sigtimedwait, this.#alarmSet, null, this.#noWait, SIGNAL_SET) > 0);
+  }
+  interrupt(thread: number): void {
+    // Fails when the thread has ended.
+    this.#signal(C.SYS_tgkill, process.pid, thread, ALARM_SIGNAL);
   }
   close(fd: number): void {
     this.#close(fd);

@@ -5,9 +5,11 @@ import { EVENT_INIT, EVENT_START_UP } from './shared-words.ts';
 import type { MachineWords, VcpuWords } from './shared-words.ts';
 
 /** Makes a vCPU in another thread look at what has been posted for it. */
-export function alertVcpu({ words }: MachineWords, vcpu: VcpuWords): void {
+export function alertVcpu({ words, interrupt }: MachineWords, vcpu: VcpuWords): void {
   vcpu.alert();
   kickVcpu(words, vcpu.index);
+  const thread = vcpu.takeKvmThread();
+  if (thread !== 0) interrupt(thread);
 }
 
 /** The local APIC of a vCPU in another thread: messages are posted to it. */

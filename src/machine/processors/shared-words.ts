@@ -56,6 +56,8 @@ const ADDRESS = 40;
 /** Interrupt requests: one bit a vector; and whether they are level-triggered. */
 const REQUESTS = 64;
 const LEVELS = 96;
+/** Behind VCPU_RUNS: the host's number of its thread while that is in KVM_RUN or about to be, else 0. */
+const KVM_THREAD = 132;
 const FAILURE = 0x200;
 const FAILURE_BYTES = 0x200;
 
@@ -70,9 +72,12 @@ const CLOCK = 64;
 /** Words of the machine. */
 export class MachineWords {
   readonly words: Int32Array;
+  /** Where processors are on KVM: ends KVM_RUN of a thread. */
+  readonly interrupt: (thread: number) => void;
   readonly #clock: Float64Array;
 
-  constructor(memory: WebAssembly.Memory) {
+  constructor(memory: WebAssembly.Memory, interrupt: (thread: number) => void = () => {}) {
+    this.interrupt = interrupt;
     this.words = new Int32Array(memory.buffer);
     this.#clock = new Float64Array(memory.buffer, MACHINE_WORDS + CLOCK, 2);
   }
@@ -206,6 +211,14 @@ export class VcpuWords {
   }
   set busyNs(ns: number) {
     this.#address[1] = ns;
+  }
+
+  /** Whoever takes it is to interrupt the thread; 0: nobody need. */
+  takeKvmThread(): number {
+    return Atomics.exchange(this.#words, (this.#at + KVM_THREAD) >> 2, 0);
+  }
+  set kvmThread(thread: number) {
+    this.#store(KVM_THREAD, thread);
   }
 
   /** It begins to execute, or ends it: stores of before have reached memory. */

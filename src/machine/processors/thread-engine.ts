@@ -1,7 +1,7 @@
 import { UserError } from '../../base/errors.ts';
 
 /** Engines that execute each processor in a thread of its own. */
-export const THREAD_ENGINES = ['translator', 'interpreter'] as const;
+export const THREAD_ENGINES = ['translator', 'interpreter', 'kvm'] as const;
 export type ThreadEngine = (typeof THREAD_ENGINES)[number];
 
 /** The engine of a machine with several processors. Throws UserError for one that cannot. */

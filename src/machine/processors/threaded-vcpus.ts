@@ -8,6 +8,8 @@ import type { Interpreter } from '../../engines/interpreter/interpreter.ts';
 import { identify } from '../../engines/identity.ts';
 import type { EngineModules } from '../../engines/modules.ts';
 import { ticksAt } from '../../host/clock.ts';
+import { KvmMachine } from '../../engines/kvm/kvm-machine.ts';
+import type { KvmOptions } from '../../engines/kvm/kvm-vcpu.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import type { Thread, ThreadHost } from '../../host/threads.ts';
 import type { AccessSize } from '../../base/addresses.ts';
@@ -33,6 +35,8 @@ export interface ProcessorThreads {
   readonly topology: ProcessorTopology;
   readonly engine: ThreadEngine;
   readonly modules: EngineModules;
+  /** With engine kvm: this host's, for the machine's thread. */
+  readonly kvm: Pick<KvmOptions, 'host' | 'capabilities'> | undefined;
   /** Bound on the memory that translated code takes, of all of them. */
   readonly cacheBytes: number;
   readonly host: ThreadHost<VcpuOrder>;
@@ -70,7 +74,8 @@ export function codeAreaBytes(processors: ProcessorThreads | undefined): number 
 export class ThreadedVcpus implements Vcpu, EngineSwitch {
   readonly stateName = 'processors';
   readonly stateVersion = 1;
-  readonly countsInstructions = true;
+  /** KVM does not. */
+  readonly countsInstructions: boolean;
   readonly #options: ThreadedVcpusOptions;
   readonly #machine: MachineWords;
   readonly #words: readonly VcpuWords[];
@@ -79,6 +84,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   readonly #standing: readonly Interpreter[];
   readonly #apics: readonly LocalApic[];
   readonly #threads: readonly Thread[];
+  readonly #vm: KvmMachine | undefined;
   readonly #counts = { port: 0, mmio: 0 };
   #lost: string | undefined;
   #going = false;
@@ -88,11 +94,12 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
 
   constructor(options: ThreadedVcpusOptions) {
     const { processors, memory, clock, tscKhz, pic } = options;
-    const { topology, engine, modules, host } = processors;
+    const { topology, engine, modules, host, kvm } = processors;
+    this.countsInstructions = kvm === undefined;
     const apicIds = apicIdsOf(topology);
     const count = apicIds.length;
     this.#options = options;
-    const machine = this.#machine = new MachineWords(memory.wasm);
+    const machine = this.#machine = new MachineWords(memory.wasm, (thread) => kvm?.host.interrupt(thread));
     machine.threads = count;
     this.#words = Array.from({ length: count }, (_, i) => new VcpuWords(memory.wasm, i));
     this.#drops = this.#words.map((_, i) => new CodeDrops(memory.wasm, i));
@@ -106,13 +113,14 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     this.#standing = this.#words.map((_, index) => {
       const area = areas[index];
       const vcpu = createInterpreter({ ...nobody, memory: memory.wasm, modules, index, apicId: apicIds[index]!, vcpus: count, interrupts: this.#apics[index]!, ...(area === undefined ? {} : { codeArea: codeAreaAt(area) }) });
-      identify(memory.wasm, { index, tscKhz: tscKhz(), hidden: [], topology });
+      identify(memory.wasm, { index, tscKhz: tscKhz(), hidden: kvm?.capabilities.hidden ?? [], topology });
       return vcpu;
     });
     for (const apic of this.#apics) apic.reset();
     machine.a20 = true;
+    const vm = this.#vm = kvm === undefined ? undefined : new KvmMachine(kvm.host, memory.wasm);
     this.#changed();
-    this.#threads = this.#words.map((words, index) => host.start({ memory: memory.wasm, modules, index, apicIds, engine, cacheBytes: Math.floor(processors.cacheBytes / count), codeArea: areas[index] }, {
+    this.#threads = this.#words.map((words, index) => host.start({ memory: memory.wasm, modules, index, apicIds, engine, cacheBytes: Math.floor(processors.cacheBytes / count), codeArea: areas[index], kvmVcpu: vm?.createVcpu(index) }, {
       wake: options.wake,
       failed: (reason) => {
         this.#lost ??= `the thread of processor ${words.index} has ended: ${reason}`;
@@ -217,6 +225,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     this.#machine.clockOffset = clock.now() - processors.host.clock.now();
     this.#machine.tscKhz = tscKhz();
     this.#machine.picPending = pic.pending;
+    this.#vm?.slots.update(this.#machine.a20);
     this.#going = true;
     for (const words of this.#words) words.command = COMMAND_RUN;
   }
@@ -255,6 +264,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
       this.#wait(() => this.#words.every(({ status }) => status !== RUNNING));
     }
     change();
+    this.#vm?.slots.update(this.#machine.a20);
     if (this.#going) for (const words of this.#words) words.command = COMMAND_RUN;
   };
   memoryMapChanged(): void {
@@ -264,7 +274,12 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     }
   }
   setA20(open: boolean): void {
-    this.#machine.a20 = open;
+    const change = (): void => {
+      this.#machine.a20 = open;
+    };
+    // KVM's guests would find no memory meanwhile.
+    if (this.#vm === undefined) change();
+    else this.exclusively(change);
     this.memoryMapChanged();
   }
   codeWritten(page: number, offset: number, length: number): void {
@@ -347,9 +362,10 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   close(): void {
     for (const words of this.#words) {
       words.command = COMMAND_END;
-      words.wake();
+      alertVcpu(this.#machine, words);
     }
     for (const thread of this.#threads) thread.end();
+    this.#vm?.close();
   }
 
   // They have one engine for good.
@@ -367,6 +383,6 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     if (name !== this.current) throw new UserError(`the engine cannot change to ${name}: a machine with several processors keeps the engine that it was started with, ${this.current}`);
   }
   usage(): Readonly<Record<string, EngineUsage>> {
-    return { [this.current]: { seconds: seconds(this.#words.reduce((sum, { busyNs }) => sum + busyNs, 0)), instructions: this.instructions, exits: this.exitCounts() } };
+    return { [this.current]: { seconds: seconds(this.#words.reduce((sum, { busyNs }) => sum + busyNs, 0)), instructions: this.countsInstructions ? this.instructions : null, exits: this.exitCounts() } };
   }
 }

@@ -1,6 +1,9 @@
+import type { VcpuExit } from '../../cpu/vcpu.ts';
 import { createInterpreter } from '../../engines/interpreter/interpreter.ts';
 import type { Interpreter } from '../../engines/interpreter/interpreter.ts';
 import { codeAreaAt } from '../../engines/interpreter/code-area.ts';
+import { KvmVcpu } from '../../engines/kvm/kvm-vcpu.ts';
+import type { KvmOptions } from '../../engines/kvm/kvm-vcpu.ts';
 import { createTranslator } from '../../engines/translator/translator.ts';
 import type { RegionCompiler } from '../../engines/translator/region-builder.ts';
 import type { EngineModules } from '../../engines/modules.ts';
@@ -31,6 +34,8 @@ export interface VcpuOrder {
   readonly cacheBytes: number;
   /** Where its decoded code lies; undefined: where the first vCPU's does. */
   readonly codeArea: number | undefined;
+  /** On KVM: descriptor of its vCPU. */
+  readonly kvmVcpu: number | undefined;
 }
 
 /** What the host gives to a vCPU's thread. */
@@ -42,7 +47,20 @@ export interface VcpuThreadPorts {
   /** Ends a sleep of the machine's thread in its event loop. */
   wakeMachine(): void;
   readonly compiler?: RegionCompiler;
+  /** KVM for this thread; missing: there is none. */
+  kvm?(): KvmOfThread;
 }
+
+/** What of KVM a thread needs. */
+export type KvmOfThread = Pick<KvmOptions, 'host' | 'capabilities'>;
+
+/** What a thread asks of the engine that it runs. */
+type ThreadVcpu = Pick<Interpreter, 'requestExit' | 'init' | 'startUp' | 'refresh' | 'setA20' | 'codeWritten' | 'dropCode' | 'recheckCode' | 'mayWake' | 'blocksNmi'> & {
+  run(budget: number, until?: () => number): VcpuExit;
+  /** All state into the block. */
+  rest?(): void;
+  close?(): void;
+};
 
 /** A slice should take about this long: what the other threads want is looked at behind it. */
 const SLICE_NS = 50_000;
@@ -54,12 +72,16 @@ const TURN_NS = 4e6;
 /** Executes a vCPU until the machine ends it. Its state lies in the machine's memory: whoever stops it finds all of it there. */
 export async function runVcpuThread(order: VcpuOrder, ports: VcpuThreadPorts): Promise<void> {
   const words = new VcpuWords(order.memory, order.index);
+  let thread: VcpuThread | undefined;
   try {
-    await new VcpuThread(order, ports, words).run();
+    thread = new VcpuThread(order, ports, words);
+    await thread.run();
   } catch (error) {
     words.failure = error instanceof Error ? error.message : String(error);
     words.status = FAILED;
     if (new MachineWords(order.memory).ring()) ports.wakeMachine();
+  } finally {
+    thread?.close();
   }
 }
 
@@ -72,7 +94,9 @@ class VcpuThread {
   readonly #timer: ApicTimer;
   readonly #apic: LocalApic;
   readonly #bus: ThreadBus;
-  readonly #vcpu: Interpreter;
+  readonly #vcpu: ThreadVcpu;
+  readonly #kvmThread: number;
+  #turnEnds = 0;
   #slice = SHORTEST_SLICE;
   /** INIT and start-up wait until the processor stands between two instructions. */
   #deferred = 0;
@@ -84,7 +108,10 @@ class VcpuThread {
     const vcpus = apicIds.length;
     this.#ports = ports;
     this.#words = words;
-    const machine = this.#machine = new MachineWords(memory);
+    const kvm = order.engine === 'kvm' ? ports.kvm?.() : undefined;
+    if (order.engine === 'kvm' && kvm === undefined) throw new Error('this host has no KVM for threads');
+    this.#kvmThread = kvm?.host.thread ?? 0;
+    const machine = this.#machine = new MachineWords(memory, (other) => kvm?.host.interrupt(other));
     this.#all = Array.from({ length: vcpus }, (_, i) => (i === index ? words : new VcpuWords(memory, i)));
     this.#drops = this.#all.map((_, i) => new CodeDrops(memory, i));
     this.#timer = new ApicTimer(words.apic);
@@ -123,6 +150,10 @@ class VcpuThread {
       codeWritten: (page: number, offset: number, length: number) => tellOwners(machine, this.#all, this.#drops, page, offset, length, index),
       ...(codeArea === undefined ? {} : { codeArea: codeAreaAt(codeArea) }),
     };
+    if (kvm !== undefined) {
+      this.#vcpu = new KvmVcpu({ ...options, ...kvm, vcpu: order.kvmVcpu!, home: createInterpreter(options), clock, tscKhz: () => machine.tscKhz });
+      return;
+    }
     this.#vcpu = order.engine === 'translator'
       ? createTranslator({ ...options, clock: ports.clock, cacheBytes: order.cacheBytes, ...(ports.compiler === undefined ? {} : { compiler: ports.compiler }) })
       : createInterpreter(options);
@@ -135,7 +166,8 @@ class VcpuThread {
 
   async run(): Promise<void> {
     const words = this.#words;
-    for (let turnEnds = this.#ports.clock.now() + TURN_NS; ; ) {
+    const until = (): number => Math.min(this.#timer.deadline ?? Number.POSITIVE_INFINITY, this.#turnEnds + this.#machine.clockOffset);
+    for (this.#turnEnds = this.#ports.clock.now() + TURN_NS; ; ) {
       if (words.status !== RUNNING) words.status = RUNNING;
       const { command } = words;
       if (command === COMMAND_END) return;
@@ -149,18 +181,29 @@ class VcpuThread {
       this.#looking = true;
       this.#timer.runDue(began + this.#machine.clockOffset);
       this.#looking = false;
+      words.kvmThread = this.#kvmThread;
+      // Who has ordered otherwise before this thread could be interrupted is seen here.
+      if (words.command !== COMMAND_RUN) {
+        words.kvmThread = 0;
+        continue;
+      }
       words.turn();
-      const exit = this.#vcpu.run(this.#slice);
+      const exit = this.#vcpu.run(this.#slice, until);
       words.turn();
+      words.kvmThread = 0;
       const now = this.#ports.clock.now();
       words.busyNs += now - began;
       if (exit === 'budget') this.#fit(now - began);
       else if (exit === 'halt') this.#sleep();
       else if (exit === 'shutdown') this.#stand(SHUT_DOWN, COMMAND_RUN);
-      if (now < turnEnds) continue;
+      if (now < this.#turnEnds) continue;
       await this.#ports.yield();
-      turnEnds = this.#ports.clock.now() + TURN_NS;
+      this.#turnEnds = this.#ports.clock.now() + TURN_NS;
     }
+  }
+
+  close(): void {
+    this.#vcpu.close?.();
   }
 
   #fit(ns: number): void {
@@ -170,6 +213,7 @@ class VcpuThread {
 
   /** Waits until the machine wants something else than what it has `seen`. */
   #stand(status: number, seen: number): void {
+    this.#vcpu.rest?.();
     this.#words.status = status;
     this.#ring();
     this.#words.awaitCommand(seen);

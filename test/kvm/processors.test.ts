@@ -1,0 +1,52 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { VirtualMachine } from '../../src/index.ts';
+import { nativeUnavailable } from '../support/native.ts';
+import { kvmIsMissing } from '../support/kvm.ts';
+
+/** Counts and messages of two-processors.S, as it prints them. */
+const FOUND = 'found 00002710 000000c8 end';
+
+function program(): Uint8Array {
+  const folder = mkdtempSync(join(tmpdir(), 'polyvisor-processors-'));
+  try {
+    const [object, image] = ['object', 'image'].map((name) => join(folder, name));
+    execFileSync('cc', ['-m32', '-c', '-o', object!, fileURLToPath(new URL('two-processors.S', import.meta.url))]);
+    execFileSync('ld', ['-m', 'elf_i386', '-Ttext', '0x100000', '--oformat', 'binary', '-o', image!, object!]);
+    return new Uint8Array(readFileSync(image!));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+describe.skipIf(nativeUnavailable() !== undefined)('a guest for two processors: start-up, a spin lock, interrupts between them', () => {
+  const engines = ['translator', 'interpreter', ...(kvmIsMissing() ? [] : (['kvm'] as const))] as const;
+  const options = (engine: (typeof engines)[number]) => ({ kernel: program(), memory: '16M', cpus: 2, overcommit: true, engine }) as const;
+
+  test.each(engines)('on the %s', async (engine) => {
+    const vm = await VirtualMachine.create(options(engine));
+    const ended = vm.start();
+    expect(await vm.console.waitFor(/found .* end/, 100_000)).toBe(FOUND);
+    expect((await ended).kind).toBe('poweroff');
+    expect([vm.report().engine, vm.report().cpus]).toEqual([engine, 2]);
+  }, 120_000);
+
+  test.each(engines)('stopped and stored by the %s at any place, it goes on elsewhere', async (engine) => {
+    const vm = await VirtualMachine.create(options(engine));
+    void vm.start();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    const state = vm.save();
+    await vm.stop();
+    const other = await VirtualMachine.create(options(engine));
+    other.load(state);
+    expect(isDeepStrictEqual(other.save(), state)).toBe(true);
+    const ended = other.start();
+    expect(await other.console.waitFor(/found .* end/, 100_000)).toBe(FOUND);
+    expect((await ended).kind).toBe('poweroff');
+  }, 120_000);
+});
