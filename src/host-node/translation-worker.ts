@@ -13,6 +13,10 @@ if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_BELOW_
 // thousands of handlers few are used, was loaded before.
 setFlagsFromString('--no-wasm-lazy-compilation');
 
+// V8's compiler takes as long for our own TypeScript, of which it does too much inlining, as for the guest's code: with less of that a
+// program's first run takes 5 % less time, all threads' 7 % (`bench:guests --only syscalls`), and runs after it no more.
+setFlagsFromString('--max-inlined-bytecode-size-cumulative=200');
+
 // The thread that translates for one machine: requests in, modules out, in the same order.
 const builder = new RegionBuilder(workerData as HandlerMap);
 parentPort!.on('message', (requests: readonly RegionRequest[]) => translate(builder, requests, (answer, transfer) => parentPort!.postMessage(answer, transfer)));
