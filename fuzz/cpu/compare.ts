@@ -4,8 +4,8 @@ import type { Instruction } from '../../src/isa/x86/decode/instruction.ts';
 import type { OpcodeRow } from '../../src/isa/x86/opcodes/row.ts';
 import { opcodeRows } from '../../src/isa/x86/opcodes/table.ts';
 import type { Case, Engine, Step } from './executor.ts';
-import { USER_END } from './host.ts';
-import { CR2, DATA_BYTES, GPR, MXCSR, RAISED_ERROR, RAISED_VECTOR, RFLAGS, RIP, VECTORS, X87, X87_IP, X87_STATUS, fields } from './state.ts';
+import { STEPPING_FLAGS, USER_END } from './host.ts';
+import { CR2, DATA_BYTES, GPR, MXCSR, RAISED_ERROR, RAISED_VECTOR, RFLAGS, RIP, SELECTORS, STATE_BYTES, VECTORS, X87, X87_IP, X87_STATUS, fields } from './state.ts';
 import type { CpuState } from './state.ts';
 import { isNear } from './near.ts';
 import { isOpen } from './open.ts';
@@ -69,7 +69,7 @@ export function compare(entry: Case, image: Uint8Array, reference: readonly Step
     const flags = step.state.u64(RFLAGS);
     // POPF may have set the trap flag, which is the reference's own.
     const conditions = step.state.u16(X87_STATUS) !== engine.state.u16(X87_STATUS);
-    if (!step.raised && (flags !== engine.state.u64(RFLAGS) || conditions || near || row?.name === 'popf')) {
+    if (!step.raised && (flags !== engine.state.u64(RFLAGS) || conditions || near || row?.name === 'popf' || row?.name === 'iret')) {
       if (conditions || near) engine.load(entry, step.state, memory);
       else engine.setFlags(Number(flags));
       from = step.state;
@@ -109,7 +109,7 @@ function instructionsByAddress(entry: Case): Map<number, Instruction> {
 /** What a line of `differences` is about. */
 export const nameOf = (line: string): string => line.slice(0, line.indexOf(':'));
 
-const areas: readonly (readonly [number, number])[] = [[GPR, GPR + 136], [MXCSR, X87 + 128], [VECTORS, X87_IP]];
+const areas: readonly (readonly [number, number])[] = [[GPR, GPR + 136], [MXCSR, X87 + 128], [VECTORS, X87_IP], [SELECTORS, STATE_BYTES]];
 
 /** What differs after one step, a line each. */
 function differences(step: Step, actual: CpuState, raised: boolean, ignored: Undefined, memory: Buffer, actualMemory: Buffer): string[] {
@@ -122,7 +122,7 @@ function differences(step: Step, actual: CpuState, raised: boolean, ignored: Und
   }
   if (raised && describeException(expected) !== describeException(actual)) line('exception', describeException(expected), describeException(actual));
   const mask = ~ignored.flags;
-  if (((expected.u64(RFLAGS) ^ actual.u64(RFLAGS)) & mask & ~0x100n) !== 0n) line('flags', hex(expected.u64(RFLAGS) & mask), hex(actual.u64(RFLAGS) & mask));
+  if (((expected.u64(RFLAGS) ^ actual.u64(RFLAGS)) & mask & ~STEPPING_FLAGS) !== 0n) line('flags', hex(expected.u64(RFLAGS) & mask), hex(actual.u64(RFLAGS) & mask));
   if (areas.some(([first, end]) => expected.bytes.compare(actual.bytes, first, end, first, end) !== 0)) {
     for (const { name, offset, bytes } of fields) {
       if (name === 'fsw' && ((expected.u16(offset) ^ actual.u16(offset)) & ~ignored.conditions) === 0) continue;

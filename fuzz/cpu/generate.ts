@@ -6,8 +6,8 @@ import type { OpcodeRow } from '../../src/isa/x86/opcodes/row.ts';
 import { opcodeRows } from '../../src/isa/x86/opcodes/table.ts';
 import type { Case, FuzzInstruction, Patch } from './executor.ts';
 import type { Random } from './random.ts';
-import { isVendorForm } from './rows.ts';
-import { CODE, CODE_BYTES, CpuState, DATA, DATA_BYTES, FS_BASE, GPR, GS_BASE, MXCSR, RFLAGS, RIP, VECTORS, X87, X87_CONTROL, X87_STATUS, X87_TAGS } from './state.ts';
+import { isIncomparableForm } from './rows.ts';
+import { CODE, CODE_BYTES, CpuState, DATA, DATA_BYTES, FLAT_DATA, FS_BASE, GPR, GS_BASE, MXCSR, RFLAGS, RIP, VECTORS, X87, X87_CONTROL, X87_STATUS, X87_TAGS, SELECTORS, selectorNames } from './state.ts';
 import { writeF80, writeF32, writeF64, writeInteger, writeOperands } from './values.ts';
 
 const RAX = 0;
@@ -28,6 +28,17 @@ const COMPONENTS = 7;
 const XSAVE_HEADER = 512;
 
 const isExtendedImage = (row: OpcodeRow): boolean => /^(xsave|xrstor)/.test(row.name);
+
+/** Its operand is a selector, alone. */
+const isSelector = (row: OpcodeRow): boolean => /^(movtoseg|verr|verw|lar|lsl)$/.test(row.semantics);
+/** Pops selectors. */
+const isFrame = (row: OpcodeRow): boolean => /^(retf|iret)$/.test(row.name) || row.semantics === 'popseg';
+
+function integerBytes(value: number, bytes: number): Uint8Array {
+  const out = Buffer.alloc(8);
+  out.writeBigUInt64LE(BigInt(value));
+  return out.subarray(0, bytes);
+}
 
 /** What rows have in common that keep company in a sequence. */
 function familyOf(row: OpcodeRow): string {
@@ -82,7 +93,7 @@ export class Generator {
     let size = 0;
     while (list.length < wanted) {
       const bytes = generateInstruction(random.u32, this.#width, rowIndex);
-      if (isVendorForm(opcodeRows[rowIndex]!, this.#width, bytes)) continue;
+      if (isIncomparableForm(opcodeRows[rowIndex]!, this.#width, bytes)) continue;
       if (size + bytes.length > MAX_LENGTH) break;
       size += bytes.length;
       list.push({ bytes, rowIndex });
@@ -162,6 +173,7 @@ function randomState(random: Random, width: 32 | 64): CpuState {
     else if (kind === 2) for (const k of [0, 4]) writeF32(random, view, at + k);
     else if ((i & 31) === 0) writeOperands(random, view, at, 32);
   }
+  for (const name of ['es', 'ss', 'ds'] as const) state.setU16(SELECTORS + selectorNames.indexOf(name) * 2, FLAT_DATA);
   if (width === 64) {
     state.setU64(FS_BASE, BigInt(DATA + 0x100));
     state.setU64(GS_BASE, BigInt(DATA + 0x1100));
@@ -216,9 +228,9 @@ class Setup {
     const random = this.#random;
     if (row.operands.some((operand) => operand === 'Jb' || operand === 'Jz')) this.#aim(i, bytes, random.pick(starts) - next);
     if (random.chance(12)) return; // wild
-    this.#registers(row, i, starts);
+    this.#registers(row, i, bytes, starts);
     const offset = i.isMemory ? this.#memory(row, i, bytes, next) : undefined;
-    if (offset !== undefined) this.#contents(row, offset, starts);
+    if (offset !== undefined) this.#contents(row, i, offset, starts);
   }
 
   #aim(i: Instruction, bytes: Uint8Array, displacement: number): void {
@@ -227,7 +239,7 @@ class Setup {
   }
 
   /** What the row wants of registers that it uses without naming them. */
-  #registers(row: OpcodeRow, i: Instruction, starts: readonly number[]): void {
+  #registers(row: OpcodeRow, i: Instruction, bytes: Uint8Array, starts: readonly number[]): void {
     const random = this.#random;
     const uses = (letter: string): boolean => row.operands.some((operand) => operand[0] === letter && /^[A-Z][a-z]$/.test(operand));
     if (uses('X')) this.#pinPointer(RSI, i.segmentOverride ? i.segment : 3);
@@ -238,6 +250,9 @@ class Setup {
       this.#pin(RAX, BigInt(random.below(COMPONENTS + 1)));
       this.#pin(RDX, 0n);
     }
+    if (isSelector(row) && !i.isMemory && !random.chance(4)) this.#pin(i.rm, BigInt(this.#selector()));
+    if (row.operands.includes('Ap')) this.#aimFar(i, bytes, starts);
+    if (isFrame(row)) this.#frame(row, i, starts);
     if (row.name === 'xlat') this.#pinPointer(RBX, i.segment);
     if (row.name === 'leave' || row.name === 'enter') this.#pinPointer(RBP, 2);
     if (/^i?div$/.test(row.name) && !random.chance(3)) this.#pin(RDX, random.pick([0n, 0n, -1n, 1n]));
@@ -318,6 +333,32 @@ class Setup {
     for (let k = 0; k < 32; k += bytes) this.#before.setU32(at + k, this.#random.below(100));
   }
 
+  /** Null, Linux's of user code and data, some that user code may not use, others. */
+  #selector(): number {
+    const random = this.#random;
+    return random.chance(3) ? random.below(4) : random.chance(4) ? random.pick([0x08, 0x10, 0x18, 0x40, 0x83, 0x07, 0x0f, 0xfffb]) : random.pick([0x20, 0x28, 0x28, 0x30]) | random.pick([3, 3, random.below(4)]);
+  }
+  /** That of the code itself, mostly. */
+  #codeSelector(): number {
+    return this.#random.chance(4) ? this.#selector() : this.#width === 64 ? 0x33 : 0x23;
+  }
+  /** The far pointer in the code. */
+  #aimFar(i: Instruction, bytes: Uint8Array, starts: readonly number[]): void {
+    const size = i.operandSize / 8;
+    const tail = Buffer.from(bytes.buffer, bytes.byteOffset + bytes.length - size - 2, size + 2);
+    tail.writeUIntLE(this.#random.pick(starts) & (size === 2 ? 0xffff : 0xffffffff), 0, size);
+    tail.writeUInt16LE(this.#codeSelector(), size);
+  }
+  /** What far returns, IRET and POP of a segment register find on the stack. */
+  #frame(row: OpcodeRow, i: Instruction, starts: readonly number[]): void {
+    const random = this.#random;
+    const at = Number(BigInt.asUintN(32, this.#before.u64(GPR + RSP * 8)));
+    const bytes = row.name === 'pop' && this.#width === 64 && i.operandSize === 32 ? 8 : i.operandSize / 8;
+    const flags = (random.u32() & 0x244dd5) | 2;
+    const words = row.name === 'pop' ? [this.#selector()] : [random.pick(starts), this.#codeSelector(), flags, placeOperand(random), random.chance(4) ? this.#selector() : 0x2b];
+    words.slice(0, row.name === 'iret' || row.name === 'pop' ? 5 : 2).forEach((word, n) => this.#patches.put(at + n * bytes, integerBytes(word, bytes)));
+  }
+
   /** XSTATE_BV and XCOMP_BV of the standard or the compacted format, at times with a bit that must not be set. */
   #extendedHeader(): Uint8Array {
     const random = this.#random;
@@ -333,13 +374,18 @@ class Setup {
     return header;
   }
 
-  #contents(row: OpcodeRow, address: number, starts: readonly number[]): void {
+  #contents(row: OpcodeRow, i: Instruction, address: number, starts: readonly number[]): void {
     const random = this.#random;
     if (row.name === 'ldmxcsr') this.#patches.putInteger(address, BigInt(random.u32() & (random.chance(8) ? 0x1ffff : 0xffff)));
     else if (row.name === 'fxrstor') {
       this.#patches.operands(address, 24);
       this.#patches.putInteger(address + 24, BigInt(random.u32() & 0xffff));
-    } else if (row.name === 'xrstor') {
+    } else if (row.operands.includes('Mp') && !random.chance(4)) {
+      this.#patches.putInteger(address, BigInt(random.pick(starts)));
+      const bytes = i.operandSize / 8;
+      this.#patches.putInteger(address + bytes, BigInt(/^l/.test(row.name) ? this.#selector() : this.#codeSelector()));
+    } else if (isSelector(row) && !random.chance(4)) this.#patches.putInteger(address, BigInt(this.#selector()));
+    else if (row.name === 'xrstor') {
       this.#patches.operands(address, 24);
       this.#patches.putInteger(address + 24, BigInt(random.u32() & (random.chance(8) ? 0x1ffff : 0xffff)));
       this.#patches.put(address + XSAVE_HEADER, this.#extendedHeader());

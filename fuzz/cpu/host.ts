@@ -16,7 +16,7 @@ const MARK_START = 1;
 const MARK_REPEATS = 2;
 const MARK_PUSHES_FLAGS = 4;
 /** TF and RF are the stepping's own. */
-const STEPPING_FLAGS = 0x10100n;
+export const STEPPING_FLAGS = 0x10100n;
 /** From here on Linux reports every page fault as one of rights (arch/x86/mm/fault.c, sanitize_error_code). */
 export const USER_END = 0x7ffffffff000n;
 

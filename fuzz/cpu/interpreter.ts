@@ -1,16 +1,18 @@
 import {
-  GPR as STATE_GPR, MXCSR as STATE_MXCSR, RIP as STATE_RIP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SHADOW, VECTOR, X87 as STATE_X87, X87_CONTROL as STATE_CONTROL,
+  GPR as STATE_GPR, MXCSR as STATE_MXCSR, RIP as STATE_RIP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SEG_SELECTOR, SEG_SS, SHADOW, VECTOR, X87 as STATE_X87, X87_CONTROL as STATE_CONTROL,
   X87_DP as STATE_DP, X87_IP as STATE_IP, X87_OPCODE as STATE_OPCODE, X87_STATUS as STATE_STATUS, X87_TAGS as STATE_TAGS,
 } from '../../src/isa/x86/state/layout.ts';
 import type { Case, Engine } from './executor.ts';
 import {
   CODE, CODE_BYTES, CR2, CpuState, DATA, DATA_BYTES, DATA_MAPPED, FS_BASE, GPR, GS_BASE, MXCSR, RAISED_ERROR, RAISED_VECTOR, RFLAGS, RIP, VECTORS, X87, X87_CONTROL, X87_DP, X87_IP,
-  X87_OPCODE, X87_STATUS, X87_TAGS,
+  X87_OPCODE, X87_STATUS, X87_TAGS, SELECTORS, selectorNames,
 } from './state.ts';
-import { UserMode } from './user-mode.ts';
+import { UserMode, userSegment } from './user-mode.ts';
 import type { EngineName } from './user-mode.ts';
 
 const MEMORY_BYTES = 64 << 20;
+/** ES, SS, DS, FS, GS. */
+const segmentsInOrder = [0, SEG_SS, 3, SEG_FS, SEG_GS] as const;
 const BLOCK_BUDGET = 100_000;
 
 /** Our own engines as the `Engine` under test: user mode under page tables that map what the host program maps. */
@@ -56,7 +58,9 @@ export class InterpreterEngine implements Engine {
     block.writeBigUInt64LE(state.u64(X87_IP), STATE_IP);
     block.writeBigUInt64LE(state.u64(X87_DP), STATE_DP);
     block.writeUInt16LE(state.u16(X87_OPCODE), STATE_OPCODE);
-    this.#user.start({ width: entry.width, rip: state.u64(RIP), rflags: state.u64(RFLAGS), fsBase: state.u64(FS_BASE), gsBase: state.u64(GS_BASE) });
+    const [es, ss, ds, fs, gs] = selectorNames.map((_, i) => state.u16(SELECTORS + i * 2)) as [number, number, number, number, number];
+    const segments = { es: userSegment(es), ss: userSegment(ss), ds: userSegment(ds), fs: userSegment(fs, state.u64(FS_BASE)), gs: userSegment(gs, state.u64(GS_BASE)) };
+    this.#user.start({ width: entry.width, rip: state.u64(RIP), rflags: state.u64(RFLAGS), segments });
   }
 
   /** Contents decide between valid, zero and special, as FXRSTOR does (SDM 1, 10.5.1.1). */
@@ -110,6 +114,7 @@ export class InterpreterEngine implements Engine {
     state.setU64(X87_DP, block.readBigUInt64LE(STATE_DP));
     state.setU16(X87_OPCODE, block.readUInt16LE(STATE_OPCODE));
     for (const [segment, field] of [[SEG_FS, FS_BASE], [SEG_GS, GS_BASE]] as const) state.setU64(field, block.readBigUInt64LE(SEGMENTS + segment * SEGMENT_BYTES + SEG_BASE));
+    segmentsInOrder.forEach((segment, i) => state.setU16(SELECTORS + i * 2, block.readUInt16LE(SEGMENTS + segment * SEGMENT_BYTES + SEG_SELECTOR)));
     const { exception } = this.#user;
     if (exception !== undefined) {
       state.setU32(RAISED_VECTOR, exception.vector);
@@ -118,6 +123,7 @@ export class InterpreterEngine implements Engine {
       state.setU64(RFLAGS, exception.rflags);
       state.setU64(GPR + 32, exception.rsp);
       state.setU64(CR2, exception.cr2);
+      state.setU16(SELECTORS + 2, exception.ss);
     } else {
       const registers = this.#user.cpu.registers();
       state.setU64(RIP, registers.rip);

@@ -49,7 +49,9 @@ function main(): number {
   const image = dataImage();
   const engine = createEngine('--engine', values.engine, image);
   const reference = createReference(values.against, image);
-  const rows = selectRows(eligibleRows(width, features), values.rows);
+  // Ring 3 under KVM is stepped through a kernel of ours, which does not keep segments.
+  const kvm = [values.engine, values.against].includes('kvm');
+  const rows = selectRows(eligibleRows(width, features).filter((row) => !kvm || opcodeRows[row]!.incomparable !== 'segment'), values.rows);
   const started = performance.now();
   let said = started;
   const speed = (cases: number): string => `${Math.round(cases / ((performance.now() - started) / 1000))} cases/s`;

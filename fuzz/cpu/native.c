@@ -36,7 +36,9 @@ struct state {
   uint8_t x87[8][16]; // physical registers
   uint8_t vector_registers[16][32];
   uint64_t fs_base, gs_base;
-  uint64_t x87_ip, x87_dp, x87_opcode;
+  uint64_t x87_ip, x87_dp;
+  uint16_t x87_opcode, es, ss, ds, fs, gs;
+  uint32_t unused_at_end;
 };
 struct patch {
   uint32_t offset, length;
@@ -147,12 +149,18 @@ static void save(struct ucontext *u) {
     if (wide) memcpy(s->vector_registers[i] + 16, (const uint8_t *)&x->ymmh + i * 16, 16);
     else memset(s->vector_registers[i] + 16, 0, 16);
   }
-  // Not part of a signal's context.
+  // Not part of a signal's context, but for SS.
+  uint16_t es, ds, fs, gs;
+  __asm__ volatile("mov %%es, %0\nmov %%ds, %1\nmov %%fs, %2\nmov %%gs, %3" : "=r"(es), "=r"(ds), "=r"(fs), "=r"(gs));
+  s->es = es, s->ss = c->ss, s->ds = ds, s->fs = fs, s->gs = gs;
+  s->unused_at_end = 0;
   call3(__NR_arch_prctl, ARCH_GET_FS, (long)&s->fs_base, 0);
   call3(__NR_arch_prctl, ARCH_GET_GS, (long)&s->gs_base, 0);
   put_changes();
   steps++;
 }
+
+static uint16_t code_selector(void) { return current->width == 32 ? 0x23 : 0x33; }
 
 // Puts the next request's state into the context that the signal returns to.
 static uint64_t load_next(struct ucontext *u) {
@@ -184,8 +192,8 @@ static uint64_t load_next(struct ucontext *u) {
   c->r8 = s->gpr[8], c->r9 = s->gpr[9], c->r10 = s->gpr[10], c->r11 = s->gpr[11], c->r12 = s->gpr[12], c->r13 = s->gpr[13], c->r14 = s->gpr[14], c->r15 = s->gpr[15];
   c->rip = s->rip;
   c->eflags = s->flags | FLAG_TF;
-  c->cs = r->width == 32 ? 0x23 : 0x33;
-  c->ss = 0x2b;
+  c->cs = code_selector();
+  c->ss = s->ss;
   struct _xstate *x = xstate_of(u);
   x->fpstate.mxcsr = s->mxcsr;
   x->fpstate.cwd = s->control;
@@ -202,6 +210,8 @@ static uint64_t load_next(struct ucontext *u) {
     for (unsigned i = 0; i < 16; i++) memcpy((uint8_t *)&x->ymmh + i * 16, s->vector_registers[i] + 16, 16);
     x->xstate_hdr.xfeatures |= 4;
   }
+  __asm__ volatile("mov %0, %%es\nmov %1, %%ds" : : "r"((uint32_t)s->es), "r"((uint32_t)s->ds));
+  // These load null selectors as well.
   call3(__NR_arch_prctl, ARCH_SET_FS, s->fs_base, 0);
   call3(__NR_arch_prctl, ARCH_SET_GS, s->gs_base, 0);
   step_start = s->rip;
@@ -223,7 +233,8 @@ uint64_t on_signal(int number, struct siginfo *info, struct ucontext *u) {
     if (c->rip == step_start && (done & MARK_REPEATS)) return c->eflags & FLAGS_KEPT;
     if ((done & MARK_PUSHES_FLAGS) && c->rsp - DATA < DATA_BYTES - 1) *(uint16_t *)c->rsp &= ~FLAG_TF;
     save(u);
-    if (!(mark_of(c->rip) & MARK_START) || steps >= current->step_limit) return load_next(u);
+    // A far transfer to code of the other size ends the case as well.
+    if (c->cs != code_selector() || !(mark_of(c->rip) & MARK_START) || steps >= current->step_limit) return load_next(u);
     step_start = c->rip;
     c->eflags |= FLAG_TF;
     return c->eflags & FLAGS_KEPT;

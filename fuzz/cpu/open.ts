@@ -1,7 +1,7 @@
 import { SEG_FS, SEG_GS } from '../../src/isa/x86/state/layout.ts';
 import { RDI, RSI, baseOf, hasOperand, isByteMasked, isCanonical, offsetOf } from './outcome.ts';
 import type { Outcome } from './outcome.ts';
-import { CR2, FS_BASE, GPR, GS_BASE, MXCSR, RAISED_VECTOR, RFLAGS } from './state.ts';
+import { CR2, FS_BASE, GPR, GS_BASE, MXCSR, RAISED_ERROR, RAISED_VECTOR, RFLAGS } from './state.ts';
 import type { CpuState } from './state.ts';
 
 const UNDEFINED_OPCODE = 6;
@@ -14,6 +14,7 @@ const AC = 0x40000n;
 const NT = 0x4000n;
 const TF = 0x100n;
 const MXCSR_MM = 0x20000;
+const PROCESSOR_SEGMENT = 0x78;
 
 const expectedVector = (o: Outcome): number => (o.expected.raised ? o.expected.state.u32(RAISED_VECTOR) : -1);
 const actualVector = (o: Outcome): number => (o.raised ? o.actual.u32(RAISED_VECTOR) : -1);
@@ -103,6 +104,23 @@ const open: readonly Rule[] = [
     when: (o) => o.instruction.row.name === 'call' && (raises(o, [GENERAL_PROTECTION], STACK_ACCESS) || raises(o, STACK_ACCESS, [GENERAL_PROTECTION])),
   },
   {
+    why: 'of the accesses of a far transfer to its frame and the checks of its selector, any may be first (SDM 3A, 6.9)',
+    differs: /^exception$/,
+    when: (o) => /^(retf|iret|callf|jmpf)$/.test(o.instruction.row.name)
+      && (raises(o, STACK_ACCESS, [...STACK_ACCESS, GENERAL_PROTECTION]) || raises(o, [GENERAL_PROTECTION], STACK_ACCESS)),
+  },
+  {
+    why: 'POP of a segment register reads 16 bits or all that it pops (SDM 2B, POP)',
+    differs: /^exception$/,
+    when: (o) => o.instruction.row.semantics === 'popseg' && raises(o, STACK_ACCESS, [GENERAL_PROTECTION, PAGE_FAULT, -1]),
+  },
+  {
+    why: 'Linux has a segment with a number of the processor, which user code may use, where the machine has none (LAR, LSL, VERR and VERW in registers)',
+    differs: /^(exception|flags|r[a-z0-9]+)$/,
+    when: (o) => o.instruction.row.incomparable === 'segment' && ((actualVector(o) === GENERAL_PROTECTION && (o.actual.u32(RAISED_ERROR) & ~7) === PROCESSOR_SEGMENT)
+      || (!o.raised && !o.instruction.isMemory && (o.before.u16(GPR + o.instruction.rm * 8) & ~7) === PROCESSOR_SEGMENT)),
+  },
+  {
     why: 'repeated comparisons that fault keep the flags of before (SDM 2B, REP), but each turn was one step of the host',
     differs: /^flags$/,
     when: (o) => o.instruction.rep !== 0 && /^(cmps|scas)/.test(o.instruction.row.semantics) && expectedVector(o) >= 0,
@@ -114,9 +132,9 @@ const open: readonly Rule[] = [
       && ((isFaultOf(RSI, o, o.actual) && isFaultOf(RDI, o, o.expected.state)) || (isFaultOf(RDI, o, o.actual) && isFaultOf(RSI, o, o.expected.state))),
   },
   {
-    why: 'which byte of a long image is touched first, as CR2 tells',
+    why: 'which byte of a long image or of a frame is touched first, as CR2 tells',
     differs: /^exception$/,
-    when: (o) => o.instruction.row.operands.includes('M') && raises(o, [PAGE_FAULT], [PAGE_FAULT]) && o.expected.state.u64(CR2) - o.actual.u64(CR2) + 4096n < 8192n,
+    when: (o) => (o.instruction.row.operands.includes('M') || /^(retf|iret)$/.test(o.instruction.row.name)) && raises(o, [PAGE_FAULT], [PAGE_FAULT]) && o.expected.state.u64(CR2) - o.actual.u64(CR2) + 4096n < 8192n,
   },
   {
     why: 'PUSHA and POPA that fault midway: what was done before stays on some processors',

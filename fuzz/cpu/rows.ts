@@ -5,7 +5,7 @@ import type { OpcodeRow } from '../../src/isa/x86/opcodes/row.ts';
 import { opcodeRows } from '../../src/isa/x86/opcodes/table.ts';
 
 /** Reasons that keep a row out of comparisons with other processors, but not here: `near.ts` says what may differ. */
-const judged: ReadonlySet<string> = new Set(['approximate', 'pointers']);
+const judged: ReadonlySet<string> = new Set(['approximate', 'pointers', 'segment']);
 /** Linux's names of features where they are not ours. */
 const linuxNames: Readonly<Record<string, string>> = {
   'sse3': 'pni', 'sse4.1': 'sse4_1', 'sse4.2': 'sse4_2', 'cx16': 'cx16', 'sha': 'sha_ni', 'lzcnt': 'abm', 'pclmulqdq': 'pclmulqdq', 'fxsr': 'fxsr', 'monitor': 'monitor', 'cmpxchg16b': 'cx16',
@@ -23,17 +23,26 @@ export function exclusion(row: OpcodeRow, width: 32 | 64, host: ReadonlySet<stri
   if (row.feature !== '' && !implementedFeatures.has(row.feature)) return `feature ${row.feature} is not announced`;
   if (unimplementedSemantics.has(row.semantics)) return 'no semantics yet';
   if (row.incomparable !== '' && !judged.has(row.incomparable)) return row.incomparable;
+  // POP SS, which has one form: see `isIncomparableForm`.
+  if (row.semantics === 'popseg' && row.operands[0] === 'SS') return 'shadow';
   if (row.feature !== '' && host !== undefined && !host.has(linuxNames[row.feature] ?? row.feature)) return `this host has no ${row.feature}`;
   return '';
 }
 
 /**
- * Forms of rows that vendors carry out differently: with 66, AMD's processors take 16 bits of operand and address in near
- * branches of 64-bit code (APM 3, 1.2.7), Intel's ignore the prefix (SDM 2A, JMP).
+ * Forms of rows that cannot be compared: those that vendors carry out differently (with 66, AMD's processors take 16 bits of
+ * operand and address in near branches of 64-bit code (APM 3, 1.2.7), Intel's ignore the prefix (SDM 2A, JMP); AMD's have no far
+ * pointers with 64-bit offsets (APM 3, JMP Far)), and loads of SS behind which the host's trap comes one instruction later.
  */
-export function isVendorForm(row: OpcodeRow, width: 32 | 64, bytes: Uint8Array): boolean {
-  return width === 64 && row.size64 === 'f64' && row.map < 2 && row.prefix === 'any' && prefixesOf(bytes).includes(0x66);
+export function isIncomparableForm(row: OpcodeRow, width: 32 | 64, bytes: Uint8Array): boolean {
+  const prefixes = prefixesOf(bytes);
+  if (row.semantics === 'movtoseg') return ((bytes[prefixes.length + 1]! >> 3) & 7) === SS;
+  if (width !== 64) return false;
+  if (row.operands.includes('Mp') && (prefixes.at(-1)! & 0xf8) === REX_W) return true;
+  return row.size64 === 'f64' && row.map < 2 && row.prefix === 'any' && prefixes.includes(0x66);
 }
+const SS = 2;
+const REX_W = 0x48;
 
 function prefixesOf(bytes: Uint8Array): Uint8Array {
   const end = bytes.findIndex((byte) => ![0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3].includes(byte) && (byte & 0xf0) !== 0x40);

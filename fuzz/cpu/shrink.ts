@@ -1,7 +1,7 @@
 import { compare, nameOf } from './compare.ts';
 import type { Difference } from './compare.ts';
 import type { Case, Engine, Reference } from './executor.ts';
-import { MXCSR, RFLAGS, RIP, X87_CONTROL, X87_STATUS, X87_TAGS, fields } from './state.ts';
+import { FLAT_DATA, MXCSR, RFLAGS, RIP, X87_CONTROL, X87_STATUS, X87_TAGS, SELECTORS, fields, selectorNames } from './state.ts';
 import type { CpuState } from './state.ts';
 
 /** What a difference is about, apart from the values: two with the same key are one bug, most likely. */
@@ -50,7 +50,7 @@ function shorter(entry: Case): Case[] {
 }
 
 type Simplify = (entry: Case) => Case | undefined;
-const plainValues: Readonly<Record<string, bigint>> = { flags: 0x202n, mxcsr: 0x1f80n, fcw: 0x37fn, fsw: 0n, ftw: 0n };
+const plainValues: Readonly<Record<string, bigint>> = { flags: 0x202n, mxcsr: 0x1f80n, fcw: 0x37fn, fsw: 0n, ftw: 0n, es: BigInt(FLAT_DATA), ss: BigInt(FLAT_DATA), ds: BigInt(FLAT_DATA) };
 
 /** Each sets one field to its plainest value. */
 const simplifications: readonly Simplify[] = fields.filter(({ offset }) => offset !== RIP).map(({ name, offset, bytes }) => {
@@ -78,4 +78,5 @@ export function setPlain(state: CpuState): void {
   state.setU16(X87_CONTROL, Number(plainValues['fcw']));
   state.setU16(X87_STATUS, 0);
   state.setU16(X87_TAGS, 0);
+  selectorNames.forEach((name, i) => state.setU16(SELECTORS + i * 2, Number(plainValues[name] ?? 0n)));
 }

@@ -23,8 +23,13 @@ export const GS_BASE = 824; // u64
 /** What the processor keeps of the last x87 instruction, which images tell: its address, its memory operand's, its opcode. */
 export const X87_IP = 832; // u64
 export const X87_DP = 840; // u64
-export const X87_OPCODE = 848; // u16, and 6 bytes of nothing
-export const STATE_BYTES = 856;
+export const X87_OPCODE = 848; // u16
+/** Selectors of ES, SS, DS, FS and GS, u16 each, and 4 bytes of nothing. */
+export const SELECTORS = 850;
+/** Linux's of flat data. */
+export const FLAT_DATA = 0x2b;
+export const STATE_BYTES = 864;
+export const selectorNames = ['es', 'ss', 'ds', 'fs', 'gs'] as const;
 
 /** Memory of a case: writable pages, a read-only one behind them, nothing around. */
 export const DATA = 0x1000000;
@@ -69,6 +74,7 @@ export const fields: readonly Field[] = [
   { name: 'fsw', offset: X87_STATUS, bytes: 2 },
   { name: 'ftw', offset: X87_TAGS, bytes: 2 },
   ...Array.from({ length: 8 }, (_, i) => ({ name: `r${i}x87`, offset: X87 + i * 16, bytes: 10 })),
+  ...selectorNames.map((name, i) => ({ name, offset: SELECTORS + i * 2, bytes: 2 })),
   { name: 'fsbase', offset: FS_BASE, bytes: 8 },
   { name: 'gsbase', offset: GS_BASE, bytes: 8 },
   ...Array.from({ length: 16 }, (_, i) => ({ name: `ymm${i}`, offset: VECTORS + i * 32, bytes: 32 })),

@@ -42,6 +42,12 @@ const NO_EXECUTE = 1n << 63n;
 const HANDLER_BYTES = 16;
 const vectorsWithError = new Set([8, 10, 11, 12, 13, 14, 17]);
 
+/** A segment register that holds one of these selectors, or null and so `base`. */
+export function userSegment(selector: number, base = 0n): SegmentState {
+  const attributes = ({ [USER_CS32 & ~3]: 0xc0fb, [USER_DS & ~3]: 0xc0f3, [USER_CS64 & ~3]: 0xa0fb } as Readonly<Record<number, number>>)[selector & ~3];
+  return attributes === undefined ? { selector, base, limit: 0, attributes: 0x10000 } : { selector, base, limit: 0xffffffff, attributes };
+}
+
 /** Makes the vCPU of an engine; the translator translates everything at once. */
 const makers = {
   evaluator: createEvaluator,
@@ -58,6 +64,7 @@ export interface Exception {
   readonly rip: bigint;
   readonly rflags: bigint;
   readonly rsp: bigint;
+  readonly ss: number;
   readonly cr2: bigint;
 }
 
@@ -68,7 +75,7 @@ export interface UserStart {
   readonly fsBase?: bigint;
   readonly gsBase?: bigint;
   /** Instead of flat segments under Linux's selectors. */
-  readonly segments?: Readonly<Partial<Record<'cs' | 'ss' | 'ds' | 'es', SegmentState>>>;
+  readonly segments?: Readonly<Partial<Record<'cs' | 'ss' | 'ds' | 'es' | 'fs' | 'gs', SegmentState>>>;
 }
 
 /** A vCPU that runs user code as Linux would have it, under page tables of ours; every exception ends the run. */
@@ -178,14 +185,12 @@ export class UserMode {
   }
 
   start({ width, rip, rflags, fsBase = 0n, gsBase = 0n, segments = {} }: UserStart): void {
-    const segment = (selector: number, attributes: number): SegmentState => ({ selector, base: 0n, limit: 0xffffffff, attributes });
-    const unusable = (base: bigint): SegmentState => ({ selector: 0, base, limit: 0, attributes: 0x10000 });
-    const flat = segment(USER_DS, 0xc0f3);
+    const flat = userSegment(USER_DS);
     this.cpu.start({
       rip, rflags, cr0: 0x80050033n, cr3: BigInt(TABLES), cr4: 0x10620n | 0x40000n, efer: 0xd00n,
       gdtr: { base: KERNEL + BigInt(GDT), limit: 0x7f }, idtr: { base: KERNEL + BigInt(IDT), limit: 0xfff },
       segments: {
-        cs: segment(width === 64 ? USER_CS64 : USER_CS32, width === 64 ? 0xa0fb : 0xc0fb), ss: flat, ds: flat, es: flat, fs: unusable(fsBase), gs: unusable(gsBase), ...segments,
+        cs: userSegment(width === 64 ? USER_CS64 : USER_CS32), ss: flat, ds: flat, es: flat, fs: userSegment(0, fsBase), gs: userSegment(0, gsBase), ...segments,
         tr: { selector: TSS_SELECTOR, base: KERNEL + BigInt(TSS), limit: TSS_LIMIT, attributes: 0x8b },
         ldtr: { selector: LDT_SELECTOR, base: KERNEL + BigInt(LDT), limit: LDT_LIMIT, attributes: 0x82 },
       },
@@ -213,7 +218,7 @@ export class UserMode {
     const frame = (i: number): bigint => this.#ramView.getBigUint64(STACK_TOP - 40 + i * 8, true);
     this.#blockView.setUint32(HALTED, 0, true);
     return {
-      vector, error: vectorsWithError.has(vector) ? Number(frame(-1)) : 0, rip: frame(0), rflags: frame(2) & ~0x10000n, rsp: frame(3), cr2: this.#blockView.getBigUint64(CR2, true),
+      vector, error: vectorsWithError.has(vector) ? Number(frame(-1)) : 0, rip: frame(0), rflags: frame(2) & ~0x10000n, rsp: frame(3), ss: Number(frame(4)), cr2: this.#blockView.getBigUint64(CR2, true),
     };
   }
 }

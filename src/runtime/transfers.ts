@@ -51,10 +51,10 @@ function peek(cpu: usize, offset: i32, bytes: i32): u64 {
   return faulted(cpu) ? 0 : loadLinear(cpu, linear, bytes);
 }
 
-/** Checks that `bytes` bytes at `offset` from the stack pointer can be written; their linear address. */
+/** Checks that `bytes` bytes, aligned where that is asked for, at `offset` from the stack pointer can be written; their linear address. */
 function reserve(cpu: usize, offset: i32, bytes: i32): u64 {
   const linear = stackLinear(cpu, offset, bytes, 1);
-  if (!faulted(cpu)) probeLinear(cpu, linear, bytes, 1, <i32>(load<u32>(cpu, CPL) == 3));
+  if (!faulted(cpu)) probeAligned(cpu, linear, bytes, bytes, true);
   return linear;
 }
 

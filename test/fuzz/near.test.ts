@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { isNear } from '../../fuzz/cpu/near.ts';
-import { CpuState, DATA, DATA_BYTES, GPR, RIP, VECTORS, X87, X87_CONTROL, X87_STATUS } from '../../fuzz/cpu/state.ts';
+import { CpuState, DATA, DATA_BYTES, GPR, RIP, SELECTORS, VECTORS, X87, X87_CONTROL, X87_STATUS, selectorNames } from '../../fuzz/cpu/state.ts';
 import { Decoder } from '../../src/isa/x86/decode/decoder.ts';
 import { createInstruction } from '../../src/isa/x86/decode/instruction.ts';
 
@@ -88,5 +88,21 @@ describe('images at [rdi]', () => {
       theirs.fill(value, 576, 832);
     });
     expect([inUse(0), inUse(1)]).toEqual([true, false]);
+  });
+});
+
+describe('segments', () => {
+  const DS = SELECTORS + 2 * selectorNames.indexOf('ds');
+  test('null selectors are one', () => {
+    const ds = (theirs: number, ours: number): boolean => near('8ed8', ['ds'], ({ expected, actual }) => {
+      expected.setU16(DS, theirs);
+      actual.setU16(DS, ours);
+    });
+    expect([ds(0, 3), ds(0, 4), ds(0x2b, 0x28)]).toEqual([true, false, false]);
+  });
+  test('LAR: the bits of the limit', () => {
+    // lar ecx, ax
+    const lar = (bits: bigint): boolean => near('0f02c8', ['rcx'], ({ actual }) => actual.setU64(GPR + 8, bits));
+    expect([lar(0xf0000n), lar(0x100000n), lar(0x8000n)]).toEqual([true, false, false]);
   });
 });

@@ -195,4 +195,12 @@ export const regressions: readonly Regression[] = [
     what: 'elements of a masked move are looked at one after the other',
     width: 64, address: 0x2000118, code: ['c482298e30'], before: { r8: 0x7ffffffffff8n, ymm10: 0x8000000080000000800000008000000080000000n }, after: { rip: 0x2000118n }, raises: '#14 error 7 at 0x7ffffffffff8',
   },
+  {
+    what: 'a far call within its ring onto a misaligned stack, with alignment checks on',
+    // 9a200100022300           call   0x23:0x2000120
+    width: 32, address: 0x2000120, code: ['9a200100022300'],
+    before: { rsp: 0x10005aan, flags: 0x40202n },
+    after: { rsp: 0x10005aan },
+    raises: '#17',
+  },
 ];

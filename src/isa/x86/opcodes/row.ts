@@ -33,10 +33,10 @@ export interface OpcodeRow {
   /** x87 condition codes in which processors differ, digits of `0123`. */
   readonly undefinedConditions: string;
   /**
-   * Why user code of one processor is no measure to the bit for another, '' where it is: 'system' calls the host's kernel, 'segment'
-   * depends on its descriptors, 'table' on its tables and control registers, 'clock', 'identity', 'random', 'virtual' on
-   * its hypervisor; 'vendor': processors differ; 'approximate': results are only near; 'pointers': images hold the last x87
-   * instruction's address, which some processors do not keep.
+   * Why user code of one processor is no measure to the bit for another, '' where it is: 'system' calls the host's kernel,
+   * 'segment' depends on its descriptors, 'table' on its tables and control registers, 'clock', 'identity', 'random', 'virtual'
+   * on its hypervisor; 'vendor': processors differ; 'approximate': results are only near; 'pointers': images hold the last x87
+   * instruction's address, which some processors do not keep. The fuzzer tries some of them nevertheless (fuzz/cpu/rows.ts).
    */
   readonly incomparable: string;
 
