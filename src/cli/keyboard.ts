@@ -22,11 +22,13 @@ export interface TypedInput {
   write(bytes: Uint8Array): void;
   /** Bytes that the guest has not taken yet. */
   readonly unread: number;
+  /** Whether the guest waits for them; missing: always. */
+  readonly listening?: boolean;
 }
 
 /**
  * Connects standard input to the guest: a terminal in raw mode and with the Ctrl-A keys, anything else
- * unchanged. Returns what undoes it.
+ * unchanged, and not before the guest waits for it. Returns what undoes it.
  */
 export function connectKeyboard(vm: KeyboardMachine, input: TypedInput, saveTo: SaveTarget, io: CommandIo): () => void {
   const { stdin } = io;
@@ -79,7 +81,13 @@ export function connectKeyboard(vm: KeyboardMachine, input: TypedInput, saveTo: 
   };
   // Standard input that cannot be read (closed, a folder) is one where nothing is typed.
   const failed = (): void => {};
-  stdin.on('data', received);
+  // A driver that looks for its port turns the interrupt on for a moment: twice in a row says more.
+  const begin = (seen = false): void => {
+    const listening = input.listening ?? true;
+    if (terminal || (listening && seen)) stdin.on('data', received);
+    else timer = setTimeout(begin, LOOK_AGAIN_MS, listening);
+  };
+  begin();
   stdin.on('error', failed);
   return () => {
     clearTimeout(timer);

@@ -221,6 +221,15 @@ describe('pipes', () => {
     io.signals.emit('SIGTERM');
     expect(await running).toBe(143);
   });
+  it('input waits for a guest that listens: what a driver clears on its way is not lost', async () => {
+    const io = new FakeIo();
+    io.type('typed before');
+    const clear = Array.from({ length: 20 }, () => outByte(0x3fa, 7));
+    const running = main(['run', '--kernel', kernel(...clear, print('up'), ...clear, echo()), ...SMALL], io);
+    await io.shows('uptyped before');
+    io.signals.emit('SIGTERM');
+    expect(await running).toBe(143);
+  });
   it('a reader that goes away ends the run quietly', async () => {
     const io = new FakeIo({ stdout: new Writable({ write: (_chunk, _encoding, done) => done(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' })) }) });
     expect(await main(['run', '--kernel', kernel(print('up'), spin()), ...SMALL], io)).toBe(141);

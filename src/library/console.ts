@@ -11,6 +11,8 @@ export interface ConsoleEnd {
   send(bytes: Uint8Array): void;
   /** How many of them the guest has not read yet. */
   unread(): number;
+  /** Whether the guest waits for them; missing: always. */
+  listening?(): boolean;
 }
 
 /**
@@ -51,6 +53,10 @@ export class Console implements AsyncIterable<Uint8Array> {
   /** Typed bytes that the guest has not read yet. */
   get unread(): number {
     return this.#end.unread();
+  }
+  /** Whether the guest waits for input. Before, on a serial port, its driver may throw away what was typed. */
+  get listening(): boolean {
+    return this.#end.listening?.() ?? true;
   }
   /** The last half million characters of the guest's output (UTF-8; bytes that are none become U+FFFD). */
   get text(): string {

@@ -143,7 +143,7 @@ export class LocalMachine {
     let settle: Settle | undefined;
     this.finished = new Promise((resolve, reject) => (settle = { resolve, reject }));
     this.#settle = settle!;
-    this.console = new Console(host.clock, { send: (bytes) => this.#machine.sendSerial(bytes), unread: () => this.#machine.unreadSerial });
+    this.console = new Console(host.clock, { send: (bytes) => this.#machine.sendSerial(bytes), unread: () => this.#machine.unreadSerial, listening: () => this.#machine.serialListens });
     this.virtioConsole = configuration.virtioConsole
       ? new Console(host.clock, { send: (bytes) => this.#machine.sendVirtioConsole(bytes), unread: () => this.#machine.unreadVirtioConsole })
       : undefined;

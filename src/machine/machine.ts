@@ -403,6 +403,10 @@ export class Machine {
   get unreadSerial(): number {
     return this.#board.com1.unread;
   }
+  /** Whether the guest waits for them. */
+  get serialListens(): boolean {
+    return this.#board.com1.listening;
+  }
   /** Bytes typed on the virtio console, if the machine has one. */
   sendVirtioConsole(bytes: Uint8Array): void {
     this.#board.virtioConsole?.receive(bytes);

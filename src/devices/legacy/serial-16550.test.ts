@@ -88,6 +88,24 @@ describe('Serial16550', () => {
     expect(serial.unread).toBe(0);
   });
 
+  it('tells whether the guest waits for input, by interrupt or by polling', () => {
+    const { serial, read, write } = make();
+    expect(serial.listening).toBe(false);
+    write(1, 1);
+    expect(serial.listening).toBe(true);
+    write(1, 2);
+    expect(serial.listening).toBe(false);
+    for (let i = 0; i < 200; i++) {
+      read(5);
+      write(0, 0x41);
+    }
+    expect(serial.listening).toBe(false);
+    for (let i = 0; i < 200; i++) read(5);
+    expect(serial.listening).toBe(true);
+    serial.reset();
+    expect(serial.listening).toBe(false);
+  });
+
   it('has a receiver of one byte without FIFO', () => {
     const { serial, read } = make();
     serial.receive(bytes(1, 2));

@@ -43,6 +43,8 @@ const LSR_TRANSMIT_EMPTY = 0x60; // THRE and TEMT
 const LSR_ERRORS = 0x1e;
 
 const FIFO_DEPTH = 16;
+/** Who sends looks at LSR once or twice a byte. */
+const POLLS_OF_WAITING = 64;
 const TRIGGER_LEVELS = [1, 4, 8, 14] as const;
 /** CTS, DSR and DCD: a terminal is connected and ready. */
 const MODEM_CONNECTED = 0xb0;
@@ -84,6 +86,8 @@ export class Serial16550 implements RegisterBlock, Stateful {
   #fifoEnabled = false;
   #trigger = 0;
   #transmitEmptyPending = false;
+  /** Reads of LSR since the last byte was sent; for what the host wants to know alone, so no part of the state. */
+  #polls = 0;
 
   constructor(options: Serial16550Options) {
     this.name = options.name;
@@ -98,6 +102,7 @@ export class Serial16550 implements RegisterBlock, Stateful {
     this.#ier = this.#lcr = this.#mcr = this.#errors = this.#modemDelta = this.#scratch = this.#trigger = 0;
     this.#divisor = 12;
     this.#fifoEnabled = this.#transmitEmptyPending = false;
+    this.#polls = 0;
     this.#refill();
     this.#update();
   }
@@ -112,6 +117,11 @@ export class Serial16550 implements RegisterBlock, Stateful {
   /** Bytes of host input that the guest has not read yet. */
   get unread(): number {
     return this.#waiting.length + this.#receiver.length;
+  }
+
+  /** Whether the guest waits for input: by interrupt, or by looking again and again. What comes before a driver is there it throws away. */
+  get listening(): boolean {
+    return (this.#ier & IER_RECEIVED) !== 0 || this.#polls >= POLLS_OF_WAITING;
   }
 
   /** A break condition on the line: a zero byte with LSR.BI set (Linux: SysRq). */
@@ -165,6 +175,7 @@ export class Serial16550 implements RegisterBlock, Stateful {
       case LSR: {
         const status = LSR_TRANSMIT_EMPTY | this.#errors | (this.#receiver.length > 0 ? LSR_DATA_READY : 0);
         this.#errors = 0;
+        if (this.#polls < POLLS_OF_WAITING) this.#polls++;
         this.#update();
         return status;
       }
@@ -234,6 +245,7 @@ export class Serial16550 implements RegisterBlock, Stateful {
 
   #transmit(value: number): void {
     this.#transmitEmptyPending = true;
+    this.#polls = 0;
     if (this.#mcr & MCR_LOOPBACK) {
       if (this.#receiver.length < this.#depth()) {
         this.#receiver.push(value);
