@@ -5,6 +5,8 @@ import type { CFunction, Koffi } from './koffi.ts';
 // What Node's own file functions lack: system calls of Linux, through FFI.
 
 const RWF_NOWAIT = 8;
+/** Smaller arrays may lie in V8's heap, which moves them. */
+const LEAST_CACHED = 4096;
 /** The most pieces of one call (UIO_MAXIOV). */
 const MOST_PIECES = 1024;
 
@@ -87,6 +89,16 @@ export class FileCalls {
       bytes += piece.length;
     }
     return this.#preadv2(fd, this.#vectorBytes, count, offset, RWF_NOWAIT) === bytes;
+  }
+
+  /** The same into memory that is not shared; false for less than a page, which is not worth it. */
+  readCachedBytes(fd: number, offset: number, target: Uint8Array): boolean {
+    if (target.length < LEAST_CACHED) return false;
+    const address = Number(this.#koffi.address(target));
+    this.#vectors[0] = address;
+    this.#vectors[1] = address / 2 ** 32;
+    this.#vectors[2] = target.length;
+    return this.#preadv2(fd, this.#vectorBytes, 1, offset, RWF_NOWAIT) === target.length;
   }
 
   #address(buffer: SharedArrayBuffer): number {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
+import { attempt, powerOff, shell } from '../support/guest-shell.ts';
 
 const sum = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 // The 64-bit guest's cloud kernel has no 9P.
@@ -20,15 +21,12 @@ test('a stock Debian kernel mounts folders of the host, works in them, and gets 
     for (let i = 0; i < 120; i++) writeFileSync(at('work', 'many', `file-${i}`), `${i}\n`);
     symlinkSync('../secret', at('work', 'up'));
     symlinkSync(at('secret'), at('work', 'absolute'));
-    let vm = await VirtualMachine.create({ guest: 'linux-i386', append: 'quiet', shares: [`${at('work')}:work`, { folder: at('data'), tag: 'data', readOnly: true }] });
+    let vm = await shell({ guest: 'linux-i386', shares: [`${at('work')}:work`, { folder: at('data'), tag: 'data', readOnly: true }] });
     let output = '';
     const run = async (command: string): Promise<string> => {
-      vm.console.write(`echo "[be""gin]"; ${command}; echo "[sta""tus $?]"\n`);
-      output = (await vm.console.waitFor(/\[begin\][^]*\[status \d+\]/, 120_000)).replaceAll('\r', '');
-      return output.slice('[begin]'.length, output.lastIndexOf('[status')).trim();
+      output = (await attempt(vm, `echo "[be""gin]"; ${command}`)).replaceAll('\r', '');
+      return output.slice(output.indexOf('[begin]') + '[begin]'.length, output.lastIndexOf('[status')).trim();
     };
-    void vm.start();
-    await vm.console.waitFor(/# /, 300_000);
     await run(`mkdir /shared /data; ${MOUNT} work /shared && ${MOUNT} data /data && cd /shared`);
     expect(output).toContain('[status 0]');
     // Both ways, whole.
@@ -56,8 +54,7 @@ test('a stock Debian kernel mounts folders of the host, works in them, and gets 
     void vm.start();
     writeFileSync(at('work', 'go'), '');
     expect(await run('wait; cat out; sync; umount /data && cd / && umount /shared')).toContain('before\none\n/shared');
-    vm.console.write('poweroff\n');
-    expect((await vm.finished).kind).toBe('poweroff');
+    await powerOff(vm);
   } finally {
     rmSync(top, { recursive: true });
   }

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import { processMemory } from '../../bench/guests/process-figures.ts';
 import { VirtualMachine } from '../../src/index.ts';
 import { RAM_BASE } from '../../src/memory/layout.ts';
+import { shell } from '../support/guest-shell.ts';
 
 test("a stock Debian kernel takes random numbers from a virtio device, runs a shell on a virtio console, and powers off by its button", async () => {
   const vm = await VirtualMachine.create({ guest: 'linux', append: 'quiet', rng: true, virtioConsole: true });
@@ -26,9 +27,8 @@ test("a stock Debian kernel takes random numbers from a virtio device, runs a sh
 }, 700_000);
 
 test('programs of the host speak with programs of a stock Debian kernel through named console ports, over a save too', async () => {
-  let vm = await VirtualMachine.create({ guest: 'linux', append: 'quiet', virtioConsole: true, ports: ['org.example.echo', 'org.example.other'] });
-  void vm.start();
-  await vm.console.waitFor(/# /, 300_000);
+  const options = { virtioConsole: true, ports: ['org.example.echo', 'org.example.other'] };
+  let vm = await shell(options);
   vm.console.write('cd /sys/class/virtio-ports; for p in *; do echo "$p is $(cat $p/name)"; [ "$(cat $p/name)" = org.example.echo ] && cd /dev && (exec 5<>$p; while read line; do echo "heard $line" >&5; done <&5) & done\n');
   await vm.console.waitFor(/vport\dp\d is org.example.echo[^]*vport\dp\d is org.example.other/, 90_000);
   vm.port('org.example.echo').write('one\n');
@@ -36,7 +36,7 @@ test('programs of the host speak with programs of a stock Debian kernel through 
   expect([vm.port('org.example.echo').guestOpen, vm.port('org.example.other').guestOpen]).toEqual([true, false]);
   const state = vm.save();
   await vm.stop();
-  vm = await VirtualMachine.create({ guest: 'linux', append: 'quiet', virtioConsole: true, ports: ['org.example.echo', 'org.example.other'] });
+  vm = await VirtualMachine.create({ guest: 'linux', append: 'quiet', ...options });
   vm.load(state);
   void vm.start();
   vm.port('org.example.echo').write(`two ${'x'.repeat(300)}\n`);
@@ -46,9 +46,7 @@ test('programs of the host speak with programs of a stock Debian kernel through 
 }, 700_000);
 
 test('a stock Debian kernel gets keys and an absolute pointer from virtio devices', async () => {
-  const vm = await VirtualMachine.create({ guest: 'linux', append: 'quiet', input: true, machine: 'microvm' });
-  void vm.start();
-  await vm.console.waitFor(/# /, 300_000);
+  const vm = await shell({ input: true, machine: 'microvm' });
   vm.console.write('modprobe evdev; grep -h Polyvisor /proc/bus/input/devices; for e in /dev/input/event*; do od -v -A n -t u2 -w24 $e & done; sleep 2; echo "list""ening"\n');
   await vm.console.waitFor(/Polyvisor keyboard[^]*Polyvisor tablet[^]*listening/, 90_000);
   vm.sendKeys('aB');

@@ -11,6 +11,7 @@ import { describe, expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
 import { catalogue } from '../../src/host-node/guests/catalogue.ts';
 import { EXECUTABLE, writeCpio } from '../../src/host-node/guests/cpio.ts';
+import { ready } from '../support/guest-shell.ts';
 import { nativeUnavailable } from '../support/native.ts';
 
 const why = nativeUnavailable();
@@ -34,7 +35,7 @@ describe.skipIf(why !== undefined)(`sockets${why === undefined ? '' : ` (${why})
       writeFileSync(join(folder, 'initrd'), Buffer.concat([readFileSync(files.initrd!), writeCpio([{ path: 'bin/vsock', mode: EXECUTABLE, data: new Uint8Array(readFileSync(join(folder, 'vsock'))) }])]));
       let vm = await VirtualMachine.create({ kernel: files.kernel, initrd: join(folder, 'initrd'), append: `${files.append} quiet`, vsock: { cid: 42, path } });
       void vm.start();
-      await vm.console.waitFor(/# /, 300_000);
+      await ready(vm);
       // The host asks the guest.
       vm.console.write('vsock listen 5000 &\n');
       const bytes = randomBytes(1 << 20);
