@@ -1,5 +1,5 @@
 import type { Thread, ThreadEvents, ThreadHost } from '../host/threads.ts';
-import type { VcpuOrder } from '../machine/processors/vcpu-thread.ts';
+import type { VcpuMessage, VcpuOrder } from '../machine/processors/vcpu-thread.ts';
 import type { BrowserClock } from './ports.ts';
 
 /** What a vCPU's worker starts with. */
@@ -17,9 +17,9 @@ export class BrowserVcpuThreads implements ThreadHost<VcpuOrder> {
     this.clock = clock;
   }
 
-  start(order: VcpuOrder, { wake, failed }: ThreadEvents): Thread {
+  start(order: VcpuOrder, { wake, traced, failed }: ThreadEvents): Thread {
     const worker = new Worker(new URL('./vcpu-worker.js', import.meta.url), { type: 'module', name: `polyvisor vCPU ${order.index}` });
-    worker.onmessage = () => wake();
+    worker.onmessage = ({ data }: MessageEvent<VcpuMessage>) => (data === null ? wake() : traced(...data));
     worker.onerror = (event) => {
       event.preventDefault();
       failed(event.message ?? 'its worker cannot be started');

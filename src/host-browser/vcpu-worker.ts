@@ -10,5 +10,5 @@ scope.onmessage = ({ data: { order, origin } }: MessageEvent<VcpuStart>) => {
   const clock = new BrowserClock(origin);
   const scheduler = new BrowserScheduler();
   const compiler = new WorkerCompiler(order.modules.handlers, startTranslationThread);
-  void runVcpuThread(order, { clock, entropy: browserEntropy, yield: () => scheduler.yield(), wakeMachine: () => scope.postMessage(0), compiler }).finally(() => compiler.close());
+  void runVcpuThread(order, { clock, entropy: browserEntropy, yield: () => scheduler.yield(), tellMachine: (message) => scope.postMessage(message), compiler }).finally(() => compiler.close());
 };

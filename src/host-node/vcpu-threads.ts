@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { Thread, ThreadEvents, ThreadHost } from '../host/threads.ts';
-import type { VcpuOrder } from '../machine/processors/vcpu-thread.ts';
+import type { VcpuMessage, VcpuOrder } from '../machine/processors/vcpu-thread.ts';
 import type { NodeClock } from './ports.ts';
 import { workerUrl } from './worker-url.ts';
 
@@ -22,12 +22,12 @@ export class NodeVcpuThreads implements ThreadHost<VcpuOrder> {
     this.clock = clock;
   }
 
-  start(order: VcpuOrder, { wake, failed }: ThreadEvents): Thread {
+  start(order: VcpuOrder, { wake, traced, failed }: ThreadEvents): Thread {
     const workerData: VcpuWorkerData = { order, origin: this.clock.origin };
     const worker = new Worker(workerUrl('vcpu-worker'), { workerData });
     worker.unref();
     let ended = false;
-    worker.on('message', wake);
+    worker.on('message', (message: VcpuMessage) => (message === null ? wake() : traced(...message)));
     worker.on('error', (error) => failed(error.message));
     worker.on('exit', (code) => {
       if (!ended) failed(`exit code ${code}`);

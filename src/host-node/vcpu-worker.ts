@@ -14,7 +14,7 @@ await runVcpuThread(order, {
   clock: new NodeClock(origin),
   entropy: nodeEntropy,
   yield: () => new Promise((resolve) => setImmediate(resolve)),
-  wakeMachine: () => parentPort!.postMessage(0),
+  tellMachine: (message) => parentPort!.postMessage(message),
   compiler,
   kvm: () => {
     const kvm = kvmHere();

@@ -4,6 +4,8 @@ import type { MonotonicClock } from './clock.ts';
 export interface ThreadEvents {
   /** It wants the machine to look. */
   wake(): void;
+  /** A trace of what it does. */
+  traced(kind: string, message: string): void;
   /** It has ended without having been asked to. */
   failed(reason: string): void;
 }

@@ -125,8 +125,8 @@ function oneProcessor(options: BoardOptions, { memory, bus, timers, apicBus, pic
 }
 
 /** Each in a thread of its own, its local APIC with it. */
-function severalProcessors({ clock, tscKhz = () => 1_000_000, events }: BoardOptions, processors: ProcessorThreads, { memory, bus, apicBus, pic, numericError }: Surroundings): Processors {
-  const vcpus = new ThreadedVcpus({ processors, memory, bus, apicBus, pic, clock, tscKhz, numericError: (pending) => numericError.error(pending), wake: () => events.kick() });
+function severalProcessors({ clock, log, tscKhz = () => 1_000_000, events }: BoardOptions, processors: ProcessorThreads, { memory, bus, apicBus, pic, numericError }: Surroundings): Processors {
+  const vcpus = new ThreadedVcpus({ processors, memory, bus, apicBus, pic, clock, tscKhz, log, numericError: (pending) => numericError.error(pending), wake: () => events.kick() });
   memory.changeMapUnder(vcpus.exclusively);
   return { vcpu: vcpus, apics: [], virtualWire: () => vcpus.virtualWire(), picChanged: () => vcpus.picChanged() };
 }

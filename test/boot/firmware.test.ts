@@ -18,6 +18,15 @@ test('SeaBIOS finds the machine, and nothing to boot', async () => {
   expect((await vm.stop()).kind).toBe('stopped');
 }, 90_000);
 
+test('SeaBIOS starts the other processors, as many as there are', async () => {
+  const { vm, said } = await withLog({ cpus: { sockets: 2, threads: 3 }, overcommit: true });
+  void vm.start();
+  // Identifiers have gaps: the highest is 6.
+  await said(/Found 6 cpu\(s\) max supported 7 cpu\(s\)/);
+  await said(/No bootable device\./);
+  await vm.stop();
+}, 90_000);
+
 describe.skipIf(missingGrub !== '')(`GRUB from a CD-ROM${missingGrub}`, () => {
   const media = new BootMedia();
   afterAll(() => media.remove());

@@ -108,7 +108,8 @@ export class LinuxKvm implements KvmHost {
     const { fields } = STRUCTS.kvm_signal_mask;
     const mask = new Uint8Array(fields.sigset + SIGNAL_SET);
     new DataView(mask.buffer).setUint32(fields.len, SIGNAL_SET, true);
-    mask.set(this.#blockedBefore, fields.sigset);
+    // A thread begins with what its maker blocked, which may have been ours.
+    mask.set(this.#blockedBefore.map((byte, i) => byte & ~this.#alarmSet[i]!), fields.sigset);
     this.ioctlData(vcpu, IOCTLS.KVM_SET_SIGNAL_MASK, mask);
   }
   setAlarm(ns: number): void {

@@ -11,6 +11,7 @@ import { ticksAt } from '../../host/clock.ts';
 import { KvmMachine } from '../../engines/kvm/kvm-machine.ts';
 import type { KvmOptions } from '../../engines/kvm/kvm-vcpu.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
+import type { Log } from '../../host/log.ts';
 import type { Thread, ThreadHost } from '../../host/threads.ts';
 import type { AccessSize } from '../../base/addresses.ts';
 import type { ApicBus } from '../../interrupts/apic-bus.ts';
@@ -52,6 +53,7 @@ export interface ThreadedVcpusOptions {
   /** The guest's clock. */
   readonly clock: MonotonicClock;
   readonly tscKhz: () => number;
+  readonly log: Log;
   /** A vCPU's thread wants the machine, whose thread sleeps, to run. */
   readonly wake: () => void;
 }
@@ -60,6 +62,9 @@ export interface ThreadedVcpusOptions {
 const LOOKS = 2_000;
 /** A thread that does not stop by then is not going to. */
 const PATIENCE_NS = 20e9;
+
+/** Traces that processors make themselves. */
+const THREAD_TRACES = ['interrupt', 'exception'] as const;
 
 /** Bytes of storage that machines with several processors need besides RAM. */
 export function codeAreaBytes(processors: ProcessorThreads | undefined): number {
@@ -93,7 +98,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   #looked = 0;
 
   constructor(options: ThreadedVcpusOptions) {
-    const { processors, memory, clock, tscKhz, pic } = options;
+    const { processors, memory, clock, tscKhz, pic, log } = options;
     const { topology, engine, modules, host, kvm } = processors;
     this.countsInstructions = kvm === undefined;
     const apicIds = apicIdsOf(topology);
@@ -120,8 +125,10 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     machine.a20 = true;
     const vm = this.#vm = kvm === undefined ? undefined : new KvmMachine(kvm.host, memory.wasm);
     this.#changed();
-    this.#threads = this.#words.map((words, index) => host.start({ memory: memory.wasm, modules, index, apicIds, engine, cacheBytes: Math.floor(processors.cacheBytes / count), codeArea: areas[index], kvmVcpu: vm?.createVcpu(index) }, {
+    const traces = THREAD_TRACES.filter((kind) => log.tracing(kind));
+    this.#threads = this.#words.map((words, index) => host.start({ memory: memory.wasm, modules, index, apicIds, engine, cacheBytes: Math.floor(processors.cacheBytes / count), codeArea: areas[index], kvmVcpu: vm?.createVcpu(index), traces }, {
       wake: options.wake,
+      traced: (kind, message) => log.trace(kind, `processor ${words.index}: ${message}`),
       failed: (reason) => {
         this.#lost ??= `the thread of processor ${words.index} has ended: ${reason}`;
         options.wake();

@@ -11,8 +11,10 @@ import { ticksAt } from '../../host/clock.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import { randomWords } from '../../host/entropy.ts';
 import type { Entropy } from '../../host/entropy.ts';
+import type { Log } from '../../host/log.ts';
 import { ApicBus } from '../../interrupts/apic-bus.ts';
 import { LocalApic } from '../../interrupts/local-apic.ts';
+import { traceInterrupts } from '../trace.ts';
 import { ApicTimer } from './apic-timer.ts';
 import { CodeDrops, tellOwners } from './code-drops.ts';
 import { PostedApic } from './posted-apic.ts';
@@ -36,7 +38,12 @@ export interface VcpuOrder {
   readonly codeArea: number | undefined;
   /** On KVM: descriptor of its vCPU. */
   readonly kvmVcpu: number | undefined;
+  /** Kinds of trace that were asked for. */
+  readonly traces: readonly string[];
 }
+
+/** What a thread tells the machine's besides: nothing, so that it wakes up from a sleep in its event loop; or kind and text of a trace. */
+export type VcpuMessage = null | readonly [kind: string, message: string];
 
 /** What the host gives to a vCPU's thread. */
 export interface VcpuThreadPorts {
@@ -44,8 +51,7 @@ export interface VcpuThreadPorts {
   readonly entropy: Entropy;
   /** Lets what has come for this thread arrive. */
   yield(): Promise<void>;
-  /** Ends a sleep of the machine's thread in its event loop. */
-  wakeMachine(): void;
+  tellMachine(message: VcpuMessage): void;
   readonly compiler?: RegionCompiler;
   /** KVM for this thread; missing: there is none. */
   kvm?(): KvmOfThread;
@@ -79,7 +85,7 @@ export async function runVcpuThread(order: VcpuOrder, ports: VcpuThreadPorts): P
   } catch (error) {
     words.failure = error instanceof Error ? error.message : String(error);
     words.status = FAILED;
-    if (new MachineWords(order.memory).ring()) ports.wakeMachine();
+    if (new MachineWords(order.memory).ring()) ports.tellMachine(null);
   } finally {
     thread?.close();
   }
@@ -132,10 +138,11 @@ class VcpuThread {
     // In the order of their numbers, which breaks ties between priorities.
     this.#all.forEach((other, i) => bus.add(i === index ? this.#apic : new PostedApic(machine, other, apicIds[i]!)));
     bus.onEndOfInterrupt((vector) => this.#bus.request(END_OF_INTERRUPT, vector));
-    this.#bus = new ThreadBus(machine, words, this.#apic, () => ports.wakeMachine(), () => this.#afterRequest());
+    this.#bus = new ThreadBus(machine, words, this.#apic, () => ports.tellMachine(null), () => this.#afterRequest());
+    const log: Log = { warn: () => {}, tracing: (kind) => order.traces.includes(kind), trace: (kind, message) => ports.tellMachine([kind, message]) };
     const options = {
-      memory, modules, index, apicId: apicIds[index]!, vcpus, bus: this.#bus, hostTsc: tsc, adopts: true,
-      interrupts: {
+      log, memory, modules, index, apicId: apicIds[index]!, vcpus, bus: this.#bus, hostTsc: tsc, adopts: true,
+      interrupts: traceInterrupts({
         pending: () => this.#look() && this.#apic.pending(),
         acknowledge: () => this.#apic.acknowledge(),
         takeNmi: () => this.#look() && this.#apic.takeNmi(),
@@ -144,7 +151,7 @@ class VcpuThread {
         writeTaskPriority: (value: number) => this.#apic.writeTaskPriority(value),
         readMsr: (number: number) => this.#apic.readMsr(number),
         writeMsr: (number: number, value: bigint) => this.#apic.writeMsr(number, value),
-      },
+      }, log),
       numericError: (pending: boolean) => this.#bus.request(NUMERIC_ERROR, pending ? 1 : 0) !== 0,
       random32: randomWords(ports.entropy),
       codeWritten: (page: number, offset: number, length: number) => tellOwners(machine, this.#all, this.#drops, page, offset, length, index),
@@ -220,7 +227,7 @@ class VcpuThread {
   }
 
   #ring(): void {
-    if (this.#machine.ring()) this.#ports.wakeMachine();
+    if (this.#machine.ring()) this.#ports.tellMachine(null);
   }
 
   /** HLT, or no start-up message yet. */
