@@ -52,6 +52,7 @@ describe('wrong use is one line and status 1', () => {
     ['firmware and a kernel', () => [...good(), '--firmware', 'seabios'], /firmware and a kernel are given; give one of the two/],
     ['firmware and a command line', () => ['run', '--firmware', 'seabios', '--append', 'x'], /firmware and a kernel command line are given/],
     ['boot order without firmware', () => [...good(), '--boot', 'd'], /needs no boot order/],
+    ['boot from no network', () => ['run', '--firmware', 'seabios', '--boot', 'n'], /names the network \(n\), but the machine has no card; add --net/],
     ['nonsense boot order', () => ['run', '--firmware', 'seabios', '--boot', 'cc'], /boot order "cc".*c \(hard disk\)/],
     ['CD-ROM image nowhere', () => [...good(), '--cdrom', at('no.iso')], /CD-ROM image .*no.iso does not exist/],
     ['floppy disk of no size', () => [...good(), '--floppy', file('odd.img', 'x')], /floppy disk image has 512 bytes; give one of 1474560/],

@@ -6,7 +6,7 @@ import type { BootFile, BootFiles, FirmwareFiles, KernelFiles } from '../machine
 import { checkFirmware, checkNvram } from '../machine/configuration.ts';
 import { readFully } from './file-bytes.ts';
 import { catalogue } from './guests/catalogue.ts';
-import { fetchOvmf, fetchSeabios } from './guests/firmware.ts';
+import { fetchIpxe, fetchOvmf, fetchSeabios } from './guests/firmware.ts';
 import { openNvram } from './nvram-file.ts';
 import type { Warn } from './nvram-file.ts';
 import { fileTrouble } from './words.ts';
@@ -43,7 +43,8 @@ export async function readBootFiles(request: BootRequest, progress: (line: strin
     const direct = guest !== undefined ? `a guest's name (${guest})` : kernel !== undefined ? 'a kernel' : request.initrd !== undefined ? 'an initrd' : request.append !== undefined ? 'a kernel command line' : undefined;
     if (direct !== undefined) throw new UserError(`firmware and ${direct} are given; give one of the two (firmware boots from disks)`);
     const order = request.bootOrder === undefined ? {} : { bootOrder: parseBootOrder(request.bootOrder) };
-    return { ...(await readFirmware(firmware, request.nvram, progress, warn)), ...order, bootMenu: request.bootMenu ?? false, append: '', guest: null };
+    const roms = order.bootOrder?.includes('n') === true ? { cardRoms: await fetchIpxe(progress) } : {};
+    return { ...(await readFirmware(firmware, request.nvram, progress, warn)), ...order, ...roms, bootMenu: request.bootMenu ?? false, append: '', guest: null };
   }
   if (request.nvram !== undefined) throw new UserError('a kernel that is booted directly has no firmware whose variables could be kept; give --firmware ovmf, or leave --nvram out');
   if (guest !== undefined && kernel !== undefined) throw new UserError(`a guest's name (${guest}) and a kernel are given; give one of the two`);

@@ -92,6 +92,7 @@ export class VirtualMachine extends LocalMachine {
     const configuration = { ...configure(options), ...nicsOf(options), ...sharesOf(options), ...vsockOf(options), ...(options.parallel === undefined ? {} : { parallel: true }) };
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
     const engine = settle(options, processorCount(configuration.cpus));
+    if (options.bootOrder?.includes('n') === true && configuration.nics === undefined) throw new UserError('the boot order names the network (n), but the machine has no card; add --net tap:NAME or hub:NAME, or leave n out');
     // A kernel that is loaded directly needs no firmware that can read the disk: the fastest interface will do.
     const drivesRequest = settleDrives(options, options.firmware === undefined ? 'virtio' : 'ide');
     const files = await readBootFiles(options, options.onProgress ?? (() => {}), warnings(options));

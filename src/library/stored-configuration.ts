@@ -4,7 +4,7 @@ import type { BootFile, BootFiles, Nvram } from '../machine/boot-source.ts';
 import { DEFAULT_MACHINE, checkDebugExitPort, checkFirmware, checkMachine, checkMemory, checkNvram } from '../machine/configuration.ts';
 import type { ExecutionConfiguration, MachineConfiguration } from '../machine/configuration.ts';
 import { checkPorts } from '../machine/console-ports.ts';
-import { checkNics } from '../machine/nics.ts';
+import { NIC_MODELS, checkNics } from '../machine/nics.ts';
 import { checkCpus } from '../machine/topology.ts';
 import { checkShares } from '../machine/shares.ts';
 import { checkVsock } from '../machine/vsock.ts';
@@ -53,11 +53,14 @@ export function describeMachine({ engine: _, translationCacheBytes: __, ...confi
 export function bootFilesOf(boot: BootFiles): Readonly<Record<string, Uint8Array>> {
   if ('firmware' in boot) {
     return {
-      firmware: boot.firmware, ...(boot.vgaBios === undefined ? {} : { vgabios: boot.vgaBios }), ...(boot.nvram === undefined ? {} : { nvram: boot.nvram.contents }),
+      firmware: boot.firmware, ...(boot.vgaBios === undefined ? {} : { vgabios: boot.vgaBios }),
+      ...Object.fromEntries(Object.entries(boot.cardRoms ?? {}).map(([model, rom]) => [romName(model), rom])), ...(boot.nvram === undefined ? {} : { nvram: boot.nvram.contents }),
     };
   }
   return { kernel: boot.kernel.read(), ...(boot.initrd === undefined ? {} : { initrd: boot.initrd.read() }) };
 }
+
+const romName = (model: string): string => `rom-${model}`;
 
 /** Checks every value. Throws UserError. */
 export function readConfiguration<D>(file: StoredHost<D>, execution: ExecutionConfiguration): StoredConfiguration<D> {
@@ -104,11 +107,13 @@ function readBoot(file: StoredHost<unknown>, boot: StoredDescription['boot'] | u
   };
   if (boot?.kind === 'firmware') {
     const vgaBios = file.machine.file('vgabios');
+    const cardRoms = Object.fromEntries(NIC_MODELS.map((model) => [model, file.machine.file(romName(model))] as const).filter(([, rom]) => rom !== undefined));
     const contents = file.machine.file('nvram');
     // The stored variables are the machine's: the file gets them when the state is loaded.
     const settled = {
       firmware: checkFirmware(needed('firmware'), 'the firmware of the stored machine'), bootMenu: boot.bootMenu === true,
       ...(vgaBios === undefined ? {} : { vgaBios }),
+      ...(Object.keys(cardRoms).length === 0 ? {} : { cardRoms }),
       ...(boot.bootOrder === null ? {} : { bootOrder: parseBootOrder(String(boot.bootOrder)) }),
     };
     if (contents === undefined) return settled;

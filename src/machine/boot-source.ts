@@ -1,4 +1,5 @@
 import { UserError } from '../base/errors.ts';
+import type { NicModel } from './nics.ts';
 
 /** What the guest boots: a kernel directly, or firmware that finds something to boot. */
 export type BootFiles = KernelFiles | FirmwareFiles;
@@ -28,13 +29,13 @@ export function closeBootFiles(files: BootFiles): void {
   else for (const file of [files.kernel, files.initrd]) file?.close?.();
 }
 
-/** Where firmware looks for something to boot, in order: `c` hard disk, `d` CD-ROM, `a` floppy disk. */
-export type BootOrder = readonly ('a' | 'c' | 'd')[];
+/** Where firmware looks for something to boot, in order: `c` hard disk, `d` CD-ROM, `a` floppy disk, `n` network. */
+export type BootOrder = readonly ('a' | 'c' | 'd' | 'n')[];
 export const DEFAULT_BOOT_ORDER: BootOrder = ['c', 'a', 'd'];
 
-/** `cad`, `d`. Throws UserError. */
+/** `cad`, `n`; firmware takes three. Throws UserError. */
 export function parseBootOrder(text: string): BootOrder {
-  if (!/^[acd]{1,3}$/.test(text) || new Set(text).size !== text.length) throw new UserError(`boot order "${text}" is not understood; give letters out of c (hard disk), d (CD-ROM) and a (floppy disk), each at most once`);
+  if (!/^[acdn]{1,3}$/.test(text) || new Set(text).size !== text.length) throw new UserError(`boot order "${text}" is not understood; give up to three letters out of c (hard disk), d (CD-ROM), a (floppy disk) and n (network), each at most once`);
   return [...text] as BootOrder[number][];
 }
 
@@ -45,6 +46,8 @@ export interface FirmwareFiles {
   readonly nvram?: Nvram;
   /** Option ROM of the display. */
   readonly vgaBios?: Uint8Array;
+  /** Option ROMs of network cards, with which firmware boots from the network. */
+  readonly cardRoms?: Readonly<Partial<Record<NicModel, Uint8Array>>>;
   /** By default DEFAULT_BOOT_ORDER. */
   readonly bootOrder?: BootOrder;
   /** The firmware asks where to boot from when a key is pressed. */

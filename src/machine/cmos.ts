@@ -12,7 +12,7 @@ export interface CmosContents {
 
 const KIB = 1024;
 const GRAIN = 64 * KIB;
-const BOOT_DEVICES = { a: 1, c: 2, d: 3 } as const;
+const BOOT_DEVICES = { a: 1, c: 2, d: 3, n: 4 } as const;
 
 /** What set-up leaves in CMOS RAM for firmware and old kernels: the AT's bytes, and those of the Bochs and QEMU PC. */
 export function setUpCmos(rtc: Rtc, contents: CmosContents): void {

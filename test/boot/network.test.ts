@@ -1,10 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
+import { shows } from '../support/firmware.ts';
 import { boot, command, powerOff, ready } from '../support/guest-shell.ts';
 import { TapNetwork, noTap } from '../support/tap-network.ts';
 
@@ -63,6 +65,23 @@ describe.skipIf(noTap !== undefined || !hasServers)('a network over a TAP interf
       network.remove();
     }
   }, 700_000);
+});
+
+describe.skipIf(noTap !== undefined || !hasServers)('iPXE over a TAP interface', () => {
+  for (const model of ['virtio', 'e1000'] as const) test(`${model}: SeaBIOS starts it from the card's ROM; it gets an address by DHCP and what it boots by TFTP`, async () => {
+    const network = new TapNetwork();
+    try {
+      writeFileSync(join(network.folder, 'hello.ipxe'), '#!ipxe\necho hello from ${next-server} to ${net0/ip}\nprompt\n');
+      const vm = await VirtualMachine.create({ firmware: 'seabios', memory: '64M', bootOrder: 'n', nets: [`tap:${network.tap}`], nics: [`${model},mac=52:54:00:00:00:09`] });
+      network.enter();
+      network.start('dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--port=0', `--log-facility=${network.folder}/log`, `--dhcp-leasefile=${network.folder}/leases`, '--dhcp-range=10.77.0.30,10.77.0.30', '--enable-tftp', `--tftp-root=${network.folder}`, '--dhcp-boot=hello.ipxe', '--user=root');
+      void vm.start();
+      await shows(vm, /iPXE [^]*52:54:00:00:00:09[^]*hello from 10\.77\.0\.1 to 10\.77\.0\.30/);
+      await vm.stop();
+    } finally {
+      network.remove();
+    }
+  }, 300_000);
 });
 
 test('two machines on a hub', async () => {

@@ -13,7 +13,7 @@ const COMMAND_MEMORY = 2;
 const BAR_FIRST = 0x10;
 const ROM_BAR = 0x30;
 const ROM_ENABLE = 1;
-const ROM_SMALLEST = 2048;
+export const ROM_SMALLEST = 2048;
 const NO_CHANGES: readonly BusChange[] = [];
 
 /** One register: reset value, the bits a guest may write, and those it clears by writing one. Size in bytes. */

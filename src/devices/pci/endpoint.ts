@@ -11,6 +11,7 @@ import { PCI_COMMAND, PciConfigSpace } from './config-space.ts';
 import type { BarDefinition, ConfigRegister } from './config-space.ts';
 import { MSI_ADDRESS, MSI_ADDRESS_HIGH, MSI_CONTROL, MSI_DATA, MSI_ENABLE, msiCapability } from './msi.ts';
 import { MsixTable, msixCapability, sendMessage } from './msix.ts';
+import { romBlock, romFor } from './option-rom.ts';
 import type { PciFunction } from './pci-bus.ts';
 
 const COMMAND_MASTER = 0x0004;
@@ -24,6 +25,8 @@ export interface PciWiring {
   /** The line of the slot's pin A. */
   readonly intx: LevelLine;
   readonly messages: MsiSink;
+  /** What is in the socket for an option ROM; missing: nothing. */
+  readonly rom?: Uint8Array;
 }
 
 export interface EndpointDefinition {
@@ -65,6 +68,7 @@ export abstract class PciEndpoint implements PciFunction {
       name: definition.name,
       registers: [...pciHeader({ interruptPin: 1, ...definition.identity }), ...placed.registers, ...(definition.registers ?? [])],
       bars: definition.bars,
+      ...(wiring.rom === undefined ? {} : { rom: romBlock(definition.name, romFor(wiring.rom, definition.identity)) }),
     });
     this.capabilityOffsets = placed.offsets.slice(0, own.length);
     this.#msiAt = definition.msi ? placed.offsets[own.length] : undefined;

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../base/errors.ts';
+import type { NicModel } from '../../machine/nics.ts';
 import { AptError, PrivateApt } from './apt.ts';
 import { cacheFolder, isCached, putIntoCache } from './file-cache.ts';
 
@@ -12,10 +13,13 @@ interface FirmwarePackage {
   readonly name: string;
   readonly folder: string;
   readonly files: readonly string[];
+  /** What helps when it cannot be fetched. */
+  readonly instead: string;
 }
 
-const SEABIOS = { title: 'SeaBIOS', name: 'seabios', folder: 'usr/share/seabios', files: ['bios-256k.bin', 'vgabios-stdvga.bin'] } as const satisfies FirmwarePackage;
-const OVMF = { title: 'OVMF', name: 'ovmf', folder: 'usr/share/OVMF', files: ['OVMF_CODE_4M.fd', 'OVMF_VARS_4M.fd'] } as const satisfies FirmwarePackage;
+const SEABIOS = { title: 'SeaBIOS', name: 'seabios', folder: 'usr/share/seabios', files: ['bios-256k.bin', 'vgabios-stdvga.bin'], instead: 'give a firmware file yourself: --firmware FILE' } as const satisfies FirmwarePackage;
+const IPXE = { title: 'iPXE', name: 'ipxe-qemu', folder: 'usr/lib/ipxe/qemu', files: ['pxe-virtio.rom', 'pxe-e1000.rom'], instead: 'leave n out of the boot order' } as const satisfies FirmwarePackage;
+const OVMF = { title: 'OVMF', name: 'ovmf', folder: 'usr/share/OVMF', files: ['OVMF_CODE_4M.fd', 'OVMF_VARS_4M.fd'], instead: 'give a firmware file yourself: --firmware FILE' } as const satisfies FirmwarePackage;
 
 /** Debian's SeaBIOS and the display's option ROM, through apt as the guests are. Throws UserError. */
 export async function fetchSeabios(progress: (line: string) => void): Promise<{ readonly firmware: Uint8Array; readonly vgaBios: Uint8Array }> {
@@ -29,6 +33,12 @@ export async function fetchOvmf(progress: (line: string) => void): Promise<{ rea
   return { firmware: firmware!, variables: variables! };
 }
 
+/** Debian's iPXE, as option ROMs of network cards. Throws UserError. */
+export async function fetchIpxe(progress: (line: string) => void): Promise<Readonly<Record<NicModel, Uint8Array>>> {
+  const [virtio, e1000] = await fetchFiles(IPXE, progress);
+  return { virtio: virtio!, e1000: e1000! };
+}
+
 async function fetchFiles(wanted: FirmwarePackage, progress: (line: string) => void): Promise<readonly Uint8Array[]> {
   const cache = cacheFolder();
   const folder = join(cache, 'firmware', wanted.name);
@@ -38,7 +48,7 @@ async function fetchFiles(wanted: FirmwarePackage, progress: (line: string) => v
       await fetch(wanted, cache, folder, progress);
     } catch (error) {
       if (!(error instanceof AptError)) throw error;
-      throw new UserError(`${wanted.title} cannot be fetched (${error.message}); give a firmware file yourself: --firmware FILE (Debian: package ${wanted.name}, /${wanted.folder}/${wanted.files[0]})`);
+      throw new UserError(`${wanted.title} cannot be fetched (${error.message}); ${wanted.instead} (Debian: package ${wanted.name}, /${wanted.folder}/${wanted.files[0]})`);
     }
   }
   return wanted.files.map((name) => read(folder, name));

@@ -109,7 +109,7 @@ export function buildPcBoard(options: BoardOptions): Board {
 
   const slots = { pci, isa, memory, messages: apicBus, apply: applyBusChange, log };
   addPciDisks(slots, options.drives);
-  const cards = options.nics.map((nic) => addPciCard(slots, nic));
+  const cards = options.nics.map((nic) => addPciCard(slots, nic, firmware?.cardRoms?.[nic.model]));
   if (options.rng === true) addPciDevice(slots, (wiring) => new VirtioPci(new VirtioEntropy(options.entropy), wiring));
   const virtioConsole = makeConsole(options);
   const balloon = options.balloon === undefined ? undefined : makeBalloon(memory, options.balloon);

@@ -1,14 +1,12 @@
-import type { AccessSize } from '../../base/addresses.ts';
-import { readBytewise } from '../../devices/byte-registers.ts';
 import { Vga, vgaFunction } from '../../devices/display/vga.ts';
 import type { BusChange } from '../../devices/pci/bus-change.ts';
 import { PCI_COMMAND } from '../../devices/pci/config-space.ts';
+import { romBlock } from '../../devices/pci/option-rom.ts';
 import type { PciBus } from '../../devices/pci/pci-bus.ts';
 import type { PcBus } from '../../buses/system-bus.ts';
 import type { FrameBuffer } from '../../firmware/boot-input.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import type { LinearMemory } from '../../memory/linear-memory.ts';
-import type { RegisterBlock } from '../../wiring/register-block.ts';
 
 /** Video memory: what QEMU's standard display has by default. */
 export const VIDEO_MEMORY = 16 << 20;
@@ -16,7 +14,6 @@ const SLOT = 2;
 const BAR_0 = 0x10;
 const BAR_2 = 0x18;
 const DECODE_PORTS_AND_MEMORY = 3;
-const ROM_SMALLEST = 2048;
 
 export interface DisplayParts {
   readonly vga: Vga;
@@ -43,7 +40,7 @@ export function addDisplay(memory: LinearMemory, bus: PcBus, clock: MonotonicClo
 
 /** `rom`: with which firmware sets it up. */
 export function addDisplayFunction(display: DisplayParts, pci: PciBus, rom: Uint8Array | undefined): void {
-  pci.add(SLOT, 0, vgaFunction(display.vga, rom === undefined ? undefined : romBlock(rom)));
+  pci.add(SLOT, 0, vgaFunction(display.vga, rom === undefined ? undefined : romBlock('vga', rom)));
 }
 
 /** What a kernel that is booted directly finds. */
@@ -56,13 +53,4 @@ export function setUpDisplay(display: DisplayParts, pci: PciBus): void {
   pci.writeConfig(0, SLOT, 0, BAR_2, 4, MMIO_ADDRESS);
   pci.writeConfig(0, SLOT, 0, PCI_COMMAND, 2, DECODE_PORTS_AND_MEMORY);
   display.vga.showFrameBuffer(FRAME_BUFFER.width, FRAME_BUFFER.height);
-}
-
-function romBlock(image: Uint8Array): RegisterBlock {
-  return {
-    name: 'vga-rom',
-    length: 2 ** Math.ceil(Math.log2(Math.max(image.length, ROM_SMALLEST))),
-    read: (offset: number, size: AccessSize) => readBytewise(offset, size, (at) => image[at] ?? 0xff),
-    write: () => {},
-  };
 }

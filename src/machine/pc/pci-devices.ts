@@ -51,15 +51,16 @@ export function addPciDisks(board: PciBoard, drives: readonly Drive[]): void {
   for (let first = 0; first < scsi.length; first += SCSI_TARGETS) addPciDevice(board, (wiring) => new VirtioPci(new VirtioScsi(scsi.slice(first, first + SCSI_TARGETS)), wiring));
 }
 
-/** Puts a network card into a free slot. */
-export function addPciCard(board: PciBoard, { model, mac, port }: Nic): NetworkCard {
+/** Puts a network card into a free slot; `rom`: in its socket, for firmware. */
+export function addPciCard(board: PciBoard, { model, mac, port }: Nic, rom: Uint8Array | undefined): NetworkCard {
+  const socket = rom === undefined ? {} : { rom };
   switch (model) {
     case 'virtio': {
       const card = new VirtioNet({ mac, port });
-      addPciDevice(board, (wiring) => new VirtioPci(card, wiring));
+      addPciDevice(board, (wiring) => new VirtioPci(card, { ...wiring, ...socket }));
       return card;
     }
-    case 'e1000': return addPciDevice(board, (wiring) => new E1000({ mac, port }, wiring));
+    case 'e1000': return addPciDevice(board, (wiring) => new E1000({ mac, port }, { ...wiring, ...socket }));
     default: return assertNever(model);
   }
 }
