@@ -28,13 +28,12 @@ import type { Vsock } from './vsock.ts';
 import { buildMicrovmBoard } from './microvm/board.ts';
 import { buildPcBoard } from './pc/board.ts';
 import { loadSection, saveSection } from './sections.ts';
+import { SliceLength } from './slice-length.ts';
 import { Typist } from './typist.ts';
 
 export type { Picture, TextCells } from '../devices/display/vga-screen.ts';
 export type { Display } from '../devices/display/vga.ts';
 
-/** Instructions between two looks at the timers: a fraction of a millisecond. */
-const SLICE = 30_000;
 /** How long the guest runs before the host's event loop gets a turn: short while the host brings something, as disks do. */
 const LONGEST_TURN_NS = 4e6;
 const SHORTEST_TURN_NS = 0.25e6;
@@ -125,6 +124,9 @@ export class Machine {
   /** Network cards have to look for frames. */
   #framesWait = false;
   #idleNs = 0;
+  readonly #sliceLength = new SliceLength();
+  /** When the slice that is executed will probably end. */
+  #sliceEnds = 0;
   /** Guest time at which the host's event loop gets its turn. */
   #turnEnds = 0;
   #turnNs = LONGEST_TURN_NS;
@@ -175,6 +177,10 @@ export class Machine {
       },
     });
     for (const { port } of options.nics ?? []) port?.listen(() => this.#frameArrived());
+    // A device has set a timer that is due before the slice's end.
+    this.#board.timers.onArmed = (deadline) => {
+      if (deadline < this.#sliceEnds) this.#interruptSlice();
+    };
     this.#typist = new Typist(this.#board.timers, this.#clock, (scancodes) => this.#board.keyboard?.(scancodes));
     if (options.blank !== true) this.#boot();
   }
@@ -239,8 +245,12 @@ export class Machine {
   /** One slice of guest execution; true when the processor sleeps and nothing is due. */
   #slice(): boolean {
     const { vcpu, timers } = this.#board;
-    timers.runDue(this.#clock.now());
-    const exit = this.#execute();
+    const began = this.#clock.now();
+    timers.runDue(began);
+    const budget = this.#sliceLength.forTime(this.#until() - began);
+    this.#sliceEnds = began + this.#sliceLength.timeOf(budget);
+    const exit = this.#execute(budget);
+    if (exit === 'budget') this.#sliceLength.measured(budget, this.#clock.now() - began);
     this.#awaited = false;
     switch (exit) {
       case 'budget':
@@ -259,11 +269,11 @@ export class Machine {
     }
   }
 
-  #execute(): VcpuExit {
+  #execute(budget: number): VcpuExit {
     const { vcpu } = this.#board;
     this.#executing = true;
     try {
-      return vcpu.run(SLICE, this.#until);
+      return vcpu.run(budget, this.#until);
     } catch (cause) {
       // A mistake of ours that this guest has run into: it ends this machine, not the process around it.
       const reason = `engine failure: ${cause instanceof Error ? cause.message : String(cause)}`;

@@ -4,32 +4,35 @@ class QueuedTimer implements Timer {
   readonly name: string;
   readonly callback: () => void;
   deadline: number | undefined;
-  readonly #changed: () => void;
+  readonly #changed: (deadline: number | undefined) => void;
 
-  constructor(name: string, callback: () => void, changed: () => void) {
+  constructor(name: string, callback: () => void, changed: (deadline: number | undefined) => void) {
     this.name = name;
     this.callback = callback;
     this.#changed = changed;
   }
   arm(deadline: number): void {
     this.deadline = deadline;
-    this.#changed();
+    this.#changed(deadline);
   }
   disarm(): void {
     this.deadline = undefined;
-    this.#changed();
+    this.#changed(undefined);
   }
 }
 
 /** A machine's timers: a handful, so a scan beats a heap. Due ones run in order of deadline, then of creation. */
 export class TimerQueue implements Timers {
   readonly #timers: QueuedTimer[] = [];
+  /** Told of each deadline that is set. */
+  onArmed: (deadline: number) => void = () => {};
   #next: number | undefined;
   #stale = false;
 
   create(name: string, callback: () => void): Timer {
-    const timer = new QueuedTimer(name, callback, () => {
+    const timer = new QueuedTimer(name, callback, (deadline) => {
       this.#stale = true;
+      if (deadline !== undefined) this.onArmed(deadline);
     });
     this.#timers.push(timer);
     return timer;
