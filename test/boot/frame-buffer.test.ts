@@ -16,7 +16,8 @@ test('a kernel that is booted directly draws its console on a frame buffer, take
   const before = vm.screenshot();
   expect([before.picture.width, before.picture.height, before.cells]).toEqual([800, 600, undefined]);
   expect(drawn(before)).toBeGreaterThan(10_000);
-  vm.sendKeys('clear; echo "on $(tty)" > /dev/ttyS0\n');
+  // A shell that begins asks the terminal for its size, and may take the first keys for the answer.
+  vm.sendKeys('true; true; clear; echo "on $(tty)" > /dev/ttyS0\n');
   await vm.console.waitFor(/on \/dev\/tty1/, 120_000);
   await vm.pause();
   const after = vm.screenshot();

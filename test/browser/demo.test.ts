@@ -44,7 +44,7 @@ describe.skipIf(browserMissing !== undefined)(`the demo page in Chromium${browse
     await seen('/root #');
     // Linux draws on the screen and takes keys there.
     await page.focus('#machine canvas');
-    await page.keyboard.type('mkdir /from-screen\n');
+    await page.keyboard.type('true; true; mkdir /from-screen\n');
     await page.click('#machine .to-serial');
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(400);
     await page.click('#machine .xterm-screen');
