@@ -251,7 +251,7 @@ class Setup {
       this.#pin(RDX, 0n);
     }
     if (isSelector(row) && !i.isMemory && !random.chance(4)) this.#pin(i.rm, BigInt(this.#selector()));
-    if (row.operands.includes('Ap')) this.#aimFar(i, bytes, starts);
+    if (row.operands.includes('Ap')) this.#aimFar(row, i, bytes, starts);
     if (isFrame(row)) this.#frame(row, i, starts);
     if (row.name === 'xlat') this.#pinPointer(RBX, i.segment);
     if (row.name === 'leave' || row.name === 'enter') this.#pinPointer(RBP, 2);
@@ -339,15 +339,18 @@ class Setup {
     return random.chance(3) ? random.below(4) : random.chance(4) ? random.pick([0x08, 0x10, 0x18, 0x40, 0x83, 0x07, 0x0f, 0xfffb]) : random.pick([0x20, 0x28, 0x28, 0x30]) | random.pick([3, 3, random.below(4)]);
   }
   /** That of the code itself, mostly. */
-  #codeSelector(): number {
-    return this.#random.chance(4) ? this.#selector() : this.#width === 64 ? 0x33 : 0x23;
+  #codeSelector(row: OpcodeRow): number {
+    const own = this.#width === 64 ? 0x33 : 0x23;
+    const selector = this.#random.chance(4) ? this.#selector() : own;
+    // 32-bit code that calls 64-bit code with nothing mapped below its stack gets page faults without end from some hosts' kernels.
+    return this.#width === 32 && row.name.startsWith('call') && (selector & ~3) === 0x30 ? own : selector;
   }
   /** The far pointer in the code. */
-  #aimFar(i: Instruction, bytes: Uint8Array, starts: readonly number[]): void {
+  #aimFar(row: OpcodeRow, i: Instruction, bytes: Uint8Array, starts: readonly number[]): void {
     const size = i.operandSize / 8;
     const tail = Buffer.from(bytes.buffer, bytes.byteOffset + bytes.length - size - 2, size + 2);
     tail.writeUIntLE(this.#random.pick(starts) & (size === 2 ? 0xffff : 0xffffffff), 0, size);
-    tail.writeUInt16LE(this.#codeSelector(), size);
+    tail.writeUInt16LE(this.#codeSelector(row), size);
   }
   /** What far returns, IRET and POP of a segment register find on the stack. */
   #frame(row: OpcodeRow, i: Instruction, starts: readonly number[]): void {
@@ -355,7 +358,7 @@ class Setup {
     const at = Number(BigInt.asUintN(32, this.#before.u64(GPR + RSP * 8)));
     const bytes = row.name === 'pop' && this.#width === 64 && i.operandSize === 32 ? 8 : i.operandSize / 8;
     const flags = (random.u32() & 0x244dd5) | 2;
-    const words = row.name === 'pop' ? [this.#selector()] : [random.pick(starts), this.#codeSelector(), flags, placeOperand(random), random.chance(4) ? this.#selector() : 0x2b];
+    const words = row.name === 'pop' ? [this.#selector()] : [random.pick(starts), this.#codeSelector(row), flags, placeOperand(random), random.chance(4) ? this.#selector() : 0x2b];
     words.slice(0, row.name === 'iret' || row.name === 'pop' ? 5 : 2).forEach((word, n) => this.#patches.put(at + n * bytes, integerBytes(word, bytes)));
   }
 
@@ -383,7 +386,7 @@ class Setup {
     } else if (row.operands.includes('Mp') && !random.chance(4)) {
       this.#patches.putInteger(address, BigInt(random.pick(starts)));
       const bytes = i.operandSize / 8;
-      this.#patches.putInteger(address + bytes, BigInt(/^l/.test(row.name) ? this.#selector() : this.#codeSelector()));
+      this.#patches.putInteger(address + bytes, BigInt(/^l/.test(row.name) ? this.#selector() : this.#codeSelector(row)));
     } else if (isSelector(row) && !random.chance(4)) this.#patches.putInteger(address, BigInt(this.#selector()));
     else if (row.name === 'xrstor') {
       this.#patches.operands(address, 24);

@@ -10,6 +10,8 @@ import type { Case, Reference, Step } from './executor.ts';
 import { CpuState, RFLAGS, STATE_BYTES } from './state.ts';
 
 const MAX_CODE = 128;
+/** A batch takes a second. */
+const LONGEST_MS = 300_000;
 const HEADER_BYTES = 24 + 2 * MAX_CODE;
 const PATCH_BYTES = 72;
 const MARK_START = 1;
@@ -45,7 +47,8 @@ export function createHost(image: Uint8Array): Reference {
     name: 'host',
     run(cases) {
       const input = Buffer.concat([image, ...cases.map(encode)]);
-      const done = spawnSync(program, { input, maxBuffer: 1 << 30 });
+      const done = spawnSync(program, { input, maxBuffer: 1 << 30, timeout: LONGEST_MS, killSignal: 'SIGKILL' });
+      if ((done.error as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT') throw new Error('the native program does not come back from one of these cases; try another seed');
       if (done.status !== 0) throw new Error(`the native program died (${done.signal ?? done.status})`);
       return decode(done.stdout, cases);
     },
