@@ -37,6 +37,8 @@ export type { Display } from '../devices/display/vga.ts';
 /** How long the guest runs before the host's event loop gets a turn: short while the host brings something, as disks do. */
 const LONGEST_TURN_NS = 4e6;
 const SHORTEST_TURN_NS = 0.25e6;
+/** Instructions between two looks at what has happened meanwhile: a fraction of a millisecond. */
+const LONGEST_SLICE = 30_000;
 const FLAG_IF = 0x200n;
 const MEDIA = { cdrom: { drive: 'CD-ROM drive', option: '--cdrom' }, floppy: { drive: 'floppy drive', option: '--floppy' } } as const;
 
@@ -124,7 +126,7 @@ export class Machine {
   /** Network cards have to look for frames. */
   #framesWait = false;
   #idleNs = 0;
-  readonly #sliceLength = new SliceLength();
+  readonly #sliceLength = new SliceLength(LONGEST_SLICE);
   /** When the slice that is executed will probably end. */
   #sliceEnds = 0;
   /** Guest time at which the host's event loop gets its turn. */

@@ -1,5 +1,3 @@
-/** The longest slice, in instructions. */
-const LONGEST = 30_000;
 /** A slice costs about as much as some hundred instructions besides. */
 const SHORTEST = 1_000;
 /** What a measurement changes of what is known. */
@@ -10,12 +8,18 @@ const WEIGHT = 1 / 8;
  * is measured from slice to slice, tells how many fit.
  */
 export class SliceLength {
+  readonly #longest: number;
   /** Slow at first: the first slices are cold. */
   #nsPerInstruction = 100;
 
+  /** `longest`: in instructions. */
+  constructor(longest: number) {
+    this.#longest = longest;
+  }
+
   /** For a slice that should take at most `ns`. */
   forTime(ns: number): number {
-    return Math.max(SHORTEST, Math.min(LONGEST, Math.floor(ns / this.#nsPerInstruction)));
+    return Math.max(SHORTEST, Math.min(this.#longest, Math.floor(ns / this.#nsPerInstruction)));
   }
   /** When a slice of so many instructions that begins now ends, as far as is known. */
   timeOf(instructions: number): number {

@@ -14,6 +14,7 @@ import type { Entropy } from '../../host/entropy.ts';
 import type { Log } from '../../host/log.ts';
 import { ApicBus } from '../../interrupts/apic-bus.ts';
 import { LocalApic } from '../../interrupts/local-apic.ts';
+import { SliceLength } from '../slice-length.ts';
 import { traceInterrupts } from '../trace.ts';
 import { ApicTimer } from './apic-timer.ts';
 import { CodeDrops, tellOwners } from './code-drops.ts';
@@ -70,7 +71,6 @@ type ThreadVcpu = Pick<Interpreter, 'requestExit' | 'init' | 'startUp' | 'refres
 
 /** A slice should take about this long: what the other threads want is looked at behind it. */
 const SLICE_NS = 50_000;
-const SHORTEST_SLICE = 1_000;
 const LONGEST_SLICE = 100_000;
 /** How long the processor executes before the thread's event loop gets a turn. */
 const TURN_NS = 4e6;
@@ -103,7 +103,7 @@ class VcpuThread {
   readonly #vcpu: ThreadVcpu;
   readonly #kvmThread: number;
   #turnEnds = 0;
-  #slice = SHORTEST_SLICE;
+  readonly #sliceLength = new SliceLength(LONGEST_SLICE);
   /** INIT and start-up wait until the processor stands between two instructions. */
   #deferred = 0;
   /** Whoever causes interrupts now looks for them next: no kick is needed. */
@@ -195,12 +195,13 @@ class VcpuThread {
         continue;
       }
       words.turn();
-      const exit = this.#vcpu.run(this.#slice, until);
+      const budget = this.#sliceLength.forTime(SLICE_NS);
+      const exit = this.#vcpu.run(budget, until);
       words.turn();
       words.kvmThread = 0;
       const now = this.#ports.clock.now();
       words.busyNs += now - began;
-      if (exit === 'budget') this.#fit(now - began);
+      if (exit === 'budget') this.#sliceLength.measured(budget, now - began);
       else if (exit === 'halt') this.#sleep();
       else if (exit === 'shutdown') this.#stand(SHUT_DOWN, COMMAND_RUN);
       if (now < this.#turnEnds) continue;
@@ -211,11 +212,6 @@ class VcpuThread {
 
   close(): void {
     this.#vcpu.close?.();
-  }
-
-  #fit(ns: number): void {
-    if (ns > SLICE_NS) this.#slice = Math.max(SHORTEST_SLICE, this.#slice >> 1);
-    else if (ns < SLICE_NS / 2) this.#slice = Math.min(LONGEST_SLICE, this.#slice * 2);
   }
 
   /** Waits until the machine wants something else than what it has `seen`. */
