@@ -1,6 +1,6 @@
 import { linkSync, lstatSync, mkdirSync, renameSync, unlinkSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
-import { createConnection, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import type { Frame } from '../host/packets.ts';
 import { Hub, HubPort } from '../network/hub.ts';
 import type { HubMember } from '../network/hub.ts';
 import { FrameReader, encodeFrame } from '../network/hub-link.ts';
+import { connectTo } from './unix-socket.ts';
 import { fileTrouble } from './words.ts';
 
 // A hub of several processes of one user: who comes first listens at a socket and passes frames on, the others connect to it. When
@@ -73,7 +74,7 @@ class ProcessHub {
   async #join(): Promise<void> {
     while (!this.#closed) {
       if (await this.#serve()) return;
-      const socket = (await connect(this.#path)) ?? (await clearAway(this.#path));
+      const socket = (await connectTo(this.#path)) ?? (await clearAway(this.#path));
       if (socket !== undefined) return this.#addPeer(socket, () => this.#joinAgain());
       await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_MS * Math.random()));
     }
@@ -133,15 +134,6 @@ function stopServing(server: Server, path: string): void {
   removeName(path);
 }
 
-/** Undefined: nobody listens there. */
-function connect(path: string): Promise<Socket | undefined> {
-  return new Promise((resolve) => {
-    const socket = createConnection(path);
-    socket.once('connect', () => resolve(socket));
-    socket.once('error', () => resolve(undefined));
-  });
-}
-
 /** Takes away the name of a process that has died. Should a living one have got it meanwhile, it gets it back, and a connection. */
 async function clearAway(path: string): Promise<Socket | undefined> {
   const aside = ownName(path);
@@ -150,7 +142,7 @@ async function clearAway(path: string): Promise<Socket | undefined> {
   } catch {
     return undefined; // somebody else was faster
   }
-  const socket = await connect(aside);
+  const socket = await connectTo(aside);
   if (socket !== undefined) {
     try {
       linkSync(aside, path);

@@ -27,18 +27,21 @@ export async function listenAt(path: string, what: string, connected: (socket: S
   return server;
 }
 
+/** A connection, with `error` to be listened to; undefined: nobody listens there. */
+export function connectTo(path: string, options: { readonly allowHalfOpen?: boolean } = {}): Promise<Socket | undefined> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ path, ...options });
+    socket.once('connect', () => resolve(socket));
+    socket.once('error', () => resolve(undefined));
+  });
+}
+
 async function clearAway(path: string, what: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
   if (!found.isSocket()) throw new UserError(`${path}, where the socket of ${what} should be, is there already and no socket; give another path`);
-  const alive = await new Promise<boolean>((resolve) => {
-    const socket = createConnection(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
-  if (alive) throw new UserError(`the socket ${path} of ${what} is in use by another program; give another path`);
+  const alive = await connectTo(path);
+  alive?.destroy();
+  if (alive !== undefined) throw new UserError(`the socket ${path} of ${what} is in use by another program; give another path`);
   unlinkSync(path);
 }

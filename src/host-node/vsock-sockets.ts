@@ -1,7 +1,6 @@
-import { createConnection } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import type { ConnectionWish, HostSocket, HostSocketEvents, SocketPort } from '../host/sockets.ts';
-import { listenAt } from './unix-socket.ts';
+import { connectTo, listenAt } from './unix-socket.ts';
 
 // Sockets of guests on this host, as Firecracker has them (its docs/vsock.md): programs connect to a Unix socket and write "CONNECT
 // PORT\n", which is answered by "OK PORT\n"; connections of the guest to a port go to the socket of that name with _PORT behind.
@@ -50,6 +49,7 @@ export class VsockSockets implements SocketPort {
   readonly #path: string;
   readonly #open = new Set<Socket>();
   #server: Server | undefined;
+  #closed = false;
   #wish: ((wish: ConnectionWish) => void) | undefined;
 
   private constructor(path: string) {
@@ -101,19 +101,16 @@ export class VsockSockets implements SocketPort {
     socket.on('data', read).on('end', gone);
   }
 
-  connect(port: number): Promise<HostSocket | undefined> {
-    return new Promise((resolve) => {
-      const socket = createConnection({ path: `${this.#path}_${port}`, allowHalfOpen: true });
-      this.#keep(socket);
-      socket.once('connect', () => {
-        socket.pause();
-        resolve(new NodeSocket(socket));
-      });
-      socket.once('error', () => resolve(undefined));
-    });
+  async connect(port: number): Promise<HostSocket | undefined> {
+    const socket = await connectTo(`${this.#path}_${port}`, { allowHalfOpen: true });
+    if (socket === undefined) return undefined;
+    this.#keep(socket);
+    if (this.#closed) socket.destroy();
+    return new NodeSocket(socket);
   }
 
   close(): void {
+    this.#closed = true;
     this.#server?.close();
     for (const socket of this.#open) socket.destroy();
   }
