@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { UserError } from '../base/errors.ts';
 import type { BlockPort } from '../host/blocks.ts';
+import { writeAll } from './file-bytes.ts';
 import { FileCalls } from './file-calls.ts';
 import { fileTrouble } from './words.ts';
 
@@ -86,12 +87,7 @@ export class BlockFile implements BlockPort {
   write(offset: number, source: Uint8Array): Promise<void> {
     this.#check(offset, source.length);
     if (this.readOnly) return Promise.reject(new Error('the disk is read-only'));
-    return this.#track(this.#write(offset, source), 'writing');
-  }
-
-  async #write(offset: number, source: Uint8Array): Promise<void> {
-    let done = 0;
-    while (done < source.length) done += (await this.#file.write(source, done, source.length - done, offset + done)).bytesWritten;
+    return this.#track(writeAll(this.#file, offset, source), 'writing');
   }
 
   zero(offset: number, bytes: number): Promise<void> {
@@ -102,7 +98,7 @@ export class BlockFile implements BlockPort {
 
   async #zero(offset: number, bytes: number): Promise<void> {
     if (this.releases && (await FileCalls.available!.release(this.#file.fd, offset, bytes))) return;
-    for (let done = 0; done < bytes; done += ZEROS.length) await this.#write(offset + done, ZEROS.subarray(0, Math.min(ZEROS.length, bytes - done)));
+    for (let done = 0; done < bytes; done += ZEROS.length) await writeAll(this.#file, offset + done, ZEROS.subarray(0, Math.min(ZEROS.length, bytes - done)));
   }
 
   flush(): Promise<void> {

@@ -5,6 +5,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { getSystemErrorName } from 'node:util';
 import { FolderError } from '../host/folders.ts';
 import type { FileStatus, OpenedFile } from '../host/folders.ts';
+import { writeAll } from './file-bytes.ts';
 import { FileCalls } from './file-calls.ts';
 
 /** A file of a shared folder while it is open. */
@@ -27,9 +28,7 @@ export class HostFile implements OpenedFile {
     });
   }
   write(offset: number, source: Uint8Array): Promise<void> {
-    return told(async () => {
-      for (let done = 0; done < source.length;) done += (await this.#handle.write(source, done, source.length - done, offset + done)).bytesWritten;
-    });
+    return told(() => writeAll(this.#handle, offset, source));
   }
   status(): Promise<FileStatus> {
     return told(async () => fileStatus(await this.#handle.stat({ bigint: true })));
