@@ -7,3 +7,11 @@ export function seconds(ns: number): number {
 export function secondsByName(ns: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
   return Object.fromEntries(Object.entries(ns).map(([name, value]) => [name, seconds(value)]));
 }
+
+const BILLION = 1_000_000_000n;
+
+/** A time in ns as POSIX has it (struct timespec): seconds, negative before 1970, and ns of the second, never negative. */
+export function timespec(ns: bigint): [seconds: bigint, nanoseconds: bigint] {
+  const part = ((ns % BILLION) + BILLION) % BILLION;
+  return [(ns - part) / BILLION, part];
+}

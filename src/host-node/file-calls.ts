@@ -1,4 +1,5 @@
 import { fstatSync } from 'node:fs';
+import { timespec } from '../base/seconds.ts';
 import { ofLinux } from './koffi.ts';
 import type { CFunction, Koffi } from './koffi.ts';
 
@@ -16,7 +17,6 @@ const FALLOC_PUNCH_HOLE = 2;
 const UTIME_OMIT = 0x3ffffffen;
 /** The same: the time that it is. */
 const UTIME_NOW = 0x3fffffffn;
-const BILLION = 1_000_000_000n;
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const F_OFD_GETLK = 36;
@@ -112,7 +112,7 @@ export class FileCalls {
     // Only trying tells. A hole behind the end changes nothing but the time of the last write, which is put back.
     const { size, mtimeNs } = fstatSync(fd, { bigint: true });
     const can = this.#fallocate(fd, FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE, Number(size), 1) === 0;
-    this.#futimens(fd, new Uint8Array(BigInt64Array.of(0n, UTIME_OMIT, mtimeNs / 1_000_000_000n, mtimeNs % 1_000_000_000n).buffer));
+    this.#futimens(fd, new Uint8Array(BigInt64Array.of(0n, UTIME_OMIT, ...timespec(mtimeNs)).buffer));
     return can;
   }
   /** Makes a hole, which reads as zeros; false when the system refuses. */
@@ -126,9 +126,7 @@ export class FileCalls {
   changeTimes(path: Uint8Array, accessed: bigint | 'now' | undefined, modified: bigint | 'now' | undefined, followLink: boolean): number {
     const times = BigInt64Array.from([accessed, modified].flatMap((time) => {
       if (time === undefined) return [0n, UTIME_OMIT];
-      if (time === 'now') return [0n, UTIME_NOW];
-      const part = ((time % BILLION) + BILLION) % BILLION;
-      return [(time - part) / BILLION, part];
+      return time === 'now' ? [0n, UTIME_NOW] : timespec(time);
     }));
     const done = this.#utimensat(AT_FDCWD, Uint8Array.of(...path, 0), new Uint8Array(times.buffer), followLink ? 0 : AT_SYMLINK_NOFOLLOW);
     return done === 0 ? 0 : this.#koffi.errno();

@@ -1,3 +1,4 @@
+import { timespec } from '../../base/seconds.ts';
 import type { FileChanges, FileStatus } from '../../host/folders.ts';
 import { FolderError } from '../../host/folders.ts';
 import type { MessageReader, MessageWriter, Qid } from './messages.ts';
@@ -36,8 +37,8 @@ const BILLION = 1_000_000_000n;
 
 export function putStatus(answer: MessageWriter, status: FileStatus): MessageWriter {
   const time = (ns: bigint): MessageWriter => {
-    const part = ((ns % BILLION) + BILLION) % BILLION; // before 1970 too
-    return answer.u64(BigInt.asUintN(64, (ns - part) / BILLION)).u64(part);
+    const [seconds, part] = timespec(ns);
+    return answer.u64(BigInt.asUintN(64, seconds)).u64(part);
   };
   const wide = (value: bigint): MessageWriter => answer.u64(BigInt.asUintN(64, value));
   answer.u64(BASIC).qid(qidOf(status)).u32(status.mode).u32(status.uid).u32(status.gid);
