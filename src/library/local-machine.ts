@@ -145,10 +145,10 @@ export class LocalMachine {
     this.#settle = settle!;
     this.console = new Console(host.clock, { send: (bytes) => this.#machine.sendSerial(bytes), unread: () => this.#machine.unreadSerial, listening: () => this.#machine.serialListens });
     this.virtioConsole = configuration.virtioConsole
-      ? new Console(host.clock, { send: (bytes) => this.#machine.sendVirtioConsole(bytes), unread: () => this.#machine.unreadVirtioConsole })
+      ? new Console(host.clock, { send: (bytes) => this.#machine.sendPort(bytes), unread: () => this.#machine.unreadPort() })
       : undefined;
     this.#ports = new Map((configuration.ports ?? []).map((name) => [name, new GuestPort(host.clock, {
-      send: (bytes) => this.#machine.sendPort(name, bytes), unread: () => this.#machine.unreadPort(name),
+      send: (bytes) => this.#machine.sendPort(bytes, name), unread: () => this.#machine.unreadPort(name),
       guestOpen: () => this.#machine.portOpen(name), setHostOpen: (open) => this.#machine.setPortOpen(name, open),
     })]));
     this.#machine = new Machine({

@@ -108,9 +108,8 @@ export class Machine {
   readonly #board: Board;
   readonly #clock: GuestClock;
   readonly #typist: Typist;
-  readonly #output: Uint8Array[] = [];
-  readonly #consoleOutput: { readonly sink: ByteSink | undefined; readonly bytes: Uint8Array }[] = [];
-  readonly #printed: Uint8Array[] = [];
+  /** What the guest has put out since the last slice. */
+  readonly #output: { readonly sink: ByteSink; readonly bytes: Uint8Array }[] = [];
   /** What waits for the machine to stand still. */
   readonly #atRest: (() => Promise<void>)[] = [];
   #state: 'new' | 'running' | 'ended' = 'new';
@@ -152,12 +151,11 @@ export class Machine {
       testDevice: options.configuration.testDevice ?? false,
       rng: options.configuration.rng ?? false,
       display: options.configuration.display ?? false,
-      ...(options.configuration.virtioConsole === true ? { virtioConsole: this.#between(options.virtioConsole) } : {}),
-      ports: (options.configuration.ports ?? []).map((name) => ({ name, sink: this.#between(options.ports?.[name]) })),
+      ...(options.configuration.virtioConsole === true ? { virtioConsole: this.#between(options.virtioConsole, true) } : {}),
+      ports: (options.configuration.ports ?? []).map((name) => ({ name, sink: this.#between(options.ports?.[name], true) })),
       ...(options.configuration.balloon === true ? { balloon: options.releasePages ?? (() => {}) } : {}),
-      ...(options.configuration.parallel === true ? { parallel: { write: (bytes: Uint8Array) => this.#printed.push(bytes) } } : {}),
-      // Listeners may call back into the machine, so they get the bytes when the guest does not execute.
-      serial: { write: (bytes) => this.#output.push(bytes) },
+      ...(options.configuration.parallel === true ? { parallel: this.#between(options.parallel) } : {}),
+      serial: this.#between(options.serial),
       clock: this.#clock,
       tscKhz: () => this.#clock.tscKhz,
       wallClock: options.wallClock,
@@ -286,21 +284,22 @@ export class Machine {
     }
   }
 
-  /** A sink that gets its bytes when the guest does not execute. */
-  #between(sink: ByteSink | undefined): ByteSink {
+  /**
+   * A sink that gets its bytes when the guest does not execute, for listeners may call back into the machine. `waking`: of a device
+   * that may write while the processor sleeps.
+   */
+  #between(sink: ByteSink | undefined, waking = false): ByteSink {
     return {
       write: (bytes) => {
-        this.#consoleOutput.push({ sink, bytes });
-        this.#wake();
+        if (sink !== undefined) this.#output.push({ sink, bytes });
+        if (waking) this.#wake();
       },
       ready: () => sink?.ready?.(),
     };
   }
   #deliverOutput(): void {
     this.#board.com1.flush();
-    for (const bytes of this.#output.splice(0)) this.#options.serial.write(bytes);
-    for (const { sink, bytes } of this.#consoleOutput.splice(0)) sink?.write(bytes);
-    for (const bytes of this.#printed.splice(0)) this.#options.parallel?.write(bytes);
+    for (const { sink, bytes } of this.#output.splice(0)) sink.write(bytes);
   }
 
   #frameArrived(): void {
@@ -419,20 +418,13 @@ export class Machine {
   get serialListens(): boolean {
     return this.#board.com1.listening;
   }
-  /** Bytes typed on the virtio console, if the machine has one. */
-  sendVirtioConsole(bytes: Uint8Array): void {
-    this.#board.virtioConsole?.receive(bytes);
-    this.#wake();
-  }
-  get unreadVirtioConsole(): number {
-    return this.#board.virtioConsole?.unread() ?? 0;
-  }
-  /** Bytes typed on a console port. */
-  sendPort(name: string, bytes: Uint8Array): void {
+  /** Bytes typed on a console port of that name, or on the virtio console, if the machine has it. */
+  sendPort(bytes: Uint8Array, name?: string): void {
     this.#board.virtioConsole?.receive(bytes, name);
     this.#wake();
   }
-  unreadPort(name: string): number {
+  /** How many of them the guest has not read yet. */
+  unreadPort(name?: string): number {
     return this.#board.virtioConsole?.unread(name) ?? 0;
   }
   /** Whether a program in the guest has it open. */
