@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { expect, onTestFinished } from 'vitest';
 import { catalogue } from '../../src/host-node/guests/catalogue.ts';
 import { serve } from '../../web/static-server.ts';
 import type { StaticServerOptions } from '../../web/static-server.ts';
@@ -11,17 +12,17 @@ const EXECUTABLE = [process.env['CHROMIUM'] ?? '', '/usr/bin/chromium', '/usr/bi
 /** Why the tests in a browser cannot run here; undefined: they can. */
 export const browserMissing = EXECUTABLE === undefined ? 'no Chromium (Debian: apt-get install chromium)' : undefined;
 
-/** A page of a fresh profile in headless Chromium, from a static server of its own. */
 export interface TestPage {
   readonly page: Page;
   readonly context: BrowserContext;
   readonly url: string;
-  /** What went wrong in the page that nobody has caught. */
-  readonly errors: readonly string[];
-  close(): Promise<void>;
 }
 
-/** `routes`: besides the test's page at `/`, the bundle at `/polyvisor/` and the 64-bit Debian guest at `/guest/`. */
+/**
+ * A page of a fresh profile in headless Chromium, from a static server of its own, for the test that runs: it closes with it, and no
+ * error may be left that nobody in the page has caught. There `machine()` is the page's `<polyvisor-machine>`.
+ * `routes`: besides the test's page at `/`, the bundle at `/polyvisor/` and the 64-bit Debian guest at `/guest/`.
+ */
 export async function openPage(options: Partial<StaticServerOptions> & { readonly width?: number; readonly touch?: boolean; readonly at?: string } = {}): Promise<TestPage> {
   const { kernel, initrd } = await catalogue.find(({ name }) => name === 'linux')!.fetch(() => {});
   if (initrd === undefined) throw new Error('the guest has no initrd');
@@ -29,22 +30,19 @@ export async function openPage(options: Partial<StaticServerOptions> & { readonl
     ...options, routes: { '/': 'test/browser/page/', '/polyvisor/': 'dist/browser/', '/guest/kernel': kernel, '/guest/initrd': initrd, ...options.routes },
   });
   let browser: Browser | undefined;
-  const close = async (): Promise<void> => {
+  const errors: string[] = [];
+  onTestFinished(async () => {
     await browser?.close();
     server.closeAllConnections();
     server.close();
-  };
-  try {
-    // As root, as in containers, Chromium's sandbox does not start.
-    browser = await chromium.launch({ executablePath: EXECUTABLE!, args: process.getuid?.() === 0 ? ['--no-sandbox'] : [] });
-    const context = await browser.newContext({ viewport: { width: options.width ?? 1000, height: 800 }, hasTouch: options.touch ?? false });
-    const page = await context.newPage();
-    const errors: string[] = [];
-    page.on('pageerror', (error) => errors.push(error.message));
-    await page.goto(url + (options.at ?? ''));
-    return { page, context, url, errors, close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+    expect(errors).toEqual([]);
+  });
+  // As root, as in containers, Chromium's sandbox does not start.
+  browser = await chromium.launch({ executablePath: EXECUTABLE!, args: process.getuid?.() === 0 ? ['--no-sandbox'] : [] });
+  const context = await browser.newContext({ viewport: { width: options.width ?? 1000, height: 800 }, hasTouch: options.touch ?? false });
+  const page = await context.newPage();
+  page.on('pageerror', (error) => errors.push(error.message));
+  await page.addInitScript("globalThis.machine = () => document.querySelector('polyvisor-machine');");
+  await page.goto(url + (options.at ?? ''));
+  return { page, context, url };
 }

@@ -1,13 +1,15 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PolyvisorMachine } from '../../src/browser/element.ts';
 import { catalogue } from '../../src/host-node/guests/catalogue.ts';
 import { fetchSeabios } from '../../src/host-node/guests/firmware.ts';
 import { demoGuests } from '../../web/guests.ts';
 import { browserMissing, openPage } from './chromium.ts';
-import type { TestPage } from './chromium.ts';
+
+declare const machine: () => PolyvisorMachine;
 
 const folder = mkdtempSync(join(tmpdir(), 'polyvisor-demo-'));
 let routes: Readonly<Record<string, string>> = {};
@@ -18,19 +20,10 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-let open: TestPage | undefined;
-afterEach(async () => {
-  expect(open?.errors ?? []).toEqual([]);
-  await open?.close();
-  open = undefined;
-});
-const machine = (): PolyvisorMachine => document.querySelector<PolyvisorMachine>('#machine')!;
 
 /** The page with its guests there. */
-async function demoPage(width: number): Promise<TestPage['page']> {
-  open = await openPage({ routes, width });
-  const { page } = open;
-  await page.evaluate(`globalThis.machine = ${machine.toString()}`);
+async function demoPage(width: number): Promise<Page> {
+  const { page } = await openPage({ routes, width });
   await page.waitForSelector('#guest option', { state: 'attached' });
   return page;
 }
@@ -55,7 +48,6 @@ describe.skipIf(browserMissing !== undefined)(`the demo page in Chromium${browse
     await page.click('#save');
     await page.waitForFunction(() => /^Saved/.test(document.querySelector('#said')!.textContent!), undefined, { timeout: 60_000 });
     await page.reload();
-    await page.evaluate(`globalThis.machine = ${machine.toString()}`);
     await page.waitForSelector('#guest option', { state: 'attached' });
     await page.click('#restore');
     await page.waitForFunction(() => machine().state === 'running', undefined, { timeout: 60_000 });

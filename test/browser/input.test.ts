@@ -1,24 +1,15 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { PolyvisorMachine } from '../../src/browser/element.ts';
 import { catalogue } from '../../src/host-node/guests/catalogue.ts';
 import { browserMissing, openPage } from './chromium.ts';
-import type { TestPage } from './chromium.ts';
 
-let open: TestPage | undefined;
-afterEach(async () => {
-  expect(open?.errors ?? []).toEqual([]);
-  await open?.close();
-  open = undefined;
-});
-const machine = (): PolyvisorMachine => document.querySelector<PolyvisorMachine>('polyvisor-machine')!;
+declare const machine: () => PolyvisorMachine;
 
 // Linux's drivers for the keyboard and the mouse say what has arrived.
 describe.skipIf(browserMissing !== undefined)(`the element in Chromium${browserMissing === undefined ? '' : `: ${browserMissing}`}`, () => {
   it('gives the guest the mouse once it is caught, and what is typed on a touch keyboard', async () => {
     const { kernel, initrd } = await catalogue.find(({ name }) => name === 'linux-i386')!.fetch(() => {});
-    open = await openPage({ touch: true, at: 'element.html', routes: { '/guest/kernel-i386': kernel, '/guest/initrd-i386': initrd! } });
-    const { page } = open;
-    await page.evaluate(`globalThis.machine = ${machine.toString()}`);
+    const { page } = await openPage({ touch: true, at: 'element.html', routes: { '/guest/kernel-i386': kernel, '/guest/initrd-i386': initrd! } });
     await page.evaluate(() => machine().start({ kernel: '/guest/kernel-i386', initrd: '/guest/initrd-i386', memory: '128M', display: true, append: 'console=ttyS0 console=tty0' }).then(() => {}));
     const screen = page.locator('polyvisor-machine canvas');
     // The shell on the console is that of the screen now; the serial port is a file like any other.

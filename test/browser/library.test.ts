@@ -1,24 +1,18 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
 import type * as Polyvisor from '../../src/browser/index.ts';
 import { VirtualMachine } from '../../src/index.ts';
 import { browserMissing, openPage } from './chromium.ts';
-import type { TestPage } from './chromium.ts';
 
 declare const polyvisor: typeof Polyvisor;
 
-let open: TestPage | undefined;
-afterEach(async () => {
-  expect(open?.errors ?? []).toEqual([]);
-  await open?.close();
-  open = undefined;
-});
-async function libraryPage(options: Parameters<typeof openPage>[0] = {}): Promise<TestPage['page']> {
-  open = await openPage(options);
-  await open.page.waitForFunction('globalThis.polyvisor !== undefined');
-  return open.page;
+async function libraryPage(options: Parameters<typeof openPage>[0] = {}): Promise<Page> {
+  const { page } = await openPage(options);
+  await page.waitForFunction('globalThis.polyvisor !== undefined');
+  return page;
 }
 
 it('no code of Node is in the bundle', () => {
