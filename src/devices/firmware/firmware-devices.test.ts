@@ -68,6 +68,17 @@ describe('FwCfg', () => {
     expect(transfer((0x20 << 16) | 8 | 2, 0x20000, 0xfff00000000)).toBe(0);
   });
 
+  it('writes zeros behind the end as far as there is RAM', () => {
+    const { memory, device, transfer } = make();
+    memory.write(0xf0000, new Uint8Array(0x10000).fill(9));
+    expect(transfer((0x21 << 16) | 8 | 2, 0xffffffff, 0xf0000)).toBe(0);
+    const read = new Uint8Array(0x10000);
+    memory.read(0xf0000, read);
+    expect([...read.subarray(0, 3)]).toEqual([1, 2, 3]);
+    expect(read.subarray(3).every((byte) => byte === 0)).toBe(true);
+    expect(device.save()).toMatchObject({ offset: 0xffffffff });
+  });
+
   it('saves and loads to the bit', () => {
     const { device, select, take } = make();
     select(0x21);

@@ -22,7 +22,9 @@ const DMA_SELECT = 8;
 const DMA_WRITE = 16;
 /** What the DMA address register reads as: "QEMU CFG". */
 const DMA_SIGNATURE = [0x51, 0x45, 0x4d, 0x55, 0x20, 0x43, 0x46, 0x47] as const;
-const PIECE = 65536;
+/** Where RAM is that has no room below the PCI hole. */
+const HIGH_RAM = 2 ** 32;
+const ZEROS = new Uint8Array(65536);
 
 export interface FwCfgContents {
   /** Items by their number. */
@@ -108,11 +110,18 @@ export class FwCfg implements RegisterBlock, Stateful {
 
   #copy(address: number, length: number): void {
     const item = this.#items.get(this.#selector) ?? new Uint8Array(0);
-    for (let done = 0; done < length; done += PIECE) {
-      const piece = new Uint8Array(Math.min(PIECE, length - done));
-      piece.set(item.subarray(this.#offset, this.#offset + piece.length));
-      this.#memory.write(address + done, piece);
-      this.#offset += piece.length;
+    const data = item.subarray(this.#offset, this.#offset + length);
+    this.#memory.write(address, data);
+    this.#clear(address + data.length, address + length);
+    this.#offset += length;
+  }
+
+  /** Only where there is RAM: a guest may ask for 4 GiB of zeros. */
+  #clear(from: number, to: number): void {
+    const { bytes, lowBytes } = this.#memory;
+    for (const [first, end] of [[0, lowBytes], [HIGH_RAM, HIGH_RAM + bytes - lowBytes]] as const) {
+      const last = Math.min(to, end);
+      for (let at = Math.max(from, first); at < last; at += ZEROS.length) this.#memory.write(at, ZEROS.subarray(0, Math.min(ZEROS.length, last - at)));
     }
   }
 
