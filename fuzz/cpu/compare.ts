@@ -3,12 +3,14 @@ import { createInstruction } from '../../src/isa/x86/decode/instruction.ts';
 import type { Instruction } from '../../src/isa/x86/decode/instruction.ts';
 import type { OpcodeRow } from '../../src/isa/x86/opcodes/row.ts';
 import { opcodeRows } from '../../src/isa/x86/opcodes/table.ts';
-import type { Case, Engine, Step } from './executor.ts';
+import type { Case, Engine, FuzzInstruction, Step } from './executor.ts';
+import { instructionsByAddress } from './executor.ts';
 import { STEPPING_FLAGS, USER_END } from './host.ts';
 import { CR2, DATA_BYTES, GPR, MXCSR, RAISED_ERROR, RAISED_VECTOR, RFLAGS, RIP, SELECTORS, STATE_BYTES, VECTORS, X87, X87_IP, X87_STATUS, fields } from './state.ts';
 import type { CpuState } from './state.ts';
-import { isNear } from './near.ts';
+import { isAnswer, isNear } from './near.ts';
 import { isOpen } from './open.ts';
+import { holdsTrapsBack } from './rows.ts';
 
 export interface Difference {
   /** Number of the step, and how the engine came there: step by step, or in one go. */
@@ -45,7 +47,7 @@ function undefinedIn(row: OpcodeRow | undefined, step: Step): Undefined {
 export function compare(entry: Case, image: Uint8Array, reference: readonly Step[], engine: Engine): Difference | undefined {
   const memory = Buffer.from(image.subarray(0, DATA_BYTES));
   for (const { offset, bytes } of entry.patches) memory.set(bytes, offset);
-  const instructions = instructionsByAddress(entry);
+  const starts = instructionsByAddress(entry);
   const lastStep = reference.at(-1);
   if (lastStep === undefined) throw new Error('a case without steps');
 
@@ -56,20 +58,20 @@ export function compare(entry: Case, image: Uint8Array, reference: readonly Step
   let fromStep = 0;
   let at = entry.before;
   for (const [i, step] of reference.entries()) {
-    const instruction = instructions.get(Number(at.u64(RIP)));
+    const { instruction, before } = lastOf(starts, entry.width, at, step);
     const row = instruction?.row;
-    const raised = engine.step(row?.repeatable === true);
+    const raised = engine.step();
     if (step.change !== undefined) memory.set(step.change.bytes, step.change.offset);
     const lines = differences(step, engine.state, raised, undefinedIn(row, step), memory, engine.memory);
-    const outcome = instruction === undefined ? undefined : { engine: engine.name, instruction, before: at, expected: step, raised, actual: engine.state, differs: lines.map(nameOf) };
+    const outcome = instruction === undefined ? undefined : { engine: engine.name, instruction, before, expected: step, raised, actual: engine.state, differs: lines.map(nameOf) };
     const near = lines.length > 0 && outcome !== undefined && isNear(outcome, memory, engine.memory);
     if (lines.length > 0 && !near && outcome !== undefined && isOpen(outcome)) return undefined;
     if (lines.length > 0 && !near) return { step: i, how: 'step', lines, expected: step.state, actual: engine.state.clone() };
     at = step.state;
     const flags = step.state.u64(RFLAGS);
-    // POPF may have set the trap flag, which is the reference's own.
+    // POPF may have set the trap flag, which is the reference's own; an answer would be another one in the next run.
     const conditions = step.state.u16(X87_STATUS) !== engine.state.u16(X87_STATUS);
-    if (!step.raised && (flags !== engine.state.u64(RFLAGS) || conditions || near || row?.name === 'popf' || row?.name === 'iret')) {
+    if (!step.raised && (flags !== engine.state.u64(RFLAGS) || conditions || near || (row !== undefined && (/^(popf|iret)$/.test(row.name) || isAnswer(row))))) {
       if (conditions || near) engine.load(entry, step.state, memory);
       else engine.setFlags(Number(flags));
       from = step.state;
@@ -83,27 +85,36 @@ export function compare(entry: Case, image: Uint8Array, reference: readonly Step
 
   engine.load(entry, from, fromMemory);
   engine.block();
-  const before = reference.at(-2)?.state ?? entry.before;
-  const last = instructions.get(Number(before.u64(RIP)));
-  const lines = differences(lastStep, engine.state, lastStep.raised, undefinedIn(last?.row, lastStep), memory, engine.memory);
-  const open = last !== undefined && isOpen({ engine: engine.name, instruction: last, before, expected: lastStep, raised: lastStep.raised, actual: engine.state, differs: lines.map(nameOf) });
+  const { instruction, before } = lastOf(starts, entry.width, reference.at(-2)?.state ?? entry.before, lastStep);
+  const lines = differences(lastStep, engine.state, lastStep.raised, undefinedIn(instruction?.row, lastStep), memory, engine.memory);
+  const open = instruction !== undefined && isOpen({ engine: engine.name, instruction, before, expected: lastStep, raised: lastStep.raised, actual: engine.state, differs: lines.map(nameOf) });
   return lines.length > 0 && !open ? { step: reference.length - 1, how: 'block', lines, expected: lastStep.state, actual: engine.state.clone() } : undefined;
 }
 
 const decoder = new Decoder();
 
-/** A case's instructions by address. */
-function instructionsByAddress(entry: Case): Map<number, Instruction> {
-  const list = new Map<number, Instruction>();
-  let at = entry.address;
-  for (const { bytes, rowIndex } of entry.instructions) {
-    const instruction = createInstruction();
-    // What is cut off at the end of a page has its row at least.
-    if (decoder.decode(bytes, 0, bytes.length, entry.width, instruction) !== 'ok') instruction.row = opcodeRows[rowIndex]!;
-    list.set(at, instruction);
-    at += bytes.length;
-  }
-  return list;
+/**
+ * The instruction that a step from `at` ended with, and the state before it: behind one that holds traps back the next, unless
+ * the first raised.
+ */
+function lastOf(starts: ReadonlyMap<number, FuzzInstruction>, width: 32 | 64, at: CpuState, step: Step): { instruction: Instruction | undefined; before: CpuState } {
+  const first = starts.get(Number(at.u64(RIP)));
+  if (first === undefined || !holdsTrapsBack(first) || (step.raised && step.state.u64(RIP) === at.u64(RIP))) return { instruction: decoded(first, width), before: at };
+  const before = at.clone();
+  before.setU64(RIP, at.u64(RIP) + BigInt(first.bytes.length));
+  before.setU16(SELECTORS + 2, step.state.u16(SELECTORS + 2));
+  const { row, operandSize } = decoded(first, width)!;
+  if (row.name === 'pop') before.setU64(GPR + 32, BigInt.asUintN(32, at.u64(GPR + 32) + BigInt(operandSize / 8)));
+  return { instruction: decoded(starts.get(Number(before.u64(RIP))), width), before };
+}
+
+function decoded(found: FuzzInstruction | undefined, width: 32 | 64): Instruction | undefined {
+  if (found === undefined) return undefined;
+  const { bytes, rowIndex } = found;
+  const instruction = createInstruction();
+  // What is cut off at the end of a page has its row at least.
+  if (decoder.decode(bytes, 0, bytes.length, width, instruction) !== 'ok') instruction.row = opcodeRows[rowIndex]!;
+  return instruction;
 }
 
 /** What a line of `differences` is about. */

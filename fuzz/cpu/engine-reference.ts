@@ -1,5 +1,4 @@
-import { opcodeRows } from '../../src/isa/x86/opcodes/table.ts';
-import { STEP_LIMIT } from './executor.ts';
+import { STEP_LIMIT, instructionsByAddress } from './executor.ts';
 import type { Case, Engine, Patch, Reference, Step } from './executor.ts';
 import { DATA_BYTES, RIP } from './state.ts';
 
@@ -9,23 +8,18 @@ export function createEngineReference(engine: Engine, image: Uint8Array): Refere
 }
 
 function trace(engine: Engine, entry: Case, image: Uint8Array): Step[] {
-  const rows = new Map<bigint, number>();
-  let at = BigInt(entry.address);
-  for (const { bytes, rowIndex } of entry.instructions) {
-    rows.set(at, rowIndex);
-    at += BigInt(bytes.length);
-  }
+  const starts = instructionsByAddress(entry);
   let memory = Buffer.from(image.subarray(0, DATA_BYTES));
   for (const { offset, bytes } of entry.patches) memory.set(bytes, offset);
   engine.load(entry, entry.before, memory);
   const steps: Step[] = [];
-  let row = rows.get(entry.before.u64(RIP));
-  while (row !== undefined && steps.length < STEP_LIMIT) {
-    const raised = engine.step(opcodeRows[row]!.repeatable);
+  let at = entry.before.u64(RIP);
+  while (starts.has(Number(at)) && steps.length < STEP_LIMIT) {
+    const raised = engine.step();
     steps.push({ state: engine.state.clone(), raised, change: changeOf(memory, engine.memory) });
     if (raised) break;
     memory = Buffer.from(engine.memory);
-    row = rows.get(engine.state.u64(RIP));
+    at = engine.state.u64(RIP);
   }
   return steps;
 }

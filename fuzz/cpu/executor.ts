@@ -32,6 +32,17 @@ export interface Step {
   readonly change: Patch | undefined;
 }
 
+/** A case's instructions by the addresses where they begin. */
+export function instructionsByAddress(entry: Case): Map<number, FuzzInstruction> {
+  const list = new Map<number, FuzzInstruction>();
+  let at = entry.address;
+  for (const instruction of entry.instructions) {
+    list.set(at, instruction);
+    at += instruction.bytes.length;
+  }
+  return list;
+}
+
 /**
  * Something that executes cases as the reference: every step up to the first exception, to the first instruction that is
  * not one of the sequence, or to the limit.
@@ -44,12 +55,13 @@ export interface Reference {
 
 /**
  * Something to be tested: it runs one case, shown what the reference did. `step` executes the instruction that the state
- * stands at. `block` runs freely until an exception: the HLT behind each sequence is one.
+ * stands at, with the one behind if it holds traps back; true when an exception was raised. `block` runs freely until an
+ * exception: the HLT behind each sequence is one.
  */
 export interface Engine {
   readonly name: string;
   load(entry: Case, state: CpuState, memory: Uint8Array): void;
-  step(repeats: boolean): boolean;
+  step(): boolean;
   block(): void;
   /** The state now; `raised` vector, error and CR2 count after an exception. */
   readonly state: CpuState;

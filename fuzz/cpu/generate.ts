@@ -6,7 +6,7 @@ import type { OpcodeRow } from '../../src/isa/x86/opcodes/row.ts';
 import { opcodeRows } from '../../src/isa/x86/opcodes/table.ts';
 import type { Case, FuzzInstruction, Patch } from './executor.ts';
 import type { Random } from './random.ts';
-import { isIncomparableForm } from './rows.ts';
+import { holdsTrapsBack, isIncomparableForm } from './rows.ts';
 import { CODE, CODE_BYTES, CpuState, DATA, DATA_BYTES, FLAT_DATA, FS_BASE, GPR, GS_BASE, MXCSR, RFLAGS, RIP, VECTORS, X87, X87_CONTROL, X87_STATUS, X87_TAGS, SELECTORS, selectorNames } from './state.ts';
 import { writeF80, writeF32, writeF64, writeInteger, writeOperands } from './values.ts';
 
@@ -94,9 +94,13 @@ export class Generator {
     while (list.length < wanted) {
       const bytes = generateInstruction(random.u32, this.#width, rowIndex);
       if (isIncomparableForm(opcodeRows[rowIndex]!, this.#width, bytes)) continue;
-      if (size + bytes.length > MAX_LENGTH) break;
+      const instruction = { bytes, rowIndex };
+      const last = list.at(-1);
+      // Of several loads of SS in a row only the first holds back for certain (SDM 2B, MOV).
+      const twice = last !== undefined && holdsTrapsBack(last) && holdsTrapsBack(instruction);
+      if (size + bytes.length > MAX_LENGTH || twice) break;
       size += bytes.length;
-      list.push({ bytes, rowIndex });
+      list.push(instruction);
       rowIndex = random.chance(3) ? random.pick(this.#rows) : random.pick(this.#families.get(familyOf(opcodeRows[rowIndex]!))!);
     }
     return list;

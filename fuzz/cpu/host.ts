@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { OpcodeRow } from '../../src/isa/x86/opcodes/row.ts';
 import { opcodeRows } from '../../src/isa/x86/opcodes/table.ts';
 import { STEP_LIMIT } from './executor.ts';
 import type { Case, Reference, Step } from './executor.ts';
+import { holdsTrapsBack, repeats } from './rows.ts';
 import { CpuState, RFLAGS, STATE_BYTES } from './state.ts';
 
 const MAX_CODE = 128;
@@ -17,6 +17,7 @@ const PATCH_BYTES = 72;
 const MARK_START = 1;
 const MARK_REPEATS = 2;
 const MARK_PUSHES_FLAGS = 4;
+const MARK_HOLDS_TRAPS_BACK = 8;
 /** TF and RF are the stepping's own. */
 export const STEPPING_FLAGS = 0x10100n;
 /** From here on Linux reports every page fault as one of rights (arch/x86/mm/fault.c, sanitize_error_code). */
@@ -56,18 +57,13 @@ export function createHost(image: Uint8Array): Reference {
   };
 }
 
-/** The instruction may stop midway with its registers moved on: repeated strings, gathers. */
-export function repeats(row: OpcodeRow): boolean {
-  return row.repeatable || row.name.includes('gather');
-}
-
 function encode(entry: Case): Buffer {
   const length = HEADER_BYTES + STATE_BYTES + entry.patches.length * PATCH_BYTES;
   const out = Buffer.alloc(length);
   let size = 0;
-  for (const { bytes, rowIndex } of entry.instructions) {
-    const row = opcodeRows[rowIndex]!;
-    out[24 + size] = MARK_START | (repeats(row) ? MARK_REPEATS : 0) | (row.name === 'pushf' ? MARK_PUSHES_FLAGS : 0);
+  for (const instruction of entry.instructions) {
+    const { bytes, rowIndex } = instruction;
+    out[24 + size] = MARK_START | (repeats(instruction) ? MARK_REPEATS : 0) | (opcodeRows[rowIndex]!.name === 'pushf' ? MARK_PUSHES_FLAGS : 0) | (holdsTrapsBack(instruction) ? MARK_HOLDS_TRAPS_BACK : 0);
     out.set(bytes, 24 + MAX_CODE + size);
     size += bytes.length;
   }

@@ -1,8 +1,11 @@
 import {
-  GPR as STATE_GPR, MXCSR as STATE_MXCSR, RIP as STATE_RIP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SEG_SELECTOR, SEG_SS, SHADOW, VECTOR, X87 as STATE_X87, X87_CONTROL as STATE_CONTROL,
+  DR6, GPR as STATE_GPR, MXCSR as STATE_MXCSR, RIP as STATE_RIP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, SEG_SELECTOR, SEG_SS, SHADOW, VECTOR, X87 as STATE_X87, X87_CONTROL as STATE_CONTROL,
   X87_DP as STATE_DP, X87_IP as STATE_IP, X87_OPCODE as STATE_OPCODE, X87_STATUS as STATE_STATUS, X87_TAGS as STATE_TAGS,
 } from '../../src/isa/x86/state/layout.ts';
-import type { Case, Engine } from './executor.ts';
+import { opcodeRows } from '../../src/isa/x86/opcodes/table.ts';
+import { instructionsByAddress } from './executor.ts';
+import type { Case, Engine, FuzzInstruction } from './executor.ts';
+import { holdsTrapsBack, repeats } from './rows.ts';
 import {
   CODE, CODE_BYTES, CR2, CpuState, DATA, DATA_BYTES, DATA_MAPPED, FS_BASE, GPR, GS_BASE, MXCSR, RAISED_ERROR, RAISED_VECTOR, RFLAGS, RIP, VECTORS, X87, X87_CONTROL, X87_DP, X87_IP,
   X87_OPCODE, X87_STATUS, X87_TAGS, SELECTORS, selectorNames,
@@ -14,6 +17,9 @@ const MEMORY_BYTES = 64 << 20;
 /** ES, SS, DS, FS, GS. */
 const segmentsInOrder = [0, SEG_SS, 3, SEG_FS, SEG_GS] as const;
 const BLOCK_BUDGET = 100_000;
+const FLAG_TF = 0x100;
+const DR6_BS = 0x4000n;
+const DR6_NONE = 0xffff0ff0n;
 
 /** Our own engines as the `Engine` under test: user mode under page tables that map what the host program maps. */
 export class InterpreterEngine implements Engine {
@@ -23,6 +29,8 @@ export class InterpreterEngine implements Engine {
   readonly #user: UserMode;
   readonly #block: Buffer;
   #lastCode: readonly [number, number] = [0, 0];
+  #entry: Case | undefined;
+  #starts: ReadonlyMap<number, FuzzInstruction> = new Map();
 
   constructor(image: Uint8Array, name: EngineName = 'interpreter') {
     this.name = name;
@@ -45,6 +53,8 @@ export class InterpreterEngine implements Engine {
       at += bytes.length;
     }
     this.#lastCode = [entry.address, at - entry.address];
+    if (this.#entry !== entry) this.#starts = instructionsByAddress(entry);
+    this.#entry = entry;
     this.memory.set(memory);
     this.#user.reset();
     const block = this.#block;
@@ -76,14 +86,34 @@ export class InterpreterEngine implements Engine {
     return tags;
   }
 
-  step(repeats: boolean): boolean {
+  step(): boolean {
     const before = this.#block.readBigUInt64LE(STATE_RIP);
+    const instruction = this.#starts.get(Number(before));
+    if (instruction !== undefined && holdsTrapsBack(instruction)) return this.#stepOverTwo(instruction);
     for (;;) {
       // As behind STI: exactly one instruction.
       this.#block.writeUInt32LE(1, SHADOW);
       const raised = this.#run(1);
-      if (raised || !repeats || this.#block.readBigUInt64LE(STATE_RIP) !== before) return raised;
+      if (raised || instruction === undefined || !repeats(instruction) || this.#block.readBigUInt64LE(STATE_RIP) !== before) return raised;
     }
+  }
+
+  /** By the trap flag, as the host is stepped: the trap is to come behind the second instruction. */
+  #stepOverTwo(first: FuzzInstruction): boolean {
+    const { cpu } = this.#user;
+    const { rip, rflags } = cpu.registers();
+    const behind = rip + BigInt(first.bytes.length);
+    const second = this.#starts.get(Number(behind));
+    cpu.start({ rip, rflags: rflags | BigInt(FLAG_TF) });
+    if (!this.#run(BLOCK_BUDGET)) throw new Error('the trap flag has raised nothing');
+    const trapped = this.state.u32(RAISED_VECTOR) === 1 && (this.#block.readBigUInt64LE(DR6) & DR6_BS) !== 0n;
+    this.#block.writeBigUInt64LE(DR6_NONE, DR6);
+    if (!trapped) return true;
+    const flagsAt = Number(this.state.u64(GPR + 32)) - DATA;
+    if (second !== undefined && opcodeRows[second.rowIndex]!.name === 'pushf' && flagsAt >= 0 && flagsAt + 1 < DATA_BYTES) this.memory[flagsAt + 1]! &= ~(FLAG_TF >> 8);
+    this.state.setU64(RFLAGS, this.state.u64(RFLAGS) & ~BigInt(FLAG_TF));
+    this.load(this.#entry!, this.state, this.memory);
+    return second !== undefined && repeats(second) && this.state.u64(RIP) === behind ? this.step() : false;
   }
 
   block(): void {

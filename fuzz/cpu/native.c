@@ -25,6 +25,7 @@
 #define MARK_START 1
 #define MARK_REPEATS 2
 #define MARK_PUSHES_FLAGS 4
+#define MARK_HOLDS_TRAPS_BACK 8
 
 struct state {
   uint64_t gpr[16]; // RAX RCX RDX RBX RSP RBP RSI RDI R8..R15
@@ -228,6 +229,10 @@ uint64_t on_signal(int number, struct siginfo *info, struct ucontext *u) {
   struct sigcontext *c = &u->uc_mcontext;
   if (current == 0) return load_next(u);
   if (number == SIGTRAP && c->trapno == 1 && info->si_code == TRAP_TRACE) {
+    // The trap came behind the instruction after it.
+    if (mark_of(step_start) & MARK_HOLDS_TRAPS_BACK)
+      do step_start++;
+      while (step_start - current->code_address < current->code_length && !(mark_of(step_start) & MARK_START));
     // Each turn of a repeated instruction traps.
     unsigned done = mark_of(step_start);
     if (c->rip == step_start && (done & MARK_REPEATS)) return c->eflags & FLAGS_KEPT;

@@ -30,6 +30,8 @@ const KERNEL = 0xffff800000000000n;
 const USER_CS32 = 0x23;
 const USER_DS = 0x2b;
 const USER_CS64 = 0x33;
+/** Read-only, growing down; its limit is the processor's number. */
+const USER_PROCESSOR = 0x7b;
 const KERNEL_CS = 0x10;
 const TSS_SELECTOR = 0x40;
 const TSS_LIMIT = 0x67;
@@ -44,6 +46,7 @@ const vectorsWithError = new Set([8, 10, 11, 12, 13, 14, 17]);
 
 /** A segment register that holds one of these selectors, or null and so `base`. */
 export function userSegment(selector: number, base = 0n): SegmentState {
+  if ((selector & ~3) === (USER_PROCESSOR & ~3)) return { selector, base: 0n, limit: 0, attributes: 0x40f5 };
   const attributes = ({ [USER_CS32 & ~3]: 0xc0fb, [USER_DS & ~3]: 0xc0f3, [USER_CS64 & ~3]: 0xa0fb } as Readonly<Record<number, number>>)[selector & ~3];
   return attributes === undefined ? { selector, base, limit: 0, attributes: 0x10000 } : { selector, base, limit: 0xffffffff, attributes };
 }
@@ -125,6 +128,7 @@ export class UserMode {
     this.#descriptor(GDT, USER_CS32, 0x00cffb000000ffffn);
     this.#descriptor(GDT, USER_DS, 0x00cff3000000ffffn);
     this.#descriptor(GDT, USER_CS64, 0x00affb000000ffffn);
+    this.#descriptor(GDT, USER_PROCESSOR, 0x0040f50000000000n);
     for (let vector = 0; vector < 256; vector++) {
       const target = KERNEL + BigInt(HANDLERS + vector * HANDLER_BYTES);
       // User code may raise INT3 and INTO only.

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { isNear } from '../../fuzz/cpu/near.ts';
-import { CpuState, DATA, DATA_BYTES, GPR, RIP, SELECTORS, VECTORS, X87, X87_CONTROL, X87_STATUS, selectorNames } from '../../fuzz/cpu/state.ts';
+import { CpuState, DATA, DATA_BYTES, GPR, RFLAGS, RIP, SELECTORS, VECTORS, X87, X87_CONTROL, X87_STATUS, selectorNames } from '../../fuzz/cpu/state.ts';
 import { Decoder } from '../../src/isa/x86/decode/decoder.ts';
 import { createInstruction } from '../../src/isa/x86/decode/instruction.ts';
 
@@ -104,5 +104,32 @@ describe('segments', () => {
     // lar ecx, ax
     const lar = (bits: bigint): boolean => near('0f02c8', ['rcx'], ({ actual }) => actual.setU64(GPR + 8, bits));
     expect([lar(0xf0000n), lar(0x100000n), lar(0x8000n)]).toEqual([true, false, false]);
+  });
+  test('LSL: the number of a processor', () => {
+    // lsl ecx, ax
+    const lsl = (limit: bigint): boolean => near('0f03c8', ['rcx'], ({ actual }) => actual.setU64(GPR + 8, limit));
+    expect([lsl(3n), lsl(0xffffffffn)]).toEqual([true, false]);
+  });
+});
+
+describe('what each processor answers for itself', () => {
+  const answer = (code: string, register: number, theirs: bigint, ours: bigint, names = ['rax', 'rcx', 'rdx'] as const): boolean => near(code, [names[register]!], ({ expected, actual }) => {
+    expected.setU64(GPR + register * 8, theirs);
+    actual.setU64(GPR + register * 8, ours);
+  });
+  test('RDTSC, RDTSCP and CPUID: their registers, without upper halves', () => {
+    const [RDTSC, RDTSCP, CPUID] = ['0f31', '0f01f9', '0fa2'] as const;
+    expect([answer(RDTSC, 0, 1n, 2n), answer(RDTSC, 1, 1n, 2n), answer(RDTSC, 0, 1n, 1n << 32n)]).toEqual([true, false, false]);
+    expect([answer(RDTSCP, 1, 1n, 2n), answer(CPUID, 2, 1n, 2n), answer(CPUID, 2, 1n << 32n, 2n)]).toEqual([true, true, false]);
+  });
+  test('RDRAND: its operand, of its size; carry where the host had none', () => {
+    // rdrand cx, ecx, rcx
+    expect(['660fc7f1', '0fc7f1', '480fc7f1'].map((code) => answer(code, 1, 0xffffn, 0x1_0000_0001n))).toEqual([false, false, true]);
+    expect(answer('0fc7f1', 0, 1n, 2n)).toBe(false);
+    const flags = (theirs: bigint, ours: bigint): boolean => near('0fc7f1', ['flags'], ({ expected, actual }) => {
+      expected.setU64(RFLAGS, theirs);
+      actual.setU64(RFLAGS, ours);
+    });
+    expect([flags(2n, 3n), flags(3n, 2n), flags(2n, 0x43n)]).toEqual([true, false, false]);
   });
 });

@@ -196,6 +196,19 @@ export const regressions: readonly Regression[] = [
     width: 64, address: 0x2000118, code: ['c482298e30'], before: { r8: 0x7ffffffffff8n, ymm10: 0x8000000080000000800000008000000080000000n }, after: { rip: 0x2000118n }, raises: '#14 error 7 at 0x7ffffffffff8',
   },
   {
+    what: 'behind MOV SS the trap of a step waits for the next instruction',
+    // 8ed0                     mov    ss,ax
+    // ffc1                     inc    ecx
+    // ffc1                     inc    ecx
+    width: 64, address: 0x2000120, code: ['8ed0', 'ffc1', 'ffc1'], before: { rax: 0x2bn }, after: { rcx: 2n },
+  },
+  {
+    what: 'behind POP SS too: of a repeated instruction the first turn',
+    // 17                       pop    ss
+    // f3aa                     rep stos BYTE PTR es:[edi],al
+    width: 32, address: 0x2000120, code: ['17', 'f3aa'], before: { rcx: 3n, rdi: 0x1000100n, rsp: 0x1000200n }, memory: { 0x1000200: '2b000000' }, after: { rcx: 0n, rdi: 0x1000103n, rsp: 0x1000204n },
+  },
+  {
     what: 'a far call within its ring onto a misaligned stack, with alignment checks on',
     // 9a200100022300           call   0x23:0x2000120
     width: 32, address: 0x2000120, code: ['9a200100022300'],
