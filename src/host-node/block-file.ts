@@ -15,6 +15,8 @@ export interface BlockFileOptions {
   readonly what: string;
   /** Gets a line for the user when the host cannot do what the guest asks, once for each kind of trouble. */
   readonly complain?: (line: string) => void;
+  /** Another file may stand in for this one: trouble with it need not be the guest's. */
+  readonly replaceable?: boolean;
 }
 
 /** A raw image: byte n of the disk is byte n of the file. */
@@ -135,7 +137,8 @@ export class BlockFile implements BlockPort {
     const key = `${doing} ${trouble}`;
     if (this.#complained.has(key)) return;
     this.#complained.add(key);
-    this.#options.complain?.(`${this.#options.what} ${this.#path} ${trouble}; the guest gets an error when ${doing}`);
+    const { what, complain, replaceable } = this.#options;
+    complain?.(`${what} ${this.#path} ${trouble}${replaceable === true ? '' : `; the guest gets an error when ${doing}`}`);
   }
 
   #check(offset: number, length: number): void {

@@ -116,7 +116,7 @@ export class MirrorFiles extends MirrorDisk {
 }
 
 function openLeg(file: string, log: Log): Promise<BlockFile> {
-  return BlockFile.open(file, { readOnly: false, what: 'disk', complain: log.warn });
+  return BlockFile.open(file, { readOnly: false, what: 'disk', complain: log.warn, replaceable: true });
 }
 
 /**

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
-import { attempt, powerOff, ready } from '../support/guest-shell.ts';
+import { attempt, command, powerOff, ready } from '../support/guest-shell.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'polyvisor-host-'));
 const small = join(folder, 'small');
@@ -33,14 +33,15 @@ function image(path: string, bytes = 4 << 20): string {
 test('what goes wrong on the host is an I/O error in the guest, and one line for the user', async () => {
   const lines: string[] = [];
   const [full, fixed, gone, cut] = [image(join(hasSmall ? small : folder, 'full.img')), ...['fixed', 'gone', 'cut'].map((name) => image(join(folder, `${name}.img`)))] as [string, string, string, string];
+  const legs = ['first', 'second'].map((name) => image(join(folder, `${name}.img`))) as [string, string];
   const vm = await VirtualMachine.create({
     guest: 'linux', append: 'quiet', memory: '128M', log: { warn: (line) => void lines.push(line), tracing: () => false, trace: () => {} },
-    disks: [full, { file: fixed, readOnly: true }, gone, cut],
+    disks: [full, { file: fixed, readOnly: true }, gone, cut, { layout: 'mirror', files: legs }],
   });
   try {
     void vm.start();
     await ready(vm);
-    await attempt(vm, 'dmesg -n 1; n=0; while [ ! -b /dev/vdd ] && [ $n -lt 100 ]; do n=$((n + 1)); sleep 0.1; done');
+    await attempt(vm, 'dmesg -n 1; n=0; while [ ! -b /dev/vde ] && [ $n -lt 100 ]; do n=$((n + 1)); sleep 0.1; done');
     const write = (disk: string, at = 0): Promise<string> => attempt(vm, `dd if=/dev/zero bs=64k count=32 seek=${at} 2>/dev/null | tr "\\0" "x" | dd of=/dev/${disk} bs=64k conv=fsync`);
 
     if (hasSmall) {
@@ -58,7 +59,20 @@ test('what goes wrong on the host is an I/O error in the guest, and one line for
     truncateSync(cut, 1 << 20);
     expect(await attempt(vm, 'echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/vdd of=/dev/null bs=64k')).toMatch(/Input\/output error[^]*\[status 1\]/);
     expect(lines.filter((line) => line.includes(cut))).toEqual([`disk ${cut} has become shorter meanwhile; the guest gets an error when reading`]);
+
+    // One half of a mirror fails, which the guest does not notice, and comes back empty.
+    await command(vm, 'dd if=/dev/urandom of=/tmp/data bs=64k count=64 2>/dev/null; dd if=/tmp/data of=/dev/vde bs=64k conv=fsync');
+    truncateSync(legs[0], 1 << 20);
+    await command(vm, 'echo 3 > /proc/sys/vm/drop_caches; cmp /tmp/data /dev/vde && dd if=/tmp/data of=/dev/vde bs=64k seek=32 count=32 conv=fsync');
+    truncateSync(legs[0], 0);
+    truncateSync(legs[0], 4 << 20);
+    await vm.repairMirrors();
+    expect(lines.filter((line) => line.includes(legs[0]))).toEqual([
+      `disk ${legs[0]} has become shorter meanwhile`, `mirror: ${legs[0]} is left out from now on; ${legs[1]} goes on without it`, `mirror: ${legs[0]} is up to date`,
+    ]);
     await powerOff(vm);
+    expect(readFileSync(legs[0]).equals(readFileSync(legs[1]))).toBe(true);
+    expect(readFileSync(legs[0]).subarray(0, 2 << 20).equals(readFileSync(legs[0]).subarray(2 << 20))).toBe(true);
   } finally {
     await vm.stop();
   }
