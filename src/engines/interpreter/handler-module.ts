@@ -12,7 +12,7 @@ import {
   BUDGET, FAULT_PENDING, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_HANDLER, JUMP_PAGE_OFFSET, JUMP_RECORD, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_MISSED, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, RECORD, RIP, TLB_BASE, VECTOR_GP, VECTOR_UD,
 } from '../../isa/x86/state/layout.ts';
 import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
-import { FIRST_HANDLER, LINK_NEVER } from './handler-places.ts';
+import { FIRST_HANDLER, HANDLER_COUNT, LINK_NEVER } from './handler-places.ts';
 import { InterpreterContext } from './interpreter-context.ts';
 
 export interface HandlerRequest {
@@ -47,7 +47,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   const jumpType = module.type(['i32', 'i64'], ['i32']);
 
   const search = module.addFunction(jumpType, ['i32'], searchBody(handlerType, functionOf('findBlock')));
-  const jump = module.addFunction(jumpType, ['i32'], jumpBody(handlerType, search));
+  const jump = module.addFunction(jumpType, ['i32', 'i32'], jumpBody(handlerType, search));
   const branch = new Map<number, number>();
   const takeBudget = new Map<number, number>();
   for (const width of [16, 32, 64]) {
@@ -69,8 +69,8 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
     code.if(undefined, 'unlikely').get(CPU).get(REC).returnCall(takeBudget.get(width)!).end();
     // A linked target lies in the same page, so IP_BASE stays as it is.
     code.get(REC).memory(loadOpcode['32']!, REC_LINK).i32Const(LINK_NEVER).byte(0x4b).if(undefined, 'likely');
-    code.get(CPU).get(REC).memory(loadOpcode['32']!, REC_LINK);
-    code.get(REC).memory(loadOpcode['32']!, REC_LINK).memory(loadOpcode['16u']!, REC_HANDLER).returnCallIndirect(handlerType, 0).end();
+    code.get(REC).memory(loadOpcode['32']!, REC_LINK).set(REC);
+    enterCounting(code, handlerType, REC).end();
     code.get(CPU).get(REC).returnCall(branch.get(width)!);
   };
   const target: LoweringTarget = {
@@ -240,9 +240,9 @@ function budgetBody(width: number): Code {
 /** (cpu, rip): goes to the block at RIP by way of the jump cache, else by `search`. */
 function jumpBody(handlerType: number, search: number): Code {
   const code = new Code();
-  const [rip, entry] = [1, 2];
+  const [rip, entry, record] = [1, 2, 3];
   lookup(code, () => code.if(undefined, 'unlikely').get(CPU).get(rip).returnCall(search).end());
-  return enterFound(code, handlerType, rip, entry);
+  return enterFound(code, handlerType, rip, entry, record);
 }
 
 /**
@@ -269,10 +269,39 @@ function searchBody(handlerType: number, findBlock: number): Code {
   return enterBlock(code, handlerType, rip, record);
 }
 
-/** To the block at RIP, whose entry in the jump cache is known. */
-function enterFound(code: Code, handlerType: number, rip: number, entry: number): Code {
+/**
+ * Where the record in a local counts executions (`handler` puts its handler on the stack), counts this one and goes on to the block's
+ * first instruction: only the last execution costs a handler's way in and out.
+ */
+function countHere(code: Code, record: number, handler: () => void, counted: () => void): void {
+  handler();
+  code.i32Const(HANDLER_COUNT).byte(0x46).if();
+  code.get(record).memory(loadOpcode['32']!, REC_IMMEDIATE).i32Const(1).byte(0x47).if(undefined, 'likely');
+  code.get(record).get(record).memory(loadOpcode['32']!, REC_IMMEDIATE).i32Const(1).byte(0x6b).memory(storeOpcode['32']!, REC_IMMEDIATE);
+  code.get(record).i32Const(RECORD_BYTES).byte(0x6a).set(record);
+  counted();
+  code.end().end();
+}
+
+/** To the instruction of a record. */
+function enterRecord(code: Code, handlerType: number, record: number): Code {
+  return code.get(CPU).get(record).get(record).memory(loadOpcode['16u']!, REC_HANDLER).returnCallIndirect(handlerType, 0);
+}
+
+/** To the block whose first record is in a local. */
+function enterCounting(code: Code, handlerType: number, record: number): Code {
+  countHere(code, record, () => void code.get(record).memory(loadOpcode['16u']!, REC_HANDLER), () => {});
+  return enterRecord(code, handlerType, record);
+}
+
+/** To the block at RIP, whose entry in the jump cache is known. `record`: a local, where the block may count. */
+function enterFound(code: Code, handlerType: number, rip: number, entry: number, record?: number): Code {
   code.get(CPU).get(rip).get(entry).memory(loadOpcode['16u']!, JUMP_PAGE_OFFSET).byte(0xad).byte(0x7d);
   code.memory(storeOpcode['64']!, IP_BASE);
+  if (record !== undefined) {
+    code.get(entry).memory(loadOpcode['32']!, JUMP_RECORD).set(record);
+    countHere(code, record, () => void code.get(entry).memory(loadOpcode['16u']!, JUMP_HANDLER), () => void enterRecord(code, handlerType, record));
+  }
   code.get(CPU).get(entry).memory(loadOpcode['32']!, JUMP_RECORD);
   return code.get(entry).memory(loadOpcode['16u']!, JUMP_HANDLER).returnCallIndirect(handlerType, 0);
 }
@@ -281,7 +310,7 @@ function enterFound(code: Code, handlerType: number, rip: number, entry: number)
 function enterBlock(code: Code, handlerType: number, rip: number, record: number): Code {
   code.get(CPU).get(rip).get(record).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7d);
   code.memory(storeOpcode['64']!, IP_BASE);
-  return code.get(CPU).get(record).get(record).memory(loadOpcode['16u']!, REC_HANDLER).returnCallIndirect(handlerType, 0);
+  return enterCounting(code, handlerType, record);
 }
 
 /** (cpu, rec, rip): budget, then the jump cache. */
