@@ -1,10 +1,11 @@
 // Entry to decoded blocks: where the code at RIP lies, and the jump caches that let blocks find one another.
 
 import {
-  BLOCKS, BUDGET, CODE_LEFT, CPL, CR3, DR7, EFLAGS, EVENTS, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_HANDLER, JUMP_KEYS, JUMP_PAGE_OFFSET, JUMP_RECORD, MODE, MODE_CODE64, LEAVE_BUDGET, LEAVE_JUMP, MODE_CODE_MASK, PENDING_DEBUG, RECORD, RIP, SEGMENTS, SEGMENT_BYTES,
-  SEG_BASE, SEG_CS, SEG_LIMIT, SHADOW, USER_ENTERED, USER_ENTRIES, USER_LONG, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS, USER_UNKNOWN, VECTOR_GP,
+  BLOCKS, BUDGET, CODE_LEFT, COUNT_EXCEPTIONS, CPL, CR3, DR7, EFLAGS, EVENTS, HALTED, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_HANDLER, JUMP_KEYS, JUMP_PAGE_OFFSET, JUMP_RECORD, MODE, MODE_CODE64, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_JUMP, LEAVE_RESUME, MODE_CODE_MASK, PENDING_DEBUG, RECORD, RIP, SEGMENTS, SEGMENT_BYTES,
+  SEG_BASE, SEG_CS, SEG_LIMIT, SHADOW, STEP, STEP_TRAPS, STI_DONE, USER_ENTERED, USER_ENTRIES, USER_LONG, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS, USER_UNKNOWN, VECTOR_GP,
 } from "../isa/x86/state/layout.ts";
 import { REC_COUNT, REC_HANDLER, REC_PAGE_OFFSET } from "../isa/x86/decode/record.ts";
+import { deliverFault } from "./exceptions.ts";
 import { raiseFault } from "./faults.ts";
 import { interruptPending } from "./host.ts";
 import { BLOCK_SLOTS, BLOCK_SLOT_BYTES, VCPU_ATTENTION } from "../memory/layout.ts";
@@ -121,11 +122,36 @@ export function mayResume(cpu: usize): i32 {
   const budget = load<i32>(cpu, BUDGET) - <i32>load<u8>(load<u32>(cpu, RECORD), REC_COUNT);
   store<i32>(cpu, budget, BUDGET);
   if (budget < 0) return LEAVE_BUDGET;
-  const special = (load<u32>(cpu, EFLAGS) & (FLAG_TF | FLAG_RF)) | (load<u32>(cpu, DR7) & 0xff) | load<u32>(cpu, SHADOW) | load<u32>(cpu, EVENTS) | load<u32>(cpu, PENDING_DEBUG)
-    | load<u32>(cpu, VCPU_ATTENTION);
+  const special = driverIsWanted(cpu);
   // Whether this code is decoded is no matter to who executes it otherwise.
   if (load<u32>(cpu, USER_STOPS) != 0 && load<u32>(cpu, CPL) == 3 && enterUser(cpu) != 0) return LEAVE_JUMP;
   return special != 0 || jumpCacheHolds(cpu) == 0 || interruptPending() != 0 ? LEAVE_JUMP : 0;
+}
+
+/** Not 0 while traps, breakpoints, shadows or events have to be looked at between two instructions. */
+// @ts-ignore: decorator
+@inline function driverIsWanted(cpu: usize): u32 {
+  return (load<u32>(cpu, EFLAGS) & (FLAG_TF | FLAG_RF)) | (load<u32>(cpu, DR7) & 0xff) | load<u32>(cpu, SHADOW) | load<u32>(cpu, EVENTS) | load<u32>(cpu, PENDING_DEBUG)
+    | load<u32>(cpu, VCPU_ATTENTION);
+}
+
+/**
+ * After a fault of the instruction at RECORD (LEAVE_FAULT): delivers it as the driver would; 0 when execution may go on at once with
+ * the handler, else what to leave with. LEAVE_FAULT: nothing is done yet.
+ */
+export function resumeAfterFault(cpu: usize): i32 {
+  const budget = load<i32>(cpu, BUDGET);
+  if (budget <= 0 || (driverIsWanted(cpu) | load<u32>(cpu, STI_DONE)) != 0) return LEAVE_FAULT;
+  const record: usize = load<u32>(cpu, RECORD);
+  const rip = load<u64>(cpu, IP_BASE) + load<u16>(record, REC_PAGE_OFFSET);
+  store<u64>(cpu, (load<u32>(cpu, MODE) & MODE_CODE_MASK) == MODE_CODE64 ? rip : rip & 0xffffffff, RIP);
+  store<i32>(cpu, budget + 1 - <i32>load<u8>(record, REC_COUNT), BUDGET);
+  store<u64>(cpu, load<u64>(cpu, COUNT_EXCEPTIONS) + 1, COUNT_EXCEPTIONS);
+  store<u32>(cpu, STEP_TRAPS, STEP);
+  const left = deliverFault(cpu);
+  if (left != LEAVE_RESUME) return left;
+  const stays = load<i32>(cpu, BUDGET) > 0 && load<u32>(cpu, HALTED) == 0 && driverIsWanted(cpu) == 0 && jumpCacheHolds(cpu) != 0 && interruptPending() == 0;
+  return stays ? 0 : LEAVE_JUMP;
 }
 
 /** User mode is about to go on at RIP: 0 when it stays with this engine, else LEAVE_JUMP, and USER_ENTERED says why. */

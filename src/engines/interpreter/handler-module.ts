@@ -161,7 +161,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   });
 
   // What the driver calls: to go on at RIP when its block may be known, and to enter a block.
-  module.exportFunction('resume', module.addFunction(module.type(['i32'], ['i32']), [], resumeBody(jump, functionOf('jumpCacheHolds'))));
+  module.exportFunction('resume', module.addFunction(module.type(['i32'], ['i32']), ['i32'], resumeBody(jump, functionOf('jumpCacheHolds'), functionOf('resumeAfterFault'))));
   const enter = new Code().get(CPU).get(REC).get(REC).memory(loadOpcode['16u']!, REC_HANDLER).byte(0x11).u32(handlerType).u32(0);
   module.exportFunction('enter', module.addFunction(handlerType, [], enter));
   // What translated code calls: on to the next block, and back to the records.
@@ -374,11 +374,16 @@ function leftBody(jump: number, mayResume: number): Code {
   return code.get(cpu).get(cpu).memory(loadOpcode['64']!, RIP).returnCall(jump);
 }
 
-/** (cpu): goes on at RIP, or out with LEAVE_JUMP for the driver to find the block. */
-function resumeBody(jump: number, jumpCacheHolds: number): Code {
+/** (cpu): goes on at RIP, or out with LEAVE_JUMP for the driver to find the block; behind faults that need no driver, in their handlers. */
+function resumeBody(jump: number, jumpCacheHolds: number, resumeAfterFault: number): Code {
   const code = new Code();
+  const left = 1;
   code.get(CPU).call(jumpCacheHolds).byte(0x45).if().i32Const(LEAVE_JUMP).return().end();
-  return code.get(CPU).get(CPU).memory(loadOpcode['64']!, RIP).returnCall(jump);
+  code.loop();
+  const again = code.depth;
+  code.get(CPU).get(CPU).memory(loadOpcode['64']!, RIP).call(jump).tee(left).i32Const(LEAVE_FAULT).byte(0x47).if().get(left).return().end();
+  code.get(CPU).call(resumeAfterFault).tee(left).byte(0x45).if().br(again).end().end();
+  return code.get(left);
 }
 
 /** BUDGET -= REC_COUNT - 1. */

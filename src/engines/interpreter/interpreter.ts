@@ -304,6 +304,8 @@ export class Interpreter implements Vcpu {
     let lost = false;
     /** Whatever a region may do with the block at RIP: it has left here because it could not. */
     let missed = false;
+    // What resumes delivers faults without a word.
+    const tracing = this.#log?.tracing('exception') === true;
     for (let first = true; ; first = false) {
       if (this.#u32(STI_DONE) !== 0) this.#shadeBehindSti();
       if (once && !first) return 'budget';
@@ -356,7 +358,7 @@ export class Interpreter implements Vcpu {
 
       const byBranches = trap && (this.#u64(MSR_DEBUGCTL) & DEBUGCTL_BTF) !== 0n;
       const start = byBranches && !this.#stringAhead() ? this.#u64(RIP) : undefined;
-      const known = !single && !lost && link === 0;
+      const known = !single && !lost && link === 0 && !tracing;
       const record = known ? 0 : single ? this.#cache.findSingle() : this.#cache.find(link);
       const fetchFault = !known && record === 0;
       let code: number;

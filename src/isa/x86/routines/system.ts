@@ -31,6 +31,7 @@ export const systemRoutines = {
   readFlags: { params: [], result: 'i32', kind: 'state' },
   /** What to leave with after LEAVE_RESUME, 0 to go on. */
   mayResume: { params: [], result: 'i32', kind: 'state' },
+  resumeAfterFault: { params: [], result: 'i32', kind: 'state' },
   /** address: the first record of its block, 0 when that has to be looked for; see src/runtime/blocks.ts. */
   findBlock: { params: ['i64'], result: 'i32', kind: 'state' },
   /** 1 when the jump cache is that of the mode and code segment as they are. */
