@@ -5,6 +5,7 @@ import { semantics } from '../../isa/x86/semantics/table.ts';
 import { isLocked } from '../../isa/x86/decode/instruction.ts';
 import type { Instruction } from '../../isa/x86/decode/instruction.ts';
 import { FLAT_SEGMENTS } from '../../isa/x86/state/layout.ts';
+import { handlerIndexOf } from '../modules.ts';
 import type { FlagState } from './flag-state.ts';
 import type { RegionBlock } from './region.ts';
 import type { Assumptions } from './translator-builder.ts';
@@ -35,7 +36,13 @@ export interface BlockIr {
   readonly writes: boolean;
 }
 
+/** Shapes by handlerIndex. */
+const shapes: Shape[] = [];
+
 function shapeOf(instruction: Instruction): Shape {
+  return (shapes[handlerIndexOf(instruction)] ??= makeShape(instruction));
+}
+function makeShape(instruction: Instruction): Shape {
   const { row, operandSize, codeSize, isMemory, rep } = instruction;
   return { operands: row.operands, size: operandSize, long: codeSize === 64, memory: isMemory, rep: !row.repeatable || rep === 0 ? 'none' : rep === 0xf3 ? 'rep' : 'repne', locked: isLocked(instruction) };
 }

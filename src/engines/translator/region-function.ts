@@ -83,6 +83,8 @@ class RegionWriter implements LoweringTarget {
   readonly #targets: readonly number[];
   readonly #blocks: BlockIr[];
   readonly #edges: Edges[];
+  /** By block: those that its edges lead to. */
+  readonly #successors: readonly (readonly number[])[];
   readonly #structure: Structure;
   /** By block: flags in the state may be out of date at its start. */
   readonly #flagsDirty: Uint8Array;
@@ -121,13 +123,14 @@ class RegionWriter implements LoweringTarget {
     };
     // Flags flow along forward edges; where a loop closes, or from different instructions, nothing is known of them.
     const planned = region.blocks.map((_, i) => edgesOf(i));
-    const sketch = structureOf(planned.map(listOf));
+    const plannedSuccessors = planned.map(listOf);
+    const sketch = structureOf(plannedSuccessors);
     const ins = new Map<number, FlagState>([[0, UNKNOWN]]);
     this.#blocks = [];
     for (const i of sketch.nodes) {
       const built = buildBlockIr(region.blocks[i]!, assumptions, ins.get(i) ?? UNKNOWN, scratch.ir());
       this.#blocks[i] = built;
-      for (const to of listOf(planned[i]!)) {
+      for (const to of plannedSuccessors[i]!) {
         const known = ins.get(to);
         ins.set(to, sketch.isLoopHeader[to] !== 0 || (known !== undefined && known !== built.flags) ? UNKNOWN : built.flags);
       }
@@ -138,8 +141,12 @@ class RegionWriter implements LoweringTarget {
       if (built === undefined || built.ending === 'left') return { taken: EXIT, next: EXIT, returns: [] };
       return without(sketch, i, built.ending === 'indirect' ? plan : { ...plan, returns: [] });
     });
-    this.#structure = structureOf(edges.map(listOf));
-    this.#edges = edges.map((plan, i) => without(this.#structure, i, plan));
+    // Mostly nothing was: of edges none is new, so as many are the same.
+    const successors = edges.map(listOf);
+    const asPlanned = sketch.nodes.every((i) => successors[i]!.length === plannedSuccessors[i]!.length);
+    this.#structure = asPlanned ? sketch : structureOf(successors);
+    this.#edges = asPlanned ? edges : edges.map((plan, i) => without(this.#structure, i, plan));
+    this.#successors = asPlanned ? successors : this.#edges.map(listOf);
     this.#read = this.#structure.nodes.reduce((read, i) => read | this.#blocks[i]!.read, 0);
     this.#writes = this.#structure.nodes.some((i) => this.#blocks[i]!.writes);
     this.#flagsDirty = this.#flow();
@@ -153,7 +160,7 @@ class RegionWriter implements LoweringTarget {
       changed = false;
       for (const i of this.#structure.nodes) {
         if (dirty[i] === 0 && (this.#blocks[i]!.written & FLAGS_MASK) === 0) continue;
-        for (const to of listOf(this.#edges[i]!)) {
+        for (const to of this.#successors[i]!) {
           if (dirty[to] !== 0) continue;
           dirty[to] = 1;
           changed = true;
@@ -171,7 +178,8 @@ class RegionWriter implements LoweringTarget {
       for (let k = nodes.length - 1; k >= 0; k--) {
         const i = nodes[k]!;
         const { entering, killed } = this.#blocks[i]!;
-        const out = listOf(this.#edges[i]!).reduce((all, to) => all | live[to]!, 0);
+        let out = 0;
+        for (const to of this.#successors[i]!) out |= live[to]!;
         const into = entering | (out & ~killed);
         if (into === live[i]) continue;
         live[i] = into;
@@ -434,7 +442,10 @@ function without(structure: Structure, from: number, edges: Edges): Edges {
   return { taken: keep(edges.taken), next: keep(edges.next), returns: edges.returns.filter((site) => keep(site.block) !== EXIT) };
 }
 
-function listOf(edges: Edges): number[] {
-  const list = [edges.taken, edges.next, ...edges.returns.map((site) => site.block)].filter((to) => to !== EXIT);
-  return [...new Set(list)];
+function listOf({ taken, next, returns }: Edges): number[] {
+  const list: number[] = [];
+  if (taken !== EXIT) list.push(taken);
+  if (next !== EXIT && next !== taken) list.push(next);
+  for (const { block } of returns) if (!list.includes(block)) list.push(block);
+  return list;
 }
