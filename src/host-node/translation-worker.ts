@@ -17,11 +17,6 @@ setFlagsFromString('--no-wasm-lazy-compilation');
 // program's first run takes 5 % less time, all threads' 7 % (`bench:guests --only syscalls`), and runs after it no more.
 setFlagsFromString('--max-inlined-bytecode-size-cumulative=200');
 
-// Loops in regions look at the budget and at guest memory in every round: copies of their bodies gain nothing, and take the optimising
-// compiler's time. A first run of Python (64-bit) takes 7 to 13 % less time without, all threads' 10 %.
-setFlagsFromString('--no-wasm-loop-unrolling');
-setFlagsFromString('--no-wasm-loop-peeling');
-
 // The thread that translates for one machine: requests in, modules out, in the same order.
 const builder = new RegionBuilder(workerData as HandlerMap);
 parentPort!.on('message', (requests: readonly RegionRequest[]) => translate(builder, requests, (answer, transfer) => parentPort!.postMessage(answer, transfer)));
