@@ -32,6 +32,8 @@ interface Choice {
   readonly programs: readonly GuestProgram[];
   readonly boot: boolean;
   readonly repeat: number;
+  /** How often compiled programs do their work in one process. */
+  readonly rounds: number;
   /** Whose seconds the table shows. */
   readonly clock: Clock;
   readonly json: string | undefined;
@@ -39,7 +41,7 @@ interface Choice {
 
 function choose(args: readonly string[]): Choice {
   const text = { type: 'string' } as const;
-  const { values } = parseArgs({ args: [...args], options: { width: { ...text, default: 'both' }, engines: { ...text, default: ENGINES.join(',') }, only: text, repeat: { ...text, default: '3' }, clock: { ...text, default: 'guest' }, json: text } });
+  const { values } = parseArgs({ args: [...args], options: { width: { ...text, default: 'both' }, engines: { ...text, default: ENGINES.join(',') }, only: text, repeat: { ...text, default: '3' }, rounds: { ...text, default: '1' }, clock: { ...text, default: 'guest' }, json: text } });
   const pick = <T extends string>(kind: string, list: string, known: readonly T[]): readonly T[] => {
     const names = list.split(',');
     const unknown = names.find((name) => !(known as readonly string[]).includes(name));
@@ -47,8 +49,11 @@ function choose(args: readonly string[]): Choice {
     return known.filter((name) => names.includes(name));
   };
   const [width] = pick('width', values.width, ['64', '32', 'both']);
-  const repeat = Number(values.repeat);
-  if (!Number.isInteger(repeat) || repeat < 1) throw new UserError(`--repeat ${values.repeat}: give a whole number above 0`);
+  const count = (name: 'repeat' | 'rounds'): number => {
+    const value = Number(values[name]);
+    if (!Number.isInteger(value) || value < 1) throw new UserError(`--${name} ${values[name]}: give a whole number above 0`);
+    return value;
+  };
   const all = [...programs.map(({ name }) => name), BOOT];
   const names = values.only === undefined ? all : pick('program', values.only, all);
   return {
@@ -56,7 +61,8 @@ function choose(args: readonly string[]): Choice {
     engines: pick('engine', values.engines, ENGINES),
     programs: programs.filter(({ name }) => names.includes(name)),
     boot: names.includes(BOOT),
-    repeat,
+    repeat: count('repeat'),
+    rounds: count('rounds'),
     clock: pick('clock', values.clock, CLOCKS)[0]!,
     json: values.json,
   };
@@ -78,9 +84,9 @@ async function install(chosen: readonly GuestProgram[], width: Width): Promise<r
   return [...files, ...(await installPackaged(packaged, width, log)), ...installData(SOURCES, width)];
 }
 
-function nativeRuns(chosen: readonly GuestProgram[], width: Width): ReadonlyMap<string, NativeRun> {
+function nativeRuns(chosen: readonly GuestProgram[], width: Width, rounds: number): ReadonlyMap<string, NativeRun> {
   const runs = new Map(chosen.flatMap((program) => {
-    const run = runNative(program, width);
+    const run = runNative(program, width, rounds);
     return run === undefined ? [] : [[program.name, run] as const];
   }));
   const without = chosen.filter(({ name }) => !runs.has(name)).map(({ name }) => name);
@@ -100,7 +106,7 @@ interface WidthResult {
 async function runWidth(width: Width, choice: Choice): Promise<WidthResult> {
   const guest = await catalogue.find(({ name }) => name === (width === 64 ? 'linux' : 'linux-i386'))!.fetch(log);
   const files = await install(choice.programs, width);
-  const native = nativeRuns(choice.programs, width);
+  const native = nativeRuns(choice.programs, width, choice.rounds);
   const engines = choice.engines.filter((engine) => {
     const reason = unavailable(engine, width);
     if (reason !== undefined) console.log(`${width}-bit: engine ${engine}: not available: ${reason}`);
@@ -114,7 +120,7 @@ async function runWidth(width: Width, choice: Choice): Promise<WidthResult> {
     const failures: string[] = [];
     let json: object = { width, engines: engines.map((engine) => ({ engine, version: version(engine, width) })), native: Object.fromEntries(native) };
     if (names.length > 0) {
-      const list = choice.programs.map((program) => `${program.name} ${commandOf(program, width).join(' ')}\n`).join('');
+      const list = choice.programs.map((program) => `${program.name} ${commandOf(program, width, choice.rounds).join(' ')}\n`).join('');
       writeFileSync(run.initrd, buildInitramfs(width, list, files));
       const sessions = await measure(engines, width, run, names, choice.repeat, log);
       const rows = rowsOf(sessions, names, 'guestSeconds');
@@ -148,7 +154,7 @@ async function main(): Promise<number> {
   for (const width of choice.widths) results.push(await runWidth(width, choice));
   if (choice.json !== undefined) {
     const host = { cpu: cpus()[0]?.model, cpus: cpus().length, kernel: release(), node: process.version, v8: process.versions.v8 };
-    writeFileSync(choice.json, `${JSON.stringify({ date: new Date().toISOString(), host, repeat: choice.repeat, widths: results.map(({ json }) => json) }, null, 2)}\n`);
+    writeFileSync(choice.json, `${JSON.stringify({ date: new Date().toISOString(), host, repeat: choice.repeat, rounds: choice.rounds, widths: results.map(({ json }) => json) }, null, 2)}\n`);
   }
   return results.some(({ failures }) => failures.length > 0) ? 1 : 0;
 }

@@ -31,6 +31,18 @@ static inline int finish(uint64_t sum) {
   return 0;
 }
 
+#ifndef OWN_MAIN
+static int work(void);
+
+// With an argument the work is done that often in one process, so that its start weighs less.
+int main(int argc, char **argv) {
+  for (int rounds = argc > 1 ? atoi(argv[1]) : 1; rounds > 1; rounds--)
+    if (work() != 0) return 1;
+  return work();
+}
+#define main work
+#endif
+
 static inline void check(int ok, const char *what) {
   if (ok) return;
   perror(what);

@@ -63,7 +63,7 @@ export function buildInitramfs(width: Width, list: string, files: readonly strin
   return writeCpio([...entries.values()]);
 }
 
-/** Program and arguments as the guest's init runs them. */
-export function commandOf(program: GuestProgram, width: Width): readonly string[] {
-  return program.kind === 'compiled' ? [`/bin/${program.name}`] : program.command(width);
+/** Program and arguments as the guest's init runs them; a compiled one does its work so often (`rounds`) in one process. */
+export function commandOf(program: GuestProgram, width: Width, rounds = 1): readonly string[] {
+  return program.kind === 'compiled' ? [`/bin/${program.name}`, ...(rounds === 1 ? [] : [String(rounds)])] : program.command(width);
 }

@@ -16,10 +16,10 @@ export function fnv1a(bytes: Uint8Array): string {
 }
 
 /** Runs a program on the host; undefined where the host cannot: another processor, no 32-bit programs, no chroot. */
-export function runNative(program: GuestProgram, width: Width): NativeRun | undefined {
+export function runNative(program: GuestProgram, width: Width, rounds = 1): NativeRun | undefined {
   if (process.platform !== 'linux' || process.arch !== 'x64') return undefined;
   const root = rootFolder(width);
-  const [file, ...args] = commandOf(program, width);
+  const [file, ...args] = commandOf(program, width, rounds);
   // Packaged programs find their loader and libraries in the root folder only.
   const inRoot = program.kind === 'packaged';
   if (inRoot && process.getuid?.() !== 0) return undefined;
