@@ -10,12 +10,17 @@ const MAX_INSTRUCTION = 15;
 /** Verdicts kept. */
 const KEPT = 16384;
 
-interface Verdict {
+export interface Verdict {
   readonly hash: number;
   readonly long: boolean;
-  /** Offsets in the page of what asks nobody; undefined: at its end something may begin that does. */
-  readonly places: readonly number[] | undefined;
+  /** Bytes behind the page's end, as far as they matter. */
+  readonly next: number;
+  /** Offsets in the page of what asks nobody. */
+  readonly places: readonly number[];
 }
+
+/** Nobody knows what lies behind a page. */
+export const UNKNOWN_NEXT = -1;
 
 /**
  * Looks closer at pages that may hold instructions which ask nobody (runtime/code-bytes.ts): are the bytes an instruction's
@@ -35,12 +40,15 @@ export class CodeJudge {
     this.#words = new Int32Array(memory.buffer);
   }
 
-  /** Where in the page at a host address instructions are that ask nobody; undefined: it may not run directly at all. */
-  judge(host: number, long: boolean): Verdict {
+  /**
+   * Where in the page at a host address instructions are that ask nobody. `next`: the two bytes behind it (little endian), which
+   * tell what an instruction across its end is, or UNKNOWN_NEXT, where such an instruction is taken for one that asks nobody.
+   */
+  judge(host: number, long: boolean, next: number): Verdict {
     const hash = this.#hash(host);
     const known = this.#verdicts.get(host);
-    if (known?.hash === hash && known.long === long) return known;
-    const verdict = { hash, long, places: this.#places(host, long) };
+    if (known?.hash === hash && known.long === long && known.next === next) return known;
+    const verdict = { hash, long, next, places: this.#places(host, long, next) };
     if (this.#verdicts.size >= KEPT) this.#verdicts.clear();
     this.#verdicts.set(host, verdict);
     return verdict;
@@ -52,14 +60,13 @@ export class CodeJudge {
     return hash;
   }
 
-  #places(page: number, long: boolean): readonly number[] | undefined {
+  #places(page: number, long: boolean, next: number): readonly number[] {
     const bytes = this.#bytes;
     const end = page + PAGE_SIZE;
+    const byteAt = (at: number): number => (at < end ? bytes[at]! : next === UNKNOWN_NEXT ? -1 : (next >> (8 * (at - end))) & 0xff);
     const places: number[] = [];
     for (let at = page; at < end; at++) {
-      if (bytes[at] !== 0x0f || !asksNobody(bytes, at, end) || !this.#begins(page, at, long)) continue;
-      if (at + 2 >= end) return undefined;
-      places.push(at - page);
+      if (bytes[at] === 0x0f && asksNobody(byteAt, at) && this.#begins(page, at, long)) places.push(at - page);
     }
     return places;
   }
@@ -97,13 +104,12 @@ function onlyPrefixes(bytes: Uint8Array, from: number, to: number, long: boolean
 }
 const PREFIXES = new Set([0x66, 0x67, 0xf2, 0xf3, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]);
 
-/** The bytes that runtime/code-bytes.ts looks for. */
-function asksNobody(bytes: Uint8Array, at: number, end: number): boolean {
-  if (at + 1 === end) return true;
-  const second = bytes[at + 1]!;
-  if (second === 0xa2 || second === 0x31 || second === 0x03) return true;
+/** The bytes that runtime/code-bytes.ts looks for; -1: nobody knows. */
+function asksNobody(byteAt: (at: number) => number, at: number): boolean {
+  const second = byteAt(at + 1);
+  if (second === -1 || second === 0xa2 || second === 0x31 || second === 0x03) return true;
   if (second !== 0x01 && second !== 0xc7) return false;
-  if (at + 2 === end) return true;
-  const third = bytes[at + 2]!;
+  const third = byteAt(at + 2);
+  if (third === -1) return true;
   return second === 0x01 ? third === 0xc1 || third === 0xd0 || third === 0xd9 || third === 0xf9 : third >= 0xf8;
 }

@@ -1,4 +1,4 @@
-import { PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
+import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import {
   CR0, CR4, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_TSC_AUX, SCRATCH, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, VECTOR_BP, VECTOR_DB,
@@ -17,7 +17,8 @@ import {
   FRAME_END, GDT_LIMIT, IDT_LIMIT, MONITOR_CODE, MONITOR_CS, MONITOR_DATA, MONITOR_GDT, MONITOR_IDT, MONITOR_PATCHER, MONITOR_SS, MONITOR_STUBS, MONITOR_SYSCALL, MONITOR_TASK,
   MONITOR_TR, MONITOR_TSS, TSS_LIMIT, layOutMonitor, linearOf,
 } from './monitor.ts';
-import { CodeJudge } from './code-judge.ts';
+import { CodeJudge, UNKNOWN_NEXT } from './code-judge.ts';
+import type { Verdict } from './code-judge.ts';
 import { Vectors } from './vectors.ts';
 
 /** Why user code does not run directly any more; the state is in the block. */
@@ -84,13 +85,13 @@ const ERROR_FETCH = 16n;
 const ACCESS_READ = 0;
 const ACCESS_WRITE = 1;
 const ACCESS_FETCH = 2;
-/** What the runtime's fillShadow answers. */
+/** What the runtime's fillShadow answers; ELSEWHERE is what is left. */
 const FILL_FAULT = 0;
 const FILLED = 1;
-const FILL_ELSEWHERE = 2;
 const FILL_FULL = 3;
 const FILL_SUSPECT = 4;
-const UD2_SECOND = 0x0b;
+/** User code may not execute it, and it is one byte: it has room also at the end of a page. */
+const HLT = 0xf4;
 /** Faults on one address in a row that lead nowhere, until another engine takes the instruction. */
 const PATIENCE = 3;
 const HAS_ERROR = new Set([8, 10, 11, 12, 13, 14, 17, 21, 29, 30]);
@@ -111,7 +112,7 @@ export class DirectVm {
   readonly #vectors: Vectors;
   readonly #judge: CodeJudge;
   /** Copies of code pages by the pages' host addresses, and what they were made from. */
-  readonly #copies = new Map<number, { readonly hash: number; readonly copy: number }>();
+  readonly #copies = new Map<number, { readonly verdict: Verdict; readonly copy: number }>();
   /** Bits of CR4 that are always set, and those that are as the guest has them. */
   readonly #cr4: bigint;
   readonly #cr4Guest: bigint;
@@ -345,29 +346,38 @@ export class DirectVm {
       } else if (filled !== FILL_SUSPECT) return filled;
       else {
         const host = this.#block.getUint32(SCRATCH, true);
-        const { places, hash } = this.#judge.judge(host, (this.#block.getUint32(MODE, true) & MODE_CODE_MASK) === MODE_CODE64);
-        if (places === undefined) return FILL_ELSEWHERE;
+        const verdict = this.#judge.judge(host, (this.#block.getUint32(MODE, true) & MODE_CODE_MASK) === MODE_CODE64, this.#nextOf(host, address));
         trusted = 1;
-        if (places.length > 0) copy = this.#copyOf(host, places, hash);
+        if (verdict.places.length > 0) copy = this.#copyOf(host, verdict);
       }
     }
   }
 
-  /** Offset in SHADOW_MEMORY of a copy of a page with UD2 in some places: what stands there is for another engine. */
-  #copyOf(host: number, places: readonly number[], hash: number): number {
+  /** What CodeJudge has to know of the bytes behind a page of code, which lies at a host address. */
+  #nextOf(host: number, linear: bigint): number {
+    const bytes = this.#view;
+    const last = bytes.getUint8(host + PAGE_SIZE - 1);
+    if (last !== 0x0f && bytes.getUint8(host + PAGE_SIZE - 2) !== 0x0f) return 0;
+    const next = (linear | BigInt(PAGE_MASK)) + 1n;
+    const byte = this.#codeByte(next);
+    return byte === -1 ? UNKNOWN_NEXT : byte | (this.#codeByte(next + 1n) << 8);
+  }
+
+  /** Offset in SHADOW_MEMORY of a copy of a page with HLT in some places: what stands there is for another engine. */
+  #copyOf(host: number, verdict: Verdict): number {
     const { runtime } = this.#options.home;
     const known = this.#copies.get(host);
-    let copy = known?.hash === hash ? known.copy : 0;
+    let copy = known?.verdict === verdict ? known.copy : 0;
     if (copy === 0) {
       copy = runtime.call('newShadowPage');
       if (copy === 0) {
         this.#reset();
         copy = runtime.call('newShadowPage');
       }
-      this.#copies.set(host, { hash, copy });
+      this.#copies.set(host, { verdict, copy });
       const bytes = new Uint8Array(this.#view.buffer);
       bytes.copyWithin(SHADOW_MEMORY + copy, host, host + PAGE_SIZE);
-      for (const place of places) bytes[SHADOW_MEMORY + copy + place + 1] = UD2_SECOND;
+      for (const place of verdict.places) bytes[SHADOW_MEMORY + copy + place] = HLT;
     }
     runtime.call('noteCopy', (host - RAM_BASE) >>> PAGE_SHIFT);
     return copy;
