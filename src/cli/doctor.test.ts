@@ -4,17 +4,31 @@ import { wasmProblem } from '../host-node/wasm-features.ts';
 import { describeHost } from './doctor.ts';
 import { describeShares } from './meter.ts';
 
-const native = { ring0: 3e9, ring3: 3e9, compatible: 3e9, exitNs: 2500, cpuid: true, user: [0, 0, 0, 0, 0, 0, 0], syscall: true, tscOffset: true };
+const native = { ring0: 3e9, ring3: 3e9, compatible: 3e9, exitNs: 2500, cpuid: true, user: [0, 0, 0, 0, 0, 0, 0], syscall: true, tscOffset: true, syncRegisters: true };
 
 describe('the choice of an engine', () => {
   it('is KVM where ring 0 is native and KVM does what it says', () => {
     expect(judge({ kvm: native })).toEqual({ engine: 'kvm', why: 'engine kvm: ring 0 runs natively (3000 million instructions/s), an exit costs 2.5 us' });
   });
-  it('is the translator otherwise, and says why', () => {
-    expect(judge({ kvm: { ...native, ring0: 1.4e6 } })).toEqual({ engine: 'translator', why: 'engine translator: KVM only emulates ring 0 here (1.4 million instructions/s, against 3000 in ring 3)' });
-    expect(judge({ kvm: { ...native, cpuid: false } }).why).toBe('engine translator: KVM cannot be relied on here: guests see the host\'s CPUID');
-    expect(judge({ kvm: { reason: 'there is no /dev/kvm', remedy: 'load it' } }).why).toBe('engine translator: there is no /dev/kvm');
+  const emulated = { ...native, ring0: 1.4e6, exitNs: 9100 };
+  it('is the hybrid engine where only user code is native, and says why', () => {
+    expect(judge({ kvm: emulated })).toEqual({
+      engine: 'hybrid',
+      why: 'engine hybrid: user code runs natively (3000 million instructions/s, an exit costs 9.1 us), the kernel is translated: KVM only emulates ring 0 here (1.4 million instructions/s, against 3000 in ring 3)',
+    });
+    expect(judge({ kvm: { ...native, cpuid: false } }).engine).toBe('hybrid');
   });
+  it.each([
+    ['all is emulated', { ...emulated, ring3: 1.4e6 }, {}, 'KVM only emulates ring 0 here (1.4 million instructions/s, against 1.4 in ring 3)'],
+    ['KVM lacks what hybrid needs', { ...emulated, syncRegisters: false }, {}, 'KVM only emulates ring 0 here (1.4 million instructions/s, against 3000 in ring 3)'],
+    ['exits are dear', { ...emulated, exitNs: 150_000 }, {}, 'KVM only emulates ring 0 here (1.4 million instructions/s, against 3000 in ring 3), and an exit costs 150.0 us'],
+    ['there are several processors', emulated, { processors: 2 }, 'KVM only emulates ring 0 here (1.4 million instructions/s, against 3000 in ring 3), and the hybrid engine has one processor so far'],
+    ['a profile is made', native, { profile: true }, 'a profile shows what is translated'],
+    ['there is no KVM', { reason: 'there is no /dev/kvm', remedy: 'load it' }, {}, 'there is no /dev/kvm'],
+  ])('is the translator where %s', (_, kvm, needs, why) => {
+    expect(judge({ kvm }, { processors: 1, profile: false, ...needs })).toEqual({ engine: 'translator', why: `engine translator: ${why}` });
+  });
+  it('is KVM also for several processors', () => expect(judge({ kvm: native }, { processors: 4, profile: false }).engine).toBe('kvm'));
 });
 
 describe('doctor', () => {

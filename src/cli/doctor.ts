@@ -1,7 +1,7 @@
 import { cpus, release } from 'node:os';
 import { calibrate } from '../host-node/calibration.ts';
 import type { HostFinding } from '../host-node/calibration.ts';
-import { NATIVE, brokenPromises, judge, millions } from '../host-node/engine-choice.ts';
+import { NATIVE, brokenPromises, judge, kernelObstacle, microseconds, millions } from '../host-node/engine-choice.ts';
 import { wasmProblem } from '../host-node/wasm-features.ts';
 import type { CommandIo } from './io.ts';
 
@@ -24,12 +24,12 @@ export function describeHost(finding: HostFinding, problem: string | undefined):
   ];
   if ('reason' in kvm) lines.push(row('kvm', `not here: ${kvm.reason}`), row('', `to have it: ${kvm.remedy}`));
   else {
-    lines.push(row('kvm', `opens; ring 0 ${millions(kvm.ring0)}, ring 3 ${millions(kvm.ring3)} million instructions/s; an exit ${(kvm.exitNs / 1000).toFixed(1)} us`));
+    lines.push(row('kvm', `opens; ring 0 ${millions(kvm.ring0)}, ring 3 ${millions(kvm.ring3)} million instructions/s; an exit ${microseconds(kvm.exitNs)}`));
     for (const broken of brokenPromises(kvm)) lines.push(row('', `wrong: ${broken}`));
-    const { engine, why } = judge(finding);
-    if (engine !== 'kvm') lines.push(row('', why.replace(/^engine translator: /, '')), row('', 'to have it: a host with virtualization in hardware, or nested virtualization from the one below'));
+    const obstacle = kernelObstacle(kvm);
+    if (obstacle !== undefined) lines.push(row('', obstacle), row('', 'to have it: a host with virtualization in hardware, or nested virtualization from the one below'));
   }
-  lines.push(row('hybrid', 'reason' in kvm ? 'needs kvm' : `works: user code ${kvm.compatible >= NATIVE ? '' : 'of 64 bits '}runs by kvm, the kernel by the translator`));
+  lines.push(row('hybrid', 'reason' in kvm ? 'needs kvm' : !kvm.syncRegisters ? 'does not work: KVM lacks KVM_CAP_SYNC_REGS; use a newer kernel' : `works: user code ${kvm.compatible >= NATIVE ? '' : 'of 64 bits '}runs by kvm, the kernel by the translator`));
   lines.push(problem === undefined ? `auto chooses ${judge(finding).why.replace(/^engine /, '')}` : 'no engine can run a guest here; use Node 20 or later');
   return lines;
 }

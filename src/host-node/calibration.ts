@@ -60,7 +60,7 @@ function readFinding(circumstances: Circumstances): HostFinding | undefined {
     const stored = JSON.parse(readFileSync(join(cacheFolder(), FILE), 'utf8')) as { readonly circumstances: Circumstances; readonly kvm: KvmFinding };
     const { kvm } = stored;
     const same = (Object.keys(circumstances) as (keyof Circumstances)[]).every((key) => stored.circumstances[key] === circumstances[key]);
-    const whole = [kvm.ring0, kvm.ring3, kvm.compatible, kvm.exitNs].every(Number.isFinite) && [kvm.cpuid, kvm.syscall, kvm.tscOffset].every((value) => typeof value === 'boolean');
+    const whole = [kvm.ring0, kvm.ring3, kvm.compatible, kvm.exitNs].every(Number.isFinite) && [kvm.cpuid, kvm.syscall, kvm.tscOffset, kvm.syncRegisters].every((value) => typeof value === 'boolean');
     const words = Array.isArray(kvm.user) && kvm.user.length === FEATURE_WORDS.length && kvm.user.every(Number.isInteger);
     return same && whole && words ? { kvm } : undefined;
   } catch {

@@ -1,5 +1,6 @@
 import { UserError } from '../base/errors.ts';
 import { hiddenFromUser } from '../engines/kvm/cpuid-table.ts';
+import type { KvmFinding } from '../engines/kvm/trial.ts';
 import type { EngineChoice } from '../library/local-machine.ts';
 import type { EngineName } from '../machine/configuration.ts';
 import { calibrate } from './calibration.ts';
@@ -10,43 +11,63 @@ import { kvmHere } from './kvm/kvm-here.ts';
 /** A ring that executes fewer instructions a second is emulated, and slower than translated code. */
 export const NATIVE = 2e8;
 
+/** The hybrid engine leaves user code translated that does not run for as long as this; with dearer exits that is nearly all. */
+const DEAREST_EXIT_NS = 100_000;
+
 /**
  * What `auto` means without measuring: the name of an engine. For test runs and fleets of unlike hosts, whose guests
  * must all see the same.
  */
 const AUTO_ENGINE = 'POLYVISOR_ENGINE';
 
+/** What a machine wants that not every engine has. */
+export interface EngineNeeds {
+  readonly processors: number;
+  /** A profile is to be made of what runs. */
+  readonly profile: boolean;
+}
+
 /** Throws UserError when KVM is asked for and there is none. */
-export function settleEngine(name: EngineName, recalibrate = false): EngineChoice {
+export function settleEngine(name: EngineName, recalibrate = false, needs: EngineNeeds = { processors: 1, profile: false }): EngineChoice {
   if (name === 'auto') {
     const fixed = process.env[AUTO_ENGINE];
-    if (fixed === undefined || fixed === '') return chooseAutomatically(calibrate(recalibrate));
+    if (fixed === undefined || fixed === '') return chooseAutomatically(calibrate(recalibrate), needs);
     if (fixed !== 'interpreter' && fixed !== 'translator' && fixed !== 'hybrid' && fixed !== 'kvm') throw new UserError(`the environment's ${AUTO_ENGINE} is "${fixed}"; give interpreter, translator, hybrid or kvm`);
     return settleEngine(fixed);
   }
   if (name === 'interpreter' || name === 'translator' || name === 'lockstep') return { first: name };
   const kvm = kvmHere();
   if (kvm instanceof KvmUnavailable) throw new UserError(`engine "${name}": ${kvm.message}; ${kvm.remedy}, or give another engine`);
-  if (name === 'hybrid' && !kvm.capabilities.syncRegisters) throw new UserError('engine "hybrid": KVM lacks KVM_CAP_SYNC_REGS; use a newer kernel, or give another engine');
   const finding = calibrate(recalibrate).kvm;
   if ('reason' in finding) throw new UserError(`engine "${name}": ${finding.reason}; ${finding.remedy}, or give another engine`);
+  if (name === 'hybrid' && !finding.syncRegisters) throw new UserError('engine "hybrid": KVM lacks KVM_CAP_SYNC_REGS; use a newer kernel, or give another engine');
   return { first: name, kvm: { ...kvm, user: { direct32: finding.compatible >= NATIVE, hidden: hiddenFromUser(finding.user) } } };
 }
 
-function chooseAutomatically(finding: HostFinding): EngineChoice {
-  const { engine, why } = judge(finding);
-  return engine === 'kvm' ? { ...settleEngine('kvm'), why } : { first: engine, why };
+function chooseAutomatically(finding: HostFinding, needs: EngineNeeds): EngineChoice {
+  const { engine, why } = judge(finding, needs);
+  return engine === 'translator' ? { first: engine, why } : { ...settleEngine(engine), why };
 }
 
-/** The best engine for a host, and why. */
-export function judge({ kvm }: HostFinding): { readonly engine: 'kvm' | 'translator'; readonly why: string } {
+/** The best engine for a machine on a host, and why. */
+export function judge({ kvm }: HostFinding, { processors, profile }: EngineNeeds = { processors: 1, profile: false }): { readonly engine: 'kvm' | 'hybrid' | 'translator'; readonly why: string } {
   const translator = (why: string) => ({ engine: 'translator', why: `engine translator: ${why}` }) as const;
   if ('reason' in kvm) return translator(kvm.reason);
-  const speed = `${millions(kvm.ring0)} million instructions/s`;
-  if (kvm.ring0 < NATIVE) return translator(`KVM only emulates ring 0 here (${speed}, against ${millions(kvm.ring3)} in ring 3)`);
+  if (profile) return translator('a profile shows what is translated');
+  const exit = `an exit costs ${microseconds(kvm.exitNs)}`;
+  const against = kernelObstacle(kvm);
+  if (against === undefined) return { engine: 'kvm', why: `engine kvm: ring 0 runs natively (${millions(kvm.ring0)} million instructions/s), ${exit}` };
+  if (!kvm.syncRegisters || kvm.ring3 < NATIVE) return translator(against);
+  if (kvm.exitNs > DEAREST_EXIT_NS) return translator(`${against}, and ${exit}`);
+  if (processors > 1) return translator(`${against}, and the hybrid engine has one processor so far`);
+  return { engine: 'hybrid', why: `engine hybrid: user code runs natively (${millions(kvm.ring3)} million instructions/s, ${exit}), the kernel is translated: ${against}` };
+}
+
+/** Why the guest's kernel should not run on this KVM. */
+export function kernelObstacle(kvm: KvmFinding): string | undefined {
+  if (kvm.ring0 < NATIVE) return `KVM only emulates ring 0 here (${millions(kvm.ring0)} million instructions/s, against ${millions(kvm.ring3)} in ring 3)`;
   const broken = brokenPromises(kvm);
-  if (broken.length > 0) return translator(`KVM cannot be relied on here: ${broken.join(', ')}`);
-  return { engine: 'kvm', why: `engine kvm: ring 0 runs natively (${speed}), an exit costs ${(kvm.exitNs / 1000).toFixed(1)} us` };
+  return broken.length > 0 ? `KVM cannot be relied on here: ${broken.join(', ')}` : undefined;
 }
 
 /** What a KVM does otherwise than its interface says. */
@@ -60,4 +81,8 @@ export function brokenPromises(kvm: { readonly cpuid: boolean; readonly syscall:
 
 export function millions(perSecond: number): string {
   return perSecond >= 1e7 ? Math.round(perSecond / 1e6).toString() : (perSecond / 1e6).toFixed(1);
+}
+
+export function microseconds(ns: number): string {
+  return `${(ns / 1000).toFixed(1)} us`;
 }

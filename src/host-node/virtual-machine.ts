@@ -252,7 +252,7 @@ function settle({ engine = 'auto', recalibrate, profile, overcommit }: RestoreOp
     if (profile === true) throw new UserError(`a profile is made of one processor, but ${cpus} are asked for; leave --profile out, or give --cpus 1`);
     if (engine !== 'auto') threadEngine(checkEngine(engine), cpus);
   }
-  return settleEngine(checkEngine(engine), recalibrate);
+  return settleEngine(checkEngine(engine), recalibrate, { processors: cpus, profile: profile === true });
 }
 
 /** V8 reserves address space for the whole memory at once; a limit on it (ulimit -v) shows when a machine is made. */

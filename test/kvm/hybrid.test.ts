@@ -204,7 +204,7 @@ describe.skipIf(kvmIsMissing())('user code on the hybrid engine', () => {
     same(from(end - 2), { code: { [end - 2]: [0x0f, 0x01, 0xd0, ...UD2] } }); // xgetbv
     visits = fixture.hybrid.exitCounts()['visits']!;
     same(from(end - 8), { code: { [end - 8]: [...mov(1, 1000), 0xff, 0xc9, 0x0f, 0x85, ...bytes32(-8), ...UD2] } }); // next: dec ecx; jnz next
-    expect(fixture.hybrid.exitCounts()['visits']).toBeLessThan(visits + 5);
+    expect(fixture.hybrid.exitCounts()['visits']).toBeLessThan(visits + 100);
   });
 
   it('segment registers', () => {
