@@ -100,6 +100,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--boot-menu', 'with --firmware, let it ask for a key that leads to a menu')
     .option('--restore <file>', 'go on with a machine that was saved; it is as it was, engine, console and display may be chosen')
     .option('--save-to <file>', 'where Ctrl-A S saves the machine: FILE[,compress] (default polyvisor.save)')
+    .option('--paravirt <on|off>', "whether the guest is offered KVM's paravirtual interface: its clock and, with several processors, what saves them messages (default on)")
     .option('--rng', 'a virtio entropy device')
     .option('--balloon', 'a virtio balloon: memory that the guest does not use goes back to the host')
     .option('--input', 'a virtio keyboard and tablet')

@@ -39,6 +39,7 @@ export interface RunOptions {
   readonly memory?: string;
   readonly cpus?: string;
   readonly overcommit?: boolean;
+  readonly paravirt?: string;
   readonly rng?: boolean;
   readonly balloon?: boolean;
   readonly engine?: string;
@@ -130,7 +131,7 @@ function create(guest: string | undefined, options: RunOptions): Make {
 
 /** What a stored machine has settled already, by the names that the command line has for it. */
 const SETTLED = [
-  'kernel', 'initrd', 'append', 'firmware', 'nvram', 'machine', 'memory', 'cpus', 'disk', 'net', 'nic', 'share', 'vsock', 'input', 'cdrom', 'floppy', 'boot', 'bootMenu', 'rng', 'balloon', 'debugExitPort',
+  'kernel', 'initrd', 'append', 'firmware', 'nvram', 'machine', 'memory', 'cpus', 'disk', 'net', 'nic', 'share', 'vsock', 'input', 'cdrom', 'floppy', 'boot', 'bootMenu', 'paravirt', 'rng', 'balloon', 'debugExitPort',
 ] as const satisfies readonly (keyof RunOptions)[];
 
 function restore(file: string, guest: string | undefined, options: RunOptions): Make {
@@ -174,6 +175,7 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
     ...(options.cdrom === undefined ? {} : { cdrom: orEmpty(options.cdrom) }),
     ...(options.boot === undefined ? {} : { bootOrder: options.boot }),
     bootMenu: options.bootMenu === true,
+    ...(options.paravirt === undefined ? {} : { paravirt: readSwitch('--paravirt', options.paravirt) }),
     ...(options.rng === undefined ? {} : { rng: options.rng }),
     ...(options.balloon === undefined ? {} : { balloon: options.balloon }),
     ...(options.display === 'none' || options.firmware !== undefined ? {} : { display: true }),
@@ -188,6 +190,11 @@ function readOptions(guest: string | undefined, options: RunOptions): VirtualMac
 /** A drive without a medium is asked for by `none`; a file of that name by ./none. */
 function orEmpty(file: string): string | null {
   return file === 'none' ? null : file;
+}
+
+function readSwitch(name: string, text: string): boolean {
+  if (text !== 'on' && text !== 'off') throw new UserError(`${name} "${text}" is not understood; give on or off`);
+  return text === 'on';
 }
 
 function toNumber(text: string): number {

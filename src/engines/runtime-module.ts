@@ -1,5 +1,11 @@
 import { SCRATCH } from '../isa/x86/state/layout.ts';
 
+/** KVM_ENOSYS. */
+const NO_SUCH_CALL = -1000n;
+
+/** Calls of the paravirtual interface that concern other processors (src/runtime/paravirt.ts); the answer, negative for an error. */
+export type Hypercalls = (number: number, a: bigint, b: bigint, c: bigint, d: bigint) => bigint;
+
 /** What the runtime module asks of the host side; see src/runtime/host.ts. */
 export interface HostFunctions {
   readPort(port: number, size: 1 | 2 | 4): number;
@@ -16,6 +22,9 @@ export interface HostFunctions {
   writeTaskPriority(value: number): void;
   /** FERR#, with CR0.NE clear; whether IGNNE# is asserted. Missing: not wired. */
   numericError?: ((pending: boolean) => boolean) | undefined;
+  /** Missing: the beginning of 1970. */
+  bootTime?: (() => number) | undefined;
+  hypercall?: Hypercalls | undefined;
   readApicMsr(index: number): bigint | undefined;
   writeApicMsr(index: number, value: bigint): boolean;
 }
@@ -57,6 +66,8 @@ export function instantiateRuntime(module: WebAssembly.Module, memory: WebAssemb
       readTaskPriority: host.readTaskPriority,
       writeTaskPriority: host.writeTaskPriority as never,
       numericError: ((pending: number): number => (host.numericError === undefined ? 2 : host.numericError(pending !== 0) ? 1 : 0)) as never,
+      bootTime: host.bootTime ?? (() => 0),
+      hypercall: (host.hypercall ?? (() => NO_SUCH_CALL)) as never,
       apicMsrRead: ((index: number): number => {
         const value = host.readApicMsr(index);
         if (value === undefined) return 0;

@@ -6,9 +6,11 @@ import { NodeClock, nodeEntropy } from './ports.ts';
 import type { VcpuWorkerData } from './vcpu-threads.ts';
 import { WorkerCompiler } from '../library/worker-compiler.ts';
 import { startTranslationThread } from './translation-thread.ts';
+import { waitingTime } from './waiting-time.ts';
 
 // The thread of one processor of a machine.
 const { order, origin } = workerData as VcpuWorkerData;
+const waitedNs = waitingTime();
 const compiler = new WorkerCompiler(order.modules.handlers, startTranslationThread);
 await runVcpuThread(order, {
   clock: new NodeClock(origin),
@@ -16,6 +18,7 @@ await runVcpuThread(order, {
   yield: () => new Promise((resolve) => setImmediate(resolve)),
   tellMachine: (message) => parentPort!.postMessage(message),
   compiler,
+  ...(waitedNs === undefined ? {} : { waitedNs }),
   kvm: () => {
     const kvm = kvmHere();
     if (kvm instanceof KvmUnavailable) throw new Error(`KVM is not there: ${kvm.message}`);

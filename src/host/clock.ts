@@ -12,3 +12,8 @@ export function ticksAt(ns: number, khz: number): bigint {
 export interface WallClock {
   now(): number;
 }
+
+/** The time of day when a clock was zero, in microseconds since 1970. */
+export function timeOfOrigin(wall: WallClock, clock: MonotonicClock): number {
+  return Math.round(wall.now() * 1000 - clock.now() / 1000);
+}

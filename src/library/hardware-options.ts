@@ -31,6 +31,8 @@ export interface HardwareOptions extends ExecutionOptions {
   readonly append?: string;
   /** End instead of starting again when the guest resets. */
   readonly noReboot?: boolean;
+  /** False: the guest does not see KVM's paravirtual interface, its clock and what saves several processors messages. */
+  readonly paravirt?: boolean;
   /** A virtio entropy device. */
   readonly rng?: boolean;
   /** A virtio console besides the serial port: `VirtualMachine.virtioConsole`. */
@@ -59,6 +61,7 @@ export function configure(options: HardwareOptions): MachineConfiguration {
     ...configureExecution(options),
     append: options.append ?? '',
     noReboot: options.noReboot ?? false,
+    ...(options.paravirt === false ? { paravirt: false } : {}),
     rng: options.rng ?? false,
     virtioConsole: options.virtioConsole ?? false,
     ...(options.ports === undefined || options.ports.length === 0 ? {} : { ports: checkPorts(options.ports) }),

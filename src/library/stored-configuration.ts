@@ -84,6 +84,7 @@ function checkConfiguration(stored: StoredDescription['configuration'] | undefin
     ...execution,
     append: stored.append,
     noReboot: stored.noReboot === true,
+    ...(stored.paravirt === false ? { paravirt: false } : {}),
     rng: stored.rng === true,
     virtioConsole: stored.virtioConsole === true,
     ...(stored.ports === undefined ? {} : { ports: checkPorts(stored.ports) }),

@@ -65,6 +65,8 @@ export interface BoardOptions {
   readonly wallClock: WallClock;
   readonly entropy: Entropy;
   readonly log: Log;
+  /** KVM's paravirtual interface is offered to the guest. */
+  readonly paravirt?: boolean;
   readonly createVcpu: EngineFactory;
   /** Several processors, each in a thread; missing: one, which `createVcpu` makes. */
   readonly processors?: ProcessorThreads;

@@ -30,6 +30,8 @@ export interface MachineConfiguration extends ExecutionConfiguration {
   readonly noReboot: boolean;
   /** I/O port at which a write ends the machine with that value, as QEMU's isa-debug-exit. */
   readonly debugExitPort?: number;
+  /** False: the guest does not see KVM's paravirtual interface. */
+  readonly paravirt?: boolean;
   /** A virtio entropy device. */
   readonly rng?: boolean;
   /** A virtio console besides the serial port. */

@@ -2,7 +2,7 @@ import { PcBus } from '../buses/system-bus.ts';
 import type { Vcpu } from '../cpu/vcpu.ts';
 import { Serial16550 } from '../devices/legacy/serial-16550.ts';
 import { NumericError } from '../devices/legacy/numeric-error.ts';
-import { ticksAt } from '../host/clock.ts';
+import { ticksAt, timeOfOrigin } from '../host/clock.ts';
 import { randomWords } from '../host/entropy.ts';
 import { ApicBus } from '../interrupts/apic-bus.ts';
 import { IoApic } from '../interrupts/io-apic.ts';
@@ -16,6 +16,7 @@ import { Rtc } from '../timers/rtc.ts';
 import { TimerQueue } from '../timers/timer-queue.ts';
 import type { BoardOptions, Part } from './board.ts';
 import type { MachineName } from './configuration.ts';
+import { paravirtFeatures } from './paravirt.ts';
 import { legacyTimerLines } from './legacy-timer-lines.ts';
 import type { LegacyTimerLines } from './legacy-timer-lines.ts';
 import { ONE_PROCESSOR } from './topology.ts';
@@ -118,6 +119,7 @@ function oneProcessor(options: BoardOptions, { memory, bus, timers, apicBus, pic
   bus.mmio.map(LOCAL_APIC_WINDOW, localApic.registers);
   const vcpu = options.createVcpu({
     memory: memory.wasm, ram: memory, bus, interrupts: traceInterrupts(localApic, log), hostTsc, tscKhz, clock, log, index: 0,
+    paravirt: paravirtFeatures(options.paravirt === true, false), bootTime: () => timeOfOrigin(options.wallClock, clock),
     numericError: (pending) => numericError.error(pending),
     random32: randomWords(options.entropy),
   });
@@ -125,8 +127,8 @@ function oneProcessor(options: BoardOptions, { memory, bus, timers, apicBus, pic
 }
 
 /** Each in a thread of its own, its local APIC with it. */
-function severalProcessors({ clock, log, tscKhz = () => 1_000_000, events }: BoardOptions, processors: ProcessorThreads, { memory, bus, apicBus, pic, numericError }: Surroundings): Processors {
-  const vcpus = new ThreadedVcpus({ processors, memory, bus, apicBus, pic, clock, tscKhz, log, numericError: (pending) => numericError.error(pending), wake: () => events.kick() });
+function severalProcessors({ clock, wallClock, log, tscKhz = () => 1_000_000, events, paravirt = false }: BoardOptions, processors: ProcessorThreads, { memory, bus, apicBus, pic, numericError }: Surroundings): Processors {
+  const vcpus = new ThreadedVcpus({ processors, memory, bus, apicBus, pic, clock, wallClock, tscKhz, paravirt, log, numericError: (pending) => numericError.error(pending), wake: () => events.kick() });
   memory.changeMapUnder(vcpus.exclusively);
   return { vcpu: vcpus, apics: [], virtualWire: () => vcpus.virtualWire(), picChanged: () => vcpus.picChanged() };
 }

@@ -19,6 +19,10 @@ export interface VcpuParts {
   /** FERR#, and the IGNNE# that answers it. */
   readonly numericError: (pending: boolean) => boolean;
   readonly index: number;
+  /** What of KVM's paravirtual interface the guest is offered: bits of cpu/paravirt.ts; missing: nothing. */
+  readonly paravirt?: number;
+  /** The time of day when the guest's clock was zero, in microseconds since 1970. */
+  readonly bootTime?: () => number;
   /** For figures of the engine's own. */
   readonly clock: MonotonicClock;
   /** Asked for kind 'exception'. */

@@ -81,7 +81,7 @@ export function engineFactory({ first, modules, translation = {}, profile, kvm }
         givesUp: (error) => error instanceof KvmFailure,
       });
     }
-    identify(parts.memory, { index: parts.index, tscKhz: parts.tscKhz(), hidden: hiddenFor(first, kvm) });
+    identify(parts.memory, { index: parts.index, tscKhz: parts.tscKhz(), hidden: hiddenFor(first, kvm), paravirt: parts.paravirt ?? 0 });
     return new SwitchableVcpu({ ...common, engines, prepare: kvm !== undefined });
   };
 }

@@ -161,6 +161,7 @@ export class Machine {
       wallClock: options.wallClock,
       entropy: options.entropy,
       log: options.log,
+      paravirt: options.configuration.paravirt !== false,
       createVcpu: options.createVcpu,
       ...(options.processors === undefined ? {} : { processors: options.processors }),
       events: {

@@ -1,7 +1,7 @@
 // CPUID (Intel SDM 2A, CPUID): a processor of the x86-64-v3 class. Announces what the engines implement, nothing else:
 // isa/x86/features.ts lists the same for the decoder, and a test compares the two.
 
-import { APIC_ID, CORE_THREADS, CPUID_HIDDEN, CR4, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_BIOS_SIGN_ID, PACKAGE_THREADS, PHYSICAL_MASK, RAX, RBX, RCX, RDX, SCRATCH, TSC_KHZ, XCR0 } from "../isa/x86/state/layout.ts";
+import { APIC_ID, CORE_THREADS, CPUID_HIDDEN, CR4, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_BIOS_SIGN_ID, PACKAGE_THREADS, PARAVIRT, PHYSICAL_MASK, RAX, RBX, RCX, RDX, SCRATCH, TSC_KHZ, XCR0 } from "../isa/x86/state/layout.ts";
 import { VCPU_ATTENTION } from "../memory/layout.ts";
 import { apicMsrRead, interruptPending } from "./host.ts";
 
@@ -244,7 +244,11 @@ export function cpuid(cpu: usize): void {
     case 0xd: extendedStateLeaf(cpu, index); return;
     case 0x15: timeStampLeaf(cpu); return;
     case 0x16: give(cpu, tscKhz(cpu) / 1000, tscKhz(cpu) / 1000, 100, 0); return;
-    case 0x40000000: give(cpu, MAX_HYPERVISOR, 0x796c6f50, 0x6f736976, 0x20202072); return; // "Polyvisor   "
+    case 0x40000000:
+      if (load<u32>(cpu, PARAVIRT) != 0) give(cpu, MAX_HYPERVISOR, 0x4b4d564b, 0x564b4d56, 0x0000004d); // "KVMKVMKVM", as its interface is there
+      else give(cpu, MAX_HYPERVISOR, 0x796c6f50, 0x6f736976, 0x20202072); // "Polyvisor   "
+      return;
+    case 0x40000001: give(cpu, load<u32>(cpu, PARAVIRT), 0, 0, 0); return;
     case 0x40000010: give(cpu, tscKhz(cpu), CRYSTAL_KHZ, 0, 0); return; // TSC and APIC timer in kHz
     case 0x80000000: give(cpu, MAX_EXTENDED, 0, 0, 0); return;
     case 0x80000001: {

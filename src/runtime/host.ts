@@ -19,6 +19,10 @@
 @external("host", "writeTaskPriority") export declare function writeTaskPriority(value: i32): void;
 /** FERR#, with CR0.NE clear: 0 the instruction waits, 1 IGNNE# lets it go on, 2 nothing is wired: #MF. */
 @external("host", "numericError") export declare function numericError(pending: i32): i32;
+/** The time of day when the guest's clock was zero, in microseconds since 1970. */
+@external("host", "bootTime") export declare function bootTime(): f64;
+/** A call of the paravirtual interface that concerns other processors; its answer. */
+@external("host", "hypercall") export declare function hypercallToHost(number: i32, a: i64, b: i64, c: i64, d: i64): i64;
 /** 1 when the register exists; its value is then at SCRATCH (low u32) and SCRATCH + 4 (high u32). */
 @external("host", "apicMsrRead") export declare function apicMsrRead(index: i32): i32;
 /** 1 when accepted, 0 for #GP. */

@@ -16,6 +16,7 @@ export * from "./ports";
 export * from "./virtual-interrupts";
 export * from "./cpuid";
 export * from "./msr";
+export * from "./paravirt";
 export * from "./strings";
 export * from "./fpu";
 export * from "./integer";

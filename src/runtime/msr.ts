@@ -7,6 +7,7 @@ import {
 } from "../isa/x86/state/layout.ts";
 import { raiseGeneralProtection } from "./faults.ts";
 import { apicMsrRead, apicMsrWrite, hostTsc } from "./host.ts";
+import { isParavirtRegister, readParavirtRegister, writeParavirtRegister, writeSystemTime } from "./paravirt.ts";
 import { flushAccessRights, flushTlb, isCanonical } from "./paging.ts";
 
 const EFER_SCE: u64 = 1;
@@ -122,6 +123,7 @@ function moveTimeStamp(cpu: usize, delta: u64): void {
   store<u64>(cpu, load<u64>(cpu, TSC_OFFSET) + delta, TSC_OFFSET);
   store<u64>(cpu, load<u64>(cpu, MSR_TSC_ADJUST) + delta, MSR_TSC_ADJUST);
   if (deadline != 0) writeDeadline(cpu, deadline);
+  writeSystemTime(cpu);
 }
 
 function give(cpu: usize, value: u64): i32 {
@@ -138,6 +140,7 @@ export function readMsr(cpu: usize): i32 {
   if (plain != 0) return give(cpu, load<u64>(cpu + plain));
   if (index == IA32_TSC_DEADLINE) return give(cpu, readDeadline(cpu));
   if (isApicRegister(index)) return apicMsrRead(index) != 0 ? give(cpu, load<u64>(cpu, SCRATCH)) : raiseGeneralProtection(cpu, 0);
+  if (isParavirtRegister(cpu, index)) return give(cpu, readParavirtRegister(cpu, index));
   switch (index) {
     case 0x10: return give(cpu, <u64>hostTsc() + load<u64>(cpu, TSC_OFFSET));
     case IA32_PKRS: return give(cpu, load<u32>(cpu, PKRS));
@@ -185,6 +188,7 @@ export function writeMsr(cpu: usize): i32 {
   // What an APIC register does may be an interrupt at once: the block is left, so that it is looked for.
   if (index == IA32_TSC_DEADLINE) return writeDeadline(cpu, value) ? LEAVE_NEXT : raiseGeneralProtection(cpu, 0);
   if (isApicRegister(index)) return apicMsrWrite(index, <i32>value, <i32>(value >> 32)) != 0 ? LEAVE_NEXT : raiseGeneralProtection(cpu, 0);
+  if (isParavirtRegister(cpu, index)) return writeParavirtRegister(cpu, index, value) ? 0 : raiseGeneralProtection(cpu, 0);
   switch (index) {
     case 0x10:
       moveTimeStamp(cpu, value - (<u64>hostTsc() + load<u64>(cpu, TSC_OFFSET)));

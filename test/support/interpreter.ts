@@ -25,6 +25,12 @@ export class InterpreterFixture {
   readonly errors: boolean[] = [];
   ignoreErrors = false;
   onPort: (port: number, value: number) => void = () => {};
+  /** The host's time stamp counter, and the time of day at its zero, in microseconds. */
+  tsc = 0n;
+  bootTime = 0;
+  /** Calls for other processors; what they answer. */
+  readonly calls: (number | bigint)[][] = [];
+  callAnswer = 0n;
 
   /** The processor looks for interrupts. */
   onLook: () => void = () => {};
@@ -53,7 +59,11 @@ export class InterpreterFixture {
         return taken;
       },
     };
-    this.cpu = createInterpreter({ modules: loadEngineModules(), memory: this.memory.wasm, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0, vcpus,
+    this.cpu = createInterpreter({ modules: loadEngineModules(), memory: this.memory.wasm, bus, interrupts, hostTsc: () => this.tsc, random32: () => 0, index: 0, vcpus, bootTime: () => this.bootTime,
+      hypercall: (...call) => {
+        this.calls.push(call);
+        return this.callAnswer;
+      },
       numericError: (pending) => {
         this.errors.push(pending);
         return this.ignoreErrors;

@@ -8,13 +8,13 @@ import {
   APIC_ID, BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CORE_THREADS, CPUID_HIDDEN, CR0, CR3, CR4, DR, DR7, EFER, EFLAGS,
   EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, FLAGS_KIND, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_HOT, LEAVE_JUMP, LEAVE_MISSED, LEAVE_NEXT,
   LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_DEBUGCTL, MSR_STAR, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
-  NMI_BLOCKED, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, STI_DONE, STI_NEXT, USER_ENTERED, VECTOR_DB, VECTOR_PF, WAIT_SIPI, X87,
+  NMI_BLOCKED, PARAVIRT, PARAVIRT_END, PARAVIRT_SYSTEM_TIME_MSR, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, STI_DONE, STI_NEXT, USER_ENTERED, VECTOR_DB, VECTOR_PF, WAIT_SIPI, X87,
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import { REC_COUNT, REC_HANDLER, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
 import type { EngineModules, HandlerMap } from '../modules.ts';
 import { instantiateRuntime } from '../runtime-module.ts';
-import type { HostFunctions, Runtime } from '../runtime-module.ts';
+import type { HostFunctions, Hypercalls, Runtime } from '../runtime-module.ts';
 import { SEGMENT_NAMES, registersOf } from '../vcpu-registers.ts';
 import type { Profiler } from '../profile/profiler.ts';
 import { FIRST_CODE_AREA } from './code-area.ts';
@@ -32,6 +32,9 @@ export interface InterpreterOptions {
   /** The time stamp counter before the guest's own offset, in ticks. */
   readonly hostTsc: () => bigint;
   readonly random32: () => number;
+  /** For the paravirtual interface: the time of day when the guest's clock was zero, in microseconds since 1970; calls for other processors. */
+  readonly bootTime?: (() => number) | undefined;
+  readonly hypercall?: Hypercalls | undefined;
   /** FERR# changes while CR0.NE is clear; returns whether IGNNE# is asserted. Missing: x87 errors are #MF always. */
   readonly numericError?: ((pending: boolean) => boolean) | undefined;
   /** Number of this vCPU, 0 to 63: decides where its block lies. */
@@ -74,7 +77,7 @@ const DR6_SINGLE_STEP = 0x4000;
 const DEBUGCTL_BTF = 2n;
 const PREFIXES = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3, ...Array.from({ length: 16 }, (_, i) => 0x40 + i)]);
 /** What INIT does not change (SDM 3A, table 10-1): from, to. MSRs, the x87 and vector registers, what the host knows of the processor. */
-const KEPT_OVER_INIT = [[MSR_STAR, FAULT_PENDING], [COUNT_EXCEPTIONS, STEP], [PHYSICAL_MASK, APIC_ID], [X87, CPUID_HIDDEN]] as const;
+const KEPT_OVER_INIT = [[MSR_STAR, FAULT_PENDING], [COUNT_EXCEPTIONS, STEP], [PHYSICAL_MASK, APIC_ID], [X87, CPUID_HIDDEN], [PARAVIRT_SYSTEM_TIME_MSR, PARAVIRT_END]] as const;
 const CR0_CACHING = 0x60000000n;
 /** INS, OUTS, MOVS, CMPS, STOS, LODS, SCAS. */
 const STRINGS = new Set([0x6c, 0x6d, 0x6e, 0x6f, 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf]);
@@ -137,6 +140,8 @@ export class Interpreter implements Vcpu {
       hostTsc: options.hostTsc,
       random32: options.random32,
       numericError: options.numericError,
+      bootTime: options.bootTime,
+      hypercall: options.hypercall,
       interruptPending: () => (interrupts.pending() ? 1 : 0),
       acknowledgeInterrupt: () => interrupts.acknowledge(),
       takeNmi: () => (interrupts.takeNmi() ? 1 : 0),
@@ -538,6 +543,24 @@ export class Interpreter implements Vcpu {
     this.#cache.dropAll();
   }
 
+  /** What of KVM's paravirtual interface it offers: bits of cpu/paravirt.ts. */
+  get paravirt(): number {
+    return this.#u32(PARAVIRT);
+  }
+  /** It goes on behind its HLT, if it stands there, without an interrupt. Legal between two runs, as the following. */
+  wake(): void {
+    this.#setU32(HALTED, 0);
+  }
+  /** The processor sleeps, goes on, or has waited for the host for so many ns since the last call (runtime/paravirt.ts). */
+  leaveProcessor(): void {
+    this.#runtime.call('leaveProcessor');
+  }
+  enterProcessor(): void {
+    this.#runtime.call('enterProcessor');
+  }
+  addStolenTime(ns: number): void {
+    this.#runtime.call('addStolenTime', ns);
+  }
   /** This vCPU's routines: legal to call between two runs. */
   get runtime(): Runtime {
     return this.#runtime;

@@ -76,12 +76,14 @@ export class Transfer {
     this.pushTimeStamp(vm);
   }
 
-  /** Makes the guest's time stamp counter go on from what the block says. */
+  /** Makes the guest's time stamp counter go on from what the block says, as far as KVM can; the guest's paravirtual clock follows it. */
   pushTimeStamp(vm: KvmProcessor): void {
-    const { block, hostTsc } = this.#options;
+    const { home, block, hostTsc } = this.#options;
     const hostCounter = this.#readTimeStamp(vm) - this.#timeStampOffset(vm);
     const wanted = hostTsc() + block.getBigUint64(TSC_OFFSET, true);
     this.#offsetCall(vm, IOCTLS.KVM_SET_DEVICE_ATTR, BigInt.asUintN(64, wanted - hostCounter));
+    block.setBigUint64(TSC_OFFSET, BigInt.asUintN(64, this.#readTimeStamp(vm) - hostTsc()), true);
+    home.runtime.call('writeSystemTime');
   }
 
   /** Out of KVM; nothing may be under way there. What KVM was about to deliver is delivered in the block. */

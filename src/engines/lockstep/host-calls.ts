@@ -4,7 +4,7 @@ import type { EventLog, HostValue, LogReader, Place } from './event-log.ts';
 import type { Twin } from './twin.ts';
 
 /** What a vCPU calls outside of itself. */
-export type HostCalls = Pick<InterpreterOptions, 'bus' | 'interrupts' | 'hostTsc' | 'random32' | 'numericError'>;
+export type HostCalls = Pick<InterpreterOptions, 'bus' | 'interrupts' | 'hostTsc' | 'random32' | 'numericError' | 'bootTime'>;
 
 /** Calls that are answered elsewhere, by name. */
 type Answer = (name: string, args: readonly HostValue[]) => HostValue;
@@ -31,6 +31,7 @@ function callsBy(answer: Answer, interrupts: InterruptCalls, numericError: boole
     },
     hostTsc: () => answer('hostTsc', []) as bigint,
     random32: () => answer('random32', []) as number,
+    bootTime: () => answer('bootTime', []) as number,
     ...(numericError ? { numericError: (pending: boolean) => answer('numericError', [pending]) as boolean } : {}),
   };
 }
@@ -49,6 +50,7 @@ export function recordedCalls(real: HostCalls, log: EventLog, place: () => Place
       case 'writeMsr': return real.interrupts.writeMsr(args[0] as number, args[1] as bigint);
       case 'hostTsc': return real.hostTsc();
       case 'random32': return real.random32();
+      case 'bootTime': return real.bootTime?.();
       default: return real.numericError!(args[0] as boolean);
     }
   };

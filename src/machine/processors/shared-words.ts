@@ -40,6 +40,8 @@ export const EVENT_START_UP = 4;
 export const EVENT_MAP = 8;
 /** Its block has been changed. */
 export const EVENT_REFRESH = 16;
+/** It goes on behind its HLT, or does not stop at the next one. */
+export const EVENT_WAKE = 32;
 
 /** Offsets of words (u32) in a vCPU's channel. The first is VCPU_ATTENTION. */
 const STATUS = 4;
@@ -66,7 +68,7 @@ const DOORBELL = 8;
 const ASLEEP = 12;
 const PIC = 16;
 const A20 = 20;
-/** f64: what to add to the host's time for the guest's; rate of the time stamp counter. */
+/** f64: what to add to the host's time for the guest's; rate of the time stamp counter; time of day at the guest's zero. */
 const CLOCK = 64;
 
 /** Words of the machine. */
@@ -79,7 +81,7 @@ export class MachineWords {
   constructor(memory: WebAssembly.Memory, interrupt: (thread: number) => void = () => {}) {
     this.interrupt = interrupt;
     this.words = new Int32Array(memory.buffer);
-    this.#clock = new Float64Array(memory.buffer, MACHINE_WORDS + CLOCK, 2);
+    this.#clock = new Float64Array(memory.buffer, MACHINE_WORDS + CLOCK, 3);
   }
 
   set threads(count: number) {
@@ -133,6 +135,13 @@ export class MachineWords {
   }
   set tscKhz(khz: number) {
     this.#clock[1] = khz;
+  }
+  /** The time of day when the guest's clock was zero, in microseconds since 1970, as it was when the vCPUs went on last. */
+  get bootTime(): number {
+    return this.#clock[2]!;
+  }
+  set bootTime(us: number) {
+    this.#clock[2] = us;
   }
 }
 

@@ -7,10 +7,10 @@ import { createInterpreter } from '../../engines/interpreter/interpreter.ts';
 import type { Interpreter } from '../../engines/interpreter/interpreter.ts';
 import { identify } from '../../engines/identity.ts';
 import type { EngineModules } from '../../engines/modules.ts';
-import { ticksAt } from '../../host/clock.ts';
 import { KvmMachine } from '../../engines/kvm/kvm-machine.ts';
 import type { KvmOptions } from '../../engines/kvm/kvm-vcpu.ts';
-import type { MonotonicClock } from '../../host/clock.ts';
+import { ticksAt, timeOfOrigin } from '../../host/clock.ts';
+import type { MonotonicClock, WallClock } from '../../host/clock.ts';
 import type { Log } from '../../host/log.ts';
 import type { Thread, ThreadHost } from '../../host/threads.ts';
 import type { AccessSize } from '../../base/addresses.ts';
@@ -19,6 +19,7 @@ import { LocalApic } from '../../interrupts/local-apic.ts';
 import type { PicPair } from '../../interrupts/pic.ts';
 import type { LinearMemory } from '../../memory/linear-memory.ts';
 import type { SystemBus } from '../../wiring/system-bus.ts';
+import { paravirtFeatures } from '../paravirt.ts';
 import { apicIdsOf, processorCount } from '../topology.ts';
 import type { ProcessorTopology } from '../topology.ts';
 import { ApicTimer } from './apic-timer.ts';
@@ -52,6 +53,9 @@ export interface ThreadedVcpusOptions {
   readonly numericError: (pending: boolean) => boolean;
   /** The guest's clock. */
   readonly clock: MonotonicClock;
+  readonly wallClock: WallClock;
+  /** KVM's paravirtual interface is offered to the guest. */
+  readonly paravirt: boolean;
   readonly tscKhz: () => number;
   readonly log: Log;
   /** A vCPU's thread wants the machine, whose thread sleeps, to run. */
@@ -118,7 +122,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     this.#standing = this.#words.map((_, index) => {
       const area = areas[index];
       const vcpu = createInterpreter({ ...nobody, memory: memory.wasm, modules, index, apicId: apicIds[index]!, vcpus: count, interrupts: this.#apics[index]!, ...(area === undefined ? {} : { codeArea: codeAreaAt(area) }) });
-      identify(memory.wasm, { index, tscKhz: tscKhz(), hidden: kvm?.capabilities.hidden ?? [], topology });
+      identify(memory.wasm, { index, tscKhz: tscKhz(), hidden: kvm?.capabilities.hidden ?? [], topology, paravirt: paravirtFeatures(options.paravirt, kvm === undefined) });
       return vcpu;
     });
     for (const apic of this.#apics) apic.reset();
@@ -228,9 +232,10 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   #goOn(): void {
     this.#machine.asleep = false;
     if (this.#going) return;
-    const { clock, processors, tscKhz, pic } = this.#options;
+    const { clock, wallClock, processors, tscKhz, pic } = this.#options;
     this.#machine.clockOffset = clock.now() - processors.host.clock.now();
     this.#machine.tscKhz = tscKhz();
+    this.#machine.bootTime = timeOfOrigin(wallClock, clock);
     this.#machine.picPending = pic.pending;
     this.#vm?.slots.update(this.#machine.a20);
     this.#going = true;
@@ -344,6 +349,9 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     const count = this.#words.length;
     if (!Array.isArray(vcpus) || !Array.isArray(apics) || vcpus.length !== count || apics.length !== count) throw new StateError(`processors: the stored machine has not ${count} processors, as this one has`);
     this.#standing.forEach((vcpu, i) => vcpu.load(vcpus[i] as Plain, vcpu.stateVersion));
+    if (this.#vm !== undefined && this.#standing.some(({ paravirt }) => (paravirt & ~paravirtFeatures(true, false)) !== 0)) {
+      throw new StateError('processors: the stored machine uses paravirtual calls between its processors, which KVM does not serve here; take the engine translator or interpreter, or begin it with --paravirt off');
+    }
     this.#apics.forEach((apic, i) => apic.load(apics[i] as Plain, apic.stateVersion));
     this.#forgetPosted();
     this.#changed();

@@ -18,9 +18,10 @@ import { SliceLength } from '../slice-length.ts';
 import { traceInterrupts } from '../trace.ts';
 import { ApicTimer } from './apic-timer.ts';
 import { CodeDrops, tellOwners } from './code-drops.ts';
-import { PostedApic } from './posted-apic.ts';
+import { hypercalls } from './hypercalls.ts';
+import { PostedApic, alertVcpu } from './posted-apic.ts';
 import {
-  ACKNOWLEDGE_PIC, COMMAND_END, COMMAND_RUN, END_OF_INTERRUPT, EVENT_INIT, EVENT_MAP, EVENT_REFRESH, EVENT_START_UP, FAILED, HALTED, MachineWords, NUMERIC_ERROR,
+  ACKNOWLEDGE_PIC, COMMAND_END, COMMAND_RUN, END_OF_INTERRUPT, EVENT_INIT, EVENT_MAP, EVENT_REFRESH, EVENT_START_UP, EVENT_WAKE, FAILED, HALTED, MachineWords, NUMERIC_ERROR,
   RUNNING, SHUT_DOWN, STOPPED, VcpuWords,
 } from './shared-words.ts';
 import { ThreadBus } from './thread-bus.ts';
@@ -53,6 +54,8 @@ export interface VcpuThreadPorts {
   /** Lets what has come for this thread arrive. */
   yield(): Promise<void>;
   tellMachine(message: VcpuMessage): void;
+  /** How long this thread has wanted to execute and could not, in ns, in all; missing: the host does not say. */
+  waitedNs?(): number;
   readonly compiler?: RegionCompiler;
   /** KVM for this thread; missing: there is none. */
   kvm?(): KvmOfThread;
@@ -62,7 +65,7 @@ export interface VcpuThreadPorts {
 export type KvmOfThread = Pick<KvmOptions, 'host' | 'capabilities'>;
 
 /** What a thread asks of the engine that it runs. */
-type ThreadVcpu = Pick<Interpreter, 'requestExit' | 'init' | 'startUp' | 'refresh' | 'setA20' | 'codeWritten' | 'dropCode' | 'recheckCode' | 'mayWake' | 'blocksNmi'> & {
+type ThreadVcpu = Pick<Interpreter, 'requestExit' | 'init' | 'startUp' | 'refresh' | 'setA20' | 'codeWritten' | 'dropCode' | 'recheckCode' | 'mayWake' | 'blocksNmi'> & Partial<Pick<Interpreter, 'wake' | 'leaveProcessor' | 'enterProcessor' | 'addStolenTime'>> & {
   run(budget: number, until?: () => number): VcpuExit;
   /** All state into the block. */
   rest?(): void;
@@ -106,6 +109,9 @@ class VcpuThread {
   readonly #sliceLength = new SliceLength(LONGEST_SLICE);
   /** INIT and start-up wait until the processor stands between two instructions. */
   #deferred = 0;
+  /** Another processor has woken this one: it goes on behind its HLT, or behind the next one. */
+  #woken = false;
+  #waitedNs = 0;
   /** Whoever causes interrupts now looks for them next: no kick is needed. */
   #looking = false;
 
@@ -136,7 +142,8 @@ class VcpuThread {
       windowMoved: () => {},
     });
     // In the order of their numbers, which breaks ties between priorities.
-    this.#all.forEach((other, i) => bus.add(i === index ? this.#apic : new PostedApic(machine, other, apicIds[i]!)));
+    const apics = this.#all.map((other, i) => (i === index ? this.#apic : new PostedApic(machine, other, apicIds[i]!)));
+    for (const apic of apics) bus.add(apic);
     bus.onEndOfInterrupt((vector) => this.#bus.request(END_OF_INTERRUPT, vector));
     this.#bus = new ThreadBus(machine, words, this.#apic, () => ports.tellMachine(null), () => this.#afterRequest());
     const log: Log = { warn: () => {}, tracing: (kind) => order.traces.includes(kind), trace: (kind, message) => ports.tellMachine([kind, message]) };
@@ -152,6 +159,8 @@ class VcpuThread {
         readMsr: (number: number) => this.#apic.readMsr(number),
         writeMsr: (number: number, value: bigint) => this.#apic.writeMsr(number, value),
       }, log),
+      bootTime: () => machine.bootTime,
+      hypercall: hypercalls(new Map(apics.map((apic, i) => [apicIds[i]!, apic])), (id) => this.#wakeProcessor(apicIds.indexOf(id))),
       numericError: (pending: boolean) => this.#bus.request(NUMERIC_ERROR, pending ? 1 : 0) !== 0,
       random32: randomWords(ports.entropy),
       codeWritten: (page: number, offset: number, length: number) => tellOwners(machine, this.#all, this.#drops, page, offset, length, index),
@@ -202,9 +211,10 @@ class VcpuThread {
       const now = this.#ports.clock.now();
       words.busyNs += now - began;
       if (exit === 'budget') this.#sliceLength.measured(budget, now - began);
-      else if (exit === 'halt') this.#sleep();
+      else if (exit === 'halt') this.#halted();
       else if (exit === 'shutdown') this.#stand(SHUT_DOWN, COMMAND_RUN);
       if (now < this.#turnEnds) continue;
+      this.#reportWaiting();
       await this.#ports.yield();
       this.#turnEnds = this.#ports.clock.now() + TURN_NS;
     }
@@ -227,6 +237,30 @@ class VcpuThread {
   }
 
   /** HLT, or no start-up message yet. */
+  #halted(): void {
+    if (this.#woken) {
+      this.#woken = false;
+      this.#vcpu.wake?.();
+      return;
+    }
+    this.#vcpu.leaveProcessor?.();
+    this.#sleep();
+    this.#vcpu.enterProcessor?.();
+  }
+  #wakeProcessor(index: number): void {
+    const words = this.#all[index];
+    if (words === undefined) return;
+    words.postEvents(EVENT_WAKE);
+    alertVcpu(this.#machine, words);
+  }
+  #reportWaiting(): void {
+    const { waitedNs } = this.#ports;
+    if (waitedNs === undefined) return;
+    const now = waitedNs();
+    this.#vcpu.addStolenTime?.(now - this.#waitedNs);
+    this.#waitedNs = now;
+  }
+
   #sleep(): void {
     const words = this.#words;
     const seen = words.wakes;
@@ -264,6 +298,7 @@ class VcpuThread {
     if ((events & EVENT_MAP) !== 0) this.#vcpu.setA20(this.#machine.a20);
     if ((events & EVENT_INIT) !== 0) this.#apic.accept('init', 0, false);
     if ((events & EVENT_START_UP) !== 0) this.#defer(EVENT_START_UP);
+    if ((events & EVENT_WAKE) !== 0) this.#woken = true;
     for (let nmis = words.takeNmis(); nmis > 0; nmis--) this.#apic.accept('nmi', 0, false);
     words.takeInterrupts((vector, level) => this.#apic.accept('fixed', vector, level));
     this.#looking = false;

@@ -60,14 +60,14 @@ F3 0F AE /1r | rdgsbase Ry | o64 f=fsgsbase
 F3 0F AE /2r | wrfsbase Ry | o64 f=fsgsbase
 F3 0F AE /3r | wrgsbase Ry | o64 f=fsgsbase
 66 0F 38 82 /r | invpcid Gy,Mx | f64 f=invpcid
-# Virtualization is not offered to guests: all of it is #UD, as where CPUID does not announce it.
-0F 01 C1 | vmcall | s=ud2 x=virtual
+# Virtualization is not offered to guests: all of it is #UD, as where CPUID does not announce it, but for calls of the paravirtual interface.
+0F 01 C1 | vmcall | s=hypercall x=virtual
 0F 01 C2 | vmlaunch | s=ud2 x=virtual
 0F 01 C3 | vmresume | s=ud2 x=virtual
 0F 01 C4 | vmxoff | s=ud2 x=virtual
 NP 0F 01 D4 | vmfunc | s=ud2 x=virtual
 0F 01 D8 | vmrun | s=ud2 x=virtual
-0F 01 D9 | vmmcall | s=ud2 x=virtual
+0F 01 D9 | vmmcall | s=hypercall x=virtual
 0F 01 DA | vmload | s=ud2 x=virtual
 0F 01 DB | vmsave | s=ud2 x=virtual
 0F 01 DC | stgi | s=ud2 x=virtual

@@ -4,6 +4,7 @@ import type { RoutineTable } from './routine.ts';
 export const identityRoutines = {
   cpuid: { params: [], result: 'none', kind: 'state' },
   readMsr: { params: [], result: 'i32', kind: 'leaves' },
+  hypercall: { params: [], result: 'i32', kind: 'leaves' },
   writeMsr: { params: [], result: 'i32', kind: 'leaves' },
   /** 1: RDTSCP. */
   readTimeStamp: { params: ['i32'], result: 'i32', kind: 'leaves' },

@@ -266,6 +266,7 @@ export const system: SemanticsTable = {
   lldt: serializing(loadSystemSelector('lldt')),
   ltr: serializing(loadSystemSelector('ltr')),
   rdmsr: (x) => void x.call('readMsr', []),
+  hypercall: (x) => x.callAndLeave('hypercall', []),
   wrmsr: serializing((x) => void x.call('writeMsr', [])),
   rdtsc: (x) => void x.call('readTimeStamp', [x.b.i32(0)]),
   rdtscp: (x) => void x.call('readTimeStamp', [x.b.i32(1)]),

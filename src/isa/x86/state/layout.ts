@@ -298,6 +298,8 @@ export const VECTOR_XM = 19;
 export const CPUID_HIDDEN = 2048; // 64 bytes
 /** Rate of the time stamp counter in kHz (u32); 0: 1 GHz. Among the words of CPUID_HIDDEN that are not used. */
 export const TSC_KHZ = 2108;
+/** What of KVM's paravirtual interface is offered (u32): bits of cpu/paravirt.ts; 0: none of it. Another of those words. */
+export const PARAVIRT = 2104;
 /** Logical processors of the package, and of a core (u32); 0 counts as 1. */
 export const PACKAGE_THREADS = 2112;
 export const CORE_THREADS = 2116;
@@ -305,6 +307,12 @@ export const CORE_THREADS = 2116;
 export const PDPTES = 2120;
 /** 1 when they were loaded (u32); 0 for a state put together from outside. */
 export const PDPTES_LOADED = 2152;
+
+/** Registers of the paravirtual interface, as the guest wrote them (u64 each); INIT leaves them alone. */
+export const PARAVIRT_SYSTEM_TIME_MSR = 2160;
+export const PARAVIRT_WALL_CLOCK_MSR = 2168;
+export const PARAVIRT_STEAL_TIME_MSR = 2176;
+export const PARAVIRT_END = 2184;
 
 // Flags in TLB_RAM_PAGE above the page number.
 export const TLB_PAGE_MASK = 0xfffff;
