@@ -4,6 +4,8 @@ import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import { engineFactory, tscKhzFor } from '../../src/machine/engines.ts';
 import type { RunningEngine } from '../../src/machine/engines.ts';
 import type { EngineFactory } from '../../src/machine/engine-factory.ts';
+import type { KvmHost } from '../../src/engines/kvm/kvm-host.ts';
+import type { Log } from '../../src/host/log.ts';
 import { silentLog } from '../../src/machine/trace.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
 import { Random } from '../../fuzz/cpu/random.ts';
@@ -43,15 +45,16 @@ const user = ((): number[] => {
 /** #UD: the end has 1234h in EAX; else it skips the UD2 and counts in R14. */
 const kernel = [0x3d, ...bytes32(0x1234), 0x74, 0x0a, 0x48, 0x83, 0x04, 0x24, 0x02, 0x49, 0xff, 0xc6, 0x48, 0xcf, 0xf4];
 
-function makeVcpu(first: RunningEngine): { vcpu: Vcpu; memory: LinearMemory } {
+/** `hook`: stands between the engines and KVM. */
+function makeVcpu(first: RunningEngine, hook: (host: KvmHost) => KvmHost = (host) => host, log: Log = silentLog): { vcpu: Vcpu; memory: LinearMemory } {
   const kvm = openKvm();
-  const parts = typeof kvm === 'string' ? undefined : kvm;
+  const parts = typeof kvm === 'string' ? undefined : { ...kvm, host: hook(kvm.host) };
   const factory: EngineFactory = engineFactory({ first, modules: loadEngineModules(), kvm: parts });
   const memory = new LinearMemory(2 << 20);
   const clock = { now: () => performance.now() * 1e6 };
   const tscKhz = tscKhzFor(parts) ?? 1e6;
   const vcpu = factory({
-    memory: memory.wasm, ram: memory, index: 0, clock, log: silentLog, random32: () => 0, hostTsc: () => BigInt(Math.floor(clock.now() * (tscKhz / 1e6))), tscKhz: () => tscKhz, numericError: () => false,
+    memory: memory.wasm, ram: memory, index: 0, clock, log, random32: () => 0, hostTsc: () => BigInt(Math.floor(clock.now() * (tscKhz / 1e6))), tscKhz: () => tscKhz, numericError: () => false,
     bus: { readPort: () => 0, writePort: () => {}, readMmio: () => 0, writeMmio: () => {} },
     interrupts: {
       pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
@@ -73,8 +76,8 @@ function makeVcpu(first: RunningEngine): { vcpu: Vcpu; memory: LinearMemory } {
 }
 
 /** Runs to the end; `between` is called each time the vCPU stands still. Returns all that the program has computed. */
-function compute(first: RunningEngine, between: (vcpu: Vcpu) => void, slice: () => number): unknown {
-  const { vcpu, memory } = makeVcpu(first);
+function compute(first: RunningEngine, between: (vcpu: Vcpu) => void, slice: () => number, ...hooks: [hook?: (host: KvmHost) => KvmHost, log?: Log]): unknown {
+  const { vcpu, memory } = makeVcpu(first, ...hooks);
   for (;;) {
     const ends = performance.now() * 1e6 + slice();
     const exit = vcpu.run(slice() / 10, () => ends);
@@ -105,6 +108,31 @@ test('interpreter, translator, hybrid engine and KVM in random turns compute wha
   console.log(`${count} switches, the longest took ${longestMs.toFixed(1)} ms`);
   expect(count).toBeGreaterThan(20);
   for (const engine of engines) expect(usage[engine]!.seconds).toBeGreaterThan(0);
+}, 60_000);
+
+/** KVM whose runs fail from the `last` one on, as on a host that takes it away. */
+function failing(host: KvmHost, last: number): KvmHost {
+  const EFAULT = 14;
+  let runs = 0;
+  return new Proxy(host, {
+    get: (real, name) => {
+      if (name === 'runVcpu') return (vcpu: number) => (++runs < last ? real.runVcpu(vcpu) : EFAULT);
+      const value: unknown = Reflect.get(real, name, real);
+      return typeof value === 'function' ? (value.bind(real) as unknown) : value;
+    },
+  });
+}
+
+test.skipIf(kvmIsMissing())('when KVM fails in the middle of a run, the translator goes on and says so', () => {
+  const expected = compute('translator', () => {}, () => 1e6);
+  const said: string[] = [];
+  let last: Vcpu | undefined;
+  const found = compute('kvm', (vcpu) => void (last = vcpu), () => 200_000, (host) => failing(host, 40), { ...silentLog, warn: (line) => said.push(line) });
+  expect(found).toEqual(expected);
+  expect(said).toEqual([expect.stringMatching(/KVM_RUN failed with error 14; the machine goes on with the translator$/)]);
+  const { current, usage } = last!.engines!;
+  expect(current).toBe('translator');
+  expect(usage.call(last!.engines)['kvm']!.seconds).toBeGreaterThan(0);
 }, 60_000);
 
 test('an engine that the machine has not is refused, and it goes on', () => {
