@@ -109,7 +109,7 @@ export function isComparable(row: OpcodeRow): boolean {
   const excluded = new Set([
     'callf', 'jmpf', 'call', 'jmp', 'ret', 'retf', 'iret', 'int', 'int1', 'int3', 'into', 'syscall', 'sysret', 'sysenter', 'sysexit', 'hlt', 'in', 'out', 'ins', 'insb', 'outs', 'outsb',
     'cli', 'sti', 'cpuid', 'rdtsc', 'rdtscp', 'rdmsr', 'wrmsr', 'rdpmc', 'invd', 'wbinvd', 'clts', 'lgdt', 'lidt', 'sgdt', 'sidt', 'lldt', 'ltr', 'sldt', 'str', 'lmsw', 'smsw', 'invlpg',
-    'swapgs', 'rsm', 'les', 'lds', 'lss', 'lfs', 'lgs', 'lar', 'lsl', 'verr', 'verw', 'arpl', 'popf', 'fxsave', 'fxrstor', 'ldmxcsr', 'stmxcsr', 'vldmxcsr',
+    'swapgs', 'rsm', 'vmcall', 'vmmcall', 'les', 'lds', 'lss', 'lfs', 'lgs', 'lar', 'lsl', 'verr', 'verw', 'arpl', 'popf', 'fxsave', 'fxrstor', 'ldmxcsr', 'stmxcsr', 'vldmxcsr',
     'rdrand', 'rdseed', 'rdpid', 'xsave', 'xsaveopt', 'xsavec', 'xrstor', 'xgetbv', 'xsetbv', 'invpcid', 'rdpkru', 'wrpkru', 'fldcw', 'fnstcw', 'fnstsw', 'fninit', 'fnclex', 'emms', 'fwait', 'bound', 'clac', 'stac', 'salc', 'xlat',
     'rdfsbase', 'rdgsbase', 'wrfsbase', 'wrgsbase',
     'nop', // 0F 0D with a register is a NOP on Intel's processors, #UD on AMD's
