@@ -159,7 +159,7 @@ const open: readonly Rule[] = [
     when: (o) => o.instruction.row.incomparable === 'virtual' && raises(o, [PAGE_FAULT], [UNDEFINED_OPCODE]) && (o.expected.state.u64(CR2) & 0xfffn) === 0n,
   },
   {
-    why: 'SYSRET outside 64-bit code is undefined (SDM 2B), AMD looks at the privilege level (APM 3); SYSEXIT in long mode is undefined on AMD\'s processors (APM 3)',
+    why: 'SYSRET is undefined with EFER.SCE clear, as here, and in 32-bit code (SDM 2B), where AMD looks at the privilege level (APM 3); SYSEXIT in long mode is undefined on AMD\'s (APM 3)',
     differs: /^exception$/,
     when: (o) => (o.instruction.row.name === 'sysret' && raises(o, [GENERAL_PROTECTION], [UNDEFINED_OPCODE])) || (o.instruction.row.name === 'sysexit' && raises(o, [UNDEFINED_OPCODE], [GENERAL_PROTECTION])),
   },
