@@ -25,6 +25,12 @@ export const MACHINE_CODE_LOCK = MACHINE_WORDS + 4;
 /** Held by who does a locked access that no atomic instruction does (runtime/locked.ts; u32). */
 export const MACHINE_SPLIT_LOCK = MACHINE_WORDS + 24;
 
+/**
+ * A set of every software TLB that is always empty, 32 KiB of ones, in use while each access must be looked at: alignment checks,
+ * data breakpoints.
+ */
+export const TLB_EMPTY = 0x98000;
+
 /** vCPU blocks, one after the other; their state layout is the instruction set's but for the offsets here. */
 export const VCPU_BASE = 0x100000;
 export const VCPU_STRIDE = 0x40000;

@@ -2,12 +2,12 @@
 
 import {
   BREAKPOINTS_ARMED, CODE_PAGES, CODE_PAGES_BYTES, COUNT_TLB_MISSES, CPL, CR0, CR4, EFER, EFLAGS, JUMP_BASE, JUMP_CACHE, JUMP_CACHE_SETS, JUMP_CACHE_SET_BYTES,
-  LOCAL_KERNEL_CODE, RECORD, TLB, TLB_ADDEND, TLB_BASE, TLB_EMPTY, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_FETCH, TLB_INVALID,
+  LOCAL_KERNEL_CODE, RECORD, TLB, TLB_ADDEND, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_FETCH, TLB_INVALID,
   TLB_PAGE_GLOBAL, TLB_PAGE_LARGE, TLB_PAGE_MASK, TLB_PAGE_WRITABLE, TLB_RAM_PAGE, TLB_READ, TLB_SETS, TLB_SET_BYTES, TLB_SET_KERNEL, TLB_SET_KERNEL_AC,
   TLB_SET_USER, TLB_WRITE, VECTOR_GP, VECTOR_SS, VECTOR_UD,
 } from "../isa/x86/state/layout.ts";
 import { REC_SCALE, STACK_READS, STACK_WRITES } from "../isa/x86/decode/record.ts";
-import { MACHINE_THREADS, PAGE_FLAGS, RAM_BASE, REGION_KIND_RAM } from "../memory/layout.ts";
+import { MACHINE_THREADS, PAGE_FLAGS, RAM_BASE, REGION_KIND_RAM, TLB_EMPTY } from "../memory/layout.ts";
 import { raiseFault } from "./faults.ts";
 import { ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE, NO_TRANSLATION, mayFetch, mayRead, mayWrite, walk, walkDirty, walkGlobal, walkPageBits } from "./page-walk.ts";
 import { hostOfPhysical, regionKind } from "./physical.ts";
@@ -46,7 +46,7 @@ export function isCanonical(linear: u64): bool {
 
 /** Every access has to take the slow path: alignment checks are on (SDM 3A, 6.15, #AC) or data breakpoints are armed. */
 export function looksAtEachAccess(cpu: usize): bool {
-  return load<u32>(cpu, TLB_BASE) == <u32>cpu + TLB_EMPTY;
+  return load<u32>(cpu, TLB_BASE) == <u32>TLB_EMPTY;
 }
 
 /** Host address found by `translate` (0: MMIO, its physical address is in foundPhysical), and REGION_KIND_*. */
@@ -241,13 +241,13 @@ export function flushPage(cpu: usize, linear: u64): void {
 export function updateTlbBase(cpu: usize): void {
   const user = load<u32>(cpu, CPL) == 3;
   const aligned = user && (load<u64>(cpu, CR0) & CR0_AM) != 0 && (load<u32>(cpu, EFLAGS) & FLAG_AC) != 0;
-  let base: u32 = TLB + currentSet(cpu) * TLB_SET_BYTES;
+  let base: u32 = <u32>cpu + TLB + currentSet(cpu) * TLB_SET_BYTES;
   if (aligned || load<u32>(cpu, BREAKPOINTS_ARMED) != 0) {
     base = TLB_EMPTY;
-    // Never written but here, the first time.
-    if (load<u64>(cpu, TLB_EMPTY) != u64.MAX_VALUE) memory.fill(cpu + TLB_EMPTY, 0xff, TLB_SET_BYTES);
+    // Never written but here, the first time; several threads at once write the same.
+    if (load<u64>(TLB_EMPTY + TLB_SET_BYTES - 8) != u64.MAX_VALUE) memory.fill(TLB_EMPTY, 0xff, TLB_SET_BYTES);
   }
-  store<u32>(cpu, <u32>cpu + base, TLB_BASE);
+  store<u32>(cpu, base, TLB_BASE);
   store<u32>(cpu, <u32>cpu + JUMP_CACHE + (user ? JUMP_CACHE_SET_BYTES : 0), JUMP_BASE);
 }
 

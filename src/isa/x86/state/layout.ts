@@ -41,7 +41,7 @@ export const FLAGS_KIND = 228;
 export const EFLAGS = 176;
 /** Current privilege level, 0 to 3. */
 export const CPL = 180;
-/** Address of the TLB set in use: TLB + TLB_SET_BYTES * (CPL == 3 ? TLB_SET_USER : kernel sets), absolute. */
+/** Address of the TLB set in use: TLB + TLB_SET_BYTES * (CPL == 3 ? TLB_SET_USER : kernel sets), absolute; or TLB_EMPTY. */
 export const TLB_BASE = 184;
 /** Instructions left in this slice (i32); blocks subtract their length when they end; below 0 the slice is over. */
 export const BUDGET = 188;
@@ -237,13 +237,13 @@ export const TLB_INVALID = 0x800;
  * Place of an entry: (RIP ^ RIP >> JUMP_CACHE_BITS) modulo JUMP_CACHE_ENTRIES.
  */
 export const JUMP_CACHE = 0x1c000;
-export const JUMP_CACHE_BITS = 11;
-export const JUMP_CACHE_ENTRIES = 2048;
+export const JUMP_CACHE_BITS = 12;
+export const JUMP_CACHE_ENTRIES = 4096;
 export const JUMP_CACHE_ENTRY_BYTES = 16;
 export const JUMP_RECORD = 8;
 export const JUMP_HANDLER = 12;
 export const JUMP_PAGE_OFFSET = 14;
-export const JUMP_CACHE_SET_BYTES = 32768;
+export const JUMP_CACHE_SET_BYTES = 65536;
 export const JUMP_CACHE_SETS = 2;
 
 // What a handler or a routine returns to leave the block (0 = carry on).
@@ -322,37 +322,35 @@ export const TLB_PAGE_LARGE = 0x20000000;
 export const TLB_PAGE_WRITABLE = 0x40000000;
 /** Survives a load of CR3. */
 export const TLB_PAGE_GLOBAL = 0x80000000;
-/** A TLB set that is always empty, in use while each access must be looked at: alignment checks, data breakpoints. */
-export const TLB_EMPTY = 0x2c000;
 /** One bit per (linear page number mod 4096): code was fetched there since the jump caches were last emptied. */
-export const CODE_PAGES = 0x34000;
+export const CODE_PAGES = 0x3c000;
 export const CODE_PAGES_BYTES = 512;
 /** Non-zero: the kernel's jump cache has blocks of pages that are not global (u32). */
-export const LOCAL_KERNEL_CODE = 0x34204;
+export const LOCAL_KERNEL_CODE = 0x3c204;
 
 // For translated code (engines/translator); derived, so not part of the saved state.
 /** Counts invalidations of decoded code (u32): a running region compares it to see whether it is still true. */
-export const CODE_EPOCH = 0x34208;
+export const CODE_EPOCH = 0x3c208;
 /** 1 while ES, CS, SS and DS reach all 4 GiB from 0, may be read, and all but CS written; SS.B is set (u32). */
-export const FLAT_SEGMENTS = 0x3420c;
+export const FLAT_SEGMENTS = 0x3c20c;
 /** Bytes from RIP to the end of the code segment, when it ends in RIP's page (u32); else 0. Set by fetchBlock. */
-export const CODE_LEFT = 0x34234;
+export const CODE_LEFT = 0x3c234;
 /** Address of this vCPU's block table (u32), see memory/layout.ts. */
-export const BLOCKS = 0x34238;
+export const BLOCKS = 0x3c238;
 /** Non-zero: leave translated and interpreted code when user mode is entered, unless USER_STAYS says otherwise (u32). */
-export const USER_STOPS = 0x34240;
+export const USER_STOPS = 0x3c240;
 /** It was entered, and code was left for that (u32); which place of USER_STAYS it has (u32); how often it was entered (u32). */
-export const USER_ENTERED = 0x34244;
-export const USER_SLOT = 0x34248;
-export const USER_ENTRIES = 0x3424c;
+export const USER_ENTERED = 0x3c244;
+export const USER_SLOT = 0x3c248;
+export const USER_ENTRIES = 0x3c24c;
 /** CR3 of the address space whose user code has run long when it was seen last (u64). */
-export const USER_LONG = 0x34250;
+export const USER_LONG = 0x3c250;
 /**
  * By address space and page of the entry (u16 each): what happens when user mode is entered there. 0: code is left; USER_UNKNOWN: it is
  * if the address space is USER_LONG; else it is not, so often, and then unknown.
  */
-export const USER_STAYS = 0x34400;
+export const USER_STAYS = 0x3c400;
 export const USER_UNKNOWN = 0xffff;
 export const USER_STAYS_SLOTS = 1024;
 /** A record of translated code's own (32 bytes): RECORD points here while a routine runs for it. */
-export const POSITION_RECORD = 0x34210;
+export const POSITION_RECORD = 0x3c210;
