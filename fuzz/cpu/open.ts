@@ -184,7 +184,8 @@ const open: readonly Rule[] = [
   {
     why: 'offsets that are not canonical while offset and base of FS or GS together are: the linear address counts (SDM 1, 3.3.7.1), AMD looks at both',
     differs: /^exception$/,
-    when: (o) => o.instruction.codeSize === 64 && o.instruction.segment >= SEG_FS && raises(o, [GENERAL_PROTECTION], [PAGE_FAULT, ALIGNMENT]) && !isCanonical(offsetOf(o)),
+    when: (o) => o.instruction.codeSize === 64 && o.instruction.segment >= SEG_FS && raises(o, [GENERAL_PROTECTION], [PAGE_FAULT, ALIGNMENT])
+      && (!isCanonical(offsetOf(o)) || (o.instruction.row.name.includes('gather') && actualVector(o) === PAGE_FAULT && !isCanonical(BigInt.asUintN(64, o.actual.u64(CR2) - baseOf(o))))),
   },
   {
     why: 'of a long image, ten bytes, or bytes under a mask, that end beyond what is canonical and begin in an unmapped page or misaligned, either fault may be first (SDM 3A, 6.9)',

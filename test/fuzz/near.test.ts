@@ -60,6 +60,14 @@ test('reciprocals: 3 * 2^-12 between them', () => {
   });
   expect([rcpps(0.5 * (1 + 2.9 * 2 ** -12)), rcpps(0.5 * (1 - 3.1 * 2 ** -12)), rcpps(-0.5), rcpps(Number.POSITIVE_INFINITY)]).toEqual([true, false, false, false]);
 });
+test('reciprocals next to the smallest normal number may be zero of the same sign', () => {
+  const rcpps = (theirs: number, ours: number): boolean => near('0f53c1', ['ymm0'], ({ expected, actual }) => {
+    expected.view.setFloat32(VECTORS + 4, theirs, true);
+    actual.view.setFloat32(VECTORS + 4, ours, true);
+  });
+  const least = 2 ** -126;
+  expect([rcpps(-0, -least), rcpps(least, 0), rcpps(-0, least), rcpps(0, 2 * least)]).toEqual([true, true, false, false]);
+});
 
 describe('images at [rdi]', () => {
   const image = (code: string, change: (theirs: Buffer, ours: Buffer) => void): boolean => near(code, ['memory 0x1000800'], ({ memory, actualMemory }) => change(memory.subarray(PLACE), actualMemory.subarray(PLACE)));
