@@ -15,3 +15,7 @@ export function timespec(ns: bigint): [seconds: bigint, nanoseconds: bigint] {
   const part = ((ns % BILLION) + BILLION) % BILLION;
   return [(ns - part) / BILLION, part];
 }
+/** The other way; of `nanoseconds` what does not make another second. */
+export function fromTimespec(seconds: bigint, nanoseconds: bigint): bigint {
+  return seconds * BILLION + (nanoseconds % BILLION);
+}

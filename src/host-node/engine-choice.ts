@@ -26,9 +26,10 @@ export interface EngineNeeds {
   /** A profile is to be made of what runs. */
   readonly profile: boolean;
 }
+const PLAIN: EngineNeeds = { processors: 1, profile: false };
 
 /** Throws UserError when KVM is asked for and there is none. */
-export function settleEngine(name: EngineName, recalibrate = false, needs: EngineNeeds = { processors: 1, profile: false }): EngineChoice {
+export function settleEngine(name: EngineName, recalibrate = false, needs: EngineNeeds = PLAIN): EngineChoice {
   if (name === 'auto') {
     const fixed = process.env[AUTO_ENGINE];
     if (fixed === undefined || fixed === '') return chooseAutomatically(calibrate(recalibrate), needs);
@@ -50,7 +51,7 @@ function chooseAutomatically(finding: HostFinding, needs: EngineNeeds): EngineCh
 }
 
 /** The best engine for a machine on a host, and why. */
-export function judge({ kvm }: HostFinding, { processors, profile }: EngineNeeds = { processors: 1, profile: false }): { readonly engine: 'kvm' | 'hybrid' | 'translator'; readonly why: string } {
+export function judge({ kvm }: HostFinding, { processors, profile }: EngineNeeds = PLAIN): { readonly engine: 'kvm' | 'hybrid' | 'translator'; readonly why: string } {
   const translator = (why: string) => ({ engine: 'translator', why: `engine translator: ${why}` }) as const;
   if ('reason' in kvm) return translator(kvm.reason);
   if (profile) return translator('a profile shows what is translated');

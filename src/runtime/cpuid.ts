@@ -196,7 +196,8 @@ function topologyLeaf(cpu: usize, index: u32): void {
   else give(cpu, 0, 0, index, id);
 }
 
-function tscKhz(cpu: usize): u32 {
+/** Rate of the time stamp counter in kHz. */
+export function tscKhz(cpu: usize): u32 {
   const khz = load<u32>(cpu, TSC_KHZ);
   return khz == 0 ? CRYSTAL_KHZ : khz;
 }

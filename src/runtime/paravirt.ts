@@ -3,12 +3,13 @@
 
 import {
   CPL, LEAVE_NEXT, MODE, MODE_CODE64, MODE_CODE_MASK, PARAVIRT, PARAVIRT_STEAL_TIME_MSR, PARAVIRT_SYSTEM_TIME_MSR, PARAVIRT_WALL_CLOCK_MSR, RAX, RBX, RCX, RDX,
-  RSI, TSC_KHZ, TSC_OFFSET,
+  RSI, TSC_OFFSET,
 } from "../isa/x86/state/layout.ts";
 import {
   FEATURE_CLOCK, FEATURE_CLOCK_OLD, FEATURE_IPI, FEATURE_STEAL_TIME, FEATURE_UNHALT, HYPERCALL_KICK, HYPERCALL_POLL_INTERRUPT, HYPERCALL_SEND_IPI, MSR_STEAL_TIME,
   MSR_SYSTEM_TIME, MSR_SYSTEM_TIME_OLD, MSR_WALL_CLOCK, MSR_WALL_CLOCK_OLD,
 } from "../cpu/paravirt.ts";
+import { tscKhz } from "./cpuid.ts";
 import { raiseUndefined } from "./faults.ts";
 import { bootTime, hostTsc, hypercallToHost } from "./host.ts";
 import { REGION_KIND_RAM } from "../memory/layout.ts";
@@ -57,11 +58,6 @@ function wrote(host: usize, bytes: u32): void {
   if (first < bytes) afterWrite(host + first, bytes - first);
 }
 
-function khz(cpu: usize): u64 {
-  const rate = load<u32>(cpu, TSC_KHZ);
-  return rate == 0 ? NS_PER_MS : rate;
-}
-
 /** Readers try again while the version is odd, or when it has changed meanwhile. */
 function beginChange(version: usize): void {
   atomic.store<u32>(version, (load<u32>(version) | 1) + (load<u32>(version) & 1) * 2);
@@ -76,7 +72,7 @@ export function writeSystemTime(cpu: usize): void {
   if ((where & ENABLED) == 0) return;
   const host = ramAt(where & ~ENABLED, TIME_BYTES);
   if (host == 0) return;
-  const rate = khz(cpu);
+  const rate = <u64>tscKhz(cpu);
   const ticks = <u64>hostTsc();
   // ns = (ticks << shift) * multiplier >> 32, the multiplier having its top bit set.
   let shift: i32 = 0;

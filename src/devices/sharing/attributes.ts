@@ -1,4 +1,4 @@
-import { timespec } from '../../base/seconds.ts';
+import { fromTimespec, timespec } from '../../base/seconds.ts';
 import type { FileChanges, FileStatus } from '../../host/folders.ts';
 import { FolderError } from '../../host/folders.ts';
 import type { MessageReader, MessageWriter, Qid } from './messages.ts';
@@ -33,7 +33,6 @@ export function entryType({ mode }: FileStatus): number {
 
 /** P9_GETATTR_BASIC: all that stat(2) has. */
 const BASIC = 0x7ffn;
-const BILLION = 1_000_000_000n;
 
 export function putStatus(answer: MessageWriter, status: FileStatus): MessageWriter {
   const time = (ns: bigint): MessageWriter => {
@@ -55,7 +54,7 @@ export function readChanges(message: MessageReader): FileChanges {
   const [mode, uid, gid] = [message.u32(), message.u32(), message.u32()];
   const bytes = message.u64();
   const has = (bit: number): boolean => (valid & bit) !== 0;
-  const time = (): bigint => BigInt.asIntN(64, message.u64()) * BILLION + (message.u64() % BILLION);
+  const time = (): bigint => fromTimespec(BigInt.asIntN(64, message.u64()), message.u64());
   const [accessed, modified] = [time(), time()];
   if (has(SET_SIZE) && bytes > BigInt(Number.MAX_SAFE_INTEGER)) throw new FolderError('EFBIG');
   const owner = { ...(has(SET_UID) ? { uid } : {}), ...(has(SET_GID) ? { gid } : {}) };

@@ -82,13 +82,18 @@ export class Transfer {
     const hostCounter = this.#readTimeStamp(vm) - this.#timeStampOffset(vm);
     const wanted = hostTsc() + block.getBigUint64(TSC_OFFSET, true);
     this.#offsetCall(vm, IOCTLS.KVM_SET_DEVICE_ATTR, BigInt.asUintN(64, wanted - hostCounter));
-    block.setBigUint64(TSC_OFFSET, BigInt.asUintN(64, this.#readTimeStamp(vm) - hostTsc()), true);
+    this.#pullTimeStamp(vm);
     home.runtime.call('writeSystemTime');
+  }
+
+  #pullTimeStamp(vm: KvmProcessor): void {
+    const { block, hostTsc } = this.#options;
+    block.setBigUint64(TSC_OFFSET, BigInt.asUintN(64, this.#readTimeStamp(vm) - hostTsc()), true);
   }
 
   /** Out of KVM; nothing may be under way there. What KVM was about to deliver is delivered in the block. */
   pull(vm: KvmProcessor): void {
-    const { home, block, hostTsc, xsave } = this.#options;
+    const { home, block, xsave } = this.#options;
     unpackSystemRegisters(vm.get(IOCTLS.KVM_GET_SREGS2, STRUCTS.kvm_sregs2.size), block);
     const flags = unpackRegisters(vm.get(IOCTLS.KVM_GET_REGS, STRUCTS.kvm_regs.size), block);
     home.runtime.call('writeFlags', flags, FLAGS);
@@ -101,7 +106,7 @@ export class Transfer {
     const values = packMsrs(MSRS.map(([index]) => [index, 0n]));
     vm.set(IOCTLS.KVM_GET_MSRS, values);
     MSRS.forEach(([, offset], i) => block.setBigUint64(offset, values.getBigUint64(MSRS_HEAD + i * MSR_ENTRY.size + MSR_ENTRY.fields.data, true), true));
-    block.setBigUint64(TSC_OFFSET, BigInt.asUintN(64, this.#readTimeStamp(vm) - hostTsc()), true);
+    this.#pullTimeStamp(vm);
     const events = vm.get(IOCTLS.KVM_GET_VCPU_EVENTS, STRUCTS.kvm_vcpu_events.size);
     block.setUint32(NMI_BLOCKED, events.getUint8(EVENTS['nmi.masked']) === 0 ? 0 : 1, true);
     // KVM names the shadows as the block does, but the other way round.
