@@ -45,6 +45,8 @@ describe('wrong use is one line and status 1', () => {
     ['nonsense processors', () => [...good(), '--cpus', 'x'], /number of processors "x"/],
     ['too many processors', () => [...good(), '--cpus', '65'], /processors "65" are 65, more than a machine may have; give/],
     ['several processors in lockstep', () => [...good(), '--cpus', '2', '--overcommit', '--engine', 'lockstep'], /engine "lockstep" executes one processor so far/],
+    ['engines to change to in lockstep', () => [...good(), '--switchable', '--engine', 'lockstep'], /engine "lockstep" has nothing to change to; leave --switchable out/],
+    ['engines to change to with several processors', () => [...good(), '--switchable', '--cpus', '2', '--overcommit'], /several processors keeps its engine, and 2 are asked for; leave --switchable out, or give --cpus 1/],
     ['unknown engine', () => [...good(), '--engine', 'warp'], /engine "warp" is unknown/],
     ['unknown display', () => [...good(), '--display', 'vga'], /display "vga".*none, terminal or png:FILE/],
     ['text display without firmware', () => [...good(), '--display', 'terminal'], /booted directly draws pixels/],
@@ -110,7 +112,7 @@ describe('help', () => {
   it('is shown when it is asked for', async () => {
     const { status, out } = await run(['run', '--help']);
     expect(status).toBe(0);
-    for (const option of ['--kernel', '--initrd', '--append', '--memory', '--cpus', '--engine', '--recalibrate', '--serial', '--no-reboot', '--timeout', '--debug-exit-port', '--trace', '--report', '--firmware', '--disk', '--cdrom', '--floppy', '--boot', '--display', 'Ctrl-A X']) expect(out).toContain(option);
+    for (const option of ['--kernel', '--initrd', '--append', '--memory', '--cpus', '--engine', '--switchable', '--recalibrate', '--serial', '--no-reboot', '--timeout', '--debug-exit-port', '--trace', '--report', '--firmware', '--disk', '--cdrom', '--floppy', '--boot', '--display', 'Ctrl-A X']) expect(out).toContain(option);
     expect((await run(['--version'])).out).toMatch(/^[0-9]+\.[0-9]+\.[0-9]+\n$/);
   });
   it('is shown, as an error, when nothing is asked for', async () => {

@@ -105,6 +105,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--balloon', 'a virtio balloon: memory that the guest does not use goes back to the host')
     .option('--input', 'a virtio keyboard and tablet')
     .option('--engine <name>', `what executes the guest: ${ENGINE_NAMES.join(', ')} (default auto)`)
+    .option('--switchable', 'the processor has only what all engines of this host have, so that the machine can change to any of them (Ctrl-A E)')
     .option('--recalibrate', 'with engine auto, measure this host again instead of taking what was found once')
     .option('--translation-cache <size>', 'memory that translated code may take; what was used least recently goes first', '128M')
     .option('--serial <where>', 'where the serial console goes: stdio, none or file:PATH (default: stdio, none with --display terminal)')

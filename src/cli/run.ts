@@ -39,6 +39,7 @@ export interface RunOptions {
   readonly memory?: string;
   readonly cpus?: string;
   readonly overcommit?: boolean;
+  readonly switchable?: boolean;
   readonly paravirt?: string;
   readonly rng?: boolean;
   readonly balloon?: boolean;
@@ -142,11 +143,12 @@ function restore(file: string, guest: string | undefined, options: RunOptions): 
   return (ends) => VirtualMachine.restore(file, { ...wanted, ...ends });
 }
 
-function readRunOptions(options: RunOptions): Pick<VirtualMachineOptions, 'engine' | 'overcommit' | 'recalibrate' | 'timeout' | 'translationCache' | 'profile' | 'capture'> {
+function readRunOptions(options: RunOptions): Pick<VirtualMachineOptions, 'engine' | 'overcommit' | 'switchable' | 'recalibrate' | 'timeout' | 'translationCache' | 'profile' | 'capture'> {
   return {
     ...(options.profile === undefined ? {} : { profile: true }),
     ...(options.capture === undefined ? {} : { capture: options.capture }),
     ...(options.overcommit === undefined ? {} : { overcommit: options.overcommit }),
+    ...(options.switchable === undefined ? {} : { switchable: options.switchable }),
     translationCache: parseTranslationCache(options.translationCache),
     ...(options.engine === undefined ? {} : { engine: checkEngine(options.engine) }),
     ...(options.recalibrate === undefined ? {} : { recalibrate: options.recalibrate }),

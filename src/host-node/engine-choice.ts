@@ -3,6 +3,7 @@ import { hiddenFromUser } from '../engines/kvm/cpuid-table.ts';
 import type { KvmFinding } from '../engines/kvm/trial.ts';
 import type { EngineChoice } from '../library/local-machine.ts';
 import type { EngineName } from '../machine/configuration.ts';
+import type { KvmParts } from '../machine/engines.ts';
 import { calibrate } from './calibration.ts';
 import type { HostFinding } from './calibration.ts';
 import { KvmUnavailable } from './kvm/linux-kvm.ts';
@@ -25,6 +26,8 @@ export interface EngineNeeds {
   readonly processors: number;
   /** A profile is to be made of what runs. */
   readonly profile: boolean;
+  /** See ExecutionOptions. */
+  readonly switchable?: boolean;
 }
 const PLAIN: EngineNeeds = { processors: 1, profile: false };
 
@@ -34,20 +37,40 @@ export function settleEngine(name: EngineName, recalibrate = false, needs: Engin
     const fixed = process.env[AUTO_ENGINE];
     if (fixed === undefined || fixed === '') return chooseAutomatically(calibrate(recalibrate), needs);
     if (fixed !== 'interpreter' && fixed !== 'translator' && fixed !== 'hybrid' && fixed !== 'kvm') throw new UserError(`the environment's ${AUTO_ENGINE} is "${fixed}"; give interpreter, translator, hybrid or kvm`);
-    return settleEngine(fixed);
+    return settleEngine(fixed, recalibrate, needs);
   }
-  if (name === 'interpreter' || name === 'translator' || name === 'lockstep') return { first: name };
+  if (name === 'lockstep') {
+    if (needs.switchable === true) throw new UserError('engine "lockstep" has nothing to change to; leave --switchable out, or give another engine');
+    return { first: name };
+  }
+  if (name === 'interpreter' || name === 'translator') return needs.switchable === true ? switchableChoice(name, recalibrate) : { first: name };
+  const kvm = usableKvm(recalibrate);
+  if ('reason' in kvm) throw new UserError(`engine "${name}": ${kvm.reason}; ${kvm.remedy}, or give another engine`);
+  if (name === 'hybrid' && !kvm.capabilities.syncRegisters) throw new UserError('engine "hybrid": KVM lacks KVM_CAP_SYNC_REGS; use a newer kernel, or give another engine');
+  return { first: name, kvm, ...(needs.switchable === true ? { switchable: true } : {}) };
+}
+
+/** For a machine that begins on a software engine; where there is no KVM, these are all there is to change to. */
+function switchableChoice(first: 'interpreter' | 'translator', recalibrate: boolean): EngineChoice {
+  const kvm = usableKvm(recalibrate);
+  return 'reason' in kvm ? { first } : { first, kvm, switchable: true };
+}
+
+function usableKvm(recalibrate: boolean): KvmParts | { readonly reason: string; readonly remedy: string } {
   const kvm = kvmHere();
-  if (kvm instanceof KvmUnavailable) throw new UserError(`engine "${name}": ${kvm.message}; ${kvm.remedy}, or give another engine`);
+  if (kvm instanceof KvmUnavailable) return { reason: kvm.message, remedy: kvm.remedy };
   const finding = calibrate(recalibrate).kvm;
-  if ('reason' in finding) throw new UserError(`engine "${name}": ${finding.reason}; ${finding.remedy}, or give another engine`);
-  if (name === 'hybrid' && !finding.syncRegisters) throw new UserError('engine "hybrid": KVM lacks KVM_CAP_SYNC_REGS; use a newer kernel, or give another engine');
-  return { first: name, kvm: { ...kvm, user: { direct32: finding.compatible >= NATIVE, hidden: hiddenFromUser(finding.user) } } };
+  return 'reason' in finding ? finding : { ...kvm, ...whatIsKnown(finding) };
+}
+
+/** For the engines, of what small guests have found out. */
+export function whatIsKnown(finding: KvmFinding): Pick<KvmParts, 'user' | 'hostCounter'> {
+  return { user: { direct32: finding.compatible >= NATIVE, hidden: hiddenFromUser(finding.user) }, hostCounter: !finding.tscOffset };
 }
 
 function chooseAutomatically(finding: HostFinding, needs: EngineNeeds): EngineChoice {
   const { engine, why } = judge(finding, needs);
-  return engine === 'translator' ? { first: engine, why } : { ...settleEngine(engine), why };
+  return { ...settleEngine(engine, false, needs), why };
 }
 
 /** The best engine for a machine on a host, and why. */

@@ -243,16 +243,17 @@ function warnings({ log = silentLog }: RestoreOptions): (line: string) => void {
 }
 
 /** Before anything is fetched, as the engine may be one that this host cannot have. */
-function settle({ engine = 'auto', recalibrate, profile, overcommit }: RestoreOptions, cpus: number): EngineChoice {
+function settle({ engine = 'auto', recalibrate, profile, overcommit, switchable }: RestoreOptions, cpus: number): EngineChoice {
   if (cpus > 1) {
     const here = availableParallelism();
     if (cpus > here && overcommit !== true) {
       throw new UserError(`${cpus} processors are asked for, but this host has ${here}, so that their threads would wait for each other; give --cpus ${here}, or --overcommit to have it all the same`);
     }
     if (profile === true) throw new UserError(`a profile is made of one processor, but ${cpus} are asked for; leave --profile out, or give --cpus 1`);
+    if (switchable === true) throw new UserError(`a machine with several processors keeps its engine, and ${cpus} are asked for; leave --switchable out, or give --cpus 1`);
     if (engine !== 'auto') threadEngine(checkEngine(engine), cpus);
   }
-  return settleEngine(checkEngine(engine), recalibrate, { processors: cpus, profile: profile === true });
+  return settleEngine(checkEngine(engine), recalibrate, { processors: cpus, profile: profile === true, switchable: switchable === true });
 }
 
 /** V8 reserves address space for the whole memory at once; a limit on it (ulimit -v) shows when a machine is made. */

@@ -9,6 +9,8 @@ import type { EngineName, ExecutionConfiguration, MachineConfiguration, MachineN
 /** How a machine is executed; the guest does not see it. */
 export interface ExecutionOptions {
   readonly engine?: EngineName;
+  /** The processor of a machine that is made now has only what all engines of this host have, so that it can change to any of them. */
+  readonly switchable?: boolean;
   /** Bound on the memory that translated code takes: bytes, or a text like '128M' (the default). */
   readonly translationCache?: number | string;
   /** Make a profile: `VirtualMachine.profile()`. The guest runs slower then. */

@@ -62,6 +62,8 @@ export interface MachineHost {
 export interface EngineChoice {
   readonly first: RunningEngine;
   readonly kvm?: KvmParts;
+  /** See ExecutionOptions. */
+  readonly switchable?: boolean;
   /** Of an automatic choice: one line. */
   readonly why?: string;
 }

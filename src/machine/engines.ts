@@ -26,6 +26,8 @@ export interface KvmParts {
   readonly capabilities: KvmCapabilities;
   /** What is known of ring 3, for the hybrid engine. */
   readonly user: Pick<HybridOptions, 'direct32' | 'hidden'>;
+  /** Guests see the host's time stamp counter, whatever KVM is told. */
+  readonly hostCounter: boolean;
 }
 
 /** The engines of one machine. */
@@ -37,6 +39,8 @@ export interface EngineSet {
   readonly profile?: ((profiler: Profiler) => void) | undefined;
   /** Missing: the machine is never on KVM, and its processor has all features. */
   readonly kvm?: KvmParts | undefined;
+  /** The processor has what all engines have, not only the first. */
+  readonly switchable?: boolean | undefined;
 }
 
 /** Rate of the time stamp counter for machines that may be on this KVM; undefined: any. */
@@ -44,9 +48,12 @@ export function tscKhzFor(kvm: KvmParts | undefined): number | undefined {
   return kvm === undefined || kvm.capabilities.tscScaling ? undefined : kvm.capabilities.tscKhz;
 }
 
-/** Features that a machine's processor should not have which begins on this engine. */
-function hiddenFor(first: RunningEngine, kvm: KvmParts | undefined): readonly number[] {
-  return kvm === undefined ? [] : first === 'hybrid' ? kvm.user.hidden : kvm.capabilities.hidden;
+/** Features that the processor of a machine should not have. */
+function hiddenFor({ first, kvm, switchable }: EngineSet): readonly number[] {
+  if (kvm === undefined) return [];
+  const { capabilities, user } = kvm;
+  if (switchable === true && capabilities.syncRegisters) return capabilities.hidden.map((word, i) => (word | user.hidden[i]!) >>> 0);
+  return first === 'hybrid' ? user.hidden : capabilities.hidden;
 }
 
 function once<T>(make: () => T): () => T {
@@ -54,8 +61,18 @@ function once<T>(make: () => T): () => T {
   return () => (made ??= make());
 }
 
+function beginKvm(vcpu: KvmVcpu): void {
+  try {
+    vcpu.begin();
+  } catch (error) {
+    // Who changes to it is told; a machine that is on it already gets the error again.
+    if (!(error instanceof KvmFailure)) throw error;
+  }
+}
+
 /** How to make a vCPU on the set's first engine that can change to the others. */
-export function engineFactory({ first, modules, translation = {}, profile, kvm }: EngineSet): EngineFactory {
+export function engineFactory(set: EngineSet): EngineFactory {
+  const { first, modules, translation = {}, profile, kvm } = set;
   return (parts) => {
     const profiler = profile === undefined ? undefined : new Profiler(parts.memory, parts.index, parts.clock);
     if (profiler !== undefined) profile!(profiler);
@@ -66,6 +83,7 @@ export function engineFactory({ first, modules, translation = {}, profile, kvm }
     // One of each: KVM builds on the interpreter, the hybrid engine on the translator.
     const interpreter = once(() => createInterpreter(options));
     const translator = once(() => createTranslator({ ...options, ...translation }));
+    const direct = once(() => new KvmVcpu({ ...options, ...kvm!, home: interpreter() }));
     const engines = new Map<RunningEngine, EngineSlot>([['interpreter', { create: interpreter }], ['translator', { create: translator }]]);
     if (kvm !== undefined) {
       if (kvm.capabilities.syncRegisters) {
@@ -76,12 +94,12 @@ export function engineFactory({ first, modules, translation = {}, profile, kvm }
         });
       }
       engines.set('kvm', {
-        create: () => new KvmVcpu({ ...options, ...kvm, home: interpreter() }),
+        create: direct,
         obstacle: (vcpu) => (vcpu as KvmVcpu).obstacle(),
         givesUp: (error) => error instanceof KvmFailure,
       });
     }
-    identify(parts.memory, { index: parts.index, tscKhz: parts.tscKhz(), hidden: hiddenFor(first, kvm), paravirt: parts.paravirt ?? 0 });
-    return new SwitchableVcpu({ ...common, engines, prepare: kvm !== undefined });
+    identify(parts.memory, { index: parts.index, tscKhz: parts.tscKhz(), hidden: hiddenFor(set), paravirt: parts.paravirt ?? 0 });
+    return new SwitchableVcpu({ ...common, engines, prepare: kvm !== undefined, ...(kvm === undefined ? {} : { begin: () => beginKvm(direct()) }) });
   };
 }

@@ -21,6 +21,8 @@ export interface SwitchableOptions {
   readonly fallback: string;
   /** Makes all engines at once, so that the first change to one is as quick as others. */
   readonly prepare: boolean;
+  /** Called before a machine that was not stored executes anything. */
+  readonly begin?: () => void;
   readonly clock: MonotonicClock;
   readonly log: Log;
 }
@@ -44,6 +46,7 @@ export class SwitchableVcpu implements Vcpu, EngineSwitch {
   #vcpu: Vcpu;
   #switches = 0;
   #longestNs = 0;
+  #begun = false;
 
   constructor(options: SwitchableOptions) {
     this.#options = options;
@@ -102,6 +105,7 @@ export class SwitchableVcpu implements Vcpu, EngineSwitch {
 
   run(budget: number, until?: () => number): VcpuExit {
     const { clock, engines, fallback, log } = this.#options;
+    if (!this.#begun) this.#begin();
     const began = clock.now();
     const before = this.#vcpu.instructions;
     try {
@@ -114,6 +118,11 @@ export class SwitchableVcpu implements Vcpu, EngineSwitch {
     } finally {
       this.#count(clock.now() - began, this.#vcpu.instructions - before);
     }
+  }
+
+  #begin(): void {
+    this.#begun = true;
+    this.#options.begin?.();
   }
 
   #count(ns: number, instructions: number): void {
@@ -145,6 +154,7 @@ export class SwitchableVcpu implements Vcpu, EngineSwitch {
   /** A guest that has been told of something that this engine lacks goes on with the fallback. */
   load(state: Plain, version: number): void {
     const { engines, fallback, log } = this.#options;
+    this.#begun = true;
     this.#vcpu.load(state, version);
     const obstacle = engines.get(this.#name)!.obstacle?.(this.#vcpu);
     if (obstacle === undefined) return;

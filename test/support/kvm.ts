@@ -1,6 +1,5 @@
 import { readCapabilities } from '../../src/engines/kvm/capabilities.ts';
 import type { KvmCapabilities } from '../../src/engines/kvm/capabilities.ts';
-import { hiddenFromUser } from '../../src/engines/kvm/cpuid-table.ts';
 import { identify } from '../../src/engines/identity.ts';
 import { tryKvm } from '../../src/engines/kvm/trial.ts';
 import type { KvmFinding } from '../../src/engines/kvm/trial.ts';
@@ -8,8 +7,10 @@ import { KvmVcpu } from '../../src/engines/kvm/kvm-vcpu.ts';
 import { HybridVcpu } from '../../src/engines/hybrid/hybrid-vcpu.ts';
 import { createTranslator } from '../../src/engines/translator/translator.ts';
 import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts';
+import type { KvmParts } from '../../src/machine/engines.ts';
 import type { Interpreter } from '../../src/engines/interpreter/interpreter.ts';
 import type { Vcpu, VcpuStart } from '../../src/cpu/vcpu.ts';
+import { whatIsKnown } from '../../src/host-node/engine-choice.ts';
 import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import { LinuxKvm } from '../../src/host-node/kvm/linux-kvm.ts';
 import { NodeClock } from '../../src/host-node/ports.ts';
@@ -20,7 +21,8 @@ interface OpenKvm {
   readonly host: LinuxKvm;
   readonly capabilities: KvmCapabilities;
   readonly finding: KvmFinding;
-  readonly user: { readonly direct32: boolean; readonly hidden: readonly number[] };
+  readonly user: KvmParts['user'];
+  readonly hostCounter: boolean;
 }
 
 let opened: OpenKvm | string | undefined;
@@ -32,7 +34,7 @@ export function openKvm(): OpenKvm | string {
     const host = new LinuxKvm();
     const capabilities = readCapabilities(host);
     const finding = tryKvm(host, capabilities, loadEngineModules(), new NodeClock());
-    opened = { host, capabilities, finding, user: { direct32: finding.compatible > NATIVE, hidden: hiddenFromUser(finding.user) } };
+    opened = { host, capabilities, finding, ...whatIsKnown(finding) };
   } catch (error) {
     opened = (error as Error).message;
   }

@@ -88,7 +88,7 @@ export class HybridVcpu implements Vcpu {
   /** Why the guest whose state is in the block cannot run here; undefined: it can. */
   obstacle(): string | undefined {
     if (missingFeatures(guestCpuid(this.#home.runtime, this.#block), this.#options.hidden).every((word) => word === 0)) return undefined;
-    return 'the guest has been told of processor features that user code has not on this host (start the machine with --engine hybrid to leave them out)';
+    return 'the guest has been told of processor features that user code has not on this host (machines that are started with --switchable leave them out)';
   }
 
   /** Runs until something must be looked at or guest time is `until()`; what runs directly is not counted. Throws KvmFailure. */

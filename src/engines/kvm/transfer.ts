@@ -39,6 +39,8 @@ export interface TransferOptions {
   readonly interrupts: InterruptInput;
   readonly hostTsc: () => bigint;
   readonly xsave: XsaveLayout;
+  /** See KvmOptions. */
+  readonly hostCounter?: boolean;
 }
 
 /** Moves a vCPU's state from its block of linear memory into KVM, and back. */
@@ -78,10 +80,10 @@ export class Transfer {
 
   /** Makes the guest's time stamp counter go on from what the block says, as far as KVM can; the guest's paravirtual clock follows it. */
   pushTimeStamp(vm: KvmProcessor): void {
-    const { home, block, hostTsc } = this.#options;
+    const { home, block, hostTsc, hostCounter: follows } = this.#options;
     const hostCounter = this.#readTimeStamp(vm) - this.#timeStampOffset(vm);
     const wanted = hostTsc() + block.getBigUint64(TSC_OFFSET, true);
-    this.#offsetCall(vm, IOCTLS.KVM_SET_DEVICE_ATTR, BigInt.asUintN(64, wanted - hostCounter));
+    this.#offsetCall(vm, IOCTLS.KVM_SET_DEVICE_ATTR, follows === true ? 0n : BigInt.asUintN(64, wanted - hostCounter));
     this.#pullTimeStamp(vm);
     home.runtime.call('writeSystemTime');
   }

@@ -20,6 +20,15 @@ it('engine kvm is there, or refused with the remedy in one line', () => {
   } else for (const name of ['kvm', 'hybrid'] as const) expect(settleEngine(name)).toMatchObject({ first: name, kvm });
 });
 
+it('a machine on a software engine has KVM to change to only if that is asked for', () => {
+  const asked = { processors: 1, profile: false, switchable: true };
+  const kvm = kvmHere();
+  expect(settleEngine('translator')).toEqual({ first: 'translator' });
+  if (kvm instanceof KvmUnavailable) expect(settleEngine('translator', false, asked)).toEqual({ first: 'translator' });
+  else expect(settleEngine('translator', false, asked)).toMatchObject({ first: 'translator', kvm, switchable: true });
+  expect(() => settleEngine('lockstep', false, asked)).toThrow('leave --switchable out');
+});
+
 it('auto is what the environment says, where it does', () => {
   expect(settleEngine('auto')).toEqual({ first: 'translator' });
 });
