@@ -184,14 +184,18 @@ export class Builder {
     this.emit(SET[this.ir.variables[variable]!]!, value, undefined, undefined, variable);
   }
 
-  if(condition: Value, then: () => void, otherwise?: () => void): void {
-    this.op('if', [condition]);
+  if(condition: Value, then: () => void, otherwise?: () => void, seldom = false): void {
+    this.op('if', [condition], seldom ? 1 : 0);
     this.#scoped(then);
     if (otherwise !== undefined) {
       this.op('else');
       this.#scoped(otherwise);
     }
     this.op('end');
+  }
+  /** When the condition hardly ever holds: what happens then is kept out of the way of the rest. */
+  ifSeldom(condition: Value, then: () => void): void {
+    this.if(condition, then, undefined, true);
   }
   /** Id of the innermost open scope, to be remembered with a value that is kept for later use. */
   get scope(): number {

@@ -165,7 +165,7 @@ for (const type of ['i32', 'i64', 'f32', 'f64', 'v128'] as const) {
   declare(`variable.set.${type}`, [type], 'none', 'variable');
 }
 
-/** Structured control flow of the guest's own conditions. */
+/** Structured control flow of the guest's own conditions; an `if` whose immediate is 1 hardly ever holds. */
 declare('if', ['i32'], 'none', 'control');
 declare('else', [], 'none', 'control');
 declare('end', [], 'none', 'control');

@@ -8,11 +8,12 @@ export interface IrNames {
 }
 
 /** Operations whose immediate says nothing: 'none'; how the others show theirs. */
-type ImmediateKind = 'none' | 'number' | 'offset' | 'lane' | 'constant' | 'variable' | 'routine';
+type ImmediateKind = 'none' | 'likelihood' | 'number' | 'offset' | 'lane' | 'constant' | 'variable' | 'routine';
 
 function immediateKind(name: string, lane: boolean): ImmediateKind {
   if (lane) return 'lane';
   if (name === 'const.v128' || name === 'i8x16.shuffle') return 'constant';
+  if (name === 'if') return 'likelihood';
   if (name.startsWith('const.') || name.startsWith('jump.relative')) return 'number';
   if (name.startsWith('state.') || name.startsWith('field.')) return 'offset';
   if (name.startsWith('variable.')) return 'variable';
@@ -47,6 +48,8 @@ function immediate(ir: Ir, i: number, names: IrNames | undefined): string {
   switch (kind) {
     case 'none':
       return '';
+    case 'likelihood':
+      return value === 1n ? ' seldom' : '';
     case 'number':
       return ` ${value}`;
     case 'offset':

@@ -361,7 +361,7 @@ export class Lowering {
         return;
       case 'if':
         this.#push(ir.a[i]!);
-        code.if();
+        code.if(undefined, ir.small(i) === 1 ? 'unlikely' : undefined);
         return;
       case 'else':
         code.else();

@@ -228,7 +228,7 @@ export class TranslatorBuilder extends Builder {
     return value;
   }
 
-  override if(condition: Value, then: () => void, otherwise?: () => void): void {
+  override if(condition: Value, then: () => void, otherwise?: () => void, seldom = false): void {
     const constant = constantOf(this.ir, condition);
     if (constant !== undefined) {
       if (constant !== 0n) then();
@@ -254,7 +254,7 @@ export class TranslatorBuilder extends Builder {
       this.flags = flags;
       this.#vectors.restore(vectors);
       this.#lasting = new Map(lasting);
-    }, otherwise);
+    }, otherwise, seldom);
     this.#depth--;
     this.#vectors.join(vectors, vectorsThen);
     const lastingElse = this.#lasting;

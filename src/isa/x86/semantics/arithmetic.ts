@@ -200,7 +200,7 @@ function divide(signed: boolean) {
       divide64(x, divisor, signed);
       return;
     }
-    b.if(b.eqz(divisor), () => x.fault(VECTOR_DE));
+    b.ifSeldom(b.eqz(divisor), () => x.fault(VECTOR_DE));
     const wide = signed ? b.extendS(b.signExtend(divisor, width)) : b.extendU(divisor);
     let dividend: Value;
     if (width === 8) dividend = signed ? b.extendS(b.signExtend(x.gpr(0, 16), 16)) : b.extendU(x.gpr(0, 16));
@@ -210,13 +210,13 @@ function divide(signed: boolean) {
     }
     // -2^63 / -1 would trap in wasm; its quotient is out of range anyway.
     if (signed && width === 32) {
-      b.if(b.and(b.eq(dividend, b.i64(-(1n << 63n))), b.eq(wide, b.i64(-1))), () => x.fault(VECTOR_DE));
+      b.ifSeldom(b.and(b.eq(dividend, b.i64(-(1n << 63n))), b.eq(wide, b.i64(-1))), () => x.fault(VECTOR_DE));
     }
     const quotient = signed ? b.divS(dividend, wide) : b.divU(dividend, wide);
     const remainder = b.sub(dividend, b.mul(quotient, wide)); // cheaper than a second division
     const mask = width === 8 ? 0xffn : width === 16 ? 0xffffn : 0xffffffffn;
     const fits = signed ? b.signExtend(quotient, width) : b.andConst(quotient, mask);
-    b.if(b.ne(quotient, fits), () => x.fault(VECTOR_DE));
+    b.ifSeldom(b.ne(quotient, fits), () => x.fault(VECTOR_DE));
     if (width === 8) x.setGpr(0, 16, b.or(b.andConst(b.wrap(quotient), 0xff), b.shlConst(b.andConst(b.wrap(remainder), 0xff), 8)));
     else {
       x.setGpr(0, width, b.wrap(quotient));
@@ -296,7 +296,7 @@ function asciiAdjust(subtract: boolean) {
 function aam(x: Context): void {
   const { b } = x;
   const base = x.immediate(8);
-  b.if(b.eqz(base), () => x.fault(VECTOR_DE));
+  b.ifSeldom(b.eqz(base), () => x.fault(VECTOR_DE));
   const al = x.gpr(0, 8);
   const low = b.remU(al, base);
   x.setGpr(0, 16, b.or(b.shlConst(b.divU(al, base), 8), low));

@@ -146,7 +146,7 @@ function gather(elementBytes: 4 | 8, indexBytes: 4 | 8): Semantics {
     const maskPlace = x.registerNumber('vvvv');
     const indexPlace = b.addConst(indexOffset, VECTOR);
     const clash = b.or(b.eq(destination, maskPlace), b.or(b.eq(destination, indexPlace), b.eq(maskPlace, indexPlace)));
-    b.if(clash, () => x.fault(VECTOR_UD));
+    b.ifSeldom(clash, () => x.fault(VECTOR_UD));
     const count = (16 * x.halves) / Math.max(elementBytes, indexBytes);
     const segmentNumber = x.long ? b.i32(0) : b.shlConst(x.segmentIndex(), 16);
     const scale = b.shlConst(b.shrUConst(x.immediate32(), 4), 8);

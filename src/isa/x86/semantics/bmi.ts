@@ -7,7 +7,7 @@ import type { Context, Semantics, SemanticsTable } from './context.ts';
 
 /** VEX on general registers: #UD in real-address and virtual-8086 mode (SDM 2A, table 2-29). */
 function requireVex(x: Context): void {
-  if (!x.long) x.b.if(x.b.andConst(x.b.loadState('32', MODE), MODE_REAL | MODE_V86), () => x.fault(VECTOR_UD));
+  if (!x.long) x.b.ifSeldom(x.b.andConst(x.b.loadState('32', MODE), MODE_REAL | MODE_V86), () => x.fault(VECTOR_UD));
 }
 
 /** Result to operand 0, ZF and SF from it, OF cleared. */

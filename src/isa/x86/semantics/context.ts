@@ -212,7 +212,7 @@ export abstract class Context {
     else {
       // Two stores: where they may meet two pages, the second must not fault once the first is done.
       const crossing = b.gtU(b.andConst(b.wrap(address), 0xfff), b.i32(0xfe0));
-      b.if(crossing, () => this.call('probeStore', [address, b.i32(32)]));
+      b.ifSeldom(crossing, () => this.call('probeStore', [address, b.i32(32)]));
     }
     this.#kept.set('write16', { value: address, scope: b.scope });
     this.writeVector(i, low, false);
@@ -238,7 +238,7 @@ export abstract class Context {
     this.storeRegister(this.#slot(i), '16', 8, this.b.i32(0xffff));
   }
   requireAlignment(address: Value, bytes: number): void {
-    this.b.if(this.b.wrap(this.b.andConst(address, bytes - 1)), () => this.fault(VECTOR_GP, 0));
+    this.b.ifSeldom(this.b.wrap(this.b.andConst(address, bytes - 1)), () => this.fault(VECTOR_GP, 0));
   }
   /** State offset of vector register n. */
   vectorOffset(base: number, n: number): number {
@@ -295,7 +295,7 @@ export abstract class Context {
     const check = (): void => void this.call('checkSegment', [this.segmentIndex(), offset, b.i32(bytes), b.i32(access === 'write' ? 1 : 0)]);
     // The quick check answers for 16 bytes.
     if (bytes > 16) check();
-    else b.if(b.geU(offset, fast), check);
+    else b.ifSeldom(b.geU(offset, fast), check);
     return b.extendU(b.add(offset, b.op('state.load32.at', [segment], SEG_BASE)));
   }
   /** Index (0 to 5) of the memory operand's segment register as i32; outside 64-bit code only. */
@@ -331,7 +331,7 @@ export abstract class Context {
     const b = this.b;
     const segment = SEGMENTS + SEG_SS * SEGMENT_BYTES;
     const fast = b.loadState('32', segment + (access === 'write' ? SEG_FAST_WRITE : SEG_FAST_READ));
-    b.if(b.geU(offset, fast), () => this.call('checkSegment', [b.i32(SEG_SS), offset, b.i32(bytes), b.i32(access === 'write' ? 1 : 0)]));
+    b.ifSeldom(b.geU(offset, fast), () => this.call('checkSegment', [b.i32(SEG_SS), offset, b.i32(bytes), b.i32(access === 'write' ? 1 : 0)]));
     return b.extendU(b.add(offset, b.loadState('32', segment + SEG_BASE)));
   }
   /** Adds to the stack pointer (commit phase). */
@@ -391,7 +391,7 @@ export abstract class Context {
   }
   /** After an access to a device: the machine may have asked for an exit by taking the budget away. */
   leaveIfBudgetSpent(): void {
-    this.b.if(this.b.leS(this.b.loadState('32', BUDGET), this.b.i32(0)), () => this.leaveNext());
+    this.b.ifSeldom(this.b.leS(this.b.loadState('32', BUDGET), this.b.i32(0)), () => this.leaveNext());
   }
   /** Raises an exception at this instruction. */
   fault(vector: number, error?: number): void {
@@ -401,7 +401,7 @@ export abstract class Context {
   }
   /** #GP(0) unless CPL is 0. */
   requirePrivileged(): void {
-    this.b.if(this.b.loadState('32', CPL), () => this.fault(VECTOR_GP, 0));
+    this.b.ifSeldom(this.b.loadState('32', CPL), () => this.fault(VECTOR_GP, 0));
   }
 
   /**

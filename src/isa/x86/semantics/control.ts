@@ -38,7 +38,7 @@ function jumpIndirect(x: Context): void {
 function checkCanonical(x: Context, target: Value): void {
   const { b } = x;
   if (!x.long) return;
-  b.if(b.ne(b.shrSConst(b.shlConst(target, 16), 16), target), () => x.fault(VECTOR_GP, 0));
+  b.ifSeldom(b.ne(b.shrSConst(b.shlConst(target, 16), 16), target), () => x.fault(VECTOR_GP, 0));
 }
 
 function nearReturn(x: Context): void {
@@ -170,7 +170,7 @@ function bound(x: Context): void {
   const address = x.address('read', 2 * bytes);
   const low = b.signExtend(x.load(address, width), width);
   const high = b.signExtend(x.load(b.addConst(address, bytes), width), width);
-  b.if(b.or(b.ltS(index, low), b.gtS(index, high)), () => x.fault(VECTOR_BR));
+  b.ifSeldom(b.or(b.ltS(index, low), b.gtS(index, high)), () => x.fault(VECTOR_BR));
 }
 
 const conditionNames = ['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g'] as const;
@@ -195,7 +195,7 @@ export const control: SemanticsTable = {
   int: (x) => x.callAndLeave('interruptN', [x.immediate(8), x.b.i32(2)]),
   int3: (x) => x.callAndLeave('interruptN', [x.b.i32(3), x.b.i32(1)]),
   int1: (x) => x.callAndLeave('interruptN', [x.b.i32(1), x.b.i32(0)]),
-  into: (x) => x.b.if(x.flags.overflow(), () => x.call('interruptN', [x.b.i32(4), x.b.i32(1)])),
+  into: (x) => x.b.ifSeldom(x.flags.overflow(), () => x.call('interruptN', [x.b.i32(4), x.b.i32(1)])),
   les: (x) => loadFar(x, 0),
   lss: (x) => loadFar(x, 2),
   lds: (x) => loadFar(x, 3),

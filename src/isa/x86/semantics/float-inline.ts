@@ -58,7 +58,7 @@ export function orExactHalves(x: Context, inlines: readonly Inline[], exact: (ha
       b.set(results[half]!, isNumber(inlined) ? asFloat(x, b.typeOf(inlined) as Float, value) : value);
     });
   };
-  const unless = (conditions: readonly Value[], then: () => void): void => b.if(b.eqz(conditions.reduce((all, one) => b.and(all, one))), then);
+  const unless = (conditions: readonly Value[], then: () => void): void => b.ifSeldom(b.eqz(conditions.reduce((all, one) => b.and(all, one))), then);
   unless(inlines.map(({ holds }) => holds), () => {
     if (inlines[0]!.thorough === undefined) exactly();
     else unless(inlines.map(({ thorough }) => thorough!()), exactly);
@@ -139,13 +139,20 @@ const quarter = {
   f32: { start: 0x30000000n, outside: 0x60000000n },
   f64: { start: 0x3000000000000000n, outside: 0x6000000000000000n },
 } as const;
-/** 0 where mayRound, else all ones from bit 16 on. */
-function mayNotRound(x: Context, type: Float): Value {
+/**
+ * PE set and masked, rounding to nearest; 0 then. With everyday numbers and results nothing else of MXCSR counts: the other
+ * exceptions do not arise, and there is nothing denormal for DAZ and FTZ.
+ */
+const INEXACT = 0x1020;
+const INEXACT_MASK = 0x7020;
+function mayNotBeInexact(x: Context): Value {
   const { b } = x;
-  return x.lasting(`mayNotRound ${type}`, () => {
-    const other = b.xor(b.andConst(b.loadState('32', MXCSR), ROUNDS_MASK), b.i32(ROUNDS));
-    return type === 'f32' ? b.sub(b.i32(0), other) : b.sub(b.i64(0n), b.extendU(other));
-  });
+  return x.lasting('mayNotBeInexact', () => b.xor(b.andConst(b.loadState('32', MXCSR), INEXACT_MASK), b.i32(INEXACT)));
+}
+/** 0 where mayNotBeInexact is, else all ones from bit 15 on. */
+function barsInexact(x: Context, type: Float): Value {
+  const { b } = x;
+  return x.lasting(`barsInexact ${type}`, () => (type === 'f32' ? b.sub(b.i32(0), mayNotBeInexact(x)) : b.sub(b.i64(0n), b.extendU(mayNotBeInexact(x)))));
 }
 
 /** a and c are bits. */
@@ -154,7 +161,7 @@ export function scalarArithmetic(x: Context, type: Float, name: Arithmetic, a: V
   const value = b.op(`${type}.${name}`, [asFloat(x, type, a), asFloat(x, type, c)]);
   const isSum = name === 'add' || name === 'sub';
   const { start, outside } = quarter[type];
-  const any = b.or(b.addConst(a, -start), b.or(b.addConst(c, -start), mayNotRound(x, type)));
+  const any = b.or(b.addConst(a, -start), b.or(b.addConst(c, -start), barsInexact(x, type)));
   return {
     value,
     holds: b.eqz(b.andConst(any, outside)),
@@ -220,20 +227,27 @@ export function packedFinite(x: Context, type: Float, value: Value): Value {
 }
 export const allNonzero = (x: Context, type: Float, value: Value): Value => x.b.op(`${lanesOf[type]}.all_true`, [value]);
 
-/** What has the exponent's two top bits differ (f64: from 2**-511 to below 2**513, f32: from 2**-63 to below 2**65). */
+/** Added, it moves the middle half of the exponents to where their top bit is 0. V8 makes it so in two instructions, as a constant in four. */
+function packedStart(x: Context, type: Float): Value {
+  return x.lasting(`packedStart ${type}`, () => x.b.op(`${lanesOf[type]}.shl`, [ones(x), x.b.i32(bits[type] - 3)]));
+}
+
+/**
+ * Everyday numbers have the exponent in the middle half here (f64: from 2**-511 to below 2**513, f32: from 2**-63 to below 2**65),
+ * and so must results that are no sums.
+ */
 export function packedArithmetic(x: Context, type: Float, name: Arithmetic, a: Value, c: Value): Inline {
   const { b } = x;
   const [vector, lanes] = [vectorOf[type], lanesOf[type]];
   const value = b.op(`${vector}.${name}`, [a, c]);
   const isSum = name === 'add' || name === 'sub';
   const shifted = (number: Value, by: number): Value => b.op(`${lanes}.shl`, [number, b.i32(by)]);
-  const middling = (number: Value): Value => b.op('v128.xor', [number, shifted(number, 1)]);
-  const operands = b.op('v128.and', [middling(a), middling(c)]);
-  const all = isSum ? operands : b.op('v128.and', [operands, middling(value)]);
-  const signs = b.op(`${lanes}.bitmask`, [shifted(all, 1)]);
+  const start = packedStart(x, type);
+  const moved = (isSum ? [a, c] : [a, c, value]).map((number) => b.op(`${lanes}.add`, [number, start]));
+  const outside = b.op(`${lanes}.bitmask`, [shifted(moved.reduce((all, one) => b.op('v128.or', [all, one])), 1)]);
   return {
     value,
-    holds: b.and(b.eq(signs, b.i32(type === 'f32' ? 15 : 3)), mayRound(x)),
+    holds: b.eqz(b.or(outside, mayNotBeInexact(x))),
     thorough: () => {
       let holds = b.op('v128.and', [packedNoDenormal(x, type, a, c), packedFinite(x, type, value)]);
       if (!isSum) {

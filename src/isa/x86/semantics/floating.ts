@@ -71,7 +71,7 @@ function compareFlags(type: Float, signal: number): Semantics {
       b.set(variable, value);
       return variable;
     }) as [Variable, Variable, Variable];
-    b.if(b.eqz(order.holds), () => {
+    b.ifSeldom(b.eqz(order.holds), () => {
       const found = x.call(type === 'f32' ? 'sseCompareF32' : 'sseCompareF64', [a, c, b.i32(signal)]);
       for (const [variable, place] of [[less, 0], [unordered, 2], [equal, 6]] as const) b.set(variable, b.andConst(b.shrUConst(found, place), 1));
     });

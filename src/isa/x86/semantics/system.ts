@@ -10,7 +10,7 @@ const CR4_UMIP = 0x800;
 
 /** #UD in real-address and virtual-8086 mode. */
 function requireProtected(x: Context): void {
-  if (!x.long) x.b.if(x.b.andConst(x.b.loadState('32', MODE), MODE_REAL | MODE_V86), () => x.fault(VECTOR_UD));
+  if (!x.long) x.b.ifSeldom(x.b.andConst(x.b.loadState('32', MODE), MODE_REAL | MODE_V86), () => x.fault(VECTOR_UD));
 }
 
 /** A selector to a register (zero-extended to its size) or 16 bits of memory. */
@@ -27,7 +27,7 @@ function moveToSegment(x: Context): void {
   const { b } = x;
   const index = x.registerNumber('reg');
   // CS cannot be loaded, 6 and 7 are no registers.
-  b.if(b.or(b.eq(index, b.i32(1)), b.gtU(index, b.i32(5))), () => x.fault(VECTOR_UD));
+  b.ifSeldom(b.or(b.eq(index, b.i32(1)), b.gtU(index, b.i32(5))), () => x.fault(VECTOR_UD));
   const selector = x.read(1, 16);
   x.call('moveToSegment', [index, selector]);
   b.if(b.eq(index, b.i32(2)), () => x.leaveNext());
@@ -74,7 +74,7 @@ function tableRegister(name: 'loadTable' | 'storeTable', which: number) {
 /** A register that does not exist is #UD even to user code: 1, 5 to 7, 9 and above; of debug registers 8 and above. */
 function requireExisting(x: Context, exists: number): void {
   const { b } = x;
-  b.if(b.eqz(b.andConst(b.shrU(b.i32(exists), x.registerNumber('reg')), 1)), () => x.fault(VECTOR_UD));
+  b.ifSeldom(b.eqz(b.andConst(b.shrU(b.i32(exists), x.registerNumber('reg')), 1)), () => x.fault(VECTOR_UD));
 }
 const CONTROL_REGISTERS = 0x11d;
 const DEBUG_REGISTERS = 0xff;
@@ -193,7 +193,7 @@ function loadSystemSelector(routine: 'lldt' | 'ltr') {
 function segmentBase(index: number, write: boolean) {
   return (x: Context): void => {
     const { b } = x;
-    b.if(b.eqz(b.andConst(b.loadState('32', CR4), 0x10000)), () => x.fault(VECTOR_UD));
+    b.ifSeldom(b.eqz(b.andConst(b.loadState('32', CR4), 0x10000)), () => x.fault(VECTOR_UD));
     const at = SEGMENTS + index * SEGMENT_BYTES + SEG_BASE;
     if (!write) {
       const base = b.loadState('64', at);
@@ -201,7 +201,7 @@ function segmentBase(index: number, write: boolean) {
       return;
     }
     const base = b.extendU(x.read(0));
-    b.if(b.ne(b.shrSConst(b.shlConst(base, 16), 16), base), () => x.fault(VECTOR_GP, 0));
+    b.ifSeldom(b.ne(b.shrSConst(b.shlConst(base, 16), 16), base), () => x.fault(VECTOR_GP, 0));
     b.storeState('64', at, base);
   };
 }

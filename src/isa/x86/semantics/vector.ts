@@ -13,7 +13,7 @@ export function requireSse(x: Context): void {
   if (x.vex) return requireAvx(x);
   x.checkOnce('sse', () => {
     const blocked = b.or(b.andConst(b.loadState('32', CR0), 12), b.eqz(b.andConst(b.loadState('32', CR4), 0x200)));
-    b.if(blocked, () => x.call('sseAvailable', []));
+    b.ifSeldom(blocked, () => x.call('sseAvailable', []));
   });
 }
 
@@ -23,7 +23,7 @@ export function requireAvx(x: Context): void {
   const clear = (offset: number, bits: number): Value => b.andConst(b.xor(b.loadState('32', offset), b.i32(bits)), bits);
   x.checkOnce('avx', () => {
     const wrong = b.or(b.andConst(b.loadState('32', MODE), MODE_REAL | MODE_V86), b.andConst(b.loadState('32', CR0), 8));
-    b.if(b.or(wrong, b.or(clear(CR4, 0x40000), clear(XCR0, 6))), () => x.call('avxAvailable', []));
+    b.ifSeldom(b.or(wrong, b.or(clear(CR4, 0x40000), clear(XCR0, 6))), () => x.call('avxAvailable', []));
   });
 }
 
@@ -35,7 +35,7 @@ export function requireMmx(x: Context): void {
 export function requireX87(x: Context, check: 'mmxAvailable' | 'x87Check'): void {
   const { b } = x;
   const blocked = b.or(b.andConst(b.loadState('32', CR0), 12), b.andConst(b.loadState('16u', X87_STATUS), 0x80));
-  b.if(blocked, () => x.call(check, []));
+  b.ifSeldom(blocked, () => x.call(check, []));
 }
 
 /**
