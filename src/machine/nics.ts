@@ -4,7 +4,7 @@ import type { MacAddress } from '../devices/network/network-card.ts';
 import type { PacketPort } from '../host/packets.ts';
 
 /** Models of network cards. */
-export const NIC_MODELS = ['virtio', 'e1000'] as const;
+export const NIC_MODELS = ['virtio', 'e1000', 'rtl8139', 'rtl8139d'] as const;
 export type NicModel = (typeof NIC_MODELS)[number];
 
 /** What a card's cable leads to. */

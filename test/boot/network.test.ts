@@ -14,6 +14,11 @@ if (noTap !== undefined) console.warn(`test/boot/network: networks over TAP are 
 const hasServers = ['dnsmasq', 'tshark'].every((program) => spawnSync(program, ['--version']).status === 0);
 if (!hasServers) console.warn('test/boot/network: dnsmasq or tshark is missing; install dnsmasq-base and tshark');
 
+const nightly = process.env['POLYVISOR_NIGHTLY'] === '1';
+const MODELS = ['virtio', 'e1000', 'rtl8139'] as const;
+/** With a kernel that has the card's driver. */
+const CARDS = [['virtio', 'linux'], ['e1000', 'linux-i386'], ['rtl8139', 'linux-i386'], ...(nightly ? [['rtl8139d', 'linux-i386']] as const : [])] as const;
+
 /** Gives numbers, so many lines of them, over HTTP, and says the checksum of what it gets at /put. */
 const SERVER = `
   const { createHash } = require('node:crypto');
@@ -29,7 +34,7 @@ const numbers = (count: number): string => Array.from({ length: count }, (_, i) 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 describe.skipIf(noTap !== undefined || !hasServers)('a network over a TAP interface', () => {
-  for (const [model, guest] of [['virtio', 'linux'], ['e1000', 'linux-i386']] as const) test(`${model}: an address by DHCP, pings both ways, transfers with the right checksums, a capture, and a save in between`, async () => {
+  for (const [model, guest] of CARDS) test(`${model}: an address by DHCP, pings both ways, transfers with the right checksums, a capture, and a save in between`, async () => {
     const network = new TapNetwork();
     try {
       const capture = join(network.folder, 'x.pcapng');
@@ -68,7 +73,7 @@ describe.skipIf(noTap !== undefined || !hasServers)('a network over a TAP interf
 });
 
 describe.skipIf(noTap !== undefined || !hasServers)('iPXE over a TAP interface', () => {
-  for (const model of ['virtio', 'e1000'] as const) test(`${model}: SeaBIOS starts it from the card's ROM; it gets an address by DHCP and what it boots by TFTP`, async () => {
+  for (const model of nightly ? MODELS : MODELS.slice(0, 2)) test(`${model}: SeaBIOS starts it from the card's ROM; it gets an address by DHCP and what it boots by TFTP`, async () => {
     const network = new TapNetwork();
     try {
       writeFileSync(join(network.folder, 'hello.ipxe'), '#!ipxe\necho hello from ${next-server} to ${net0/ip}\nprompt\n');

@@ -51,7 +51,7 @@ const boards = {
   pc: () => make(buildPcBoard, [
     ...(['virtio', 'nvme', 'ahci', 'scsi', 'ide'] as const).map((name) => ({ kind: 'disk', interface: name, block: disk(64) }) as const),
     { kind: 'disk', interface: 'virtio', block: disk(64, true) }, { kind: 'cdrom', block: disk(64, true) }, { kind: 'floppy', block: new MemoryDisk(1474560) },
-  ], { parallel: { write: () => {} }, firmware: { firmware: new Uint8Array(ROM_BYTES), nvram: { contents: new Uint8Array(FLASH_BYTES) }, vgaBios: new Uint8Array(512) } }),
+  ], { nics: (['virtio', 'rtl8139'] as const).map((model) => ({ model, mac: OWN_MAC, port: new FramePort() })), parallel: { write: () => {} }, firmware: { firmware: new Uint8Array(ROM_BYTES), nvram: { contents: new Uint8Array(FLASH_BYTES) }, vgaBios: new Uint8Array(512) } }),
   microvm: () => make(buildMicrovmBoard, [{ kind: 'disk', interface: 'virtio', block: disk(64) }, { kind: 'disk', interface: 'virtio', block: disk(64, true) }], {}),
 };
 type BoardName = keyof typeof boards;

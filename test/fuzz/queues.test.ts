@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import type { AccessSize } from '../../src/base/addresses.ts';
 import { E1000 } from '../../src/devices/network/e1000/e1000.ts';
+import { Rtl8139 } from '../../src/devices/network/rtl8139/rtl8139.ts';
 import { FramePort, OWN_MAC, frameTo } from '../../src/devices/network/frame-port.test-support.ts';
 import { PciBus } from '../../src/devices/pci/pci-bus.ts';
 import type { PciFunction } from '../../src/devices/pci/pci-bus.ts';
@@ -27,6 +28,7 @@ import { writeVsockHeader } from '../../src/devices/virtio/vsock-packet.ts';
 import type { Frame } from '../../src/host/packets.ts';
 import type { ConnectionWish, HostSocket, HostSocketEvents, SocketPort } from '../../src/host/sockets.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
+import { TimerQueue } from '../../src/timers/timer-queue.ts';
 import type { RegisterBlock } from '../../src/wiring/register-block.ts';
 import { random } from '../support/random.ts';
 import type { Random } from '../support/random.ts';
@@ -85,6 +87,8 @@ interface Subject {
   /** Something for the device to do. */
   offer(bench: Bench): void;
   readonly registers: number;
+  /** Where in configuration space its registers' address is, if not at the beginning. */
+  readonly bar?: number;
 }
 
 const LENGTHS = [0, 1, 2, 16, 19, 51, 108, 512, 513, 4096, 65536, MIB, 2 ** 31, 2 ** 32 - 1] as const;
@@ -403,6 +407,51 @@ const e1000 = ((): Subject => {
   };
 })();
 
+/** Its four buffers and its ring buffer, or descriptors. */
+const rtl8139 = (chip: 'c+' | 'd'): Subject => {
+  let tail = 0;
+  const plus = chip === 'c+';
+  const timers = new TimerQueue();
+  let time = 0;
+  return {
+    name: `rtl8139 ${chip}`,
+    registers: 0x100,
+    bar: 0x14,
+    make: (below) => (wiring) => new Rtl8139({ chip, mac: OWN_MAC, port: new FicklePort(below) }, { ...wiring, clock: { now: () => time }, timers }),
+    bringUp: (bench) => {
+      const { below, write, memory } = bench;
+      tail = 0;
+      write(0x37, 1, 0x10);
+      if (plus) write(0xe0, 2, mostly(bench, 0x63));
+      memory.write(0x10000, new Uint8Array(16 * RING));
+      for (const [at, value] of [[0x20, 0x10000], [0x24, 0], [0x28, 0], [0x2c, 0], [0xe4, 0x20000], [0xe8, 0], [0x30, 0x20000]] as const) write(at, 4, mostly(bench, value));
+      write(0x37, 1, mostly(bench, 0x0c));
+      write(0x44, 4, mostly(bench, pick(bench, [0x0f, 0x8a, 0x180f, 0x088f])));
+      write(0x40, 4, below(8) === 0 ? mostly(bench, 0x70000) : 0);
+      write(0x54, 4, below(4) === 0 ? below(2 ** 31) : 0);
+      write(0x3c, 2, below(0x10000));
+    },
+    offer: (bench) => {
+      const { memory, below, read, write } = bench;
+      timers.runDue(time += below(100_000));
+      if (plus && below(3) > 0) {
+        const ring = below(2) === 0 ? 0x10000 : 0x20000;
+        const at = ring + 16 * tail;
+        wide(bench, at + 8, address(bench));
+        memory.writeU32(at + 4, mostly(bench, pick(bench, [0, 0x25a5a])));
+        memory.writeU32(at, (mostly(bench, tail === RING - 1 ? 0x4000 : 0) * 65536 + pick(bench, [0xb0000000, 0xb0070000, 0xbbe80000, 0xa0000000, 0x90000000]) + below(3000)) >>> 0);
+        tail = (tail + 1) % RING;
+        write(0xd9, 1, pick(bench, [0x40, 0x80, 0xc1]));
+      } else if (below(2) === 0) {
+        write(0x20 + 4 * (tail % 4), 4, address(bench) % 2 ** 32);
+        write(0x10 + 4 * (tail % 4), 4, mostly(bench, below(1792)));
+        tail = (tail + 1) % RING;
+      } else write(0x38, 2, mostly(bench, read(0x3a, 2) - 16));
+      write(0x3e, 2, 0xffff);
+    },
+  };
+};
+
 const COMMANDS = [0x20, 0x25, 0x25, 0x35, 0x35, 0x60, 0x61, 0x06, 0x2f, 0xec, 0xef, 0xe7, 0xea, 0x27, 0xe5, 0xb0, 0x99] as const;
 const ahci: Subject = {
   name: 'ahci',
@@ -463,7 +512,7 @@ const SUBJECTS: readonly Subject[] = [
     tablet.send(pointerEvents(bench.below(100) / 99, bench.below(100) / 99, bench.below(8), bench.below(3)));
     return [{ address: address(bench), length: pick(bench, [1, 8, 100]), write: queue === 0 }];
   }),
-  e1000, nvme, ahci,
+  e1000, rtl8139('c+'), rtl8139('d'), nvme, ahci,
 ];
 
 function insert(card: PciFunction): Pick<Bench, 'read' | 'write' | 'config'> & { readonly bus: PciBus } {
@@ -493,7 +542,7 @@ describe(`${CASES * OPERATIONS} operations of hostile drivers`, () => {
         const card = insert(subject.make(below)(wiring));
         const bench: Bench = { memory, below, wildness: 0, ...card };
         const place = (): void => {
-          for (const at of [0x10, 0x24]) card.config(at, 4, BAR); // where the card has its BAR
+          for (const at of [subject.bar ?? 0x10, 0x24]) card.config(at, 4, BAR); // where the card has its BAR
           card.config(4, 2, 6);
         };
         const begin = (): void => {

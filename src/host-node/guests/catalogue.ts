@@ -9,7 +9,7 @@ import { isWantedModule } from './kernel-modules.ts';
 import type { ModuleFile } from './kernel-modules.ts';
 
 /** Raised when what is built from the same packages changes (the init script, say): older caches are made anew. */
-const RECIPE = 10;
+const RECIPE = 11;
 
 interface Recipe {
   readonly name: string;

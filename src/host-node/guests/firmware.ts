@@ -18,7 +18,7 @@ interface FirmwarePackage {
 }
 
 const SEABIOS = { title: 'SeaBIOS', name: 'seabios', folder: 'usr/share/seabios', files: ['bios-256k.bin', 'vgabios-stdvga.bin'], instead: 'give a firmware file yourself: --firmware FILE' } as const satisfies FirmwarePackage;
-const IPXE = { title: 'iPXE', name: 'ipxe-qemu', folder: 'usr/lib/ipxe/qemu', files: ['pxe-virtio.rom', 'pxe-e1000.rom'], instead: 'leave n out of the boot order' } as const satisfies FirmwarePackage;
+const IPXE = { title: 'iPXE', name: 'ipxe-qemu', folder: 'usr/lib/ipxe/qemu', files: ['pxe-virtio.rom', 'pxe-e1000.rom', 'pxe-rtl8139.rom'], instead: 'leave n out of the boot order' } as const satisfies FirmwarePackage;
 const OVMF = { title: 'OVMF', name: 'ovmf', folder: 'usr/share/OVMF', files: ['OVMF_CODE_4M.fd', 'OVMF_VARS_4M.fd'], instead: 'give a firmware file yourself: --firmware FILE' } as const satisfies FirmwarePackage;
 
 /** Debian's SeaBIOS and the display's option ROM, through apt as the guests are. Throws UserError. */
@@ -35,8 +35,8 @@ export async function fetchOvmf(progress: (line: string) => void): Promise<{ rea
 
 /** Debian's iPXE, as option ROMs of network cards. Throws UserError. */
 export async function fetchIpxe(progress: (line: string) => void): Promise<Readonly<Record<NicModel, Uint8Array>>> {
-  const [virtio, e1000] = await fetchFiles(IPXE, progress);
-  return { virtio: virtio!, e1000: e1000! };
+  const [virtio, e1000, rtl8139] = await fetchFiles(IPXE, progress);
+  return { virtio: virtio!, e1000: e1000!, rtl8139: rtl8139!, rtl8139d: rtl8139! };
 }
 
 async function fetchFiles(wanted: FirmwarePackage, progress: (line: string) => void): Promise<readonly Uint8Array[]> {

@@ -4,7 +4,7 @@ import type { CpioEntry } from './cpio.ts';
 
 /** Drivers of what a machine may have, and what they need; kernels that have one built in come without its module. */
 const WANTED = [
-  'virtio', 'virtio_ring', 'virtio_net', 'net_failover', 'failover', 'e1000', '8139cp', 'mii', 'virtio_balloon', 'virtio_input', 'psmouse',
+  'virtio', 'virtio_ring', 'virtio_net', 'net_failover', 'failover', 'e1000', '8139cp', '8139too', 'mii', 'virtio_balloon', 'virtio_input', 'psmouse',
   '9p', '9pnet', '9pnet_virtio', 'netfs', 'fscache', 'vsock', 'vmw_vsock_virtio_transport', 'vmw_vsock_virtio_transport_common',
   'virtio_pci', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_mmio',
   'virtio_blk', 'virtio_scsi', 'virtio_console', 'virtio-rng', 'rng-core', 'button', 'evdev',

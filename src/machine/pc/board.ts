@@ -107,7 +107,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.ports.map(0xcf8, pciPorts);
   bus.mmio.map(ECAM_ADDRESS, new Ecam(pci, PCI_BUSES));
 
-  const slots = { pci, isa, memory, messages: apicBus, apply: applyBusChange, log };
+  const slots = { pci, isa, memory, messages: apicBus, apply: applyBusChange, clock, timers, log };
   addPciDisks(slots, options.drives);
   const cards = options.nics.map((nic) => addPciCard(slots, nic, firmware?.cardRoms?.[nic.model]));
   if (options.rng === true) addPciDevice(slots, (wiring) => new VirtioPci(new VirtioEntropy(options.entropy), wiring));

@@ -11,12 +11,15 @@ import { AHCI_PORTS, AhciController } from '../../devices/storage/ahci/ahci-cont
 import { NvmeController } from '../../devices/storage/nvme/nvme-controller.ts';
 import { E1000 } from '../../devices/network/e1000/e1000.ts';
 import type { NetworkCard } from '../../devices/network/network-card.ts';
+import { Rtl8139 } from '../../devices/network/rtl8139/rtl8139.ts';
 import { VirtioBlock } from '../../devices/virtio/virtio-block.ts';
 import { VirtioNet } from '../../devices/virtio/virtio-net.ts';
 import { SCSI_TARGETS, VirtioScsi } from '../../devices/virtio/virtio-scsi.ts';
 import { VirtioPci } from '../../devices/virtio/virtio-pci.ts';
 import type { BlockPort } from '../../host/blocks.ts';
+import type { MonotonicClock } from '../../host/clock.ts';
 import type { Log } from '../../host/log.ts';
+import type { Timers } from '../../host/timers.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { MsiSink } from '../../wiring/interrupt-line.ts';
 import type { Drive } from '../drives.ts';
@@ -29,10 +32,12 @@ export interface PciBoard {
   readonly isa: IsaBridge;
   /** Changes of what is decoded, as the bus gets them. */
   readonly apply: (change: BusChange) => void;
+  readonly clock: MonotonicClock;
+  readonly timers: Timers;
   readonly log: Log;
 }
 
-type DeviceWiring = PciWiring & { readonly memory: GuestMemory; readonly log: Log };
+type DeviceWiring = PciWiring & Pick<PciBoard, 'memory' | 'clock' | 'timers' | 'log'>;
 
 /** Puts disks with PCI controllers into free slots, in order. Virtio and NVMe disks have a controller each, AHCI and SCSI disks share. */
 export function addPciDisks(board: PciBoard, drives: readonly Drive[]): void {
@@ -61,6 +66,8 @@ export function addPciCard(board: PciBoard, { model, mac, port }: Nic, rom: Uint
       return card;
     }
     case 'e1000': return addPciDevice(board, (wiring) => new E1000({ mac, port }, { ...wiring, ...socket }));
+    case 'rtl8139': return addPciDevice(board, (wiring) => new Rtl8139({ chip: 'c+', mac, port }, { ...wiring, ...socket }));
+    case 'rtl8139d': return addPciDevice(board, (wiring) => new Rtl8139({ chip: 'd', mac, port }, { ...wiring, ...socket }));
     default: return assertNever(model);
   }
 }
@@ -71,8 +78,8 @@ const MOST_BRIDGES = 8;
 
 /** Puts a device into the next free slot: of bus 0, whose last slots have bridges to further buses when it is full. */
 export function addPciDevice<T extends PciFunction>(board: PciBoard, make: (wiring: DeviceWiring) => T): T {
-  const { pci, isa, messages, memory, log } = board;
-  const wiring = (pirq: number): DeviceWiring => ({ intx: isa.pirq(pirq), messages, memory, log });
+  const { pci, isa, messages, memory, clock, timers, log } = board;
+  const wiring = (pirq: number): DeviceWiring => ({ intx: isa.pirq(pirq), messages, memory, clock, timers, log });
   const slot = pci.freeSlot();
   if (slot !== undefined && slot < SLOTS - MOST_BRIDGES) {
     const device = make(wiring(pirqOf(slot, 1)));

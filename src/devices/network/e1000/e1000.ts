@@ -8,6 +8,7 @@ import type { PciWiring } from '../../pci/endpoint.ts';
 import { StateFields } from '../../state-fields.ts';
 import { CHECK_BYTES, filledUp, withCheck } from '../frame-check.ts';
 import type { MacAddress, NetworkCard } from '../network-card.ts';
+import { withoutTag } from '../vlan-tag.ts';
 import { Eeprom } from './eeprom.ts';
 import { Phy } from './phy.ts';
 import { isTagged, isWanted } from './receive-filter.ts';
@@ -322,12 +323,6 @@ export class E1000 extends PciEndpoint implements NetworkCard {
     this.#causes = causes;
     this.#setMask(mask);
   }
-}
-
-function withoutTag(frame: Uint8Array): Uint8Array {
-  const bytes = frame.slice(4);
-  bytes.set(frame.subarray(0, 12));
-  return bytes;
 }
 
 /** BSIZE and BSEX (13.4.22). */

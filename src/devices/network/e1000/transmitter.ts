@@ -4,6 +4,7 @@ import { LONGEST_FRAME } from '../../../host/packets.ts';
 import type { Frame, Offload } from '../../../host/packets.ts';
 import type { GuestMemory } from '../../../memory/guest-memory.ts';
 import { StateFields } from '../../state-fields.ts';
+import { TAG_BYTES, behindTag, insertTag } from '../vlan-tag.ts';
 
 // Transmit descriptors (8254x manual, section 3.3): they are collected until a packet is whole.
 
@@ -21,7 +22,6 @@ const INSERT_IP = 1;
 const INSERT_TCP = 2;
 const CONTEXT_TCP = 1;
 const CONTEXT_IPV4 = 2;
-const TAG_BYTES = 4;
 const LEAST_FRAME = 14;
 
 /** What a context descriptor has said: where checksums begin, belong and end, and how to cut. */
@@ -106,12 +106,8 @@ export class Transmitter {
   #finish(offload: Offload | undefined, tagged: { readonly type: number; readonly tag: number } | undefined, sent: (frame: Frame) => void): void {
     let length = this.#length;
     const whole = !this.#tooLong && length >= LEAST_FRAME;
-    if (tagged !== undefined && whole) {
-      this.#packet.copyWithin(12 + TAG_BYTES, 12, length);
-      this.#packet.set([tagged.type >>> 8, tagged.type, tagged.tag >>> 8, tagged.tag], 12);
-      length += TAG_BYTES;
-    }
-    const moved = offload?.checksum === undefined || tagged === undefined ? offload : { ...offload, checksum: { ...offload.checksum, start: offload.checksum.start + TAG_BYTES } };
+    if (tagged !== undefined && whole) length = insertTag(this.#packet, length, tagged.type, tagged.tag);
+    const moved = tagged === undefined ? offload : behindTag(offload);
     this.#length = 0;
     this.#tooLong = false;
     if (whole) sent({ bytes: this.#packet.subarray(0, length), ...(moved === undefined ? {} : { offload: moved }) });
