@@ -64,8 +64,8 @@ function usableKvm(recalibrate: boolean): KvmParts | { readonly reason: string; 
 }
 
 /** For the engines, of what small guests have found out. */
-export function whatIsKnown(finding: KvmFinding): Pick<KvmParts, 'user' | 'hostCounter'> {
-  return { user: { direct32: finding.compatible >= NATIVE, hidden: hiddenFromUser(finding.user) }, hostCounter: !finding.tscOffset };
+export function whatIsKnown(finding: KvmFinding): Pick<KvmParts, 'user' | 'hostCounter' | 'losesSyscalls'> {
+  return { user: { direct32: finding.compatible >= NATIVE, hidden: hiddenFromUser(finding.user) }, hostCounter: !finding.tscOffset, losesSyscalls: !finding.syscall };
 }
 
 function chooseAutomatically(finding: HostFinding, needs: EngineNeeds): EngineChoice {

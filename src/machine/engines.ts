@@ -28,6 +28,8 @@ export interface KvmParts {
   readonly user: Pick<HybridOptions, 'direct32' | 'hidden'>;
   /** Guests see the host's time stamp counter, whatever KVM is told. */
   readonly hostCounter: boolean;
+  /** SYSCALL of user code does not reach the guest's kernel. */
+  readonly losesSyscalls: boolean;
 }
 
 /** The engines of one machine. */

@@ -341,9 +341,9 @@ function fillAround(cpu: usize, entry: usize, linear: u64, physical: u64, access
   }
 }
 
-/** Host address of the byte at the linear address in SCRATCH that user code may read; 0: there is none. */
-export function userByte(cpu: usize): u32 {
-  const found = translate(cpu, load<u64>(cpu, SCRATCH), ACCESS_READ, true) ? foundHost : 0;
+/** Host address of the byte at the linear address in SCRATCH that user code, or the kernel, may read; 0: there is none. */
+export function lookAt(cpu: usize, user: u32): u32 {
+  const found = translate(cpu, load<u64>(cpu, SCRATCH), ACCESS_READ, user != 0) ? foundHost : 0;
   store<u32>(cpu, 0, FAULT_PENDING);
   return found;
 }

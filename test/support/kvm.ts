@@ -23,6 +23,7 @@ interface OpenKvm {
   readonly finding: KvmFinding;
   readonly user: KvmParts['user'];
   readonly hostCounter: boolean;
+  readonly losesSyscalls: boolean;
 }
 
 let opened: OpenKvm | string | undefined;

@@ -315,7 +315,7 @@ export class DirectVm {
   #codeByte(linear: bigint): number {
     const { runtime } = this.#options.home;
     this.#block.setBigUint64(SCRATCH, BigInt.asUintN(64, linear), true);
-    const host = runtime.call('userByte') >>> 0;
+    const host = runtime.call('lookAt', 1) >>> 0;
     return host === 0 ? -1 : this.#view.getUint8(host);
   }
 

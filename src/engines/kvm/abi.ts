@@ -56,6 +56,7 @@ export const STRUCTS = {
   kvm_msr_filter_range: { size: 24, fields: { flags: 0, nmsrs: 4, base: 8, bitmap: 16 } },
   kvm_interrupt: { size: 4, fields: { irq: 0 } },
   kvm_signal_mask: { size: 4, fields: { len: 0, sigset: 4 } },
+  kvm_guest_debug: { size: 72, fields: { control: 0, 'arch.debugreg': 8 } },
   kvm_device_attr: { size: 24, fields: { flags: 0, group: 4, attr: 8, addr: 16 } },
 } as const satisfies Readonly<Record<string, Struct>>;
 
@@ -90,6 +91,7 @@ export const IOCTLS = {
   KVM_INTERRUPT: 0x4004ae86,
   KVM_NMI: 0xae9a,
   KVM_SET_SIGNAL_MASK: 0x4004ae8b,
+  KVM_SET_GUEST_DEBUG: 0x4048ae9b,
   KVM_GET_TSC_KHZ: 0xaea3,
   KVM_SET_TSC_KHZ: 0xaea2,
   KVM_GET_DEVICE_ATTR: 0x4018aee2,
@@ -128,8 +130,11 @@ export const CONSTANTS = {
   KVM_VCPU_TSC_OFFSET: 0,
   KVM_X86_SHADOW_INT_MOV_SS: 1,
   KVM_X86_SHADOW_INT_STI: 2,
+  KVM_GUESTDBG_ENABLE: 1,
+  KVM_GUESTDBG_USE_HW_BP: 0x20000,
   KVM_EXIT_IO: 2,
   KVM_EXIT_IO_OUT: 1,
+  KVM_EXIT_DEBUG: 4,
   KVM_EXIT_HLT: 5,
   KVM_EXIT_MMIO: 6,
   KVM_EXIT_IRQ_WINDOW_OPEN: 7,

@@ -32,6 +32,8 @@ export class KvmProcessor {
 
   /** Physical addresses mean something else now. Whoever made the VM of several vCPUs sees to that. */
   updateSlots(_block: DataView): void {}
+  /** Page tables have changed without KVM having seen it. The same; `updateSlots` comes next. */
+  forgetPageTables(): void {}
 
   /** One of the vCPU's structures, as the kernel has it. */
   get(request: number, bytes: number): DataView {

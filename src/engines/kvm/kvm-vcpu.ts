@@ -14,6 +14,7 @@ import type { KvmCapabilities } from './capabilities.ts';
 import { guestCpuid, missingFeatures } from './cpuid-table.ts';
 import { KvmError } from './kvm-host.ts';
 import type { KvmHost } from './kvm-host.ts';
+import { LostSyscalls } from './lost-syscalls.ts';
 import { KvmProcessor } from './kvm-processor.ts';
 import { A20, KvmVm } from './kvm-vm.ts';
 import { registersOf } from '../vcpu-registers.ts';
@@ -38,6 +39,8 @@ export interface KvmOptions {
   readonly vcpu?: number;
   /** Guests see the host's time stamp counter, whatever KVM is told; missing: they do not. */
   readonly hostCounter?: boolean;
+  /** SYSCALL does not reach the guest's kernel; missing: it does. */
+  readonly losesSyscalls?: boolean;
 }
 
 /** KVM cannot go on with this guest, another engine may. The state is whole. */
@@ -72,7 +75,8 @@ export class KvmVcpu implements Vcpu {
   readonly #block: DataView;
   readonly #transfer: Transfer;
   readonly #alarm: Alarm;
-  readonly #counts = { port: 0, mmio: 0, msr: 0, halt: 0, interruptWindow: 0, alarm: 0, assist: 0, interrupt: 0, entries: 0 };
+  readonly #lostSyscalls: LostSyscalls | undefined;
+  readonly #counts = { port: 0, mmio: 0, msr: 0, halt: 0, interruptWindow: 0, alarm: 0, assist: 0, interrupt: 0, lostSyscall: 0, entries: 0 };
   /** Nanoseconds in guest code, and serving exits. */
   readonly #ns = { guest: 0, port: 0, mmio: 0, msr: 0, assist: 0, other: 0 };
   #vm: KvmProcessor | undefined;
@@ -83,6 +87,8 @@ export class KvmVcpu implements Vcpu {
   /** KVM would take an interrupt now. */
   #ready = false;
   #slotsStale = false;
+  /** The guest has been elsewhere, where KVM did not see its page tables change. */
+  #foreign = false;
   #exitRequested = false;
 
   constructor(options: KvmOptions) {
@@ -92,14 +98,17 @@ export class KvmVcpu implements Vcpu {
     this.#alarm = new Alarm(options.host, options.clock);
     this.#block = new DataView(options.memory.buffer, VCPU_BASE + options.index * VCPU_STRIDE, STATE_BYTES);
     this.#transfer = new Transfer({ ...options, block: this.#block, xsave: options.capabilities.xsave });
+    this.#lostSyscalls = options.losesSyscalls === true ? new LostSyscalls(options.home.runtime, this.#block, new DataView(options.memory.buffer)) : undefined;
   }
 
   reset(): void {
     this.#leave();
+    this.#foreign = true;
     this.#home.reset();
   }
   start(state: VcpuStart): void {
     this.#leave();
+    this.#foreign = true;
     this.#home.start(state);
   }
   /** The state is in the block from now on, until the next run. */
@@ -112,6 +121,7 @@ export class KvmVcpu implements Vcpu {
   }
   load(state: Plain, version: number): void {
     this.#leave();
+    this.#foreign = true;
     this.#home.load(state, version);
   }
   /**
@@ -230,6 +240,8 @@ export class KvmVcpu implements Vcpu {
         return 'shutdown';
       case K.KVM_EXIT_INTERNAL_ERROR:
         return this.#assist(run);
+      case K.KVM_EXIT_DEBUG:
+        return this.#watched();
       case K.KVM_EXIT_FAIL_ENTRY:
         throw new KvmFailure(`the processor refused to enter the guest (reason 0x${run.getBigUint64(F['fail_entry.hardware_entry_failure_reason'], true).toString(16)})`);
       default:
@@ -292,8 +304,22 @@ export class KvmVcpu implements Vcpu {
     this.#leave();
     if (suberror !== K.KVM_INTERNAL_ERROR_EMULATION) throw new KvmFailure(`KVM reports internal error ${suberror}`);
     this.#counts.assist++;
+    return this.#interpretOne();
+  }
+
+  /** The state is in the block. */
+  #interpretOne(): VcpuExit | undefined {
     const exit = this.#home.run(1);
     if (exit !== 'budget') return exit;
+    this.#enter();
+    return undefined;
+  }
+
+  /** At the guest's handler of page faults; KVM does not step over a breakpoint. */
+  #watched(): VcpuExit | undefined {
+    const { lostSyscall } = this.#counts;
+    this.#leave();
+    if (this.#counts.lostSyscall === lostSyscall) return this.#interpretOne();
     this.#enter();
     return undefined;
   }
@@ -309,6 +335,7 @@ export class KvmVcpu implements Vcpu {
       return;
     }
     if (this.#ready) {
+      this.#beforeInterrupt(vm);
       const vector = interrupts.acknowledge();
       if (vector >= 0) {
         this.#host.ioctlData(vm.vcpu, IOCTLS.KVM_INTERRUPT, Uint8Array.of(vector, 0, 0, 0));
@@ -318,6 +345,14 @@ export class KvmVcpu implements Vcpu {
       }
     }
     vm.run.setUint8(F.request_interrupt_window, interrupts.pending() ? 1 : 0);
+  }
+
+  /** Where KVM loses system calls, one that is under way must not be interrupted: other engines know no such place. */
+  #beforeInterrupt(vm: KvmProcessor): void {
+    if (this.#lostSyscalls === undefined) return;
+    if (!this.#lostSyscalls.underWay(vm.get(IOCTLS.KVM_GET_REGS, STRUCTS.kvm_regs.size).getBigUint64(STRUCTS.kvm_regs.fields.rip, true))) return;
+    this.#leave();
+    this.#enter();
   }
 
   /** Lets KVM complete the instruction of the last exit, which may come out again; it executes no further one. */
@@ -338,8 +373,11 @@ export class KvmVcpu implements Vcpu {
     if (this.#resident) return;
     takenByKvm(() => {
       this.#prepare();
+      if (this.#foreign) this.#vm!.forgetPageTables();
+      this.#foreign = false;
       this.#updateSlots();
       this.#transfer.push(this.#vm!);
+      this.#lostSyscalls?.watch(this.#vm!);
     });
     // Another vCPU of this thread may have set it.
     this.#alarm.forget();
@@ -364,6 +402,7 @@ export class KvmVcpu implements Vcpu {
     this.#finish();
     this.#transfer.pull(this.#vm!);
     this.#resident = false;
+    if (this.#lostSyscalls?.mend() === true) this.#counts.lostSyscall++;
   }
 
   #updateSlots(): void {

@@ -27,6 +27,10 @@ export class KvmVm extends KvmProcessor {
     this.slots.update((block.getBigUint64(PHYSICAL_MASK, true) & A20) !== 0n);
   }
 
+  override forgetPageTables(): void {
+    this.slots.clear();
+  }
+
   override close(): void {
     super.close();
     this.#machine.close();

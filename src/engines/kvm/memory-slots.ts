@@ -50,6 +50,14 @@ export class MemorySlots {
     }
   }
 
+  /** Takes all of them away until the next update: KVM forgets what it knows of page tables, which somebody else has changed unseen. */
+  clear(): void {
+    this.#slots.forEach((slot, number) => {
+      if (slot !== undefined) this.#set(number, { ...slot, bytes: 0 });
+    });
+    this.#slots.length = 0;
+  }
+
   /** A slot beside the regions', by a number of its own from OWN_SLOTS on; of no bytes: it goes away. */
   setOwn(slot: Slot, number = OWN_SLOTS): void {
     this.#set(number, slot);

@@ -19,6 +19,8 @@ const ATTR = STRUCTS.kvm_device_attr.fields;
 const IA32_TSC = 0x10;
 const MSR_APIC_BASE = 0x1b;
 const APIC_X2 = 0x400n;
+/** Each some microseconds. */
+const READINGS = 3;
 const VECTOR_BP = 3;
 const VECTOR_OF = 4;
 const FLAG_VM = 0x20000;
@@ -80,17 +82,30 @@ export class Transfer {
 
   /** Makes the guest's time stamp counter go on from what the block says, as far as KVM can; the guest's paravirtual clock follows it. */
   pushTimeStamp(vm: KvmProcessor): void {
-    const { home, block, hostTsc, hostCounter: follows } = this.#options;
-    const hostCounter = this.#readTimeStamp(vm) - this.#timeStampOffset(vm);
-    const wanted = hostTsc() + block.getBigUint64(TSC_OFFSET, true);
+    const { home, block, hostCounter: follows } = this.#options;
+    const { counter, clock } = this.#readBoth(vm);
+    const hostCounter = counter - this.#timeStampOffset(vm);
+    const wanted = clock + block.getBigUint64(TSC_OFFSET, true);
     this.#offsetCall(vm, IOCTLS.KVM_SET_DEVICE_ATTR, follows === true ? 0n : BigInt.asUintN(64, wanted - hostCounter));
     this.#pullTimeStamp(vm);
     home.runtime.call('writeSystemTime');
   }
 
   #pullTimeStamp(vm: KvmProcessor): void {
-    const { block, hostTsc } = this.#options;
-    block.setBigUint64(TSC_OFFSET, BigInt.asUintN(64, this.#readTimeStamp(vm) - hostTsc()), true);
+    const { counter, clock } = this.#readBoth(vm);
+    this.#options.block.setBigUint64(TSC_OFFSET, BigInt.asUintN(64, counter - clock), true);
+  }
+
+  /** KVM's counter and ours at the same time: the closest of a few readings, as the host may turn to somebody else in between. */
+  #readBoth(vm: KvmProcessor): { readonly counter: bigint; readonly clock: bigint } {
+    const { hostTsc } = this.#options;
+    const readings = Array.from({ length: READINGS }, () => {
+      const before = hostTsc();
+      const counter = this.#readTimeStamp(vm);
+      const after = hostTsc();
+      return { counter, clock: (before + after) / 2n, took: after - before };
+    });
+    return readings.reduce((best, reading) => (reading.took < best.took ? reading : best));
   }
 
   /** Out of KVM; nothing may be under way there. What KVM was about to deliver is delivered in the block. */

@@ -303,6 +303,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
 
   /** Their blocks have another state than their threads know. */
   #changed(): void {
+    this.#vm?.slots.clear();
     for (const words of this.#words) {
       words.postEvents(EVENT_REFRESH);
       words.alert();
