@@ -90,11 +90,15 @@ export class BrowserMachine extends LocalMachine {
 
   private constructor(modules: EngineModules, options: { readonly profile: boolean; readonly log: Log }, parts: Parts) {
     const clock = new BrowserClock();
+    const several = processorCount(parts.configuration.cpus) > 1;
     super({
       modules, clock, wallClock: browserWallClock, entropy: browserEntropy,
-      // Several processors have a clock each, which would come apart.
-      scheduler: new BrowserScheduler(processorCount(parts.configuration.cpus) > 1 ? undefined : () => clock.catchUp()),
-      ...(crossOriginIsolated ? { vcpuThreads: new BrowserVcpuThreads(clock) } : {}),
+      scheduler: new BrowserScheduler(() => {
+        // Processors in threads learn how far their clocks are from the machine's whenever they go on.
+        if (clock.catchUp() && several) void this.atRest(() => Promise.resolve());
+      }),
+      // Their clocks know nothing of sleep.
+      ...(crossOriginIsolated ? { vcpuThreads: new BrowserVcpuThreads(new BrowserClock(clock.origin)) } : {}),
       compiler: new WorkerCompiler(modules.handlers, startTranslationThread), version: POLYVISOR_VERSION,
     }, options, parts);
     this.#log = options.log;

@@ -11,6 +11,7 @@ export interface VcpuStart {
 
 /** Workers of the machine's worker for its processors. The page must be isolated: the memory is sent to them. */
 export class BrowserVcpuThreads implements ThreadHost<VcpuOrder> {
+  /** As the threads' own read. */
   readonly clock: BrowserClock;
 
   constructor(clock: BrowserClock) {
