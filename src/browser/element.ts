@@ -1,4 +1,5 @@
 import xtermStyle from '@xterm/xterm/css/xterm.css';
+import { UserError } from '../base/errors.ts';
 import type { MachineEnd } from '../machine/machine.ts';
 import type { DiskRequest } from '../host-browser/requests.ts';
 import style from './element.css';
@@ -23,12 +24,13 @@ const TEMPLATE = `
 <div class="views"><div class="screen" hidden></div><div class="serial"></div></div>`;
 
 /**
- * `<polyvisor-machine kernel= initrd= cmdline= firmware= vga-bios= disk= keep= cdrom= memory= cpus= engine= display autostart>`: a machine
- * with its screen, keyboard, mouse and serial console. Its attributes are read when it starts. Fires `statechange`, and
+ * `<polyvisor-machine kernel= initrd= cmdline= firmware= vga-bios= disk= keep= cdrom= memory= cpus= engine= display input autostart>`: a
+ * machine with its screen, keyboard, mouse (or tablet: `input`) and serial console. Its attributes are read when it starts. Fires `statechange`, and
  * `warning` with a line in `detail`.
  */
 export class PolyvisorMachine extends HTMLElement {
   #serial: SerialView | undefined;
+  #opening: Promise<SerialView> | undefined;
   #screen: ScreenView | undefined;
   #vm: VirtualMachine | undefined;
   #state: MachineState = 'off';
@@ -54,7 +56,7 @@ export class PolyvisorMachine extends HTMLElement {
     this.#button('to-screen').addEventListener('click', () => this.#turnTo('screen'));
     this.#button('to-serial').addEventListener('click', () => this.#turnTo('serial'));
     this.#button('full').addEventListener('click', () => void (document.fullscreenElement === this ? document.exitFullscreen() : this.requestFullscreen()).catch(() => {}));
-    this.#serial = new SerialView(this.#part('serial'));
+    this.#opening = SerialView.open(this.#part('serial')).then((view) => (this.#serial = view));
     this.#screen = new ScreenView(this.#part('screen'), () => this.#button('to-screen').focus());
   }
   #part(name: string): HTMLElement {
@@ -88,7 +90,7 @@ export class PolyvisorMachine extends HTMLElement {
     const disks: DiskRequest[] = disk === undefined ? [] : [{ source: disk, ...(keep === undefined ? {} : { keep }) }];
     return {
       ...given({ kernel, initrd, append, firmware, vgaBios, cdrom, memory }), disks,
-      ...(this.hasAttribute('display') ? { display: true } : {}),
+      ...(this.hasAttribute('display') ? { display: true } : {}), ...(this.hasAttribute('input') ? { input: true } : {}),
       ...(cpus === undefined ? {} : { cpus }), ...(engine === undefined ? {} : { engine: engine as NonNullable<VirtualMachineOptions['engine']> }),
     };
   }
@@ -107,6 +109,8 @@ export class PolyvisorMachine extends HTMLElement {
     this.#drop();
     this.#tell('loading', 'Loading');
     try {
+      const serial = await this.#opening;
+      if (serial === undefined) throw new UserError('the element is in no page yet; append it to one first');
       const vm = await make((line) => {
         warned?.(line);
         this.dispatchEvent(new CustomEvent('warning', { detail: line }));
@@ -116,7 +120,7 @@ export class PolyvisorMachine extends HTMLElement {
         throw new Error('another machine was started meanwhile');
       }
       this.#vm = vm;
-      this.#serial!.attach(vm.console);
+      serial.attach(vm.console);
       this.#button('to-screen').hidden = !vm.hasDisplay;
       this.#turnTo(vm.hasDisplay ? 'screen' : 'serial', false);
       if (vm.hasDisplay) await this.#screen!.attach(vm);

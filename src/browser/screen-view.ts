@@ -3,9 +3,12 @@ import type { VirtualMachine } from './virtual-machine.ts';
 /** Buttons of MouseEvent.buttons are those of the PS/2 mouse, bit by bit. */
 const BUTTONS = 0b111;
 
+/** Of them, the left one. */
+const LEFT = 0b1;
+
 /**
- * A guest's display, keyboard and mouse. A click locks the pointer, Escape lets it go; Control and Alt together leave the
- * keyboard; a touch opens the device's keyboard.
+ * A guest's display, keyboard and mouse. A click locks the pointer, Escape lets it go; a machine with a tablet gets the pointer's
+ * place instead, and a tap is a click there. Control and Alt together leave the keyboard; a touch opens the device's keyboard.
  */
 export class ScreenView {
   readonly #place: HTMLElement;
@@ -84,10 +87,18 @@ export class ScreenView {
   }
 
   #listenToMouse(canvas: HTMLCanvasElement): void {
-    const move = (event: MouseEvent, dx = 0, dy = 0, wheel = 0): void => void this.#vm?.moveMouse(dx, -dy, event.buttons & BUTTONS, wheel).catch(() => {});
+    const move = (event: MouseEvent, dx = 0, dy = 0, wheel = 0): void => {
+      const vm = this.#vm;
+      void (vm?.hasTablet ? vm.movePointer(...placeOn(canvas, event), event.buttons & BUTTONS, wheel) : vm?.moveMouse(dx, -dy, event.buttons & BUTTONS, wheel))?.catch(() => {});
+    };
     canvas.addEventListener('pointerdown', (event) => {
       if (event.pointerType === 'touch') return;
-      if (document.pointerLockElement === null) {
+      if (this.#vm?.hasTablet) {
+        canvas.focus();
+        // A button that is let go elsewhere is not to stay pressed.
+        canvas.setPointerCapture(event.pointerId);
+        move(event);
+      } else if (document.pointerLockElement === null) {
         canvas.focus();
         // Where pages may not lock the pointer the mouse stays outside.
         void Promise.resolve(canvas.requestPointerLock()).catch(() => {});
@@ -99,15 +110,27 @@ export class ScreenView {
       // The mouse events that follow otherwise would take the focus to the canvas, and the keyboard away.
       event.preventDefault();
       this.#touch.focus();
+      const [finger] = event.changedTouches;
+      if (finger === undefined || !this.#vm?.hasTablet) return;
+      for (const buttons of [LEFT, 0]) void this.#vm.movePointer(...placeOn(canvas, finger), buttons).catch(() => {});
     });
     const locked = (): boolean => (canvas.getRootNode() as Document | ShadowRoot).pointerLockElement === canvas;
-    canvas.addEventListener('pointerup', (event) => locked() && move(event));
-    canvas.addEventListener('pointermove', (event) => locked() && move(event, event.movementX, event.movementY));
+    const caught = (event?: PointerEvent): boolean => (this.#vm?.hasTablet ? event?.pointerType !== 'touch' : locked());
+    canvas.addEventListener('pointerup', (event) => caught(event) && move(event));
+    canvas.addEventListener('pointermove', (event) => caught(event) && move(event, event.movementX, event.movementY));
     canvas.addEventListener('contextmenu', (event) => event.preventDefault());
     canvas.addEventListener('wheel', (event) => {
-      if (!locked()) return;
+      if (!caught()) return;
       event.preventDefault();
       move(event, 0, 0, -Math.sign(event.deltaY));
     }, { passive: false });
   }
+}
+
+/** Where on the picture something is, in fractions of its width and height: the canvas's box may be of another shape. */
+function placeOn(canvas: HTMLCanvasElement, { clientX, clientY }: { readonly clientX: number; readonly clientY: number }): [x: number, y: number] {
+  const box = canvas.getBoundingClientRect();
+  const scale = Math.min(box.width / canvas.width, box.height / canvas.height);
+  const along = (at: number, middle: number, length: number): number => Math.min(1, Math.max(0, 0.5 + (at - middle) / length));
+  return [along(clientX, box.x + box.width / 2, canvas.width * scale), along(clientY, box.y + box.height / 2, canvas.height * scale)];
 }

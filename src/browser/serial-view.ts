@@ -10,13 +10,19 @@ export class SerialView {
   #console: Console | undefined;
   #ends: (() => void)[] = [];
 
-  /** `place` is in the document, with a size. */
-  constructor(place: HTMLElement) {
+  /** Shows a terminal at a place in the document, in several turns: making all of it takes too long for one. */
+  static async open(place: HTMLElement): Promise<SerialView> {
+    await turn();
+    const view = new SerialView();
+    await turn();
+    view.#show(place);
+    return view;
+  }
+
+  private constructor() {
     this.#terminal = new Terminal({ convertEol: false, scrollback: 5000, fontSize: 14, screenReaderMode: false, theme: { background: '#14161a', foreground: '#e6e8eb', cursor: '#7fb3ff' } });
     this.#terminal.loadAddon(this.#fit);
-    this.#terminal.open(place);
     this.#observer = new ResizeObserver(() => this.#fitNow());
-    this.#observer.observe(place);
     this.#terminal.onData((text) => this.#console?.write(text));
     this.#terminal.onBinary((bytes) => this.#console?.write(Uint8Array.from(bytes, (character) => character.charCodeAt(0))));
     // Ctrl-C belongs to the guest: copying is with Shift.
@@ -26,6 +32,11 @@ export class SerialView {
       void navigator.clipboard?.writeText(this.#terminal.getSelection());
       return false;
     });
+  }
+
+  #show(place: HTMLElement): void {
+    this.#terminal.open(place);
+    this.#observer.observe(place);
   }
 
   #fitNow(): void {
@@ -62,4 +73,9 @@ export class SerialView {
     this.#observer.disconnect();
     this.#terminal.dispose();
   }
+}
+
+/** Behind what the page has to do. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
 }

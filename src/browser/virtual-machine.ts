@@ -43,6 +43,8 @@ export class VirtualMachine {
   readonly engines: readonly string[];
   /** It has a display: `show`, `screenshot`. */
   readonly hasDisplay: boolean;
+  /** It has a tablet, which `movePointer` moves. */
+  readonly hasTablet: boolean;
   readonly #worker: Worker;
   readonly #warn: (line: string) => void;
   readonly #listeners = new Listeners<VirtualMachineEvents>();
@@ -93,6 +95,7 @@ export class VirtualMachine {
     this.#engine = made.engine;
     this.engines = made.engines;
     this.hasDisplay = made.display;
+    this.hasTablet = made.tablet;
     const began = performance.now();
     const clock = { now: () => (performance.now() - began) * 1e6 };
     const open = (name: ConsoleName): Console => new Console(clock, { send: (bytes) => this.#order({ kind: 'type', console: name, bytes }), unread: () => 0 });

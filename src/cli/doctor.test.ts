@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { judge } from '../host-node/engine-choice.ts';
-import { wasmProblem } from '../host-node/wasm-features.ts';
+import { wasmProblem } from '../library/wasm-features.ts';
 import { describeHost } from './doctor.ts';
 import { describeShares } from './meter.ts';
 
@@ -32,7 +32,7 @@ describe('the choice of an engine', () => {
 });
 
 describe('doctor', () => {
-  it('this JavaScript engine has what generated code needs', () => expect(wasmProblem()).toBeUndefined());
+  it('this JavaScript engine has what generated code needs', () => expect(wasmProblem('Node')).toBeUndefined());
   it('names what is missing and what would help', () => {
     const text = describeHost({ kvm: { reason: '/dev/kvm may not be opened', remedy: 'join the group kvm' } }, undefined).join('\n');
     expect(text).toContain('kvm          not here: /dev/kvm may not be opened\n             to have it: join the group kvm');

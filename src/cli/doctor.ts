@@ -2,12 +2,12 @@ import { cpus, release } from 'node:os';
 import { calibrate } from '../host-node/calibration.ts';
 import type { HostFinding } from '../host-node/calibration.ts';
 import { NATIVE, brokenPromises, judge, kernelObstacle, microseconds, millions } from '../host-node/engine-choice.ts';
-import { wasmProblem } from '../host-node/wasm-features.ts';
+import { wasmProblem } from '../library/wasm-features.ts';
 import type { CommandIo } from './io.ts';
 
 /** Says what this host can do and what would help; returns the exit status: 0 when an engine runs here. */
 export function doctor(options: { readonly recalibrate?: boolean }, io: CommandIo): number {
-  const problem = wasmProblem();
+  const problem = wasmProblem(`Node ${process.version}`);
   const finding = calibrate(options.recalibrate ?? false);
   for (const line of describeHost(finding, problem)) io.stdout.write(`${line}\n`);
   return problem === undefined ? 0 : 1;

@@ -1,5 +1,7 @@
 import { assertNever } from '../base/assert-never.ts';
+import { UserError } from '../base/errors.ts';
 import type { Console } from '../library/console.ts';
+import { wasmProblem } from '../library/wasm-features.ts';
 import { BrowserMachine } from './browser-machine.ts';
 import { loadEngineModules } from './engine-modules.ts';
 import { namesStored, removeStored } from './opfs.ts';
@@ -36,6 +38,8 @@ scope.onmessage = ({ data }: MessageEvent<Order>) => {
 };
 
 async function make(order: Order & { readonly kind: 'create' | 'restore' }): Promise<void> {
+  const problem = wasmProblem('this browser');
+  if (problem !== undefined) throw new UserError(`${problem}; update it: Chrome from version 112, Firefox from 121 and Safari from 18.2 have them`);
   const modules = await loadEngineModules(new URL('.', import.meta.url));
   const log = { warn: (text: string) => tell({ kind: 'warning', text }), tracing: () => false, trace: () => {} };
   const made = machine = await (order.kind === 'create' ? BrowserMachine.create(order.options, modules, log) : BrowserMachine.restore(order.stored, order.options, modules, log));
@@ -52,7 +56,7 @@ async function make(order: Order & { readonly kind: 'create' | 'restore' }): Pro
     // Comes last, so all output goes before it.
     void Promise.all([...consoles.values()].map(({ sent }) => sent)).then(() => tell({ kind: 'event', name: 'exit', arguments: [told] }));
   });
-  tell({ kind: 'made', engine: made.engine, engines: made.engines, virtioConsole: made.virtioConsole !== undefined, display: made.hasDisplay });
+  tell({ kind: 'made', engine: made.engine, engines: made.engines, virtioConsole: made.virtioConsole !== undefined, display: made.hasDisplay, tablet: made.hasTablet });
 }
 
 async function kept({ shelf, remove }: Order & { readonly kind: 'kept' }): Promise<void> {

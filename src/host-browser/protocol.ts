@@ -24,7 +24,7 @@ export type EventName = Exclude<keyof VirtualMachineEvents, 'console'>;
 
 export type Notice =
   /** The machine is there. */
-  | { readonly kind: 'made'; readonly engine: string; readonly engines: readonly string[]; readonly virtioConsole: boolean; readonly display: boolean }
+  | { readonly kind: 'made'; readonly engine: string; readonly engines: readonly string[]; readonly virtioConsole: boolean; readonly display: boolean; readonly tablet: boolean }
   | { readonly kind: 'kept'; readonly names: readonly string[] }
   /** There is none. */
   | { readonly kind: 'refused'; readonly error: WireError }

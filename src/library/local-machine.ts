@@ -312,6 +312,10 @@ export class LocalMachine {
   movePointer(x: number, y: number, buttons: number, wheel = 0): void {
     this.#machine.movePointer(x, y, buttons, wheel);
   }
+  /** It has a tablet, which `movePointer` moves. */
+  get hasTablet(): boolean {
+    return this.#machine.hasTablet;
+  }
   get hasDisplay(): boolean {
     return this.#machine.display !== undefined;
   }

@@ -473,6 +473,9 @@ export class Machine {
     this.#board.mouse?.(dx, dy, buttons, wheel);
     this.#wake();
   }
+  get hasTablet(): boolean {
+    return this.#board.pointer !== undefined;
+  }
   /** Puts the tablet's pointer somewhere; see `Board.pointer`. Throws UserError on a machine without one. */
   movePointer(x: number, y: number, buttons: number, wheel: number): void {
     if (this.#board.pointer === undefined) throw new UserError('the machine has no tablet; give it one: --input');

@@ -2,9 +2,8 @@ import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { expect, onTestFinished } from 'vitest';
-import { catalogue } from '../../src/host-node/guests/catalogue.ts';
-import { serve } from '../../web/static-server.ts';
 import type { StaticServerOptions } from '../../web/static-server.ts';
+import { serveTestPage } from './test-page.ts';
 
 /** Debian's, or what else is there. */
 const EXECUTABLE = [process.env['CHROMIUM'] ?? '', '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => path !== '' && existsSync(path));
@@ -15,26 +14,21 @@ export const browserMissing = EXECUTABLE === undefined ? 'no Chromium (Debian: a
 export interface TestPage {
   readonly page: Page;
   readonly context: BrowserContext;
+  readonly browser: Browser;
   readonly url: string;
 }
 
 /**
  * A page of a fresh profile in headless Chromium, from a static server of its own, for the test that runs: it closes with it, and no
  * error may be left that nobody in the page has caught. There `machine()` is the page's `<polyvisor-machine>`.
- * `routes`: besides the test's page at `/`, the bundle at `/polyvisor/` and the 64-bit Debian guest at `/guest/`.
  */
 export async function openPage(options: Partial<StaticServerOptions> & { readonly width?: number; readonly touch?: boolean; readonly at?: string } = {}): Promise<TestPage> {
-  const { kernel, initrd } = await catalogue.find(({ name }) => name === 'linux')!.fetch(() => {});
-  if (initrd === undefined) throw new Error('the guest has no initrd');
-  const { server, url } = await serve({
-    ...options, routes: { '/': 'test/browser/page/', '/polyvisor/': 'dist/browser/', '/guest/kernel': kernel, '/guest/initrd': initrd, ...options.routes },
-  });
+  const { url, close } = await serveTestPage(options);
   let browser: Browser | undefined;
   const errors: string[] = [];
   onTestFinished(async () => {
     await browser?.close();
-    server.closeAllConnections();
-    server.close();
+    close();
     expect(errors).toEqual([]);
   });
   // As root, as in containers, Chromium's sandbox does not start.
@@ -44,5 +38,5 @@ export async function openPage(options: Partial<StaticServerOptions> & { readonl
   page.on('pageerror', (error) => errors.push(error.message));
   await page.addInitScript("globalThis.machine = () => document.querySelector('polyvisor-machine');");
   await page.goto(url + (options.at ?? ''));
-  return { page, context, url };
+  return { page, context, browser, url };
 }

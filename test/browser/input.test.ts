@@ -31,4 +31,38 @@ describe.skipIf(browserMissing !== undefined)(`the element in Chromium${browserM
     await onSerial('\\s1 +272 +1 +0\\s');
     await page.evaluate(() => machine().vm!.stop().then(() => {}));
   }, 240_000);
+
+  it("gives a guest with a tablet the pointer's place, without catching it", async () => {
+    const { page } = await openPage({ touch: true, at: 'element.html' });
+    await page.evaluate(() => machine().start({ kernel: '/guest/kernel', initrd: '/guest/initrd', memory: '128M', display: true, input: true, append: 'console=ttyS0 quiet' }).then(() => {}));
+    const onSerial = (pattern: string) => page.evaluate((wanted) => machine().vm!.console.waitFor(new RegExp(wanted), 120_000).then(() => {}), pattern);
+    await onSerial('# ');
+    await page.evaluate(() => machine().vm!.console.write('modprobe evdev; for e in /dev/input/event*; do od -v -A n -t u2 -w24 $e & done; sleep 2; echo "list""ening"\n'));
+    await onSerial('listening');
+    // The element's box is wider than the picture, which lies in its middle.
+    const box = await page.evaluate(() => {
+      const canvas = machine().shadowRoot!.querySelector('canvas')!;
+      const { x, y, width, height } = canvas.getBoundingClientRect();
+      const scale = Math.min(width / canvas.width, height / canvas.height);
+      return { x: x + (width - canvas.width * scale) / 2, y: y + (height - canvas.height * scale) / 2, width: canvas.width * scale, height: canvas.height * scale };
+    });
+    /** struct input_event behind its time: type, code, value in two words; values of an axis within a pixel, of 32767 for all of it. */
+    const arrives = (event: string) => onSerial(`\\s${event.replaceAll(' ', '\\s+')}\\s+0\\s*\\r?\\n`);
+    await page.mouse.move(box.x + box.width / 4, box.y + box.height / 2);
+    await arrives('3 0 8[12]\\d\\d');
+    await arrives('3 1 16[34]\\d\\d');
+    await page.mouse.down();
+    await arrives('1 272 1');
+    // Let go elsewhere, it is let go all the same, and the pointer is at the edge.
+    await page.mouse.move(5, box.y + box.height / 2);
+    await arrives('3 0 0');
+    await page.mouse.up();
+    await arrives('1 272 0');
+    await page.touchscreen.tap(box.x + box.width / 2, box.y + box.height / 4);
+    await arrives('3 0 16[34]\\d\\d');
+    await arrives('1 272 1');
+    await arrives('1 272 0');
+    expect(await page.evaluate(() => machine().shadowRoot!.pointerLockElement)).toBeNull();
+    await page.evaluate(() => machine().vm!.stop().then(() => {}));
+  }, 240_000);
 });

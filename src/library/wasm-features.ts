@@ -7,12 +7,12 @@ const PROBE = Uint8Array.of(
   10, 25, 1, 23, 0, 0xfd, 12, ...new Array<number>(16).fill(0), 0x1a, 0x12, 0, 0x0b, // v128.const 0; drop; return_call 0
 );
 
-/** Why generated code cannot run in this JavaScript engine; undefined: it can. */
-export function wasmProblem(): string | undefined {
+/** Why generated code cannot run in this JavaScript engine, which the answer calls `host`; undefined: it can. */
+export function wasmProblem(host: string): string | undefined {
   try {
     void new WebAssembly.Module(PROBE);
     return undefined;
   } catch (error) {
-    return `Node ${process.version} lacks WebAssembly tail calls, vectors or shared memory (${(error as Error).message})`;
+    return `${host} lacks WebAssembly tail calls, vectors or shared memory (${(error as Error).message})`;
   }
 }

@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import type { PolyvisorMachine } from '../../src/browser/element.ts';
+import { browserMissing, openPage } from './chromium.ts';
+
+declare const machine: () => PolyvisorMachine;
+
+/** An event of a trace (Chromium's Trace Event Format); times in us. */
+interface TraceEvent {
+  readonly name: string;
+  readonly ph: string;
+  readonly pid: number;
+  readonly tid: number;
+  /** Processor time. */
+  readonly tdur?: number;
+  readonly args: { readonly data?: { readonly message?: string } };
+}
+
+const MARK = 'polyvisor: the page';
+const LONGEST_TASK_US = 50_000;
+
+describe.skipIf(browserMissing !== undefined)(`the page in Chromium${browserMissing === undefined ? '' : `: ${browserMissing}`}`, () => {
+  // By the processor time of the page's own thread, as others may take the processors away from it; again where caches were cold.
+  it('has no task above 50 ms while the element is made and a guest boots', { timeout: 240_000, retry: 2 }, async () => {
+    const { page, browser } = await openPage();
+    const events: TraceEvent[] = [];
+    const devtools = await browser.newBrowserCDPSession();
+    devtools.on('Tracing.dataCollected', ({ value }) => void events.push(...(value as unknown as TraceEvent[])));
+    await devtools.send('Tracing.start', { transferMode: 'ReportEvents', traceConfig: { includedCategories: ['toplevel', 'devtools.timeline'] } });
+    await page.evaluate((mark) => console.timeStamp(mark), MARK);
+    await page.addScriptTag({ url: '/polyvisor/element.js', type: 'module' });
+    await page.evaluate(async () => {
+      document.body.innerHTML = '<polyvisor-machine style="width: 800px; height: 640px"></polyvisor-machine>';
+      const vm = await machine().start({ kernel: '/guest/kernel', initrd: '/guest/initrd', memory: '128M', append: 'console=ttyS0' });
+      await vm.console.waitFor(/# /, 120_000);
+      await vm.stop();
+    });
+    const complete = new Promise((resolve) => devtools.once('Tracing.tracingComplete', resolve));
+    await devtools.send('Tracing.end');
+    await complete;
+    const { pid, tid } = events.find(({ args }) => args.data?.message === MARK)!;
+    const tasks = events.filter((event) => event.ph === 'X' && event.pid === pid && event.tid === tid && event.name === 'ThreadControllerImpl::RunTask').map(({ tdur }) => tdur!);
+    // Output of the guest that arrived bit by bit.
+    expect(tasks.length).toBeGreaterThan(100);
+    expect(Math.max(...tasks)).toBeLessThanOrEqual(LONGEST_TASK_US);
+  });
+});
