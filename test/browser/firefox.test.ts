@@ -29,7 +29,7 @@ describe.skipIf(missing !== undefined)(`the element in Firefox${missing === unde
       globalThis.machine = () => document.querySelector('polyvisor-machine')!;
       await machine().start({ kernel: '/guest/kernel', initrd: '/guest/initrd', memory: '256M', cpus: 2, overcommit: true }).then(() => {});
     });
-    const seen = (text: string) => page.waitForFunction((wanted) => machine().serialText.includes(wanted), { timeout: 150_000 }, text);
+    const seen = (text: string) => page.waitForFunction((wanted) => machine().serialText.includes(wanted), { timeout: 400_000 }, text);
     await seen('/root #');
     await page.click('polyvisor-machine');
     await page.keyboard.type('echo $(nproc) processors, $((6 * 7))\n');
@@ -37,5 +37,5 @@ describe.skipIf(missing !== undefined)(`the element in Firefox${missing === unde
     await page.keyboard.type('poweroff\n');
     await page.waitForFunction(() => machine().state === 'ended', { timeout: 60_000 });
     expect(errors).toEqual([]);
-  }, 240_000);
+  }, 600_000);
 });
