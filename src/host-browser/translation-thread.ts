@@ -11,5 +11,5 @@ export function startTranslationThread(handlers: HandlerMap, answered: (answer: 
     failed();
   };
   worker.postMessage(handlers);
-  return { post: (requests, transfer) => worker.postMessage(requests, transfer), end: () => worker.terminate() };
+  return { post: (requests) => worker.postMessage(requests), end: () => worker.terminate() };
 }

@@ -8,5 +8,5 @@ const scope = self as DedicatedWorkerGlobalScope;
 let builder: RegionBuilder | undefined;
 scope.onmessage = ({ data }: MessageEvent<HandlerMap | readonly RegionRequest[]>) => {
   if (builder === undefined) builder = new RegionBuilder(data as HandlerMap);
-  else translate(builder, data as readonly RegionRequest[], (answer, transfer) => scope.postMessage(answer, transfer));
+  else translate(builder, data as readonly RegionRequest[], (answer) => scope.postMessage(answer));
 };

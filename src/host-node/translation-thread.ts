@@ -9,5 +9,5 @@ export function startTranslationThread(handlers: HandlerMap, answered: (answer: 
   worker.unref();
   worker.on('message', answered);
   worker.on('error', failed);
-  return { post: (requests, transfer) => worker.postMessage(requests, transfer), end: () => void worker.terminate() };
+  return { post: (requests) => worker.postMessage(requests), end: () => void worker.terminate() };
 }

@@ -19,4 +19,4 @@ setFlagsFromString('--max-inlined-bytecode-size-cumulative=200');
 
 // The thread that translates for one machine: requests in, modules out, in the same order.
 const builder = new RegionBuilder(workerData as HandlerMap);
-parentPort!.on('message', (requests: readonly RegionRequest[]) => translate(builder, requests, (answer, transfer) => parentPort!.postMessage(answer, transfer)));
+parentPort!.on('message', (requests: readonly RegionRequest[]) => translate(builder, requests, (answer) => parentPort!.postMessage(answer)));

@@ -9,9 +9,9 @@ export interface Translated {
   readonly ns: number;
 }
 
-/** A thread that translates: it answers requests in their order. */
+/** A thread that translates: it answers requests in their order, of which it gets copies: for pages that is cheaper than handing them over. */
 export interface TranslationThread {
-  post(requests: readonly RegionRequest[], transfer: ArrayBuffer[]): void;
+  post(requests: readonly RegionRequest[]): void;
   end(): void;
 }
 
@@ -43,7 +43,7 @@ export class WorkerCompiler implements RegionCompiler {
     }
     this.#thread ??= this.#start(this.#handlers, (answer) => this.#answered(answer), () => this.#failed());
     this.#orders.push(done);
-    this.#thread.post(requests, [...new Set(requests.map(({ bytes }) => bytes.buffer as ArrayBuffer))]);
+    this.#thread.post(requests);
   }
 
   /** Ends the thread. */
@@ -65,9 +65,7 @@ export class WorkerCompiler implements RegionCompiler {
 }
 
 /** The thread's part: answers one message. */
-export function translate(builder: RegionBuilder, requests: readonly RegionRequest[], answer: (answer: Translated, transfer: ArrayBuffer[]) => void): void {
+export function translate(builder: RegionBuilder, requests: readonly RegionRequest[], answer: (answer: Translated) => void): void {
   const began = performance.now();
-  builder.build(requests, (result) => {
-    answer({ result, ns: (performance.now() - began) * 1e6 }, [...new Set(result.regions.map(({ bytes }) => bytes.buffer as ArrayBuffer))]);
-  });
+  builder.build(requests, (result) => answer({ result, ns: (performance.now() - began) * 1e6 }));
 }

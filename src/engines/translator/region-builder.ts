@@ -27,8 +27,7 @@ export interface RegionRequest {
 export interface BuiltRegion {
   /** Index of the request. */
   readonly request: number;
-  /** The page's bytes as they were, and the offsets of those that count: first, end, first, end, ... */
-  readonly bytes: Uint8Array;
+  /** Offsets of the page's bytes that count: first, end, first, end, ... */
   readonly ranges: readonly number[];
   readonly instructions: number;
   /** Of its function. */
@@ -44,7 +43,7 @@ export interface BuildResult {
   readonly covered: readonly number[];
 }
 
-/** Makes regions out of hot blocks; `done` is called when the module is there, at once or later. Takes the requests over. */
+/** Makes regions out of hot blocks; `done` is called when the module is there, at once or later. */
 export interface RegionCompiler {
   build(requests: readonly RegionRequest[], done: (result: BuildResult) => void): void;
 }
@@ -78,7 +77,7 @@ export class RegionBuilder implements RegionCompiler {
       }
       for (const block of region.blocks) blocks.add(key(block.offset));
       const { instructions, body } = module.add(region, { cpu: request.cpu, long: request.long, flat: !request.long && request.flat, counters: request.counters });
-      regions.push({ request: number, bytes: request.bytes, ranges: region.blocks.flatMap((block) => [block.offset, block.next]), instructions, functionBytes: body.length });
+      regions.push({ request: number, ranges: region.blocks.flatMap((block) => [block.offset, block.next]), instructions, functionBytes: body.length });
     }
     const wasm = regions.length === 0 ? undefined : module.toBytes();
     done({ module: wasm === undefined ? undefined : new WebAssembly.Module(wasm), moduleBytes: wasm?.length ?? 0, regions, covered });

@@ -82,7 +82,7 @@ export class Translator implements Tier {
   #slices = 0;
   #busy = false;
   /** Modules that are ready to be put in place between blocks. */
-  readonly #ready: { readonly result: BuildResult; readonly blocks: readonly HotBlock[] }[] = [];
+  readonly #ready: { readonly result: BuildResult; readonly requests: readonly RegionRequest[]; readonly blocks: readonly HotBlock[] }[] = [];
   readonly #restless = new Map<number, Restlessness>();
   readonly #pauses = new Pauses();
   readonly #clock: MonotonicClock | undefined;
@@ -141,7 +141,7 @@ export class Translator implements Tier {
     }
     const began = this.#clock?.now();
     if (due) this.#request();
-    for (const { result, blocks } of this.#ready.splice(0)) this.#installAll(result, blocks);
+    for (const { result, requests, blocks } of this.#ready.splice(0)) this.#installAll(result, requests, blocks);
     this.#cache.trim();
     if (began !== undefined) this.#pauses.add(this.#clock!.now() - began);
   }
@@ -168,7 +168,7 @@ export class Translator implements Tier {
     this.#busy = true;
     this.#compiler.build(requests, (result) => {
       this.#busy = false;
-      this.#ready.push({ result, blocks });
+      this.#ready.push({ result, requests, blocks });
     });
   }
 
@@ -190,7 +190,7 @@ export class Translator implements Tier {
     return record === undefined || this.#cache.has(record) || this.#view.getUint16(record + REC_HANDLER, true) !== HANDLER_COUNT ? undefined : record;
   }
 
-  #installAll(result: BuildResult, blocks: readonly HotBlock[]): void {
+  #installAll(result: BuildResult, requests: readonly RegionRequest[], blocks: readonly HotBlock[]): void {
     const { memory, runtime, functions } = this.#core;
     for (const number of result.covered) {
       const record = this.#recordOf(blocks[number]!);
@@ -200,11 +200,11 @@ export class Translator implements Tier {
     const instance = new WebAssembly.Instance(result.module, { env: { memory }, runtime: runtime.functions, core: functions });
     const module = this.#cache.addModule(result.moduleBytes);
     this.#wasmBytes += result.moduleBytes;
-    result.regions.forEach(({ request, bytes, ranges, instructions, functionBytes }, i) => {
+    result.regions.forEach(({ request, ranges, instructions, functionBytes }, i) => {
       const block = blocks[request]!;
       const record = this.#recordOf(block);
       const page = pageOf(block.host);
-      if (record === undefined || !this.#unchanged(block.host - (block.host & PAGE_MASK), bytes, ranges)) return;
+      if (record === undefined || !this.#unchanged(block.host - (block.host & PAGE_MASK), requests[request]!.bytes, ranges)) return;
       for (let k = 0; k < ranges.length; k += 2) this.#core.cache().depend(page, ranges[k]!, ranges[k + 1]!);
       if (this.#cache.addRegion(module, record, page, instance.exports[`r${i}`] as WebAssembly.ExportedFunction)) this.#instructions += instructions;
       if (block.counters !== undefined) {
