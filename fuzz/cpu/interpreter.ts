@@ -94,6 +94,8 @@ export class InterpreterEngine implements Engine {
       // As behind STI: exactly one instruction.
       this.#block.writeUInt32LE(1, SHADOW);
       const raised = this.#run(1);
+      // KVM steps by the trap flag.
+      if (this.name === 'kvm' && !raised) this.#takeBackTrapFlag(instruction);
       if (raised || instruction === undefined || !repeats(instruction) || this.#block.readBigUInt64LE(STATE_RIP) !== before) return raised;
     }
   }
@@ -109,11 +111,16 @@ export class InterpreterEngine implements Engine {
     const trapped = this.state.u32(RAISED_VECTOR) === 1 && (this.#block.readBigUInt64LE(DR6) & DR6_BS) !== 0n;
     this.#block.writeBigUInt64LE(DR6_NONE, DR6);
     if (!trapped) return true;
-    const flagsAt = Number(this.state.u64(GPR + 32)) - DATA;
-    if (second !== undefined && opcodeRows[second.rowIndex]!.name === 'pushf' && flagsAt >= 0 && flagsAt + 1 < DATA_BYTES) this.memory[flagsAt + 1]! &= ~(FLAG_TF >> 8);
+    this.#takeBackTrapFlag(second);
     this.state.setU64(RFLAGS, this.state.u64(RFLAGS) & ~BigInt(FLAG_TF));
     this.load(this.#entry!, this.state, this.memory);
     return second !== undefined && repeats(second) && this.state.u64(RIP) === behind ? this.step() : false;
+  }
+
+  /** PUSHF has pushed the stepping's trap flag, too; the host's program takes it back as well. */
+  #takeBackTrapFlag(instruction: FuzzInstruction | undefined): void {
+    const at = Number(this.state.u64(GPR + 32)) - DATA;
+    if (instruction !== undefined && opcodeRows[instruction.rowIndex]!.name === 'pushf' && at >= 0 && at + 1 < DATA_BYTES) this.memory[at + 1]! &= ~(FLAG_TF >> 8);
   }
 
   block(): void {

@@ -118,6 +118,21 @@ describe('local APIC', () => {
     b.write(0x380, 0);
     expect(b.queue.nextDeadline()).toBeUndefined();
   });
+  it('periodic: begins anew where the guest reads it before the machine comes to the interrupt', () => {
+    const b = new Bench();
+    b.write(0x3e0, 0xb);
+    b.write(0x320, 0x20040);
+    b.write(0x380, 1000);
+    b.time = 1300;
+    expect([b.apic.pending(), b.read(0x390), b.apic.acknowledge(), b.queue.nextDeadline()]).toEqual([false, 700, 0x40, 2000]);
+    b.write(0xb0, 0);
+    b.time = 2100;
+    b.write(0x320, 0x50);
+    expect([b.apic.acknowledge(), b.read(0x390)]).toEqual([0x40, 900]);
+    b.write(0xb0, 0);
+    b.time = 3100;
+    expect([b.read(0x390), b.apic.acknowledge(), b.queue.nextDeadline()]).toEqual([0, 0x50, undefined]);
+  });
   it('a masked timer counts without interrupting', () => {
     const b = new Bench();
     b.write(0x320, 0x10040);

@@ -477,6 +477,8 @@ export class LocalApic implements InterruptInput, ApicTarget, Stateful {
   }
   #writeTimerMode(value: number): void {
     const was = this.#mode;
+    // What was due before is the old mode's.
+    this.#currentCount();
     this.#r[LVT_TIMER >> 4] = this.#lvt(value);
     if (was !== this.#mode && (was === 'deadline' || this.#mode === 'deadline')) {
       this.#timer.disarm();
@@ -500,10 +502,16 @@ export class LocalApic implements InterruptInput, ApicTarget, Stateful {
     this.#countStart = now - (this.#r[INITIAL_COUNT >> 4]! - left) * this.#tickNs;
     this.#timer.arm(now + left * this.#tickNs);
   }
+  /** What was due by now happens here if the machine has not come to it: a guest that polls sees the counter begin anew at once. */
   #currentCount(): number {
-    const deadline = this.#timer.deadline;
-    if (deadline === undefined || this.#mode === 'deadline') return 0;
-    return Math.max(0, Math.ceil((deadline - this.#options.clock.now()) / this.#tickNs)) >>> 0;
+    const now = this.#options.clock.now();
+    if (this.#mode === 'deadline') return 0;
+    if (this.#timer.deadline !== undefined && this.#timer.deadline <= now) {
+      this.#timer.disarm();
+      this.#timerDue();
+    }
+    const { deadline } = this.#timer;
+    return deadline === undefined ? 0 : Math.max(0, Math.ceil((deadline - now) / this.#tickNs)) >>> 0;
   }
   #writeDeadline(value: bigint): void {
     if (this.#mode !== 'deadline') return;
