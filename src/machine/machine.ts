@@ -37,6 +37,10 @@ export type { Display } from '../devices/display/vga.ts';
 /** How long the guest runs before the host's event loop gets a turn: short while the host brings something, as disks do. */
 const LONGEST_TURN_NS = 4e6;
 const SHORTEST_TURN_NS = 0.25e6;
+/** How much of a turn its length may differ by, or be left over at least, so that it ends with a timer of the guest's. */
+const TURN_PLAY = 0.25;
+/** How soon after the timer. */
+const TICK_NS = 50_000;
 /** Instructions between two looks at what has happened meanwhile: a fraction of a millisecond. */
 const LONGEST_SLICE = 30_000;
 const FLAG_IF = 0x200n;
@@ -131,8 +135,11 @@ export class Machine {
   /** Guest time at which the host's event loop gets its turn. */
   #turnEnds = 0;
   #turnNs = LONGEST_TURN_NS;
-  /** When a slice should end at the latest. */
-  readonly #until = (): number => Math.min(this.#turnEnds, this.#board.timers.nextDeadline() ?? Number.POSITIVE_INFINITY);
+  /** When a slice should end at the latest: a turn waits a little for a timer, so that an engine which is dear to leave is left once for both. */
+  readonly #until = (): number => {
+    const next = this.#board.timers.nextDeadline() ?? Number.POSITIVE_INFINITY;
+    return next < this.#turnEnds + this.#turnNs * TURN_PLAY ? next : this.#turnEnds;
+  };
   #resets = 0;
 
   /** Loads the kernel at once, so that bad input shows here as a UserError. */
@@ -247,6 +254,8 @@ export class Machine {
   #slice(): boolean {
     const { vcpu, timers } = this.#board;
     const began = this.#clock.now();
+    // For the same reason it ends early, while the guest is about what the timer has brought.
+    if ((timers.nextDeadline() ?? Number.POSITIVE_INFINITY) <= began && began > this.#turnEnds - this.#turnNs * (1 - TURN_PLAY)) this.#turnEnds = Math.min(this.#turnEnds, began + TICK_NS);
     timers.runDue(began);
     const budget = this.#sliceLength.forTime(this.#until() - began);
     this.#sliceEnds = began + this.#sliceLength.timeOf(budget);

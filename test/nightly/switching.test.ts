@@ -16,7 +16,7 @@ const SWITCHES = 1000;
 const PAUSE_MS = 10;
 /** An engine has to decode everything anew: it gets the time to do some work. KVM that emulates the kernel does little in any time. */
 const DWELL_MS = 60;
-const DWELL_EMULATED_MS = 15;
+const DWELL_EMULATED_MS = 40;
 
 /** Boots a machine that may change to every engine of the host. */
 async function boot(options: VirtualMachineOptions): Promise<VirtualMachine> {
