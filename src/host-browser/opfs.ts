@@ -18,6 +18,7 @@ async function folderOf(shelf: Shelf): Promise<FileSystemDirectoryHandle> {
     const root = await navigator.storage.getDirectory();
     return await (await root.getDirectoryHandle('polyvisor', { create: true })).getDirectoryHandle(shelf, { create: true });
   } catch (error) {
+    if (isFull(error)) throw new UserError(new StorageFull('nothing can be kept').message);
     throw new UserError(`the browser does not let this page store anything (${(error as Error).message}); allow site data for it, or leave private browsing`);
   }
 }
@@ -30,6 +31,7 @@ export async function openStored(shelf: Shelf, name: string, create: boolean): P
     handle = await folder.getFileHandle(checkName(name), { create });
   } catch (error) {
     if (error instanceof UserError) throw error;
+    if (isFull(error)) throw new UserError(new StorageFull(`"${name}" cannot be kept`).message);
     throw new UserError(`nothing is kept as "${name}" in this browser (${shelf}); give the name of what is`);
   }
   try {
@@ -106,6 +108,10 @@ class StoredFile implements OverlayFile {
   close(): void {
     this.#handle.close();
   }
+}
+
+function isFull(error: unknown): boolean {
+  return (error as Error).name === 'QuotaExceededError';
 }
 
 /** The browser gives no more room. */

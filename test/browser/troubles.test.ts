@@ -41,8 +41,11 @@ describe.skipIf(browserMissing !== undefined)(`in Chromium${browserMissing === u
     await devtools.send('Storage.overrideQuotaForOrigin', { origin: new URL(url).origin, quotaSize: 1 << 20 });
     await run('dd if=/dev/zero of=/dev/vda bs=1M seek=8 count=8 conv=fsync,notrunc; echo full $?', 'full 1');
     expect(await page.evaluate(() => lines.at(-1))).toMatch(/disk .*: a write fails, which the guest sees as an error of its disk: "mine" cannot grow.*the browser gives this page no more room: remove what is kept/);
+    const unsaved = await page.evaluate(() => vm.saveFile('full').then(() => 'saved', (error: Error) => `${error.name}: ${error.message}`));
+    expect(unsaved).toMatch(/^UserError: (nothing can be kept|.* cannot be (kept|saved).*); the browser gives this page no more room: remove what is kept/);
     await run('echo $((6 * 7)) goes on', '42 goes on');
     await devtools.send('Storage.overrideQuotaForOrigin', { origin: new URL(url).origin });
+    expect(await page.evaluate(() => polyvisor.VirtualMachine.kept('states'))).toEqual([]);
 
     const worker = page.workers().find((candidate) => /machine-worker/.test(candidate.url()))!;
     await worker.evaluate(() => void setTimeout(() => {
