@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { identify } from '../../src/engines/identity.ts';
 import type { ApicTarget } from '../../src/interrupts/apic-bus.ts';
 import { hypercalls } from '../../src/machine/processors/hypercalls.ts';
+import { VcpuWords } from '../../src/machine/processors/shared-words.ts';
 import { paravirtFeatures } from '../../src/machine/paravirt.ts';
 import { InterpreterFixture } from '../support/interpreter.ts';
 
@@ -97,11 +98,14 @@ describe('calls', () => {
   it('send interrupts to the processors of a bitmap, and wake one', () => {
     const got: string[] = [];
     const apic = (id: number): [number, Pick<ApicTarget, 'accept'>] => [id, { accept: (mode, vector) => got.push(`${id}: ${mode} ${vector}`) }];
-    const answer = hypercalls(new Map([apic(0), apic(1), apic(4), apic(70)]), (id) => got.push(`${id} wakes`));
+    const words = new VcpuWords(new WebAssembly.Memory({ initial: 64, maximum: 64, shared: true }), 0);
+    const answer = hypercalls(new Map([apic(0), apic(1), apic(4), apic(70)]), (id) => got.push(`${id} wakes`), words);
     expect(answer(10, 0b110011n, 1n << 6n, 0n, 0xf2n)).toBe(4n);
     expect(answer(10, 1n, 0n, 4n, 0x402n)).toBe(1n);
     expect(answer(5, 0n, 1n, 0n, 0n)).toBe(0n);
     expect(got).toEqual(['0: fixed 242', '1: fixed 242', '4: fixed 242', '70: fixed 242', '4: nmi 2', '1 wakes']);
+    // Four messages by one call instead of four writes.
+    expect(words.paravirtCounts).toEqual({ paravirtKick: 1, paravirtInterrupts: 2, paravirtSaved: 3 });
     expect([answer(10, 1n, 0n, 0n, 5n), answer(10, 1n, 0n, 0n, 0x8f2n), answer(10, 1n, 0n, 0n, 0x5f2n)]).toEqual([-22n, -22n, -22n]);
   });
 });

@@ -10,15 +10,26 @@ const INVALID = -22n;
 /** Destination mode and shorthand of an interrupt command: the call says itself who is meant. */
 const ADDRESSING = 0xc0800n;
 
+/** What calls have done, for the report. */
+export interface HypercallCounts {
+  countKick(): void;
+  /** A call that has sent so many interrupts: each but one would have been a write to the local APIC of its own. */
+  countInterrupts(sent: number): void;
+}
+
 /** `apics`: of all processors, by their identifiers; `wake` ends the halt of the one with that identifier, or its next one. */
-export function hypercalls(apics: ReadonlyMap<number, Pick<ApicTarget, 'accept'>>, wake: (apicId: number) => void): Hypercalls {
+export function hypercalls(apics: ReadonlyMap<number, Pick<ApicTarget, 'accept'>>, wake: (apicId: number) => void, counts: HypercallCounts): Hypercalls {
   return (number, a, b, c, d) => {
     switch (number) {
       case HYPERCALL_KICK:
+        counts.countKick();
         wake(Number(BigInt.asUintN(32, b)));
         return 0n;
-      case HYPERCALL_SEND_IPI:
-        return sendInterrupts(apics, BigInt.asUintN(64, a) | (BigInt.asUintN(64, b) << 64n), Number(BigInt.asUintN(32, c)), d);
+      case HYPERCALL_SEND_IPI: {
+        const answer = sendInterrupts(apics, BigInt.asUintN(64, a) | (BigInt.asUintN(64, b) << 64n), Number(BigInt.asUintN(32, c)), d);
+        if (answer >= 0n) counts.countInterrupts(Number(answer));
+        return answer;
+      }
       default:
         return INVALID;
     }

@@ -60,6 +60,10 @@ const REQUESTS = 64;
 const LEVELS = 96;
 /** Behind VCPU_RUNS: the host's number of its thread while that is in KVM_RUN or about to be, else 0. */
 const KVM_THREAD = 132;
+/** Calls of the paravirtual interface: that wake, that send interrupts, and how many writes to the local APIC these have saved. */
+const KICKS = 136;
+const SENDING_CALLS = 140;
+const SAVED_WRITES = 144;
 const FAILURE = 0x200;
 const FAILURE_BYTES = 0x200;
 
@@ -220,6 +224,18 @@ export class VcpuWords {
   }
   set busyNs(ns: number) {
     this.#address[1] = ns;
+  }
+
+  // Its own thread counts; see HypercallCounts.
+  countKick(): void {
+    Atomics.add(this.#words, (this.#at + KICKS) >> 2, 1);
+  }
+  countInterrupts(sent: number): void {
+    Atomics.add(this.#words, (this.#at + SENDING_CALLS) >> 2, 1);
+    Atomics.add(this.#words, (this.#at + SAVED_WRITES) >> 2, Math.max(0, sent - 1));
+  }
+  get paravirtCounts(): Readonly<Record<string, number>> {
+    return { paravirtKick: this.#load(KICKS) >>> 0, paravirtInterrupts: this.#load(SENDING_CALLS) >>> 0, paravirtSaved: this.#load(SAVED_WRITES) >>> 0 };
   }
 
   /** Whoever takes it is to interrupt the thread; 0: nobody need. */

@@ -369,10 +369,14 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   }
   exitCounts(): Readonly<Record<string, number>> {
     const counts: Record<string, number> = { ...this.#counts };
+    const add = (more: Readonly<Record<string, number>>): void => {
+      for (const [name, count] of Object.entries(more)) counts[name] = (counts[name] ?? 0) + count;
+    };
     for (const vcpu of this.#standing) {
       const { exception, interrupt, tlbMiss, codeInvalidation } = vcpu.exitCounts() as Record<string, number>;
-      for (const [name, count] of Object.entries({ exception, interrupt, tlbMiss, codeInvalidation })) counts[name] = (counts[name] ?? 0) + count!;
+      add({ exception: exception!, interrupt: interrupt!, tlbMiss: tlbMiss!, codeInvalidation: codeInvalidation! });
     }
+    for (const { paravirtCounts } of this.#words) add(paravirtCounts);
     return counts;
   }
   close(): void {

@@ -160,7 +160,7 @@ class VcpuThread {
         writeMsr: (number: number, value: bigint) => this.#apic.writeMsr(number, value),
       }, log),
       bootTime: () => machine.bootTime,
-      hypercall: hypercalls(new Map(apics.map((apic, i) => [apicIds[i]!, apic])), (id) => this.#wakeProcessor(apicIds.indexOf(id))),
+      hypercall: hypercalls(new Map(apics.map((apic, i) => [apicIds[i]!, apic])), (id) => this.#wakeProcessor(apicIds.indexOf(id)), words),
       numericError: (pending: boolean) => this.#bus.request(NUMERIC_ERROR, pending ? 1 : 0) !== 0,
       random32: randomWords(ports.entropy),
       codeWritten: (page: number, offset: number, length: number) => tellOwners(machine, this.#all, this.#drops, page, offset, length, index),
