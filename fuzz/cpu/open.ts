@@ -44,6 +44,8 @@ function isFaultOf(register: number, { instruction: i, before, expected, raised 
 const raises = (o: Outcome, expected: readonly number[], actual: readonly number[]): boolean => expected.includes(expectedVector(o)) && actual.includes(actualVector(o));
 const STACK_ACCESS = [STACK_FAULT, PAGE_FAULT, ALIGNMENT];
 
+const losesNt = (o: Outcome): boolean => ((o.expected.state.u64(RFLAGS) ^ o.actual.u64(RFLAGS)) & ~(NT | TF)) === 0n;
+
 interface Rule {
   readonly why: string;
   /** All that differs must be of this. */
@@ -56,15 +58,32 @@ interface Rule {
  * otherwise than the manual of the processor that the machine announces, which is Intel's. A case ends there.
  */
 const open: readonly Rule[] = [
+  // A KVM that runs ring 3 without virtualization in hardware (pvm), as a program of its own on /dev/kvm gets it, too.
   {
-    why: 'a KVM that runs ring 3 without virtualization in hardware (pvm) emulates what raises #GP, and gives #UD where it cannot',
-    differs: /^exception$/,
-    when: (o) => o.engine === 'kvm' && raises(o, [GENERAL_PROTECTION], [UNDEFINED_OPCODE]) && o.instruction.isMemory,
+    why: 'it emulates what raises #GP, and INT n, and gives #UD where it cannot; EFLAGS.NT is lost on the way into ring 3',
+    differs: /^(exception|flags)$/,
+    when: (o) => o.engine === 'kvm' && raises(o, [GENERAL_PROTECTION], [UNDEFINED_OPCODE]) && (o.instruction.isMemory || isByteMasked(o) || o.instruction.row.name === 'int') && losesNt(o),
   },
   {
-    why: 'and it loses EFLAGS.NT on the way into ring 3',
+    why: 'EFLAGS.NT is lost on the way into ring 3',
     differs: /^flags$/,
-    when: (o) => o.engine === 'kvm' && ((o.expected.state.u64(RFLAGS) ^ o.actual.u64(RFLAGS)) & ~(NT | TF)) === 0n && (o.before.u64(RFLAGS) & NT) !== 0n,
+    when: (o) => o.engine === 'kvm' && losesNt(o) && (o.before.u64(RFLAGS) & NT) !== 0n,
+  },
+  {
+    why: 'with a stack pointer that is not canonical it emulates everything, and gives #UD for what its emulator does not know',
+    differs: /^(exception|flags)$/,
+    when: (o) => o.engine === 'kvm' && actualVector(o) === UNDEFINED_OPCODE && !isCanonical(o.before.u64(GPR + 32)) && losesNt(o),
+  },
+  {
+    why: 'it looks at the privilege level before it finds an instruction or a register undefined',
+    differs: /^exception$/,
+    when: (o) => o.engine === 'kvm' && raises(o, [UNDEFINED_OPCODE], [GENERAL_PROTECTION]) && (/^(monitor|mwait)$/.test(o.instruction.row.name) || hasOperand(o, 'C') || hasOperand(o, 'D')),
+  },
+  {
+    why: 'FXSAVE and FXRSTOR do not ask for alignment, and raise #PF where the address is not canonical or in the upper half',
+    differs: /^exception$/,
+    when: (o) => o.engine === 'kvm' && o.instruction.row.feature === 'fxsr' && raises(o, [GENERAL_PROTECTION], [-1, PAGE_FAULT])
+      && (!o.raised || BigInt.asUintN(64, offsetOf(o) + baseOf(o)) >= 1n << 47n),
   },
   {
     why: 'SHA instructions check the alignment of memory (SDM 2B, exceptions type 4); AMD does not (APM 4, SHA1MSG1)',

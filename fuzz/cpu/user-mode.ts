@@ -10,6 +10,7 @@ import { RAM_BASE, VCPU_BASE } from '../../src/memory/layout.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
 import { createEvaluator } from './evaluator.ts';
 import { KvmUser } from './kvm-user.ts';
+import type { DebugFrame } from './kvm-user.ts';
 
 // Physical addresses of what the kernel half needs. User pages may lie anywhere behind.
 const IDT = 0x210000;
@@ -67,6 +68,7 @@ export interface Exception {
   readonly rip: bigint;
   readonly rflags: bigint;
   readonly rsp: bigint;
+  readonly cs: number;
   readonly ss: number;
   readonly cr2: bigint;
 }
@@ -212,9 +214,9 @@ export class UserMode {
   }
 
   /** Of a step by the trap flag. */
-  #debugFrame(): Exception | undefined {
-    const frame = this.#readFrame();
-    return frame.vector === 1 ? frame : undefined;
+  #debugFrame(): ReturnType<DebugFrame> {
+    const { vector, rip, cs, rflags, rsp, ss } = this.#readFrame();
+    return vector === 1 ? { rip, cs: userSegment(cs), rflags, rsp, ss: userSegment(ss) } : undefined;
   }
 
   #readFrame(): Exception {
@@ -222,7 +224,8 @@ export class UserMode {
     const frame = (i: number): bigint => this.#ramView.getBigUint64(STACK_TOP - 40 + i * 8, true);
     this.#blockView.setUint32(HALTED, 0, true);
     return {
-      vector, error: vectorsWithError.has(vector) ? Number(frame(-1)) : 0, rip: frame(0), rflags: frame(2) & ~0x10000n, rsp: frame(3), ss: Number(frame(4)), cr2: this.#blockView.getBigUint64(CR2, true),
+      vector, error: vectorsWithError.has(vector) ? Number(frame(-1)) : 0, rip: frame(0), cs: Number(frame(1)), rflags: frame(2) & ~0x10000n, rsp: frame(3), ss: Number(frame(4)),
+      cr2: this.#blockView.getBigUint64(CR2, true),
     };
   }
 }
