@@ -92,14 +92,15 @@ export const PROFILE_COUNTERS_END = 0x4000000;
 
 /**
  * The first vCPU's decoded code; that of others lies behind RAM (`codeArea`). Its block table has decoded blocks by the host
- * address of their first byte, one entry for each slot: u64 host address | code size << 32 (0: none), u32 first record.
- * Slot: (address ^ address >> 12) & (BLOCK_SLOTS - 1).
+ * address of their first byte, two in each set: u64 host address | code size << 32 (0: none), u32 first record.
+ * Set: (address ^ address >> 12) & (BLOCK_SETS - 1).
  */
 export const BLOCK_TABLE = 0x4000000;
-export const BLOCK_SLOTS = 65536;
+export const BLOCK_SETS = 65536;
+export const BLOCK_SET_BYTES = 32;
 export const BLOCK_SLOT_BYTES = 16;
 /** Arena of decoded instruction records of the interpreter. */
-export const DECODE_BASE = 0x4100000;
+export const DECODE_BASE = 0x4200000;
 export const DECODE_END = 0x8000000;
 
 /** First byte of guest RAM; ROM images follow RAM. */

@@ -1,15 +1,15 @@
 // Entry to decoded blocks: where the code at RIP lies, and the jump caches that let blocks find one another.
 
 import {
-  BLOCKS, BUDGET, CODE_LEFT, COUNT_EXCEPTIONS, CPL, CR3, DR7, EFLAGS, EVENTS, HALTED, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_HANDLER, JUMP_KEYS, JUMP_PAGE_OFFSET, JUMP_RECORD, MODE, MODE_CODE64, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_JUMP, LEAVE_RESUME, MODE_CODE_MASK, PENDING_DEBUG, RECORD, RIP, SEGMENTS, SEGMENT_BYTES,
-  SEG_BASE, SEG_CS, SEG_LIMIT, SHADOW, STEP, STEP_TRAPS, STI_DONE, USER_ENTERED, USER_ENTRIES, USER_LONG, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS, USER_UNKNOWN, VECTOR_GP,
+  BLOCKS, BUDGET, CODE_LEFT, COUNT_EXCEPTIONS, CPL, CR3, DR7, EFLAGS, EVENTS, FAULT_PENDING, HALTED, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_HANDLER, JUMP_KEYS, JUMP_PAGE_OFFSET, JUMP_RECORD, MODE, MODE_CODE64, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_JUMP, LEAVE_RESUME, MODE_CODE_MASK, PENDING_DEBUG, RECORD, RIP, SEGMENTS, SEGMENT_BYTES,
+  SEG_BASE, SEG_CS, SEG_LIMIT, SHADOW, STEP, STEP_TRAPS, STI_DONE, STI_NEXT, USER_ENTERED, USER_ENTRIES, USER_LONG, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS, USER_UNKNOWN, VECTOR_GP,
 } from "../isa/x86/state/layout.ts";
 import { REC_COUNT, REC_HANDLER, REC_PAGE_OFFSET } from "../isa/x86/decode/record.ts";
 import { deliverFault } from "./exceptions.ts";
 import { raiseFault } from "./faults.ts";
 import { interruptPending } from "./host.ts";
-import { BLOCK_SLOTS, BLOCK_SLOT_BYTES, VCPU_ATTENTION } from "../memory/layout.ts";
-import { fetchHit, translateFetch } from "./paging.ts";
+import { BLOCK_SETS, BLOCK_SET_BYTES, BLOCK_SLOT_BYTES, VCPU_ATTENTION } from "../memory/layout.ts";
+import { translateFetch } from "./paging.ts";
 
 const FLAG_TF: u32 = 0x100;
 const FLAG_RF: u32 = 0x10000;
@@ -92,23 +92,30 @@ export function jumpCacheHolds(cpu: usize): i32 {
 }
 
 /**
- * First record of the block at an address that the jump cache does not have, when its page is in the TLB and the block
+ * First record of the block at an address that the jump cache does not have, when its page can be fetched from and the block is
  * decoded; else 0. Remembers it.
  */
 export function findBlock(cpu: usize, rip: u64): u32 {
   if (jumpCacheHolds(cpu) == 0) return 0;
   const mode = load<u32>(cpu, MODE);
   const base = load<u64>(cpu + CS, SEG_BASE);
-  const user = load<u32>(cpu, CPL) == 3;
   let linear = rip;
   if ((mode & MODE_CODE_MASK) != MODE_CODE64) {
     if (load<u32>(cpu + CS, SEG_LIMIT) != 0xffffffff) return 0;
     linear = <u64>(<u32>rip + <u32>base);
   }
-  const host = fetchHit(cpu, linear, user);
-  if (host == 0) return 0;
-  const slot: usize = load<u32>(cpu, BLOCKS) + ((host ^ (host >> 12)) & (BLOCK_SLOTS - 1)) * BLOCK_SLOT_BYTES;
-  if (load<u64>(slot) != (<u64>host | (<u64>(mode & MODE_CODE_MASK) << 32))) return 0;
+  const host = translateFetch(cpu, linear);
+  if (host == 0) {
+    // For the driver to raise, once RIP is there.
+    store<u32>(cpu, 0, FAULT_PENDING);
+    return 0;
+  }
+  let slot: usize = load<u32>(cpu, BLOCKS) + ((host ^ (host >> 12)) & (BLOCK_SETS - 1)) * BLOCK_SET_BYTES;
+  const key = <u64>host | (<u64>(mode & MODE_CODE_MASK) << 32);
+  if (load<u64>(slot) != key) {
+    slot += BLOCK_SLOT_BYTES;
+    if (load<u64>(slot) != key) return 0;
+  }
   const record = load<u32>(slot, 8);
   remember(cpu, rip, record);
   return record;
@@ -122,17 +129,31 @@ export function mayResume(cpu: usize): i32 {
   const budget = load<i32>(cpu, BUDGET) - <i32>load<u8>(load<u32>(cpu, RECORD), REC_COUNT);
   store<i32>(cpu, budget, BUDGET);
   if (budget < 0) return LEAVE_BUDGET;
-  const special = driverIsWanted(cpu);
+  const special = driverIsWanted(cpu) | <u32>interruptPending();
   // Whether this code is decoded is no matter to who executes it otherwise.
   if (load<u32>(cpu, USER_STOPS) != 0 && load<u32>(cpu, CPL) == 3 && enterUser(cpu) != 0) return LEAVE_JUMP;
-  return special != 0 || jumpCacheHolds(cpu) == 0 || interruptPending() != 0 ? LEAVE_JUMP : 0;
+  if (special != 0 || isBehindSti(cpu) || jumpCacheHolds(cpu) == 0) return LEAVE_JUMP;
+  // RF, as IRET has it behind page faults, holds for one instruction (SDM 3B, 18.3.1.1); without breakpoints it does nothing.
+  store<u32>(cpu, load<u32>(cpu, EFLAGS) & ~FLAG_RF, EFLAGS);
+  store<u32>(cpu, STEP_TRAPS, STEP);
+  return 0;
 }
 
 /** Not 0 while traps, breakpoints, shadows or events have to be looked at between two instructions. */
 // @ts-ignore: decorator
 @inline function driverIsWanted(cpu: usize): u32 {
-  return (load<u32>(cpu, EFLAGS) & (FLAG_TF | FLAG_RF)) | (load<u32>(cpu, DR7) & 0xff) | load<u32>(cpu, SHADOW) | load<u32>(cpu, EVENTS) | load<u32>(cpu, PENDING_DEBUG)
+  return (load<u32>(cpu, EFLAGS) & FLAG_TF) | (load<u32>(cpu, DR7) & 0xff) | load<u32>(cpu, SHADOW) | load<u32>(cpu, EVENTS) | load<u32>(cpu, PENDING_DEBUG)
     | load<u32>(cpu, VCPU_ATTENTION);
+}
+
+/** Is the instruction at RIP the one for which interrupts wait behind STI? Of an STI that others have followed nothing stays. */
+// @ts-ignore: decorator
+@inline function isBehindSti(cpu: usize): bool {
+  if (load<u32>(cpu, STI_DONE) == 0) return false;
+  if (load<u64>(cpu, RIP) == load<u64>(cpu, STI_NEXT)) return true;
+  store<u32>(cpu, 0, STI_DONE);
+  store<u64>(cpu, 0, STI_NEXT);
+  return false;
 }
 
 /**
@@ -141,7 +162,7 @@ export function mayResume(cpu: usize): i32 {
  */
 export function resumeAfterFault(cpu: usize): i32 {
   const budget = load<i32>(cpu, BUDGET);
-  if (budget <= 0 || (driverIsWanted(cpu) | load<u32>(cpu, STI_DONE)) != 0) return LEAVE_FAULT;
+  if (budget <= 0 || driverIsWanted(cpu) != 0) return LEAVE_FAULT;
   const record: usize = load<u32>(cpu, RECORD);
   const rip = load<u64>(cpu, IP_BASE) + load<u16>(record, REC_PAGE_OFFSET);
   store<u64>(cpu, (load<u32>(cpu, MODE) & MODE_CODE_MASK) == MODE_CODE64 ? rip : rip & 0xffffffff, RIP);
@@ -150,7 +171,7 @@ export function resumeAfterFault(cpu: usize): i32 {
   store<u32>(cpu, STEP_TRAPS, STEP);
   const left = deliverFault(cpu);
   if (left != LEAVE_RESUME) return left;
-  const stays = load<i32>(cpu, BUDGET) > 0 && load<u32>(cpu, HALTED) == 0 && driverIsWanted(cpu) == 0 && jumpCacheHolds(cpu) != 0 && interruptPending() == 0;
+  const stays = load<i32>(cpu, BUDGET) > 0 && load<u32>(cpu, HALTED) == 0 && driverIsWanted(cpu) == 0 && !isBehindSti(cpu) && jumpCacheHolds(cpu) != 0 && interruptPending() == 0;
   return stays ? 0 : LEAVE_JUMP;
 }
 

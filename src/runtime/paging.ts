@@ -155,12 +155,6 @@ export function translateFetch(cpu: usize, linear: u64): u32 {
   return noteFetch(cpu, linear, entry, user);
 }
 
-/** As translateFetch, but 0 without a fault when the page is not in the TLB. */
-export function fetchHit(cpu: usize, linear: u64, user: bool): u32 {
-  const entry = entryOf(cpu, linear, user ? TLB_SET_USER : TLB_SET_KERNEL);
-  return load<u64>(entry, TLB_FETCH) == (linear & PAGE) ? noteFetch(cpu, linear, entry, user) : 0;
-}
-
 /** Host address by a TLB entry; what INVLPG and loads of CR3 have to know of code is noted. */
 function noteFetch(cpu: usize, linear: u64, entry: usize, user: bool): u32 {
   const bit = <u32>(linear >> 12) & (CODE_PAGES_BYTES * 8 - 1);

@@ -367,11 +367,13 @@ export function writableFlags(cpu: usize, size: i32): u32 {
 
 export function interruptReturn(cpu: usize, size: i32): i32 {
   const word: i32 = size / 8;
-  store<u32>(cpu, 1, EVENTS);
   const virtual = isVirtual(cpu);
   if (virtual && checkVirtualFlags(cpu, size) != 0) return 1;
-  // NMIs are let through even when the return faults (SDM 3A, 6.7.1).
-  store<u32>(cpu, 0, NMI_BLOCKED);
+  // NMIs are let through even when the return faults (SDM 3A, 6.7.1), and one may be waiting.
+  if (load<u32>(cpu, NMI_BLOCKED) != 0) {
+    store<u32>(cpu, 0, NMI_BLOCKED);
+    store<u32>(cpu, 1, EVENTS);
+  }
   if (isProtected(cpu) && (load<u32>(cpu, EFLAGS) & FLAG_NT) != 0) {
     if (isLong(cpu)) return raiseGeneralProtection(cpu, 0);
     store<u64>(cpu, nextIp(cpu), RIP);
@@ -497,7 +499,6 @@ export function systemReturn(cpu: usize, size: i32): i32 {
   store<u32>(cpu, 3, CPL);
   updateMode(cpu);
   updateTlbBase(cpu);
-  store<u32>(cpu, 1, EVENTS);
   return LEAVE_RESUME;
 }
 

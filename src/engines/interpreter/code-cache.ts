@@ -7,7 +7,7 @@ import {
   RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET,
 } from '../../isa/x86/decode/record.ts';
 import { BLOCKS, CODE_EPOCH, CODE_LEFT, COUNT_CODE_INVALIDATIONS, IP_BASE, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE_MASK, VECTOR_GP } from '../../isa/x86/state/layout.ts';
-import { BLOCK_SLOTS, BLOCK_SLOT_BYTES, RAM_BASE } from '../../memory/layout.ts';
+import { BLOCK_SETS, BLOCK_SET_BYTES, BLOCK_SLOT_BYTES, RAM_BASE } from '../../memory/layout.ts';
 import type { Runtime } from '../runtime-module.ts';
 import { handlerIndexOf } from '../modules.ts';
 import type { HandlerMap } from '../modules.ts';
@@ -101,7 +101,7 @@ export class CodeCache {
     this.#fetchNextPage = runtime.bind('fetchNextPage');
     this.#rememberBlock = runtime.bind('rememberBlock');
     // Another engine may have had this memory before; from here on only blocks of `#pages` have slots.
-    this.#bytes.fill(0, area.table, area.table + BLOCK_SLOTS * BLOCK_SLOT_BYTES);
+    this.#bytes.fill(0, area.table, area.table + BLOCK_SETS * BLOCK_SET_BYTES);
   }
 
   /** Drops everything decoded. Legal between blocks. */
@@ -171,7 +171,9 @@ export class CodeCache {
   }
 
   #rememberSlot(host: number, key: number, record: number): void {
-    const slot = this.#area.table + blockSlot(host);
+    const slot = this.#area.table + blockSet(host);
+    // What was there last has the other place from now on.
+    if (this.#view.getUint32(slot, true) !== host) this.#bytes.copyWithin(slot + BLOCK_SLOT_BYTES, slot, slot + BLOCK_SLOT_BYTES);
     this.#view.setUint32(slot, host, true);
     this.#view.setUint32(slot + 4, key >> PAGE_SHIFT, true);
     this.#view.setUint32(slot + 8, record, true);
@@ -179,8 +181,8 @@ export class CodeCache {
   #forgetSlots(number: number, page: CodePage): void {
     for (const key of page.blocks.keys()) {
       const host = RAM_BASE + number * PAGE_SIZE + (key & PAGE_MASK);
-      const slot = this.#area.table + blockSlot(host);
-      if (this.#view.getUint32(slot, true) === host) this.#view.setUint32(slot, 0, true);
+      const set = this.#area.table + blockSet(host);
+      for (let slot = set; slot < set + BLOCK_SET_BYTES; slot += BLOCK_SLOT_BYTES) if (this.#view.getUint32(slot, true) === host) this.#view.setUint32(slot, 0, true);
     }
   }
 
@@ -400,7 +402,7 @@ export class CodeCache {
   }
 }
 
-/** Offset of a block's slot in the table of all blocks. */
-function blockSlot(host: number): number {
-  return ((host ^ (host >>> PAGE_SHIFT)) & (BLOCK_SLOTS - 1)) * BLOCK_SLOT_BYTES;
+/** Offset of a block's set in the table of all blocks. */
+function blockSet(host: number): number {
+  return ((host ^ (host >>> PAGE_SHIFT)) & (BLOCK_SETS - 1)) * BLOCK_SET_BYTES;
 }
