@@ -41,8 +41,9 @@ const SHORTEST_TURN_NS = 0.25e6;
 const TURN_PLAY = 0.25;
 /** How soon after the timer. */
 const TICK_NS = 50_000;
-/** Instructions between two looks at what has happened meanwhile: a fraction of a millisecond. */
-const LONGEST_SLICE = 30_000;
+/** What lies between two looks at what has happened meanwhile: time, as far as it is known how long instructions take. */
+const SLICE_NS = 100_000;
+const LONGEST_SLICE = 60_000;
 const FLAG_IF = 0x200n;
 const MEDIA = { cdrom: { drive: 'CD-ROM drive', option: '--cdrom' }, floppy: { drive: 'floppy drive', option: '--floppy' } } as const;
 
@@ -257,7 +258,7 @@ export class Machine {
     // For the same reason it ends early, while the guest is about what the timer has brought.
     if ((timers.nextDeadline() ?? Number.POSITIVE_INFINITY) <= began && began > this.#turnEnds - this.#turnNs * (1 - TURN_PLAY)) this.#turnEnds = Math.min(this.#turnEnds, began + TICK_NS);
     timers.runDue(began);
-    const budget = this.#sliceLength.forTime(this.#until() - began);
+    const budget = this.#sliceLength.forTime(Math.min(SLICE_NS, this.#until() - began));
     this.#sliceEnds = began + this.#sliceLength.timeOf(budget);
     const exit = this.#execute(budget);
     if (exit === 'budget') this.#sliceLength.measured(budget, this.#clock.now() - began);
