@@ -1,5 +1,6 @@
 import type { Plain } from '../../base/plain.ts';
 import { StateFields } from '../state-fields.ts';
+import type { MacAddress } from './network-card.ts';
 
 /** Levels of the lines to the part. */
 export interface MicrowireLines {
@@ -14,6 +15,11 @@ const ADDRESS_BITS = 6;
 const ASKED = OPERATION_BITS + ADDRESS_BITS;
 const READ = 6;
 export const MICROWIRE_WORDS = 2 ** ADDRESS_BITS;
+
+/** A card's address as its EEPROM has it: three words. */
+export function macWords(mac: MacAddress): readonly number[] {
+  return [0, 2, 4].map((i) => mac[i]! | (mac[i + 1]! << 8));
+}
 
 /** A serial EEPROM of 64 words, as network cards have it (93C46), read bit by bit. Writing is not enabled. */
 export class Microwire {

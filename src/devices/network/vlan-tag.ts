@@ -1,4 +1,4 @@
-import { setU16 } from '../../base/internet.ts';
+import { setU16, u16 } from '../../base/internet.ts';
 import type { Offload } from '../../host/packets.ts';
 
 // Tags of virtual networks (IEEE 802.1Q, section 9): four bytes behind the addresses.
@@ -21,6 +21,11 @@ export function behindTag(offload: Offload | undefined): Offload | undefined {
   if (offload?.checksum === undefined) return offload;
   const { start, offset } = offload.checksum;
   return { ...offload, checksum: { start: start + TAG_BYTES, offset } };
+}
+
+/** Whether a frame has a tag, which has this type. */
+export function isTagged(frame: Uint8Array, type = TAG_TYPE): boolean {
+  return frame.length >= TAG_AT + TAG_BYTES + 2 && u16(frame, TAG_AT) === type;
 }
 
 export function withoutTag(frame: Uint8Array): Uint8Array {

@@ -8,10 +8,10 @@ import type { PciWiring } from '../../pci/endpoint.ts';
 import { StateFields } from '../../state-fields.ts';
 import { CHECK_BYTES, filledUp, withCheck } from '../frame-check.ts';
 import type { MacAddress, NetworkCard } from '../network-card.ts';
-import { withoutTag } from '../vlan-tag.ts';
+import { isTagged, withoutTag } from '../vlan-tag.ts';
 import { Eeprom } from './eeprom.ts';
 import { Phy } from './phy.ts';
-import { isTagged, isWanted } from './receive-filter.ts';
+import { isWanted } from './receive-filter.ts';
 import {
   COUNTERS, CTRL, EECD, EERD, GORCL, GOTCL, GPRC, GPTC, ICR, ICS, IMC, IMS, MDIC, RAH, RAL, RCTL, RDBAH, RDBAL, RDH, RDLEN, RDT, RESET_VALUES, STATUS, TCTL, TDBAH, TDBAL, TDH, TDLEN, TDT, TPR, TPT, VET, WRITABLE,
 } from './registers.ts';
@@ -256,7 +256,7 @@ export class E1000 extends PciEndpoint implements NetworkCard {
   /** False when there are too few descriptors; then it waits. */
   #receive(frame: Frame, ring: { readonly base: number; readonly count: number }, free: number): boolean {
     const control = this.#register(RCTL);
-    const tagged = (this.#register(CTRL) & CTRL_VLAN) !== 0 && isTagged(frame.bytes, this.#register);
+    const tagged = (this.#register(CTRL) & CTRL_VLAN) !== 0 && isTagged(frame.bytes, this.#register(VET));
     const longest = (control & RCTL_LONG) === 0 ? LONGEST_USUAL : LONGEST;
     if (frame.bytes.length + CHECK_BYTES > longest || !isWanted(frame.bytes, this.#register)) return true;
     const filled = filledUp(tagged ? withoutTag(frame.bytes) : frame.bytes);

@@ -1,6 +1,6 @@
 import type { Plain } from '../../../base/plain.ts';
 import { StateFields } from '../../state-fields.ts';
-import { MICROWIRE_WORDS, Microwire } from '../microwire.ts';
+import { MICROWIRE_WORDS, Microwire, macWords } from '../microwire.ts';
 import type { MacAddress } from '../network-card.ts';
 
 // The card's EEPROM: a Microwire part of 64 words (8254x manual, sections 5.3 to 5.6), read bit by bit over EECD or by EERD.
@@ -25,7 +25,7 @@ export class Eeprom {
 
   constructor(mac: MacAddress) {
     const words = new Uint16Array(MICROWIRE_WORDS);
-    for (let i = 0; i < 3; i++) words[i] = mac[2 * i]! | (mac[2 * i + 1]! << 8);
+    words.set(macWords(mac));
     words[0x0a] = 0x4408; // device and subsystem are those below
     words[0x0b] = DEVICE;
     words[0x0c] = VENDOR;

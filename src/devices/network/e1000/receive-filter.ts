@@ -1,4 +1,5 @@
 import { MAC_BYTES, isBroadcast, isGroup } from '../network-card.ts';
+import { isTagged } from '../vlan-tag.ts';
 import { ADDRESSES, MTA, RAH, RAL, RCTL, VET, VFTA } from './registers.ts';
 
 // Which frames come in (8254x manual, sections 3.2.1 and 13.4.22, 13.5.1 to 13.5.3).
@@ -13,7 +14,7 @@ export type ReadRegister = (offset: number) => number;
 
 export function isWanted(frame: Uint8Array, read: ReadRegister): boolean {
   const control = read(RCTL);
-  if ((control & VLAN_FILTER) !== 0 && isTagged(frame, read)) {
+  if ((control & VLAN_FILTER) !== 0 && isTagged(frame, read(VET))) {
     const vlan = ((frame[14]! & 15) << 8) | frame[15]!;
     if (((read(VFTA + 4 * (vlan >>> 5)) >>> (vlan & 31)) & 1) === 0) return false;
   }
@@ -31,9 +32,4 @@ function isAddress(frame: Uint8Array, low: number, high: number): boolean {
   if ((high & ADDRESS_VALID) === 0) return false;
   for (let i = 0; i < MAC_BYTES; i++) if (frame[i] !== (((i < 4 ? low >>> (8 * i) : high >>> (8 * i - 32)) & 0xff))) return false;
   return true;
-}
-
-/** Whether it carries a tag of the type that VET says. */
-export function isTagged(frame: Uint8Array, read: ReadRegister): boolean {
-  return frame.length >= 18 && ((frame[12]! << 8) | frame[13]!) === read(VET);
 }

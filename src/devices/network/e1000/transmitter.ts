@@ -1,10 +1,9 @@
 import { onesSum, setU16, u16 } from '../../../base/internet.ts';
 import type { Plain } from '../../../base/plain.ts';
-import { LONGEST_FRAME } from '../../../host/packets.ts';
 import type { Frame, Offload } from '../../../host/packets.ts';
 import type { GuestMemory } from '../../../memory/guest-memory.ts';
 import { StateFields } from '../../state-fields.ts';
-import { TAG_BYTES, behindTag, insertTag } from '../vlan-tag.ts';
+import { OutgoingFrame } from '../outgoing-frame.ts';
 
 // Transmit descriptors (8254x manual, section 3.3): they are collected until a packet is whole.
 
@@ -22,7 +21,6 @@ const INSERT_IP = 1;
 const INSERT_TCP = 2;
 const CONTEXT_TCP = 1;
 const CONTEXT_IPV4 = 2;
-const LEAST_FRAME = 14;
 
 /** What a context descriptor has said: where checksums begin, belong and end, and how to cut. */
 interface Context {
@@ -42,12 +40,9 @@ function readContext(words: readonly number[]): Context {
 
 export class Transmitter {
   readonly #memory: GuestMemory;
-  readonly #packet = new Uint8Array(LONGEST_FRAME);
+  readonly #frame: OutgoingFrame;
   readonly #descriptor = new Uint8Array(DESCRIPTOR_BYTES);
   readonly #view = new DataView(this.#descriptor.buffer);
-  #length = 0;
-  /** Longer than any frame can be: it is not sent. */
-  #tooLong = false;
   #context: readonly number[] = NO_CONTEXT;
   /** Of the packet's first descriptor. */
   #options = 0;
@@ -55,6 +50,7 @@ export class Transmitter {
 
   constructor(memory: GuestMemory) {
     this.#memory = memory;
+    this.#frame = new OutgoingFrame(memory);
   }
 
   /** Takes one descriptor. `sent` gets the frame that it completes; true: the driver wants to hear that it is done. */
@@ -68,32 +64,24 @@ export class Transmitter {
     if (extended && kind === 0) this.#context = [low, high, command, last];
     else {
       const options = extended ? (last >>> 8) & 0xff : 0;
-      if (this.#length === 0) {
+      if (this.#frame.length === 0) {
         this.#options = options;
         this.#segmented = extended && (flags & SEGMENT) !== 0;
       }
-      this.#append(high * 2 ** 32 + low, command & (extended ? EXTENDED_LENGTH : LEGACY_LENGTH));
-      if ((flags & END) !== 0) this.#finish(extended ? this.#extended() : (flags & CHECKSUM) === 0 ? undefined : legacy(command, last), (flags & TAG) !== 0 ? { type: tagType, tag: last >>> 16 } : undefined, sent);
+      this.#frame.append(high * 2 ** 32 + low, command & (extended ? EXTENDED_LENGTH : LEGACY_LENGTH));
+      if ((flags & END) !== 0) this.#frame.finish(extended ? this.#extended() : (flags & CHECKSUM) === 0 ? undefined : legacy(command, last), (flags & TAG) !== 0 ? { type: tagType, tag: last >>> 16 } : undefined, sent);
     }
     if ((flags & REPORT) === 0) return false;
     this.#memory.writeU32(address + 12, last | DONE);
     return true;
   }
 
-  #append(address: number, length: number): void {
-    const room = this.#packet.length - TAG_BYTES - this.#length;
-    if (length > room) this.#tooLong = true;
-    const count = Math.min(length, room);
-    this.#memory.read(address, this.#packet.subarray(this.#length, this.#length + count));
-    this.#length += count;
-  }
-
   /** What the context says is to be done, of which the header of IP is done here. */
   #extended(): Offload | undefined {
     const { ip, tcp, command, headerBytes, most } = readContext(this.#context);
-    const packet = this.#packet.subarray(0, this.#length);
+    const packet = this.#frame.bytes;
     const ipv4 = (command & CONTEXT_IPV4) !== 0;
-    const cuts = this.#segmented && (command & CONTEXT_TCP) !== 0 && this.#length > headerBytes && most > 0 && tcp.at >= tcp.start;
+    const cuts = this.#segmented && (command & CONTEXT_TCP) !== 0 && packet.length > headerBytes && most > 0 && tcp.at >= tcp.start;
     if (cuts) completeHeaders(packet, ipv4, ip.start, tcp);
     if (((this.#options & INSERT_IP) !== 0 || cuts) && ipv4) insertChecksum(packet, ip.start, ip.at, ip.end);
     if ((this.#options & INSERT_TCP) === 0 && !cuts) return undefined;
@@ -103,32 +91,21 @@ export class Transmitter {
     return undefined;
   }
 
-  #finish(offload: Offload | undefined, tagged: { readonly type: number; readonly tag: number } | undefined, sent: (frame: Frame) => void): void {
-    let length = this.#length;
-    const whole = !this.#tooLong && length >= LEAST_FRAME;
-    if (tagged !== undefined && whole) length = insertTag(this.#packet, length, tagged.type, tagged.tag);
-    const moved = tagged === undefined ? offload : behindTag(offload);
-    this.#length = 0;
-    this.#tooLong = false;
-    if (whole) sent({ bytes: this.#packet.subarray(0, length), ...(moved === undefined ? {} : { offload: moved }) });
-  }
-
   reset(): void {
-    this.#length = 0;
-    this.#tooLong = this.#segmented = false;
+    this.#frame.reset();
+    this.#segmented = false;
     this.#context = NO_CONTEXT;
     this.#options = 0;
   }
   save(): Plain {
-    return { packet: this.#packet.slice(0, this.#length), tooLong: this.#tooLong, context: [...this.#context], options: this.#options, segmented: this.#segmented };
+    return { ...this.#frame.save(), context: [...this.#context], options: this.#options, segmented: this.#segmented };
   }
   load(state: Plain): void {
     const fields = new StateFields('e1000 transmitter', state, 1, 1);
-    const packet = fields.bytes('packet', this.#packet.length - TAG_BYTES);
     const context = fields.integers('context', 4, 0xffffffff);
-    [this.#tooLong, this.#options, this.#segmented] = [fields.boolean('tooLong'), fields.byte('options'), fields.boolean('segmented')];
-    this.#packet.set(packet);
-    this.#length = packet.length;
+    const [options, segmented] = [fields.byte('options'), fields.boolean('segmented')];
+    this.#frame.load(fields);
+    [this.#options, this.#segmented] = [options, segmented];
     this.#context = NO_CONTEXT.map((_, i) => context[i] ?? 0);
   }
 }

@@ -1,4 +1,4 @@
-import { MICROWIRE_WORDS } from '../microwire.ts';
+import { MICROWIRE_WORDS, macWords } from '../microwire.ts';
 import type { MacAddress } from '../network-card.ts';
 
 const VENDOR = 0x10ec;
@@ -21,7 +21,6 @@ export function pciIdentity(chip: Chip) {
 /** What the EEPROM says (data sheets, chapter "EEPROM Contents"). */
 export function eepromWords(mac: MacAddress): Uint16Array {
   const words = new Uint16Array(MICROWIRE_WORDS);
-  words.set([EEPROM_SIGN, VENDOR, DEVICE, VENDOR, DEVICE, 0x4020, 0xe512]);
-  for (let i = 0; i < 3; i++) words[7 + i] = mac[2 * i]! | (mac[2 * i + 1]! << 8);
+  words.set([EEPROM_SIGN, VENDOR, DEVICE, VENDOR, DEVICE, 0x4020, 0xe512, ...macWords(mac)]);
   return words;
 }

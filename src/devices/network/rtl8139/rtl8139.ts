@@ -8,10 +8,11 @@ import type { RegisterBlock } from '../../../wiring/register-block.ts';
 import { PciEndpoint } from '../../pci/endpoint.ts';
 import type { PciWiring } from '../../pci/endpoint.ts';
 import { StateFields } from '../../state-fields.ts';
-import { filledUp, withCheck } from '../frame-check.ts';
+import { CHECK_BYTES, filledUp, withCheck } from '../frame-check.ts';
 import { Microwire } from '../microwire.ts';
 import type { MacAddress, NetworkCard } from '../network-card.ts';
-import { TAG_TYPE, withoutTag } from '../vlan-tag.ts';
+import { LEAST_FRAME } from '../outgoing-frame.ts';
+import { isTagged, withoutTag } from '../vlan-tag.ts';
 import { CHIPS, eepromWords, pciIdentity } from './identity.ts';
 import type { Chip } from './identity.ts';
 import { protocolBits } from './offload.ts';
@@ -30,7 +31,6 @@ import { TransmitRing } from './transmit-ring.ts';
 const BUFFERS = 4;
 /** Longer ones a buffer's status cannot have sent, and drivers leave no room for. */
 const LONGEST_BUFFER = 1792;
-const CHECK_BYTES = 4;
 const READ_AHEAD = 16; // CAPR is so much behind what the driver has read
 const MOST_AT_ONCE = 1024;
 /** Of the PCI clock, which the card's timer counts. */
@@ -297,7 +297,7 @@ export class Rtl8139 extends PciEndpoint implements NetworkCard {
   #send(frame: Frame): void {
     const [how, { bytes }] = [this.#u32(TCR), frame];
     const whole = (how & TCR_WITH_CHECK) === 0 ? frame : { ...frame, bytes: bytes.subarray(0, -CHECK_BYTES) };
-    if (whole.bytes.length < 14) return;
+    if (whole.bytes.length < LEAST_FRAME) return;
     this.#tally.countSent();
     if ((how & TCR_LOOPBACK) !== TCR_LOOPBACK) this.#port?.send(whole);
     else if (this.#receives()) this.#receive({ bytes: whole.bytes.slice() });
@@ -368,7 +368,7 @@ export class Rtl8139 extends PciEndpoint implements NetworkCard {
 
   #intoRing({ bytes, offload }: Frame, why: number): 'taken' | 'full' | 'lost' {
     const command = this.#file[CPCR]!;
-    const tagged = (command & PLUS_TAGS) !== 0 && bytes.length >= 18 && ((bytes[12]! << 8) | bytes[13]!) === TAG_TYPE;
+    const tagged = (command & PLUS_TAGS) !== 0 && isTagged(bytes);
     const whole = withCheck(filledUp(tagged ? withoutTag(bytes) : bytes));
     if (whole.length > LONGEST_RECEIVED) return 'lost';
     // What nobody vouches for is told to be none of what is checked.
