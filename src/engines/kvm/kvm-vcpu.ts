@@ -101,14 +101,18 @@ export class KvmVcpu implements Vcpu {
     this.#lostSyscalls = options.losesSyscalls === true ? new LostSyscalls(options.home.runtime, this.#block, new DataView(options.memory.buffer)) : undefined;
   }
 
-  reset(): void {
+  /** The state is the home's, to be changed there. */
+  #handOver(): void {
     this.#leave();
     this.#foreign = true;
+  }
+
+  reset(): void {
+    this.#handOver();
     this.#home.reset();
   }
   start(state: VcpuStart): void {
-    this.#leave();
-    this.#foreign = true;
+    this.#handOver();
     this.#home.start(state);
   }
   /** The state is in the block from now on, until the next run. */
@@ -120,8 +124,7 @@ export class KvmVcpu implements Vcpu {
     return this.#home.save();
   }
   load(state: Plain, version: number): void {
-    this.#leave();
-    this.#foreign = true;
+    this.#handOver();
     this.#home.load(state, version);
   }
   /**

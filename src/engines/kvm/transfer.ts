@@ -82,13 +82,16 @@ export class Transfer {
 
   /** Makes the guest's time stamp counter go on from what the block says, as far as KVM can; the guest's paravirtual clock follows it. */
   pushTimeStamp(vm: KvmProcessor): void {
-    const { home, block, hostCounter: follows } = this.#options;
+    this.#offsetCall(vm, IOCTLS.KVM_SET_DEVICE_ATTR, this.#options.hostCounter === true ? 0n : this.#wantedOffset(vm));
+    this.#pullTimeStamp(vm);
+    this.#options.home.runtime.call('writeSystemTime');
+  }
+
+  /** What makes the host's counter that of the block. */
+  #wantedOffset(vm: KvmProcessor): bigint {
     const { counter, clock } = this.#readBoth(vm);
     const hostCounter = counter - this.#timeStampOffset(vm);
-    const wanted = clock + block.getBigUint64(TSC_OFFSET, true);
-    this.#offsetCall(vm, IOCTLS.KVM_SET_DEVICE_ATTR, follows === true ? 0n : BigInt.asUintN(64, wanted - hostCounter));
-    this.#pullTimeStamp(vm);
-    home.runtime.call('writeSystemTime');
+    return BigInt.asUintN(64, clock + this.#options.block.getBigUint64(TSC_OFFSET, true) - hostCounter);
   }
 
   #pullTimeStamp(vm: KvmProcessor): void {
