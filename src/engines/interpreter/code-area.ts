@@ -11,7 +11,7 @@ export interface CodeArea {
 /** That of the first vCPU. */
 export const FIRST_CODE_AREA: CodeArea = { table: BLOCK_TABLE, base: DECODE_BASE, end: DECODE_END };
 
-const TABLE_BYTES = BLOCK_SETS * BLOCK_SET_BYTES;
+export const TABLE_BYTES = BLOCK_SETS * BLOCK_SET_BYTES;
 /** Room for those of the others, each. Pages that are not used cost nothing. */
 export const CODE_AREA_BYTES = 16 << 20;
 

@@ -12,6 +12,7 @@ import type { Runtime } from '../runtime-module.ts';
 import { handlerIndexOf } from '../modules.ts';
 import type { HandlerMap } from '../modules.ts';
 import { HANDLER_CONTINUE, HANDLER_COUNT, HANDLER_STALE, HANDLER_TOO_LONG, HANDLER_UNDEFINED, LINK_NEVER } from './handler-places.ts';
+import { TABLE_BYTES } from './code-area.ts';
 import type { CodeArea } from './code-area.ts';
 import type { CodeOwners } from './code-owners.ts';
 import { encodeRecord } from './encode-record.ts';
@@ -101,7 +102,7 @@ export class CodeCache {
     this.#fetchNextPage = runtime.bind('fetchNextPage');
     this.#rememberBlock = runtime.bind('rememberBlock');
     // Another engine may have had this memory before; from here on only blocks of `#pages` have slots.
-    this.#bytes.fill(0, area.table, area.table + BLOCK_SETS * BLOCK_SET_BYTES);
+    this.#bytes.fill(0, area.table, area.table + TABLE_BYTES);
   }
 
   /** Drops everything decoded. Legal between blocks. */
