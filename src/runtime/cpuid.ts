@@ -89,6 +89,12 @@ const FEATURES_7_EDX: u32 = EDX7_FSRM | EDX7_SPEC_CTRL | EDX7_STIBP | EDX7_ARCH_
 const FEATURES_81_ECX: u32 = ECX81_LAHF | ECX81_LZCNT;
 const FEATURES_81_EDX: u32 = EDX81_SYSCALL | EDX81_NX | EDX81_1G | EDX81_RDTSCP | EDX81_LM;
 
+/** Bits of IA32_SPEC_CTRL (SDM 4, table 2-2, 48H) by what announces them: IBRS, STIBP, SSBD, BHI_DIS_S. */
+const SPEC_CTRL_IBRS: u64 = 1;
+const SPEC_CTRL_STIBP: u64 = 2;
+const SPEC_CTRL_SSBD: u64 = 4;
+const SPEC_CTRL_BHI_DIS_S: u64 = 0x400;
+
 // Words of CPUID_HIDDEN.
 const HIDDEN_1_ECX: usize = 0;
 const HIDDEN_1_EDX: usize = 4;
@@ -111,6 +117,33 @@ function give(cpu: usize, a: u32, b: u32, c: u32, d: u32): void {
 // @ts-ignore: decorator
 @inline function offered(cpu: usize, features: u32, word: usize): u32 {
   return features & ~load<u32>(cpu + word, CPUID_HIDDEN);
+}
+
+/** Leaf 7, subleaf 2. Without IA32_SPEC_CTRL's first bit nobody looks for its others. */
+function branchHistory(cpu: usize): u32 {
+  return (offered(cpu, FEATURES_7_EDX, HIDDEN_7_EDX) & EDX7_SPEC_CTRL) != 0 ? offered(cpu, EDX72_BHI_CTRL, HIDDEN_72_EDX) : 0;
+}
+
+/** What IA32_SPEC_CTRL may hold; without any bit the register does not exist. */
+export function speculationControls(cpu: usize): u64 {
+  const edx = offered(cpu, FEATURES_7_EDX, HIDDEN_7_EDX);
+  return ((edx & EDX7_SPEC_CTRL) != 0 ? SPEC_CTRL_IBRS : 0) | ((edx & EDX7_STIBP) != 0 ? SPEC_CTRL_STIBP : 0) | ((edx & EDX7_SSBD) != 0 ? SPEC_CTRL_SSBD : 0)
+    | (branchHistory(cpu) != 0 ? SPEC_CTRL_BHI_DIS_S : 0);
+}
+
+/** Does the feature exist that a register belongs to? True for those that every processor of the model has. */
+export function registerExists(cpu: usize, index: u32): bool {
+  switch (index) {
+    case 0x3b: return (offered(cpu, FEATURES_7_EBX, HIDDEN_7_EBX) & EBX7_TSC_ADJUST) != 0;
+    case 0x48: return speculationControls(cpu) != 0;
+    case 0x49: return (offered(cpu, FEATURES_7_EDX, HIDDEN_7_EDX) & EDX7_SPEC_CTRL) != 0;
+    case 0x10a: return (offered(cpu, FEATURES_7_EDX, HIDDEN_7_EDX) & EDX7_ARCH_CAPABILITIES) != 0;
+    case 0x6e0: return (offered(cpu, FEATURES_1_ECX, HIDDEN_1_ECX) & ECX1_TSC_DEADLINE) != 0;
+    case 0x6e1: return (offered(cpu, FEATURES_7_ECX, HIDDEN_7_ECX) & ECX7_PKS) != 0;
+    case 0xc0000103:
+      return (offered(cpu, FEATURES_81_EDX, HIDDEN_81_EDX) & EDX81_RDTSCP) != 0 || (offered(cpu, FEATURES_7_ECX, HIDDEN_7_ECX) & ECX7_RDPID) != 0;
+  }
+  return true;
 }
 
 function packageThreads(cpu: usize): u32 {
@@ -237,7 +270,7 @@ export function cpuid(cpu: usize): void {
     case 4: cacheLeaf(cpu, index); return;
     case 6: give(cpu, offered(cpu, EAX6_ARAT, HIDDEN_6_EAX), 0, 0, 0); return;
     case 7:
-      if (index == 2) give(cpu, 0, 0, 0, offered(cpu, EDX72_BHI_CTRL, HIDDEN_72_EDX));
+      if (index == 2) give(cpu, 0, 0, 0, branchHistory(cpu));
       else if (index != 0) give(cpu, 0, 0, 0, 0);
       else give(cpu, 2, offered(cpu, FEATURES_7_EBX, HIDDEN_7_EBX), offered(cpu, FEATURES_7_ECX, HIDDEN_7_ECX) | osPke(cpu), offered(cpu, FEATURES_7_EDX, HIDDEN_7_EDX));
       return;

@@ -5,6 +5,7 @@ import {
   MSR_MTRR_VARIABLE, MSR_PAT, MSR_SFMASK, MSR_SPEC_CTRL, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC_ADJUST, MSR_TSC_AUX, PHYSICAL_MASK, PKRS, RAX,
   RCX, RDX, SCRATCH, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, TSC_OFFSET,
 } from "../isa/x86/state/layout.ts";
+import { registerExists, speculationControls } from "./cpuid.ts";
 import { raiseGeneralProtection } from "./faults.ts";
 import { apicMsrRead, apicMsrWrite, hostTsc } from "./host.ts";
 import { isParavirtRegister, readParavirtRegister, writeParavirtRegister, writeSystemTime } from "./paravirt.ts";
@@ -81,7 +82,7 @@ function accepts(cpu: usize, index: u32, value: u64): bool {
     case 0xc0000084:
     case 0xc0000103:
       return value >> 32 == 0;
-    case 0x48: return (value & ~0x407) == 0; // IBRS, STIBP, SSBD, BHI_DIS_S
+    case 0x48: return (value & ~speculationControls(cpu)) == 0;
     case 0x1d9: return (value & ~3) == 0; // LBR, BTF
     case 0x277:
       for (let i: u64 = 0; i < 64; i += 8) {
@@ -136,6 +137,7 @@ function give(cpu: usize, value: u64): i32 {
 export function readMsr(cpu: usize): i32 {
   if (load<u32>(cpu, CPL) != 0) return raiseGeneralProtection(cpu, 0);
   const index = load<u32>(cpu, RCX);
+  if (!registerExists(cpu, index)) return raiseGeneralProtection(cpu, 0);
   const plain = plainOffset(index);
   if (plain != 0) return give(cpu, load<u64>(cpu + plain));
   if (index == IA32_TSC_DEADLINE) return give(cpu, readDeadline(cpu));
@@ -179,6 +181,7 @@ export function writeMsr(cpu: usize): i32 {
   if (load<u32>(cpu, CPL) != 0) return raiseGeneralProtection(cpu, 0);
   const index = load<u32>(cpu, RCX);
   const value = <u64>load<u32>(cpu, RAX) | (<u64>load<u32>(cpu, RDX) << 32);
+  if (!registerExists(cpu, index)) return raiseGeneralProtection(cpu, 0);
   const plain = plainOffset(index);
   if (plain != 0) {
     if (!accepts(cpu, index, value)) return raiseGeneralProtection(cpu, 0);

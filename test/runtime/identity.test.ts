@@ -79,6 +79,9 @@ describe('CPUID', () => {
     expect([cpuid(7).eax, cpuid(7, 2).edx, cpuid(7, 1).edx]).toEqual([2, 1 << 4, 0]);
     m.setU32(CPUID_HIDDEN + 36, 1 << 4);
     expect(cpuid(7, 2).edx).toBe(0);
+    m.setU32(CPUID_HIDDEN + 36, 0);
+    m.setU32(CPUID_HIDDEN + 16, 1 << 26);
+    expect(cpuid(7, 2).edx).toBe(0);
   });
   test('address sizes', () => {
     expect(cpuid(0x80000008).eax).toBe(40 | (48 << 8));
@@ -185,6 +188,30 @@ describe('model-specific registers', () => {
     const capabilities = read(0x10a) as bigint;
     // RDCL_NO, IBRS_ALL, MDS_NO, BHI_NO, ITS_NO.
     for (const bit of [0n, 1n, 5n, 20n, 62n]) expect((capabilities >> bit) & 1n).toBe(1n);
+  });
+  test.each([
+    ['TSC_ADJUST', 0x3b, 8, 1 << 1], ['SPEC_CTRL', 0x48, 16, (1 << 26) | (1 << 27) | (1 << 31)], ['PRED_CMD', 0x49, 16, 1 << 26], ['ARCH_CAPABILITIES', 0x10a, 16, 1 << 29],
+    ['TSC_DEADLINE', 0x6e0, 0, 1 << 24], ['PKRS', 0x6e1, 12, 1 << 31],
+  ] as const)('IA32_%s goes with the feature that announces it', (_, index, word, bits) => {
+    m.apic.set(0x6e0, 0n);
+    const writable = index !== 0x10a;
+    const there = [index === 0x49 ? '#13(0)' : expect.any(BigInt), writable ? expect.any(Number) : '#13(0)'];
+    expect([read(index), write(index, 0n)]).toEqual(there);
+    m.setU32(CPUID_HIDDEN + word, bits);
+    expect([read(index), write(index, 0n)]).toEqual(['#13(0)', '#13(0)']);
+  });
+  test('IA32_SPEC_CTRL has the bits that are announced, and exists as long as there is one', () => {
+    m.setU32(CPUID_HIDDEN + 16, 1 << 26);
+    expect([write(0x48, 6n), write(0x48, 1n), write(0x48, 0x400n)]).toEqual([0, '#13(0)', '#13(0)']);
+    m.setU32(CPUID_HIDDEN + 16, 0);
+    m.setU32(CPUID_HIDDEN + 36, 1 << 4);
+    expect([write(0x48, 7n), write(0x48, 0x400n)]).toEqual([0, '#13(0)']);
+  });
+  test('IA32_TSC_AUX is there for RDTSCP and for RDPID', () => {
+    m.setU32(CPUID_HIDDEN + 24, 1 << 27);
+    expect(write(0xc0000103, 7n)).toBe(0);
+    m.setU32(CPUID_HIDDEN + 12, 1 << 22);
+    expect(read(0xc0000103)).toBe('#13(0)');
   });
   test('unknown ones and user mode', () => {
     expect(read(0xc0011029)).toBe('#13(0)');

@@ -19,7 +19,7 @@ const ECX = 2;
 const EDX = 3;
 
 /** Leaves that look at ECX, and how many indices the model knows. */
-const INDEXED: ReadonlyMap<number, number> = new Map([[4, 5], [7, 1], [0xb, 3], [0xd, 10]]);
+const INDEXED: ReadonlyMap<number, number> = new Map([[4, 5], [7, 3], [0xb, 3], [0xd, 10]]);
 /** Feature words by their place in CPUID_HIDDEN: leaf and register. */
 export const FEATURE_WORDS = [[1, ECX], [1, EDX], [7, EBX], [7, ECX], [7, EDX], [0x80000001, ECX], [0x80000001, EDX]] as const;
 /** Features of KVM's list that the monitor makes itself: APIC, x2APIC, TSC deadline, hypervisor; what depends on mode. */
