@@ -6,6 +6,7 @@ import type { GuestMemory } from './guest-memory.ts';
 import {
   MACHINE_THREADS, PAGE_FLAGS, PAGE_FLAG_CODE, PAGE_FLAG_COPIED, RAM_BASE, RAM_MAX_BYTES, REGIONS, REGIONS_MAX, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_KIND_ROM, REGION_PAGES,
 } from './layout.ts';
+import { copyFromShared, copyToShared } from './shared-copy.ts';
 
 /** RAM above this goes to 4 GiB and up; the space between belongs to devices. */
 export const PCI_HOLE_START = 0xc0000000;
@@ -142,10 +143,7 @@ export class LinearMemory implements GuestMemory, Stateful {
       const region = this.#find(address + done);
       const count = Math.min(target.length - done, region === undefined ? PAGE_SIZE - ((address + done) & PAGE_MASK) : region.bytes - (address + done - region.first));
       if (region === undefined) target.fill(0xff, done, done + count);
-      else {
-        const host = region.host + (address + done - region.first);
-        target.set(this.#bytes.subarray(host, host + count), done);
-      }
+      else copyFromShared(this.#bytes, region.host + (address + done - region.first), target, done, count);
       done += count;
     }
   }
@@ -173,7 +171,7 @@ export class LinearMemory implements GuestMemory, Stateful {
   }
   /** Writes bytes of one page, wherever guests see it (`ramHost`, storage). */
   writeHost(host: number, source: Uint8Array): void {
-    this.#bytes.set(source, host);
+    copyToShared(source, this.#bytes, host);
     this.#changed(host, source.length);
   }
   #changed(host: number, length: number): void {
