@@ -18,7 +18,7 @@ interface FirmwarePackage {
 }
 
 const SEABIOS = { title: 'SeaBIOS', name: 'seabios', folder: 'usr/share/seabios', files: ['bios-256k.bin', 'vgabios-stdvga.bin'], instead: 'give a firmware file yourself: --firmware FILE' } as const satisfies FirmwarePackage;
-const IPXE = { title: 'iPXE', name: 'ipxe-qemu', folder: 'usr/lib/ipxe/qemu', files: ['pxe-virtio.rom', 'pxe-e1000.rom', 'pxe-rtl8139.rom'], instead: 'leave n out of the boot order' } as const satisfies FirmwarePackage;
+const IPXE = { title: 'iPXE', name: 'ipxe-qemu', folder: 'usr/lib/ipxe/qemu', files: ['efi-virtio.rom', 'efi-e1000.rom', 'efi-rtl8139.rom'], instead: 'leave n out of the boot order' } as const satisfies FirmwarePackage;
 const OVMF = { title: 'OVMF', name: 'ovmf', folder: 'usr/share/OVMF', files: ['OVMF_CODE_4M.fd', 'OVMF_VARS_4M.fd'], instead: 'give a firmware file yourself: --firmware FILE' } as const satisfies FirmwarePackage;
 
 /** Debian's SeaBIOS and the display's option ROM, through apt as the guests are. Throws UserError. */
