@@ -26,6 +26,7 @@ interface Job {
 const JOBS: readonly Job[] = [
   { name: 'sequential read', options: '--rw=read --bs=1M --iodepth=4', unit: 'MiB/s' },
   { name: 'sequential read 64k', options: '--rw=read --bs=64k --iodepth=4', unit: 'MiB/s' },
+  { name: 'buffered read', options: '--rw=read --bs=128k --direct=0 --ioengine=psync', unit: 'MiB/s' },
   { name: 'random read, depth 1', options: '--rw=randread --bs=4k --iodepth=1', unit: 'IO/s' },
   { name: 'random read, depth 32', options: '--rw=randread --bs=4k --iodepth=32', unit: 'IO/s' },
   { name: 'sequential write', options: '--rw=write --bs=1M --iodepth=4', writes: true, unit: 'MiB/s' },
@@ -66,7 +67,7 @@ async function measure(engine: Engine, bus: Bus, system: DebianSystem, data: str
     await guest.run('stty -echo; PS1=; mount -t devtmpfs none /dev; mount -t proc none /proc; mount -t sysfs none /sys; mount -t tmpfs none /tmp; cd /tmp');
     const device = { virtio: 'vdb', ahci: 'sdb', nvme: 'nvme1n1' }[bus];
     const fio = async (job: Job, time: number): Promise<string> => {
-      const output = await guest.run(`fio --name=job --thread --filename=/dev/${device} --direct=1 --ioengine=libaio ${job.options} --time_based --runtime=${time} --size=${DISK_MIB}M --norandommap --output-format=terse --terse-version=3`);
+      const output = await guest.run(`fio --name=job --thread --filename=/dev/${device} ${job.options.includes('--direct=0') ? '' : '--direct=1 --ioengine=libaio '}${job.options} --time_based --runtime=${time} --size=${DISK_MIB}M --norandommap --output-format=terse --terse-version=3`);
       const line = output.split(/\r?\n/).find((text) => text.startsWith('3;fio'));
       if (line === undefined) throw new Error(`fio says: ${output}`);
       return line;

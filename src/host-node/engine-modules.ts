@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import type { EngineModules } from '../engines/modules.ts';
+import { keepCodeTogether } from './code-placement.ts';
 
 let loaded: EngineModules | undefined;
 
@@ -14,6 +15,7 @@ export function loadEngineModules(): EngineModules {
   const places = read('handlers.places');
   // Keeps slow paths out of the way of what runs (Branch Hinting): known to V8 for long, on by default from version 13.7 on.
   setFlagsFromString('--experimental-wasm-branch-hinting');
+  keepCodeTogether();
   loaded = {
     runtime: new WebAssembly.Module(read('runtime.wasm')),
     interpreter: new WebAssembly.Module(read('interpreter.wasm')),
