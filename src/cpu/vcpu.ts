@@ -71,6 +71,11 @@ export interface Vcpu extends Stateful {
   memoryMapChanged(): void;
   /** A device or loader wrote bytes of a RAM page (counted from the start of RAM) that holds decoded code. */
   codeWritten(page: number, offset: number, length: number): void;
+  /**
+   * What this vCPU has written since the last call loses PAGE_FLAG_TRACK (memory/layout.ts), and so does what it writes from now on,
+   * which the memory sets anew behind this; `on` false: it need not any more. Legal between two runs.
+   */
+  logWrites(on: boolean): void;
   /** True while the processor sleeps after HLT; `run` wakes it when the interrupt input has something for it. */
   readonly halted: boolean;
   /** Instructions retired since reset, as far as engines count them. */

@@ -80,6 +80,7 @@ export function buildCoreParts(options: BoardOptions, memory: LinearMemory): Cor
   const processors = options.processors === undefined ? oneProcessor(options, surroundings) : severalProcessors(options, options.processors, surroundings);
   const { vcpu, virtualWire } = processors;
   memory.onMapChanged(() => vcpu.memoryMapChanged());
+  memory.onLogged((on) => vcpu.logWrites(on));
   memory.onCodeWritten((page, offset, length) => vcpu.codeWritten(page, offset, length));
 
   const com1 = new Serial16550({ name: 'com1', sink: options.serial, line: irq.level(COM1.interrupt) });

@@ -50,6 +50,7 @@ class ScriptedVcpu implements Vcpu {
   }
   setA20(): void {}
   memoryMapChanged(): void {}
+  logWrites(): void {}
   codeWritten(): void {}
   exitCounts(): Readonly<Record<string, number>> {
     return {};

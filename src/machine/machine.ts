@@ -260,8 +260,10 @@ export class Machine {
     timers.runDue(began);
     const budget = this.#sliceLength.forTime(Math.min(SLICE_NS, this.#until() - began));
     this.#sliceEnds = began + this.#sliceLength.timeOf(budget);
+    const { instructions } = vcpu;
     const exit = this.#execute(budget);
-    if (exit === 'budget') this.#sliceLength.measured(budget, this.#clock.now() - began);
+    // User code that runs directly takes time that says nothing of how long instructions take which are counted.
+    if (exit === 'budget' && vcpu.instructions - instructions >= budget) this.#sliceLength.measured(budget, this.#clock.now() - began);
     this.#awaited = false;
     switch (exit) {
       case 'budget':
@@ -574,6 +576,22 @@ export class Machine {
   /** For who stores it. Legal as `save` is. */
   get ram(): Pick<LinearMemory, 'bytes' | 'runs' | 'view'> {
     return this.#board.memory;
+  }
+  /**
+   * From now on (or no longer) `takeWritten` tells which pages of RAM, counted from its start, processors and devices have written since
+   * it was called last. Legal as `save` is, both of them.
+   */
+  logWrites(on: boolean): void {
+    this.#stand();
+    this.#board.memory.logWrites(on);
+  }
+  takeWritten(): number[] {
+    this.#stand();
+    return this.#board.memory.takeWritten();
+  }
+  #stand(): void {
+    if (this.#executing) throw new Error('the log of writes cannot be taken from inside a device access');
+    this.#board.vcpu.pause?.();
   }
   /**
    * Takes over a stored state. Throws StateError for what does not fit this machine; the machine is of no further use

@@ -47,6 +47,8 @@ export class SwitchableVcpu implements Vcpu, EngineSwitch {
   #switches = 0;
   #longestNs = 0;
   #begun = false;
+  /** A log of writes is kept. */
+  #logging = false;
 
   constructor(options: SwitchableOptions) {
     this.#options = options;
@@ -62,6 +64,7 @@ export class SwitchableVcpu implements Vcpu, EngineSwitch {
     if (vcpu === undefined) {
       vcpu = this.#options.engines.get(name)!.create();
       this.#made.set(name, vcpu);
+      if (this.#logging) vcpu.logWrites(true);
     }
     return vcpu;
   }
@@ -169,6 +172,11 @@ export class SwitchableVcpu implements Vcpu, EngineSwitch {
   }
   memoryMapChanged(): void {
     this.#vcpu.memoryMapChanged();
+  }
+  /** An engine that the guest has left may have something to say, too. */
+  logWrites(on: boolean): void {
+    this.#logging = on;
+    for (const vcpu of this.#made.values()) vcpu.logWrites(on);
   }
   codeWritten(page: number, offset: number, length: number): void {
     this.#vcpu.codeWritten(page, offset, length);

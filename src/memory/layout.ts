@@ -75,7 +75,7 @@ export const SHADOW_LINEAR_BASE = -0x8000000000;
 export const PAGE_FLAGS = 0x2000000;
 /** The page holds decoded or translated code: stores take the slow path. */
 export const PAGE_FLAG_CODE = 1;
-/** Stores must be logged (migration, display): stores take the slow path until the log has the page. */
+/** A log of writes is kept, and nobody has written to the page since it was taken last: stores take the slow path, which clears this. */
 export const PAGE_FLAG_TRACK = 2;
 /** User code runs a copy of the page (engines/hybrid): it is out of date once the page is written to. */
 export const PAGE_FLAG_COPIED = 4;

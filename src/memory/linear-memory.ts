@@ -4,7 +4,7 @@ import { StateError } from '../base/errors.ts';
 import type { Plain, Stateful } from '../base/plain.ts';
 import type { GuestMemory } from './guest-memory.ts';
 import {
-  MACHINE_THREADS, PAGE_FLAGS, PAGE_FLAG_CODE, PAGE_FLAG_COPIED, RAM_BASE, RAM_MAX_BYTES, REGIONS, REGIONS_MAX, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_KIND_ROM, REGION_PAGES,
+  MACHINE_THREADS, PAGE_FLAGS, PAGE_FLAG_CODE, PAGE_FLAG_COPIED, PAGE_FLAG_TRACK, RAM_BASE, RAM_MAX_BYTES, REGIONS, REGIONS_MAX, REGION_BYTES, REGION_FIRST_PAGE, REGION_HOST, REGION_KIND, REGION_KIND_RAM, REGION_KIND_ROM, REGION_PAGES,
 } from './layout.ts';
 import { copyFromShared, copyToShared } from './shared-copy.ts';
 
@@ -61,6 +61,8 @@ export class LinearMemory implements GuestMemory, Stateful {
   #written: ((host: number, length: number) => void) | undefined;
   readonly #codeWritten: ((page: number, offset: number, length: number) => void)[] = [];
   #nextHost: number;
+  #logging = false;
+  readonly #logged: ((on: boolean) => void)[] = [];
 
   /** `bytes`: guest RAM, a multiple of 4 KiB, 1 MiB to RAM_MAX_BYTES. `storageBytes`: room for `allocate`. */
   constructor(bytes: number, storageBytes = 0) {
@@ -124,6 +126,37 @@ export class LinearMemory implements GuestMemory, Stateful {
     this.#written = callback;
   }
 
+  /** Calls back when processors have to say what they have written, see `Vcpu.logWrites`. */
+  onLogged(callback: (on: boolean) => void): void {
+    this.#logged.push(callback);
+  }
+
+  /** From now on (or no longer) it is known which pages of RAM anybody writes. Legal while no processor executes. Off it costs nothing. */
+  logWrites(on: boolean): void {
+    for (const callback of this.#logged) callback(on);
+    this.#logging = on;
+    const flags = this.#pageFlags;
+    for (let page = 0; page < flags.length; page++) flags[page] = on ? flags[page]! | PAGE_FLAG_TRACK : flags[page]! & ~PAGE_FLAG_TRACK;
+  }
+
+  /** Pages of RAM, counted from its start, that were written since the log began or was taken last, ascending. Legal as `logWrites` is, while the log is on. */
+  takeWritten(): number[] {
+    if (!this.#logging) throw new Error('no log of writes is kept');
+    for (const callback of this.#logged) callback(true);
+    const flags = this.#pageFlags;
+    const written: number[] = [];
+    for (let page = 0; page < flags.length; page++) {
+      if ((flags[page]! & PAGE_FLAG_TRACK) !== 0) continue;
+      flags[page]! |= PAGE_FLAG_TRACK;
+      written.push(page);
+    }
+    return written;
+  }
+  /** Of the pages of RAM. */
+  get #pageFlags(): Uint8Array {
+    return this.#bytes.subarray(PAGE_FLAGS, PAGE_FLAGS + this.bytes / PAGE_SIZE);
+  }
+
   contains(address: PhysicalAddress, length: number): boolean {
     const region = this.#find(address);
     return region !== undefined && region.kind === REGION_KIND_RAM && address - region.first + length <= region.bytes;
@@ -177,7 +210,10 @@ export class LinearMemory implements GuestMemory, Stateful {
   #changed(host: number, length: number): void {
     this.#written?.(host, length);
     const page = (host - RAM_BASE) >>> PAGE_SHIFT;
-    if (this.#holdsCode(host)) for (const callback of this.#codeWritten) callback(page, host & PAGE_MASK, length);
+    const flags = this.#flagsOf(page);
+    if (flags === 0) return;
+    if ((flags & PAGE_FLAG_TRACK) !== 0) Atomics.and(this.#bytes, PAGE_FLAGS + page, ~PAGE_FLAG_TRACK);
+    if ((flags & (PAGE_FLAG_CODE | PAGE_FLAG_COPIED)) !== 0) for (const callback of this.#codeWritten) callback(page, host & PAGE_MASK, length);
   }
   readU16(address: PhysicalAddress): number {
     const host = this.#half(address);
@@ -199,11 +235,9 @@ export class LinearMemory implements GuestMemory, Stateful {
     const region = address % 2 === 0 ? this.#find(address) : undefined;
     return region?.kind === REGION_KIND_RAM ? (region.host + (address - region.first)) / 2 : undefined;
   }
-  #holdsCode(host: number): boolean {
-    const flag = PAGE_FLAGS + ((host - RAM_BASE) >>> PAGE_SHIFT);
+  #flagsOf(page: number): number {
     // Who decodes in another thread sets the flag before it reads: a locked access keeps this look behind the store.
-    const flags = this.#words[MACHINE_THREADS >> 2] === 0 ? this.#bytes[flag]! : Atomics.or(this.#bytes, flag, 0);
-    return (flags & (PAGE_FLAG_CODE | PAGE_FLAG_COPIED)) !== 0;
+    return this.#words[MACHINE_THREADS >> 2] === 0 ? this.#bytes[PAGE_FLAGS + page]! : Atomics.or(this.#bytes, PAGE_FLAGS + page, 0);
   }
   readU32(address: PhysicalAddress): number {
     const half = address % 4 === 0 ? this.#half(address) : undefined;
@@ -267,6 +301,8 @@ export class LinearMemory implements GuestMemory, Stateful {
       if (!this.#isZero(page)) this.#bytes.fill(0, RAM_BASE + page * PAGE_SIZE, RAM_BASE + (page + 1) * PAGE_SIZE);
     }
     for (const { offset, data } of runs) this.#bytes.set(data, RAM_BASE + offset);
+    // Whoever keeps a log has to take all of it.
+    if (this.#logging) for (let page = 0; page < this.bytes / PAGE_SIZE; page++) Atomics.and(this.#bytes, PAGE_FLAGS + page, ~PAGE_FLAG_TRACK);
   }
 
   #checkRun(run: Plain): { offset: number; data: Uint8Array } {

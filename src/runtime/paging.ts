@@ -245,6 +245,13 @@ export function updateTlbBase(cpu: usize): void {
   store<u32>(cpu, <u32>cpu + JUMP_CACHE + (user ? JUMP_CACHE_SET_BYTES : 0), JUMP_BASE);
 }
 
+/** Stores of a vCPU, wherever to, must look at page flags again. */
+export function clearAllWriteTags(cpu: usize): void {
+  const end: usize = cpu + TLB + TLB_SETS * TLB_SET_BYTES;
+  for (let entry: usize = cpu + TLB; entry < end; entry += TLB_ENTRY_BYTES) store<u64>(entry, TLB_INVALID, TLB_WRITE);
+  dropShadows();
+}
+
 /** Stores of a vCPU to a RAM page must take the slow path from now on: its page flags have changed. The vCPU may be at work in another thread. */
 export function clearWriteTags(cpu: usize, ramPage: u32): void {
   protectShadow(ramPage);

@@ -3,7 +3,7 @@
 
 import { CR3, CR4, FAULT_PENDING, SCRATCH, TLB_SET_USER } from "../isa/x86/state/layout.ts";
 import {
-  PAGE_FLAGS, PAGE_FLAG_COPIED, RAM_BASE, REGION_KIND_RAM, SHADOW_MEMORY, SHADOW_END, SHADOW_HEADER, SHADOW_LINEAR, SHADOW_LINEAR_BASE, SHADOW_MONITOR_MAP, SHADOW_PATCHES, SHADOW_PATCHES_MAX, SHADOW_PHYSICAL,
+  PAGE_FLAGS, PAGE_FLAG_COPIED, PAGE_FLAG_TRACK, RAM_BASE, REGION_KIND_RAM, SHADOW_MEMORY, SHADOW_END, SHADOW_HEADER, SHADOW_LINEAR, SHADOW_LINEAR_BASE, SHADOW_MONITOR_MAP, SHADOW_PATCHES, SHADOW_PATCHES_MAX, SHADOW_PHYSICAL,
   SHADOW_TABLES, SHADOW_WRITERS,
 } from "../memory/layout.ts";
 import { isOpen } from "./code-bytes.ts";
@@ -265,7 +265,11 @@ export function fillShadow(cpu: usize, access: i32, trusted: i32, copy: i32): i3
   const host = hostOfPhysical(physical);
   if (host == 0 || (access == ACCESS_WRITE && regionKind != REGION_KIND_RAM)) return ELSEWHERE;
   const page: u32 = (host - RAM_BASE) >> 12;
-  if (access == ACCESS_WRITE && load<u8>(PAGE_FLAGS + page) != 0) return ELSEWHERE;
+  if (access == ACCESS_WRITE) {
+    // The access is going to happen: a log of writes may have it at once.
+    store<u8>(PAGE_FLAGS + page, load<u8>(PAGE_FLAGS + page) & ~PAGE_FLAG_TRACK);
+    if (load<u8>(PAGE_FLAGS + page) != 0) return ELSEWHERE;
+  }
   if (access == ACCESS_FETCH && trusted == 0 && isOpen(host & ~0xfff)) {
     store<u64>(cpu, host & ~0xfff, SCRATCH);
     return SUSPECT;

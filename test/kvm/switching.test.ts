@@ -1,31 +1,20 @@
 import { expect, test } from 'vitest';
 import type { Vcpu } from '../../src/cpu/vcpu.ts';
-import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
-import { engineFactory, tscKhzFor } from '../../src/machine/engines.ts';
 import type { RunningEngine } from '../../src/machine/engines.ts';
-import type { EngineFactory } from '../../src/machine/engine-factory.ts';
 import type { KvmHost } from '../../src/engines/kvm/kvm-host.ts';
 import type { Log } from '../../src/host/log.ts';
 import { silentLog } from '../../src/machine/trace.ts';
-import { LinearMemory } from '../../src/memory/linear-memory.ts';
 import { Random } from '../../fuzz/cpu/random.ts';
-import { kvmIsMissing, openKvm } from '../support/kvm.ts';
+import { kvmIsMissing } from '../support/kvm.ts';
+import { bytes32, runToEnd, userGuest } from '../support/user-guest.ts';
 
 // User code in long mode with integer, x87, SSE and memory work whose results all depend on one another; every round
 // faults into the kernel, which counts and goes on. Engines are changed at random moments.
 
-const TABLES = 0x1000;
-const GDT = 0x4000;
-const IDT = 0x5000;
-const TSS = 0x6000;
-const KERNEL = 0x7000;
-const USER = 0x8000;
 const DATA = 0x20000;
 const ROUNDS = 15;
 /** A round is longer than a slice, so that the hybrid engine runs it directly. */
 const TURNS = 40_000;
-
-const bytes32 = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
 
 const user = ((): number[] => {
   const inner = [
@@ -44,51 +33,11 @@ const user = ((): number[] => {
     0xb8, ...bytes32(0x1234), 0x0f, 0x0b, // mov eax,1234h; ud2
   ];
 })();
-/** #UD: the end has 1234h in EAX; else it skips the UD2 and counts in R14. */
-const kernel = [0x3d, ...bytes32(0x1234), 0x74, 0x0a, 0x48, 0x83, 0x04, 0x24, 0x02, 0x49, 0xff, 0xc6, 0x48, 0xcf, 0xf4];
-
-/** `hook`: stands between the engines and KVM. */
-function makeVcpu(first: RunningEngine, hook: (host: KvmHost) => KvmHost = (host) => host, log: Log = silentLog): { vcpu: Vcpu; memory: LinearMemory } {
-  const kvm = openKvm();
-  const parts = typeof kvm === 'string' ? undefined : { ...kvm, host: hook(kvm.host) };
-  const factory: EngineFactory = engineFactory({ first, modules: loadEngineModules(), kvm: parts, switchable: true });
-  const memory = new LinearMemory(2 << 20);
-  const clock = { now: () => performance.now() * 1e6 };
-  const tscKhz = tscKhzFor(parts) ?? 1e6;
-  const vcpu = factory({
-    memory: memory.wasm, ram: memory, index: 0, clock, log, random32: () => 0, hostTsc: () => BigInt(Math.floor(clock.now() * (tscKhz / 1e6))), tscKhz: () => tscKhz, numericError: () => false,
-    bus: { readPort: () => 0, writePort: () => {}, readMmio: () => 0, writeMmio: () => {} },
-    interrupts: {
-      pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
-    },
-  });
-  for (const [address, value] of [
-    [TABLES, 0x2007n], [TABLES + 0x1000, 0x3007n], [TABLES + 0x2000, 0x87n], [GDT + 0x08, 0xaf9b_000000_ffffn], [GDT + 0x18, 0xcff3_000000_ffffn], [GDT + 0x20, 0xaffb_000000_ffffn],
-    [TSS + 4, 0x9f00n], [IDT + 16 * 6, BigInt(KERNEL) | (8n << 16n) | (0x8e00n << 32n)],
-  ] as const) memory.write(address, new Uint8Array(BigUint64Array.of(value).buffer));
-  memory.write(USER, Uint8Array.from(user));
-  memory.write(KERNEL, Uint8Array.from(kernel));
-  const segment = (selector: number, attributes: number) => ({ selector, base: 0n, limit: 0xffffffff, attributes });
-  const data = segment(0x1b, 0xc0f3);
-  // Code with other selectors there does not run directly.
-  const none = segment(0, 0xc0f3);
-  vcpu.start({
-    rip: BigInt(USER), rflags: 2n, cr0: 0x80000033n, cr3: BigInt(TABLES), cr4: 0x620n, efer: 0x501n, gpr: { rsp: 0x9000n }, gdtr: { base: BigInt(GDT), limit: 0x27 }, idtr: { base: BigInt(IDT), limit: 4095 },
-    segments: { cs: segment(0x23, 0xa0fb), ss: data, ds: data, es: data, fs: none, gs: none, tr: { selector: 0x28, base: BigInt(TSS), limit: 103, attributes: 0x8b } },
-  });
-  return { vcpu, memory };
-}
 
 /** Runs to the end; `between` is called each time the vCPU stands still. Returns all that the program has computed. */
 function compute(first: RunningEngine, between: (vcpu: Vcpu) => void, slice: () => number, ...hooks: [hook?: (host: KvmHost) => KvmHost, log?: Log]): unknown {
-  const { vcpu, memory } = makeVcpu(first, ...hooks);
-  for (;;) {
-    const ends = performance.now() * 1e6 + slice();
-    const exit = vcpu.run(slice() / 10, () => ends);
-    if (exit === 'halt') break;
-    if (exit === 'shutdown') throw new Error('the guest has died');
-    between(vcpu);
-  }
+  const { vcpu, memory } = userGuest(user, first, ...hooks);
+  runToEnd(vcpu, slice, () => between(vcpu));
   const { gpr, rip } = vcpu.registers();
   const data = new Uint8Array(0x41000);
   memory.read(DATA - 16, data);
@@ -145,7 +94,7 @@ test.skipIf(kvmIsMissing())('when KVM fails in the middle of a run, the translat
 }, 60_000);
 
 test('an engine that the machine has not is refused, and it goes on', () => {
-  const { vcpu } = makeVcpu('interpreter');
+  const { vcpu } = userGuest(user, 'interpreter');
   expect(() => vcpu.engines!.switchTo('lockstep')).toThrow('no engine "lockstep"; give one of interpreter, translator');
   expect(vcpu.engines!.current).toBe('interpreter');
   expect(vcpu.run(1000)).toBe('budget');

@@ -86,11 +86,11 @@ test.skipIf(why !== undefined || kvmIsMissing())(`a program that checks itself d
     writeFileSync(file('initrd'), Buffer.concat([readFileSync(files.initrd!), writeCpio([{ path: 'self-check', mode: EXECUTABLE, data: program }])]));
     const vm = await boot({ kernel: files.kernel, initrd: file('initrd'), append: `${files.append} quiet`, machine: 'microvm' });
     expect([...vm.engines].sort()).toEqual(['hybrid', 'interpreter', 'kvm', 'translator']);
-    vm.console.write('while [ ! -e /tmp/end ]; do /self-check 10 || echo "BA""D status"; done & \n');
+    vm.console.write('while [ ! -e /tmp/end ]; do /self-check 3 || echo "BA""D status"; done & \n');
     await change(vm, vm.engines);
     vm.console.write('touch /tmp/end; wait; echo "EN""D"\n');
     await vm.console.waitFor(/END/, 100_000);
-    expect(vm.console.text.match(/SELF-CHECK 10 rounds/g)!.length).toBeGreaterThan(1);
+    expect(vm.console.text.match(/SELF-CHECK 3 rounds/g)!.length).toBeGreaterThan(1);
     expect(vm.console.text).not.toContain('BAD');
     console.log(`on KVM: ${JSON.stringify(vm.report().engines['kvm']!.exits)}`);
     vm.console.write('poweroff\n');

@@ -224,6 +224,10 @@ export class HybridVcpu implements Vcpu {
     this.#slotsStale = true;
     this.#home.memoryMapChanged();
   }
+  /** The shadow tables allow no stores to pages that have a flag. */
+  logWrites(): void {
+    this.#home.logWrites();
+  }
   codeWritten(page: number, offset: number, length: number): void {
     this.#home.runtime.call('wroteCopied', page);
     this.#home.codeWritten(page, offset, length);

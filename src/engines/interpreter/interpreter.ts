@@ -531,6 +531,11 @@ export class Interpreter implements Vcpu {
     this.requestExit();
   }
 
+  /** Stores say so by themselves, once they look at page flags. */
+  logWrites(): void {
+    this.#runtime.call('clearAllWriteTags');
+  }
+
   codeWritten(page: number, offset: number, length: number): void {
     this.#cache.written(page, offset, length);
   }

@@ -41,6 +41,7 @@ export const STRUCTS = {
   kvm_cpuid2: { size: 8, fields: { nent: 0, entries: 8 } },
   kvm_cpuid_entry2: { size: 40, fields: { function: 0, index: 4, flags: 8, eax: 12, ebx: 16, ecx: 20, edx: 24 } },
   kvm_userspace_memory_region: { size: 32, fields: { slot: 0, flags: 4, guest_phys_addr: 8, memory_size: 16, userspace_addr: 24 } },
+  kvm_dirty_log: { size: 16, fields: { slot: 0, dirty_bitmap: 8 } },
   kvm_run: {
     size: 2352,
     fields: {
@@ -68,6 +69,7 @@ export const IOCTLS = {
   KVM_GET_SUPPORTED_CPUID: 0xc008ae05,
   KVM_CREATE_VCPU: 0xae41,
   KVM_SET_USER_MEMORY_REGION: 0x4020ae46,
+  KVM_GET_DIRTY_LOG: 0x4010ae42,
   KVM_SET_TSS_ADDR: 0xae47,
   KVM_SET_IDENTITY_MAP_ADDR: 0x4008ae48,
   KVM_ENABLE_CAP: 0x4068aea3,
@@ -115,6 +117,7 @@ export const CONSTANTS = {
   KVM_SYNC_X86_REGS: 1,
   KVM_SYNC_X86_SREGS: 2,
   KVM_SYNC_X86_EVENTS: 4,
+  KVM_MEM_LOG_DIRTY_PAGES: 1,
   KVM_MEM_READONLY: 2,
   KVM_MSR_EXIT_REASON_INVAL: 1,
   KVM_MSR_EXIT_REASON_UNKNOWN: 2,

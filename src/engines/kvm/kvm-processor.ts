@@ -34,6 +34,8 @@ export class KvmProcessor {
   updateSlots(_block: DataView): void {}
   /** Page tables have changed without KVM having seen it. The same; `updateSlots` comes next. */
   forgetPageTables(): void {}
+  /** See MemorySlots. The same. */
+  logWrites(_on: boolean): void {}
 
   /** One of the vCPU's structures, as the kernel has it. */
   get(request: number, bytes: number): DataView {

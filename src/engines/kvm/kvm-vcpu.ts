@@ -90,6 +90,8 @@ export class KvmVcpu implements Vcpu {
   /** The guest has been elsewhere, where KVM did not see its page tables change. */
   #foreign = false;
   #exitRequested = false;
+  /** A log of writes is kept. */
+  #logging = false;
 
   constructor(options: KvmOptions) {
     this.#options = options;
@@ -396,6 +398,7 @@ export class KvmVcpu implements Vcpu {
     if (vcpu !== undefined && this.#vm !== undefined) throw new KvmFailure('a processor among several cannot become one with other features');
     this.close();
     this.#vm = vcpu === undefined ? new KvmVm(this.#host, memory, entries) : new KvmProcessor(this.#host, vcpu, entries);
+    if (this.#logging) this.#vm.logWrites(true);
     if (this.#options.capabilities.tscScaling) this.#host.ioctl(this.#vm.vcpu, IOCTLS.KVM_SET_TSC_KHZ, Math.round(this.#options.tscKhz()));
   }
 
@@ -431,6 +434,11 @@ export class KvmVcpu implements Vcpu {
     this.#leave();
     this.#vm?.close();
     this.#vm = undefined;
+  }
+  logWrites(on: boolean): void {
+    this.#logging = on;
+    this.#vm?.logWrites(on);
+    this.#home.logWrites();
   }
   /** Nothing is decoded here. */
   codeWritten(): void {}

@@ -31,6 +31,10 @@ export class KvmVm extends KvmProcessor {
     this.slots.clear();
   }
 
+  override logWrites(on: boolean): void {
+    this.slots.logWrites(on);
+  }
+
   override close(): void {
     super.close();
     this.#machine.close();

@@ -123,6 +123,9 @@ export class LockstepVcpu implements Vcpu {
   requestExit(): void {
     this.#leader.vcpu.requestExit();
   }
+  logWrites(): void {
+    this.#leader.vcpu.logWrites();
+  }
   codeWritten(page: number, offset: number, length: number): void {
     this.#leader.vcpu.codeWritten(page, offset, length);
   }

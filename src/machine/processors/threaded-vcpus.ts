@@ -294,6 +294,11 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     else this.exclusively(change);
     this.memoryMapChanged();
   }
+  logWrites(on: boolean): void {
+    this.pause();
+    this.#vm?.slots.logWrites(on);
+    for (const vcpu of this.#standing) vcpu.logWrites();
+  }
   codeWritten(page: number, offset: number, length: number): void {
     tellOwners(this.#machine, this.#words, this.#drops, page, offset, length);
   }
