@@ -3,7 +3,7 @@ import { VirtualMachine } from '../../src/index.ts';
 
 // Kernels of the catalogue that the everyday tests do not boot.
 
-describe.each([['linux-6.12', /^6\.12\./, 'x86_64'], ['linux-i386-pae', /^6\.1\..*-686-pae/, 'i686']] as const)('%s', (guest, release, machine) => {
+describe.each([['linux-6.12', /^6\.12\./, 'x86_64'], ['linux-generic', /^6\.1\..*\d-amd64$/, 'x86_64'], ['linux-i386-pae', /^6\.1\..*-686-pae/, 'i686']] as const)('%s', (guest, release, machine) => {
   test.each(['translator', 'interpreter'] as const)('boots to its shell on the %s, and powers off', async (engine) => {
     const vm = await VirtualMachine.create({ guest, engine, memory: '256M', timeout: 600 });
     void vm.start();

@@ -22,6 +22,7 @@ const recipes: readonly Recipe[] = [
   { name: 'linux', summary: "Debian 12's 64-bit cloud kernel (6.1) with BusyBox: boots to a shell on the serial console", architecture: 'amd64', kernelPackage: 'linux-image-cloud-amd64' },
   { name: 'linux-i386', summary: "Debian 12's 32-bit kernel (6.1, 686) with BusyBox: boots to a shell on the serial console", architecture: 'i386', kernelPackage: 'linux-image-686' },
   { name: 'linux-6.12', summary: "Debian 12's newer 64-bit cloud kernel (6.12) with the same", architecture: 'amd64', kernelPackage: 'linux-image-6.12-cloud-amd64' },
+  { name: 'linux-generic', summary: "Debian 12's 64-bit kernel for all computers (6.1) with the same: it knows shared folders", architecture: 'amd64', kernelPackage: 'linux-image-amd64' },
   { name: 'linux-i386-pae', summary: "Debian 12's 32-bit kernel with physical address extension (6.1, 686-pae) with the same", architecture: 'i386', kernelPackage: 'linux-image-686-pae' },
 ];
 
