@@ -18,7 +18,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const SMALL = ['--memory', '8M', '--timeout', '20'];
+const SMALL = ['--memory', '8M', '--timeout', '400'];
 async function run(args: readonly string[], io = new FakeIo()): Promise<{ status: number; out: string; err: string; io: FakeIo }> {
   const status = await main(args, io);
   return { status, out: io.out.toString('latin1'), err: io.err, io };

@@ -23,7 +23,7 @@ const said = async (io: FakeIo, text: string): Promise<void> => {
 
 describe('a machine saved from the keyboard', () => {
   it('has its disks in memory with it', async () => {
-    const options = { kernel: at('kernel'), memory: '8M', disks: ['ram:1M', `${at('disk.img')},ram`], timeout: 60 };
+    const options = { kernel: at('kernel'), memory: '8M', disks: ['ram:1M', `${at('disk.img')},ram`], timeout: 400 };
     const first = await VirtualMachine.create(options);
     const state = first.save() as { readonly [key: string]: Plain };
     const chunk = { index: 3, data: new Uint8Array(65536).fill(5) };
@@ -31,7 +31,7 @@ describe('a machine saved from the keyboard', () => {
     first.load(written);
     await first.saveFile(at('with-disks'));
     await first.stop();
-    const second = await VirtualMachine.restore(at('with-disks'), { timeout: 60 });
+    const second = await VirtualMachine.restore(at('with-disks'), { timeout: 400 });
     expect((second.save() as typeof state)['ram-disk-0']).toEqual(written['ram-disk-0']);
     expect((second.save() as typeof state)['ram-disk-1']).toEqual(state['ram-disk-1']);
     await second.stop();
@@ -39,7 +39,7 @@ describe('a machine saved from the keyboard', () => {
 
   it('goes on from the file, on another engine too, and saves to the same bytes again', async () => {
     const io = new FakeIo({ terminal: true });
-    const running = main(['run', '--kernel', at('kernel'), '--memory', '8M', '--timeout', '60', '--engine', 'translator', '--save-to', at('state')], io);
+    const running = main(['run', '--kernel', at('kernel'), '--memory', '8M', '--timeout', '400', '--engine', 'translator', '--save-to', at('state')], io);
     await io.shows('up');
     io.type('\x01s');
     await said(io, `saved to ${at('state')} (1 MiB`);
@@ -48,7 +48,7 @@ describe('a machine saved from the keyboard', () => {
     io.type('\x01x');
     expect(await running).toBe(0);
 
-    const again = await VirtualMachine.restore(at('state'), { engine: 'interpreter', timeout: 60 });
+    const again = await VirtualMachine.restore(at('state'), { engine: 'interpreter', timeout: 400 });
     expect(await again.saveFile(at('again'))).toBe(statSync(at('state')).size);
     expect(readFileSync(at('again')).equals(readFileSync(at('state')))).toBe(true);
     await again.saveFile(at('packed'), { compress: true });
@@ -57,7 +57,7 @@ describe('a machine saved from the keyboard', () => {
 
     for (const [file, engine] of [['state', 'interpreter'], ['packed', 'translator']] as const) {
       const other = new FakeIo({ terminal: true });
-      const gone = main(['run', '--restore', at(file), '--engine', engine, '--timeout', '60'], other);
+      const gone = main(['run', '--restore', at(file), '--engine', engine, '--timeout', '400'], other);
       await said(other, 'Ctrl-A X');
       other.type('echoed');
       await other.shows('echoed');
@@ -65,30 +65,30 @@ describe('a machine saved from the keyboard', () => {
       expect(await gone).toBe(0);
       expect(other.out.toString()).toBe('echoed');
     }
-  }, 60_000);
+  });
 
   it('that resets when it was restored boots its kernel again, from the file', async () => {
     writeFileSync(at('resets'), tinyKernel(print('up'), hardReset()));
-    const vm = await VirtualMachine.create({ kernel: at('resets'), memory: '8M', timeout: 60 });
+    const vm = await VirtualMachine.create({ kernel: at('resets'), memory: '8M', timeout: 400 });
     await vm.saveFile(at('state-resets'));
     await vm.stop();
-    const again = await VirtualMachine.restore(at('state-resets'), { timeout: 60 });
+    const again = await VirtualMachine.restore(at('state-resets'), { timeout: 400 });
     let resets = 0;
     again.on('reset', () => ++resets === 3 && void again.stop());
     await again.start();
     expect(again.console.text).toMatch(/^(up){3}/);
-  }, 60_000);
+  });
 
   it('that cannot be written goes on, with one line', async () => {
     const io = new FakeIo({ terminal: true });
-    const running = main(['run', '--kernel', at('kernel'), '--memory', '8M', '--timeout', '60', '--save-to', at('no/where')], io);
+    const running = main(['run', '--kernel', at('kernel'), '--memory', '8M', '--timeout', '400', '--save-to', at('no/where')], io);
     await io.shows('up');
     io.type('\x01s');
     await said(io, `the machine cannot be saved: ${at('no/where')} lies in a folder that does not exist; give a file that can be written`);
     io.type('on\x01x');
     expect(await running).toBe(0);
     expect(existsSync(at('no'))).toBe(false);
-  }, 60_000);
+  });
 });
 
 describe('a file that cannot be restored is refused in one line', () => {

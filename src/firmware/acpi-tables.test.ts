@@ -93,5 +93,5 @@ describe('ACPI tables', () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
-  }, 60000);
+  });
 });

@@ -54,8 +54,8 @@ async function other(): Promise<ChildProcess> {
 async function exchange(port: PacketPort, first: number, answers: number): Promise<void> {
   const got = new Set<number>();
   let heard = 0;
-  for (let i = 0; i < 200 && heard < answers; i++) {
-    port.send({ bytes: Uint8Array.of(first, i) });
+  for (let i = 0; i < 10_000 && heard < answers; i++) {
+    port.send({ bytes: Uint8Array.of(first, i & 0xff) });
     await new Promise((done) => setTimeout(done, 20));
     for (let frame = port.receive(); frame !== undefined; frame = port.receive()) got.add(frame.bytes[0]! * 256 + frame.bytes[1]!);
     heard = [...got].filter((value) => value >> 8 === first + 100).length;
@@ -82,11 +82,10 @@ it('joins processes, and goes on when the one that serves is killed', async () =
   // Somebody else can still come.
   await other();
   await exchange(port, 4, 3);
-}, 60_000);
+});
 
 it('leaves nothing behind', async () => {
   const port = await joinHub();
   port.close();
-  await new Promise((done) => setTimeout(done, 50));
-  expect(readdirSync(join(folder, `polyvisor-hubs-${process.getuid!()}`))).toEqual([]);
+  await expect.poll(() => readdirSync(join(folder, `polyvisor-hubs-${process.getuid!()}`)), { timeout: 200_000 }).toEqual([]);
 });

@@ -79,6 +79,9 @@ export class Console implements AsyncIterable<Uint8Array> {
   /**
    * Settles with the matched text when what the guest has written since the last match contains the pattern. Rejects
    * after `timeoutMs`, or when the machine ends before.
+   *
+   * Output comes in pieces of any size, so a pattern should include what follows: `/count: \d+/` may settle with the first of
+   * several digits, `/count: \d+\r/` does not. What is typed is echoed: a pattern should not match the command itself.
    */
   waitFor(pattern: RegExp | string, timeoutMs = 60_000): Promise<string> {
     return new Promise((resolve, reject) => {

@@ -297,7 +297,7 @@ function same(instruction: Instruction, got: Outcome, expected: Outcome): boolea
 
 const missing = nativeUnavailable();
 describe.skipIf(missing !== undefined)(`x87 routines against the host processor${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
-  test('registers, tags, status, memory and flags agree', { timeout: 180_000 }, () => {
+  test('registers, tags, status, memory and flags agree', () => {
     const list = vectors((instruction) => (instruction.tolerance > 0 ? 1500 : 400));
     const size = 8 + 112 + 16;
     const input = new DataView(new ArrayBuffer(list.length * size));

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
 import { Ext4Image, hasExt4Tools, sha256 } from '../support/ext4.ts';
-import { command, powerOff, shell } from '../support/guest-shell.ts';
+import { command, hasDisk, powerOff, shell } from '../support/guest-shell.ts';
 
 if (!hasExt4Tools) console.warn('test/boot/disks: mkfs.ext4, e2fsck and debugfs are missing; install e2fsprogs');
 
@@ -15,7 +15,8 @@ describe.skipIf(!hasExt4Tools)('disks of a stock Debian kernel', () => {
       const image = new Ext4Image(48, { original });
       try {
         const vm = await shell({ guest, disks: [{ file: image.path, interface: kind }] });
-        await command(vm, `n=0; while [ ! -b ${device} ] && [ $n -lt 100 ]; do n=$((n + 1)); sleep 0.1; done; mkdir /m && mount -t ext4 ${device} /m`);
+        await hasDisk(vm, device);
+        await command(vm, `mkdir /m && mount -t ext4 ${device} /m`);
         expect(await command(vm, 'sha256sum /m/original')).toContain(sha256(original));
         await command(vm, 'mkdir /m/made && cp /m/original /m/made/copy && seq 1 20000 > /m/made/numbers && rm /m/original && umount /m');
         // From the disk, not from what the guest remembers of it.
@@ -27,7 +28,7 @@ describe.skipIf(!hasExt4Tools)('disks of a stock Debian kernel', () => {
       } finally {
         image.remove();
       }
-    }, 700_000);
+    }, 1_200_000);
   }
 
   test('a machine is saved while it writes, and goes on elsewhere', async () => {
@@ -36,20 +37,20 @@ describe.skipIf(!hasExt4Tools)('disks of a stock Debian kernel', () => {
     try {
       const first = await shell(options);
       await command(first, 'mkdir /m && mount -t ext4 /dev/vda /m');
-      first.console.write('for i in $(seq 1 40); do dd if=/dev/zero bs=64k count=4 2>/dev/null | tr "\\0" "a" > /m/f$i; echo "wro""te $i"; sync; done; umount /m; echo "do""ne"\n');
-      await first.console.waitFor('wrote 10', 150_000);
+      first.console.write('for i in $(seq 1 40); do dd if=/dev/zero bs=64k count=4 2>/dev/null | tr "\\0" "a" > /m/f$i; echo "wro""te $i"; sync; done; umount /m; echo "do""ne $?"\n');
+      await first.console.waitFor('wrote 10\r\n', 400_000);
       const state = first.save();
       await first.stop();
       const second = await VirtualMachine.create(options);
       second.load(state);
       expect(isDeepStrictEqual(second.save(), state)).toBe(true);
       void second.start();
-      await second.console.waitFor('done', 150_000);
+      await second.console.waitFor('done 0\r\n', 400_000);
       await powerOff(second);
       expect(image.check()).toBe('');
       for (const name of ['f1', 'f10', 'f11', 'f40']) expect(Buffer.from(image.read(name)).toString() === 'a'.repeat(0x40000), name).toBe(true);
     } finally {
       image.remove();
     }
-  }, 700_000);
+  }, 1_200_000);
 });

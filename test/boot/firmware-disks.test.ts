@@ -25,7 +25,7 @@ test.each(['virtio', 'nvme', 'ahci', undefined] as const)('SeaBIOS boots from a 
     writeFileSync(file, image);
     const warnings: string[] = [];
     const log = { warn: () => {}, tracing: (what: string) => what === 'firmware', trace: (what: string, line: string) => void (what === 'firmware' && /warning|timeout|fail/i.test(line) && warnings.push(line)) };
-    const vm = await VirtualMachine.create({ firmware: 'seabios', memory: '64M', disks: [kind === undefined ? file : { file, interface: kind }], debugExitPort: 0xf4, timeout: 100, log });
+    const vm = await VirtualMachine.create({ firmware: 'seabios', memory: '64M', disks: [kind === undefined ? file : { file, interface: kind }], debugExitPort: 0xf4, timeout: 500, log });
     expect(await vm.start()).toEqual({ kind: 'debug-exit', value: 0 });
     // Behind what SeaBIOS says there.
     expect(vm.console.text.endsWith(text)).toBe(true);
@@ -34,4 +34,4 @@ test.each(['virtio', 'nvme', 'ahci', undefined] as const)('SeaBIOS boots from a 
   } finally {
     rmSync(folder, { recursive: true });
   }
-}, 120_000);
+});

@@ -9,7 +9,7 @@ afterAll(() => media.remove());
 
 test.skipIf(missingSyslinux !== '')(`a boot loader's prompt is saved, equal to the bit in another machine, and goes on there${missingSyslinux}`, async () => {
   const floppy = media.syslinuxFloppy('DEFAULT nothing\nPROMPT 1\nSAY This disk is read\nLABEL nothing\nKERNEL nothing\n');
-  const options = { firmware: 'seabios', floppy, bootOrder: 'a', memory: '64M', timeout: 120 };
+  const options = { firmware: 'seabios', floppy, bootOrder: 'a', memory: '64M', timeout: 500 };
   const first = await VirtualMachine.create(options);
   void first.start();
   const text = await shows(first, /This disk is read\nboot:$/);
@@ -25,4 +25,4 @@ test.skipIf(missingSyslinux !== '')(`a boot loader's prompt is saved, equal to t
   second.sendKeys('again\n');
   await shows(second, /boot: again\nLoading again\.\.\. failed/);
   await second.stop();
-}, 240_000);
+});

@@ -16,7 +16,7 @@ test('SeaBIOS finds the machine, and nothing to boot', async () => {
   expect(screen.text).toMatch(/^SeaBIOS \(version [^)]+\)\n[^]*\nNo bootable device\.$/);
   expect([screen.picture.width, screen.picture.height]).toEqual([720, 400]);
   expect((await vm.stop()).kind).toBe('stopped');
-}, 90_000);
+});
 
 test('SeaBIOS starts the other processors, as many as there are', async () => {
   const { vm, said } = await withLog({ cpus: { sockets: 2, threads: 3 }, overcommit: true });
@@ -25,7 +25,7 @@ test('SeaBIOS starts the other processors, as many as there are', async () => {
   await said(/Found 6 cpu\(s\) max supported 7 cpu\(s\)/);
   await said(/No bootable device\./);
   await vm.stop();
-}, 90_000);
+});
 
 describe.skipIf(missingGrub !== '')(`GRUB from a CD-ROM${missingGrub}`, () => {
   const media = new BootMedia();
@@ -33,14 +33,14 @@ describe.skipIf(missingGrub !== '')(`GRUB from a CD-ROM${missingGrub}`, () => {
 
   test('shows its menu, and takes keys', async () => {
     const cdrom = media.grubCd('set timeout=-1\nmenuentry "first entry" { outb 0xf4 1 }\nmenuentry "second entry" { outb 0xf4 2 }\n');
-    const vm = await VirtualMachine.create({ firmware: 'seabios', cdrom, debugExitPort: 0xf4, timeout: 120 });
+    const vm = await VirtualMachine.create({ firmware: 'seabios', cdrom, debugExitPort: 0xf4, timeout: 500 });
     void vm.start();
     await shows(vm, /GNU GRUB[^]*│\*first entry +│\n │ second entry/);
     vm.sendKeys(['ArrowDown']);
     await shows(vm, /│\*second entry/);
     vm.sendKeys('\n');
     expect(await vm.finished).toEqual({ kind: 'debug-exit', value: 2 });
-  }, 150_000);
+  });
 });
 
 describe.skipIf(missingSyslinux !== '')(`SYSLINUX${missingSyslinux}`, () => {
@@ -49,17 +49,17 @@ describe.skipIf(missingSyslinux !== '')(`SYSLINUX${missingSyslinux}`, () => {
   const configuration = 'DEFAULT nothing\nPROMPT 1\nSAY This disk is read\nLABEL nothing\nKERNEL nothing\n';
 
   test('starts from a floppy disk, reads it and takes what is typed', async () => {
-    const vm = await VirtualMachine.create({ firmware: 'seabios', floppy: media.syslinuxFloppy(configuration), timeout: 120 });
+    const vm = await VirtualMachine.create({ firmware: 'seabios', floppy: media.syslinuxFloppy(configuration), timeout: 500 });
     void vm.start();
     await shows(vm, /SYSLINUX [^]*This disk is read\nboot:$/);
     vm.sendKeys('Some-Thing\n');
     await shows(vm, /boot: Some-Thing\nLoading Some-Thing\.\.\. failed: No such file or directory/);
     await vm.stop();
-  }, 150_000);
+  });
 
   test('starts from a hard disk, which the boot menu offers beside the floppy disk', async () => {
     const vm = await VirtualMachine.create({
-      firmware: 'seabios', bootMenu: true, bootOrder: 'a', disks: [media.syslinuxDisk(configuration)], floppy: media.syslinuxFloppy(configuration), timeout: 120,
+      firmware: 'seabios', bootMenu: true, bootOrder: 'a', disks: [media.syslinuxDisk(configuration)], floppy: media.syslinuxFloppy(configuration), timeout: 500,
     });
     void vm.start();
     await shows(vm, /Press ESC for boot menu/);
@@ -70,13 +70,13 @@ describe.skipIf(missingSyslinux !== '')(`SYSLINUX${missingSyslinux}`, () => {
     vm.sendKeys(entry.exec(menu)![1]!);
     await shows(vm, /Booting from Hard Disk[^]*SYSLINUX [^]*This disk is read\nboot:$/);
     await vm.stop();
-  }, 150_000);
+  });
 });
 
 test.skipIf(missingMemtest !== '')(`memtest86+ starts from its CD-ROM and tests what memory there is${missingMemtest}`, async () => {
-  const vm = await VirtualMachine.create({ firmware: 'seabios', cdrom: MEMTEST_CD, memory: '64M', timeout: 240 });
+  const vm = await VirtualMachine.create({ firmware: 'seabios', cdrom: MEMTEST_CD, memory: '64M', timeout: 500 });
   void vm.start();
   const screen = await shows(vm, /Memtest86\+ v[^]*Test +\d+%[^]*Testing: [^]*Errors: 0/);
   expect(screen).toMatch(/Memory +: +64MB/);
   await vm.stop();
-}, 260_000);
+});

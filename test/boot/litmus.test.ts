@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
 import { EXECUTABLE, writeCpio } from '../../src/host-node/guests/cpio.ts';
 import { catalogue } from '../../src/host-node/guests/catalogue.ts';
+import { attempt, ready } from '../support/guest-shell.ts';
 import { nativeUnavailable } from '../support/native.ts';
 
 // x86-TSO: what a program for several processors must never see, and what it may see.
@@ -29,11 +30,10 @@ describe.skipIf(why !== undefined)(`litmus tests of x86-TSO${why === undefined ?
       const cpus = Math.min(4, availableParallelism());
       const vm = await VirtualMachine.create({ kernel: files.kernel, initrd, append: `${files.append} quiet`, machine: 'microvm', memory: '256M', cpus, engine });
       void vm.start();
-      await vm.console.waitFor(/# /, 300_000);
-      vm.console.write(`/litmus ${nightly ? 5 : 0.3}\n`);
-      const output = await vm.console.waitFor(/litmus SB [^]*litmus (done|failed) on \d+ processors/, 200_000);
+      await ready(vm);
+      const output = await attempt(vm, `/litmus ${nightly ? 5 : 0.3}`, 400_000);
       await vm.stop();
-      const counts = new Map([...output.matchAll(/^litmus (\S+) (\d+) (\d+)\r?$/gm)].map(([, name, runs, outcomes]) => [name!, { runs: Number(runs), outcomes: Number(outcomes) }]));
+      const counts = new Map([...output.matchAll(/^litmus (\S+) (\d+) (\d+)$/gm)].map(([, name, runs, outcomes]) => [name!, { runs: Number(runs), outcomes: Number(outcomes) }]));
       expect(output).toContain(`litmus done on ${cpus} processors`);
       expect([...counts.keys()].sort()).toEqual([...MAY_BE_SEEN, ...NEVER].sort());
       for (const [name, { runs, outcomes }] of counts) {
@@ -45,5 +45,5 @@ describe.skipIf(why !== undefined)(`litmus tests of x86-TSO${why === undefined ?
     } finally {
       rmSync(folder, { recursive: true });
     }
-  }, 600_000);
+  }, 900_000);
 });

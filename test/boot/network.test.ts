@@ -51,7 +51,7 @@ describe.skipIf(noTap !== undefined || !hasServers)('a network over a TAP interf
       expect(await command(first, `seq 1 50000 > /tmp/n && wget -q -O - --post-file /tmp/n http://${network.address}/put`)).toContain(sha256(numbers(50_000)));
       // Half of a transfer, as the guest reads slowly.
       first.console.write(`wget -q -O - http://${network.address}/numbers | (head -c 65536; echo "pau""se" >&2; read x < /dev/console; cat) | sha256sum\n`);
-      await first.console.waitFor('pause', 60_000);
+      await first.console.waitFor('pause\r\n', 200_000);
       const state = first.save();
       await first.stop();
       network.leave();
@@ -61,7 +61,7 @@ describe.skipIf(noTap !== undefined || !hasServers)('a network over a TAP interf
       network.enter();
       void second.start();
       second.console.write('\n');
-      await second.console.waitFor(sha256(numbers(400_000)), 60_000);
+      await second.console.waitFor(sha256(numbers(400_000)), 200_000);
       await powerOff(second);
       const packets = spawnSync('tshark', ['-r', capture, '-Y', 'dhcp.option.dhcp == 5 or icmp.type == 0', '-T', 'fields', '-e', 'dhcp.ip.your', '-e', 'icmp.resp_to'], { encoding: 'utf8' }).stdout.trim().split('\n');
       expect(packets[0]).toMatch(/^10\.77\.0\.20/);
@@ -69,7 +69,7 @@ describe.skipIf(noTap !== undefined || !hasServers)('a network over a TAP interf
     } finally {
       network.remove();
     }
-  }, 700_000);
+  }, 1_200_000);
 });
 
 describe.skipIf(noTap !== undefined || !hasServers)('iPXE over a TAP interface', () => {
@@ -89,7 +89,7 @@ describe.skipIf(noTap !== undefined || !hasServers)('iPXE over a TAP interface',
     } finally {
       network.remove();
     }
-  }, 300_000);
+  });
 });
 
 test('two machines on a hub', async () => {
@@ -103,4 +103,4 @@ test('two machines on a hub', async () => {
   await command(a, 'mkdir /w && seq 1 50000 > /w/numbers && httpd -h /w');
   expect(await command(b, 'wget -q -O - http://10.1.0.1/numbers | sha256sum')).toContain(sha256(numbers(50_000)));
   await Promise.all(machines.map(powerOff));
-}, 700_000);
+}, 1_200_000);

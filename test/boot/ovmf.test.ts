@@ -11,11 +11,11 @@ const VARIABLE = 'setvar Kept -guid 11111111-2222-3333-4444-555555555555';
 
 /** Debian's stock OVMF, which comes through apt on the first run, up to its shell's prompt. */
 async function shell(nvram: string): Promise<VirtualMachine> {
-  const vm = await VirtualMachine.create({ firmware: 'ovmf', nvram, memory: '128M', timeout: 120 });
+  const vm = await VirtualMachine.create({ firmware: 'ovmf', nvram, memory: '128M', timeout: 900 });
   void vm.start();
-  await vm.console.waitFor(/seconds to skip/, 120_000);
+  await vm.console.waitFor(/seconds to skip/, 400_000);
   vm.console.write('\x1b');
-  await vm.console.waitFor(/Shell> /, 30_000);
+  await vm.console.waitFor(/Shell> /, 200_000);
   return vm;
 }
 
@@ -34,12 +34,12 @@ test('OVMF comes to its shell on screen and serial line, keeps variables in a fi
     expect(first.report().end).toBeNull();
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  await first.console.waitFor(/Shell> /, 30_000);
+  await first.console.waitFor(/Shell> /, 200_000);
   first.console.write('reset -s\r');
   expect((await first.finished).kind).toBe('poweroff');
 
   const second = await shell(nvram);
   second.console.write(`${VARIABLE}\r`);
-  await second.console.waitFor(/Kept - 0012 Bytes/, 30_000);
+  await second.console.waitFor(/Kept - 0012 Bytes/, 200_000);
   await second.stop();
-}, 300_000);
+}, 1_200_000);

@@ -8,13 +8,13 @@ test('a stock kernel takes its clock from the paravirtual interface, and message
   const messages = await command(vm, 'dmesg | grep -i kvm');
   for (const line of ['Hypervisor detected: KVM', 'kvm-clock: Using msrs 4b564d01 and 4b564d00', 'kvm-guest: setup PV IPIs', 'remote TLB flush', 'PV spinlocks enabled']) expect(messages).toMatch(new RegExp(line, 'i'));
   expect(await command(vm, 'cat /sys/devices/system/clocksource/clocksource0/available_clocksource')).toContain('kvm-clock');
-  const seconds = /\n(\d+)\s/.exec(await command(vm, 'date +%s'))![1];
-  expect(Math.abs(Number(seconds) - Date.now() / 1000)).toBeLessThan(60);
+  const seconds = /^(\d+)\n/.exec(await command(vm, 'date +%s'))![1];
+  expect(Math.abs(Number(seconds) - Date.now() / 1000)).toBeLessThan(600);
   await powerOff(vm);
-}, 400_000);
+});
 
 test('hidden, the same kernel finds none of it', async () => {
   const vm = await shell({ ...guest, paravirt: false });
-  expect(await command(vm, 'dmesg | grep -i -c kvm; true')).toMatch(/\n0\s/);
+  expect(await command(vm, 'dmesg | grep -i -c kvm; true')).toMatch(/^0\n/);
   await powerOff(vm);
-}, 400_000);
+});

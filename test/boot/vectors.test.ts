@@ -8,6 +8,7 @@ import { VirtualMachine } from '../../src/index.ts';
 import { EXECUTABLE, writeCpio } from '../../src/host-node/guests/cpio.ts';
 import { catalogue } from '../../src/host-node/guests/catalogue.ts';
 import { hostHas } from '../differential/native.ts';
+import { answer, ready } from '../support/guest-shell.ts';
 import { nativeUnavailable } from '../support/native.ts';
 
 // A program built for x86-64-v3 gives the same results in a guest as on the host.
@@ -27,10 +28,9 @@ describe.skipIf(why !== undefined)(`a program for x86-64-v3${why === undefined ?
       writeFileSync(initrd, Buffer.concat([readFileSync(files.initrd!), writeCpio([{ path: 'vectors', mode: EXECUTABLE, data: new Uint8Array(readFileSync(program)) }])]));
       const vm = await VirtualMachine.create({ kernel: files.kernel, initrd, append: `${files.append} quiet`, engine });
       void vm.start();
-      await vm.console.waitFor(/# /, 180_000);
-      vm.console.write('/vectors\n');
-      const output = await vm.console.waitFor(/child[\s\S]*vectors done/, 300_000);
-      const lines = (text: string): string[] => text.split(/\r?\n/).filter((line) => /^(child|parent) /.test(line)).sort();
+      await ready(vm);
+      const output = await answer(vm, '/vectors', /child[^]*vectors done/);
+      const lines = (text: string): string[] => text.split('\n').filter((line) => /^(child|parent) /.test(line)).sort();
       expect(lines(output)).toEqual(lines(expected));
       expect(lines(output).length).toBe(12);
       await vm.stop();

@@ -11,6 +11,9 @@ const EXECUTABLE = [process.env['CHROMIUM'] ?? '', '/usr/bin/chromium', '/usr/bi
 /** Why the tests in a browser cannot run here; undefined: they can. */
 export const browserMissing = EXECUTABLE === undefined ? 'no Chromium (Debian: apt-get install chromium)' : undefined;
 
+/** For whatever a page waits for, on a busy machine. */
+const BUSY_MS = 400_000;
+
 export interface TestPage {
   readonly page: Page;
   readonly context: BrowserContext;
@@ -32,8 +35,9 @@ export async function openPage(options: Partial<StaticServerOptions> & { readonl
     expect(errors).toEqual([]);
   });
   // As root, as in containers, Chromium's sandbox does not start.
-  browser = await chromium.launch({ executablePath: EXECUTABLE!, args: process.getuid?.() === 0 ? ['--no-sandbox'] : [] });
+  browser = await chromium.launch({ executablePath: EXECUTABLE!, timeout: BUSY_MS, args: process.getuid?.() === 0 ? ['--no-sandbox'] : [] });
   const context = await browser.newContext({ viewport: { width: options.width ?? 1000, height: 800 }, hasTouch: options.touch ?? false });
+  context.setDefaultTimeout(BUSY_MS);
   const page = await context.newPage();
   page.on('pageerror', (error) => errors.push(error.message));
   await page.addInitScript("globalThis.machine = () => document.querySelector('polyvisor-machine');");

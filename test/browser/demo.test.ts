@@ -31,7 +31,7 @@ async function demoPage(width: number): Promise<Page> {
 describe.skipIf(browserMissing !== undefined)(`the demo page in Chromium${browserMissing === undefined ? '' : `: ${browserMissing}`}`, () => {
   it('boots a guest at 400 px, takes typed commands, pauses, is saved, and goes on after a reload', async () => {
     const page = await demoPage(400);
-    const seen = (text: string) => page.waitForFunction((wanted) => machine().serialText.includes(wanted), text, { timeout: 120_000 });
+    const seen = (text: string) => page.waitForFunction((wanted) => machine().serialText.includes(wanted), text);
     await page.selectOption('#guest', 'linux');
     await page.click('#boot');
     await seen('/root #');
@@ -46,11 +46,11 @@ describe.skipIf(browserMissing !== undefined)(`the demo page in Chromium${browse
     await page.click('#pause');
     await page.waitForFunction(() => machine().state === 'paused');
     await page.click('#save');
-    await page.waitForFunction(() => /^Saved/.test(document.querySelector('#said')!.textContent!), undefined, { timeout: 60_000 });
+    await page.waitForFunction(() => /^Saved/.test(document.querySelector('#said')!.textContent!));
     await page.reload();
     await page.waitForSelector('#guest option', { state: 'attached' });
     await page.click('#restore');
-    await page.waitForFunction(() => machine().state === 'running', undefined, { timeout: 60_000 });
+    await page.waitForFunction(() => machine().state === 'running');
     await page.click('#machine .to-serial');
     await page.click('#machine .xterm-screen');
     await page.keyboard.type('echo still $answer\n');
@@ -59,7 +59,7 @@ describe.skipIf(browserMissing !== undefined)(`the demo page in Chromium${browse
     await page.click('#stop');
     await page.waitForFunction(() => machine().state === 'ended');
     expect(await page.textContent('#trouble')).toBe('');
-  }, 240_000);
+  }, 1_500_000);
 
   it('shows firmware on its screen and takes keys; says what is wrong', async () => {
     const page = await demoPage(1000);
@@ -67,14 +67,14 @@ describe.skipIf(browserMissing !== undefined)(`the demo page in Chromium${browse
     await page.click('#boot');
     await page.waitForFunction(() => /no image is chosen; choose/.test(document.querySelector('#trouble')!.textContent!));
     await page.evaluate(() => machine().start({ firmware: '/guests/bios.bin', vgaBios: '/guests/vgabios.bin', memory: '64M', bootMenu: true }).then(() => {}));
-    const onScreen = (text: string) => page.waitForFunction(async (wanted) => (await machine().vm!.screenshot()).text.includes(wanted), text, { timeout: 60_000 });
+    const onScreen = (text: string) => page.waitForFunction(async (wanted) => (await machine().vm!.screenshot()).text.includes(wanted), text);
     await onScreen('for boot menu');
     await page.focus('#machine canvas');
     await page.keyboard.press('Escape');
     await onScreen('Select boot device');
     // Painted with the page's next frame, which a busy host may delay.
-    await page.waitForFunction(() => machine().shadowRoot!.querySelector('canvas')!.width === 720, undefined, { timeout: 60_000 });
+    await page.waitForFunction(() => machine().shadowRoot!.querySelector('canvas')!.width === 720);
     await page.click('#reset');
     await onScreen('for boot menu');
-  }, 240_000);
+  }, 1_500_000);
 });

@@ -13,14 +13,14 @@ describe.skipIf(browserMissing !== undefined)(`the element in Chromium${browserM
     await page.evaluate(() => machine().start({ kernel: '/guest/kernel-i386', initrd: '/guest/initrd-i386', memory: '128M', display: true, append: 'console=ttyS0 console=tty0' }).then(() => {}));
     const screen = page.locator('polyvisor-machine canvas');
     // The shell on the console is that of the screen now; the serial port is a file like any other.
-    const onSerial = (pattern: string) => page.evaluate((wanted) => machine().vm!.console.waitFor(new RegExp(wanted), 120_000).then(() => {}), pattern);
+    const onSerial = (pattern: string) => page.evaluate((wanted) => machine().vm!.console.waitFor(new RegExp(wanted), 400_000).then(() => {}), pattern);
     await onSerial('input: ImExPS/2');
     expect(await page.evaluate(() => machine().shadowRoot!.activeElement?.className)).not.toBe('touch');
     await page.touchscreen.tap(200, 200);
-    expect(await page.evaluate(() => machine().shadowRoot!.activeElement?.className)).toBe('touch');
+    await page.waitForFunction(() => machine().shadowRoot!.activeElement?.className === 'touch');
     // A shell that begins may lose the first keys.
-    await page.keyboard.insertText('true; true; cd /dev/input; (echo typed; exec od -v -A n -t d2 -w16) < event2 > /dev/ttyS0\n');
-    await onSerial('typed');
+    await page.keyboard.insertText('true; true; dmesg -n 1; cd /dev/input; (echo typed; exec od -v -A n -t d2 -w16) < $(grep -A 5 ImExPS /proc/bus/input/devices | grep -o event.) > /dev/ttyS0\n');
+    await onSerial('typed\\r');
     await screen.click({ position: { x: 300, y: 200 } });
     await page.waitForFunction(() => machine().shadowRoot!.pointerLockElement !== null);
     await page.mouse.move(340, 300, { steps: 5 });
@@ -30,14 +30,14 @@ describe.skipIf(browserMissing !== undefined)(`the element in Chromium${browserM
     await onSerial('\\s2 +1 +[1-9][0-9]* +0\\s');
     await onSerial('\\s1 +272 +1 +0\\s');
     await page.evaluate(() => machine().vm!.stop().then(() => {}));
-  }, 240_000);
+  }, 1_500_000);
 
   it("gives a guest with a tablet the pointer's place, without catching it", async () => {
     const { page } = await openPage({ touch: true, at: 'element.html' });
     await page.evaluate(() => machine().start({ kernel: '/guest/kernel', initrd: '/guest/initrd', memory: '128M', display: true, input: true, append: 'console=ttyS0 quiet' }).then(() => {}));
-    const onSerial = (pattern: string) => page.evaluate((wanted) => machine().vm!.console.waitFor(new RegExp(wanted), 120_000).then(() => {}), pattern);
+    const onSerial = (pattern: string) => page.evaluate((wanted) => machine().vm!.console.waitFor(new RegExp(wanted), 400_000).then(() => {}), pattern);
     await onSerial('# ');
-    await page.evaluate(() => machine().vm!.console.write('modprobe evdev; for e in /dev/input/event*; do od -v -A n -t u2 -w24 $e & done; sleep 2; echo "list""ening"\n'));
+    await page.evaluate(() => machine().vm!.console.write('modprobe evdev; for e in /dev/input/event*; do exec 3< $e; od -v -A n -t u2 -w24 <&3 & done; echo "list""ening"\n'));
     await onSerial('listening');
     // The element's box is wider than the picture, which lies in its middle.
     const box = await page.evaluate(() => {
@@ -64,5 +64,5 @@ describe.skipIf(browserMissing !== undefined)(`the element in Chromium${browserM
     await arrives('1 272 0');
     expect(await page.evaluate(() => machine().shadowRoot!.pointerLockElement)).toBeNull();
     await page.evaluate(() => machine().vm!.stop().then(() => {}));
-  }, 240_000);
+  }, 1_500_000);
 });

@@ -25,32 +25,32 @@ describe.skipIf(browserMissing !== undefined)(`in Chromium${browserMissing === u
   it('boots a stock kernel in a worker, types a command and reads the answer; not isolated', async () => {
     const page = await libraryPage({ isolated: false });
     const found = await page.evaluate(async () => {
-      const vm = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', initrd: '/guest/initrd', memory: '256M' });
+      const vm = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', initrd: '/guest/initrd', append: 'console=ttyS0 quiet', memory: '256M' });
       const events: string[] = [];
       vm.on('poweroff', () => events.push('poweroff'));
       void vm.start();
-      await vm.console.waitFor(/# /);
+      await vm.console.waitFor(/# /, 400_000);
       vm.console.write('uname -m; echo $((6 * 7))\n');
-      await vm.console.waitFor(/^x86_64\s+42/m);
+      await vm.console.waitFor(/^x86_64\s+42\s/m, 200_000);
       const report = await vm.report();
       vm.console.write('poweroff\n');
       return { end: await vm.finished, events, engine: report.engine, isolated: report.host.isolated, translated: report.translation!.instructions };
     });
     expect(found).toMatchObject({ end: { kind: 'poweroff' }, events: ['poweroff'], engine: 'translator', isolated: false });
     expect(found.translated).toBeGreaterThan(1000);
-  }, 240_000);
+  }, 1_200_000);
 
   it('has two processors where the page is isolated', async () => {
     const page = await libraryPage();
     const found = await page.evaluate(async () => {
-      const vm = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', initrd: '/guest/initrd', memory: '256M', cpus: 2, overcommit: true });
+      const vm = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', initrd: '/guest/initrd', append: 'console=ttyS0 quiet', memory: '256M', cpus: 2, overcommit: true });
       void vm.start();
-      await vm.console.waitFor(/# /, 150_000);
+      await vm.console.waitFor(/# /, 400_000);
       vm.console.write('echo $(nproc) processors; poweroff\n');
-      return [await vm.console.waitFor(/[0-9]+ processors/), (await vm.finished).kind];
+      return [await vm.console.waitFor(/[0-9]+ processors/, 200_000), (await vm.finished).kind];
     });
     expect(found).toEqual(['2 processors', 'poweroff']);
-  }, 240_000);
+  }, 1_200_000);
 
   it('keeps what the guest writes to a disk on a server over a reload, exports it, and refuses it to two machines', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'polyvisor-browser-'));
@@ -58,18 +58,18 @@ describe.skipIf(browserMissing !== undefined)(`in Chromium${browserMissing === u
       writeFileSync(join(folder, 'disk.img'), Uint8Array.from({ length: 4 << 20 }, (_, i) => i >> 12));
       const page = await libraryPage({ routes: { '/files/': folder } });
       const boot = (command: string, answer: string) => page.evaluate(async ([typed, wanted]) => {
-        const vm = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', initrd: '/guest/initrd', memory: '128M', disks: [{ source: '/files/disk.img', keep: 'mine' }] });
+        const vm = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', initrd: '/guest/initrd', append: 'console=ttyS0 quiet', memory: '128M', disks: [{ source: '/files/disk.img', keep: 'mine' }] });
         void vm.start();
-        await vm.console.waitFor(/# /);
+        await vm.console.waitFor(/# /, 400_000);
         vm.console.write(`${typed}\n`);
-        const found = await vm.console.waitFor(new RegExp(wanted!));
+        const found = await vm.console.waitFor(new RegExp(wanted!), 200_000);
         const second = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', disks: [{ source: '/files/disk.img', keep: 'mine' }] }).then(() => 'made', (error: Error) => error.message);
         const image = new Uint8Array(await (await vm.exportDisk()).arrayBuffer());
         await vm.stop();
         vm.dispose();
         return { found, second, length: image.length, bytes: [...image.subarray(0x5000, 0x5008), image[0x6000]], kept: await polyvisor.VirtualMachine.kept('disks') };
       }, [command, answer]);
-      const written = await boot('printf changed | dd of=/dev/vda bs=4096 seek=5 conv=fsync,notrunc; echo done', '\\ndone');
+      const written = await boot('printf changed | dd of=/dev/vda bs=4096 seek=5 conv=fsync,notrunc; echo "do""ne"', '\\ndone\\r');
       expect(written).toMatchObject({ length: 4 << 20, bytes: [...Buffer.from('changed'), 5, 6], kept: ['mine'] });
       expect(written.second).toMatch(/"mine" is in use by another machine/);
       await page.reload();
@@ -82,18 +82,18 @@ describe.skipIf(browserMissing !== undefined)(`in Chromium${browserMissing === u
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
-  }, 240_000);
+  }, 1_200_000);
 
   it('saves a machine that goes on in Node, and goes on with what Node has saved', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'polyvisor-browser-'));
     try {
       const page = await libraryPage({ routes: { '/files/': folder } });
       const saved = await page.evaluate(async () => {
-        const vm = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', initrd: '/guest/initrd', memory: '128M' });
+        const vm = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', initrd: '/guest/initrd', append: 'console=ttyS0 quiet', memory: '128M' });
         void vm.start();
-        await vm.console.waitFor(/# /);
+        await vm.console.waitFor(/# /, 400_000);
         vm.console.write('answer=$((6 * 7))\n');
-        await vm.console.waitFor(/# /);
+        await vm.console.waitFor(/# /, 400_000);
         await vm.pause();
         const bytes = await vm.saveFile('test');
         const blob = await vm.saveBlob();
@@ -106,7 +106,7 @@ describe.skipIf(browserMissing !== undefined)(`in Chromium${browserMissing === u
         const again = await polyvisor.VirtualMachine.restore('test');
         void again.start();
         again.console.write('echo here $answer\n');
-        const found = await again.console.waitFor(/here 42/);
+        const found = await again.console.waitFor(/here 42/, 200_000);
         again.dispose();
         return { bytes, packed: blob.size, found, names: await polyvisor.VirtualMachine.kept('states'), base64: (file.result as string).replace(/^.*,/, '') };
       });
@@ -117,7 +117,7 @@ describe.skipIf(browserMissing !== undefined)(`in Chromium${browserMissing === u
       const vm = await VirtualMachine.restore(path, { engine: 'translator' });
       void vm.start();
       vm.console.write('echo node $answer; answer=43\n');
-      await vm.console.waitFor(/node 42[^]*# /);
+      await vm.console.waitFor(/node 42[^]*# /, 200_000);
       await vm.saveFile(join(folder, 'from-node'));
       await vm.stop();
       const found = await page.evaluate(async () => {
@@ -126,7 +126,7 @@ describe.skipIf(browserMissing !== undefined)(`in Chromium${browserMissing === u
         const again = await polyvisor.VirtualMachine.restore(blob);
         void again.start();
         again.console.write('echo browser $answer\n');
-        const said = await again.console.waitFor(/browser 4[0-9]/);
+        const said = await again.console.waitFor(/browser 4[0-9]/, 200_000);
         again.dispose();
         return { said, broken };
       });
@@ -135,7 +135,7 @@ describe.skipIf(browserMissing !== undefined)(`in Chromium${browserMissing === u
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
-  }, 240_000);
+  }, 1_200_000);
 
   it('says what is wrong with what is given', async () => {
     const page = await libraryPage({ isolated: false });
@@ -154,5 +154,5 @@ describe.skipIf(browserMissing !== undefined)(`in Chromium${browserMissing === u
       expect(said[i]).toMatch(/^UserError: /);
       expect(said[i]).toMatch(pattern);
     });
-  }, 30_000);
+  });
 });

@@ -31,7 +31,7 @@ describe.skipIf(browserMissing !== undefined)(`the page in Chromium${browserMiss
     await page.evaluate(async () => {
       document.body.innerHTML = '<polyvisor-machine style="width: 800px; height: 640px"></polyvisor-machine>';
       const vm = await machine().start({ kernel: '/guest/kernel', initrd: '/guest/initrd', memory: '128M', append: 'console=ttyS0' });
-      await vm.console.waitFor(/# /, 120_000);
+      await vm.console.waitFor(/# /, 400_000);
       await vm.stop();
     });
     const complete = new Promise((resolve) => devtools.once('Tracing.tracingComplete', resolve));

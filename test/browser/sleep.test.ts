@@ -9,23 +9,23 @@ declare global {
 
 const HOUR = 3600;
 /** A busy host's delays, in s. */
-const LATE = 60;
+const LATE = 300;
 
 describe.skipIf(browserMissing !== undefined)(`the guest's clock in Chromium${browserMissing === undefined ? '' : `: ${browserMissing}`}`, () => {
   it.each([1, 2])('is right after the page was frozen and after the device has slept, with %d processors', async (cpus) => {
     const { page, context } = await openPage();
     await page.waitForFunction('globalThis.polyvisor !== undefined');
     await page.evaluate(async (processors) => {
-      globalThis.vm = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', initrd: '/guest/initrd', memory: '128M', cpus: processors, overcommit: true });
+      globalThis.vm = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', initrd: '/guest/initrd', append: 'console=ttyS0 quiet', memory: '128M', cpus: processors, overcommit: true });
       void vm.start();
-      await vm.console.waitFor(/# /, 120_000);
+      await vm.console.waitFor(/# /, 400_000);
     }, cpus);
     /** Seconds since the guest's start and since 1970, as the guest says. */
     const guestTime = async (): Promise<readonly [uptime: number, date: number]> => {
       const said = await page.evaluate(() => {
         vm.console.write('echo "ti""me $(cut -d. -f1 /proc/uptime) $(date +%s)"\n');
         // With what follows, for a line may come in pieces.
-        return vm.console.waitFor(/time \d+ \d+(?=\s)/, 60_000);
+        return vm.console.waitFor(/time \d+ \d+(?=\s)/, 200_000);
       });
       const [, uptime, date] = said.split(' ').map(Number);
       return [uptime!, date!];
@@ -57,8 +57,8 @@ describe.skipIf(browserMissing !== undefined)(`the guest's clock in Chromium${br
     // Timers go on.
     expect(await page.evaluate(() => {
       vm.console.write('sleep 1; echo "sle""pt"\n');
-      return vm.console.waitFor(/slept/, 60_000);
+      return vm.console.waitFor(/slept/, 200_000);
     })).toBe('slept');
     await page.evaluate(() => vm.stop().then(() => {}));
-  }, 240_000);
+  }, 1_200_000);
 });

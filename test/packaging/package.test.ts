@@ -31,4 +31,4 @@ process.exit(0);
 `);
   const output = execFileSync(process.execPath, ['use.js'], { cwd: folder, encoding: 'utf8' });
   expect(JSON.parse(output)).toEqual({ kind: 'debug-exit', value: 42 });
-}, 120_000);
+});

@@ -9,7 +9,7 @@ export async function withLog(options: VirtualMachineOptions): Promise<{ vm: Vir
   let text = '';
   let look = (): void => {};
   const vm = await VirtualMachine.create({
-    firmware: 'seabios', timeout: 60, ...options,
+    firmware: 'seabios', timeout: 500, ...options,
     log: {
       warn: () => {},
       tracing: (kind) => kind === 'firmware',
