@@ -327,6 +327,8 @@ export class Machine {
   async #sleep(): Promise<void> {
     const { scheduler } = this.#options;
     this.#reportHalt();
+    // Who was told may have typed, or ended the machine.
+    if (this.#awaited) return;
     // Processors in threads of their own may be at work meanwhile.
     const idle = this.#board.vcpu.halted;
     const began = this.#clock.now();
