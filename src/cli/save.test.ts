@@ -119,6 +119,21 @@ describe('a file that cannot be restored is refused in one line', () => {
     expect(await restore(changed('flipped', (bytes) => (bytes[4100]! ^= 1)))).toMatch(/flipped is damaged: the checksum of section/);
     expect(await restore(changed('newer', (bytes) => (bytes[16] = 9)))).toMatch(/newer is damaged: the checksum of its head/);
   });
+  it('for RAM that is damaged, when the guest has begun to run already', async () => {
+    const pages = new Uint8Array(new Uint32Array(1 << 20).map((_, i) => i + 1).buffer);
+    writeFileSync(at('initrd'), pages);
+    const vm = await VirtualMachine.create({ kernel: at('kernel'), initrd: at('initrd'), memory: '32M' });
+    await vm.saveFile(at('large'));
+    await vm.stop();
+    const bytes = readFileSync(at('large'));
+    bytes[bytes.indexOf(pages.subarray(2 << 20, (2 << 20) + 4096)) + 7]! ^= 1;
+    writeFileSync(at('rotten'), bytes);
+    const [rotten, unsaved, sound] = [await VirtualMachine.restore(at('rotten')), await VirtualMachine.restore(at('rotten')), await VirtualMachine.restore(at('large'), { timeout: 1 })];
+    expect(await rotten.start()).toMatchObject({ kind: 'died', reason: expect.stringMatching(/^the stored machine .*rotten is damaged: the checksum of section ram-pages does not fit/) as string });
+    await expect(unsaved.saveFile(at('never'))).rejects.toThrow(/rotten is damaged/);
+    expect((await sound.start()).kind).toBe('timeout');
+    await unsaved.stop();
+  }, 60_000);
   it('for what else is asked', async () => {
     expect(await restore(at('good'), '--memory', '1G')).toMatch(/leave --memory out/);
     expect(await restore(at('good'), '--boot-menu')).toMatch(/leave --boot-menu out/);

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { UserError } from '../base/errors.ts';
 import type { ByteSink } from '../host/bytes.ts';
 import type { Log } from '../host/log.ts';
@@ -19,6 +20,7 @@ import { checkVsock, parseVsock } from '../machine/vsock.ts';
 import type { Vsock, VsockConfiguration } from '../machine/vsock.ts';
 import { threadEngine } from '../machine/processors/thread-engine.ts';
 import { silentLog } from '../machine/trace.ts';
+import type { Check } from '../snapshot/container.ts';
 import { readBootFiles } from './boot-files.ts';
 import type { BootRequest } from './boot-files.ts';
 import { CaptureFile } from './capture-file.ts';
@@ -86,6 +88,8 @@ interface Parts extends LocalParts {
 export class VirtualMachine extends LocalMachine {
   declare protected readonly parts: Parts;
   readonly #log: Log;
+  /** RAM that a stored machine's file is shown as and nobody has looked at. */
+  #unchecked: Check[] = [];
 
   /** Reads the files, fetches the guest where one is named, loads the kernel. Throws UserError. */
   static async create(options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
@@ -101,7 +105,7 @@ export class VirtualMachine extends LocalMachine {
 
   /**
    * A machine that goes on where `saveFile` stored it, once it is started, on whatever engine. Its disks must be as they
-   * were then. Throws UserError.
+   * were then. Throws UserError. RAM arrives from the file, and is checked, while the guest runs: one with damaged RAM dies.
    */
   static async restore(file: string, options: RestoreOptions = {}): Promise<VirtualMachine> {
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
@@ -114,13 +118,36 @@ export class VirtualMachine extends LocalMachine {
       if (options.parallel !== undefined && configuration.parallel !== true) throw new UserError(`${file} is a machine without a parallel port; leave --parallel out`);
       const engine = settle(options, processorCount(configuration.cpus));
       const made = vm = await VirtualMachine.#make(options, { configuration, files, drivesRequest: drives, timeout, engine, stored, blank: true });
-      stored.tell(() => made.fill(stored.machine));
+      stored.tell(() => (made.#unchecked = made.fill(stored.machine)));
+      void made.#checkMeanwhile();
       return made;
     } catch (error) {
       await vm?.stop();
       stored.close();
       throw error;
     }
+  }
+
+  /**
+   * Looks at the RAM that the stored machine's file is shown as, a MiB in a turn of the event loop, while the guest runs. What is
+   * damaged ends the machine.
+   */
+  async #checkMeanwhile(): Promise<void> {
+    try {
+      while (this.#unchecked.length > 0) {
+        await setImmediate();
+        // Saving has looked at all of it meanwhile.
+        if (this.ended || this.#unchecked.length === 0) return;
+        this.#check();
+      }
+    } catch (error) {
+      if (!this.ended) this.fail((error as Error).message);
+    }
+  }
+  /** What is damaged stays in the list, so that it is not saved. */
+  #check(): void {
+    this.parts.stored!.tell(this.#unchecked.at(-1)!);
+    this.#unchecked.pop();
   }
 
   static async #make(options: RestoreOptions, parts: Omit<Parts, 'drives' | 'nics' | 'shares' | 'vsock' | 'capture'>): Promise<VirtualMachine> {
@@ -199,7 +226,10 @@ export class VirtualMachine extends LocalMachine {
    * run; a listener must not wait for it.
    */
   saveFile(file: string, options: SaveOptions = {}): Promise<number> {
-    return this.store(() => describeDrives(this.parts.drivesRequest), (parts) => writeStateFile(file, parts, options.compress ?? false));
+    return this.store(() => describeDrives(this.parts.drivesRequest), (parts) => {
+      while (this.#unchecked.length > 0) this.#check();
+      return writeStateFile(file, parts, options.compress ?? false);
+    });
   }
 
   override report(): Report {

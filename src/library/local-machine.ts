@@ -31,6 +31,7 @@ import { threadEngine } from '../machine/processors/thread-engine.ts';
 import type { ProcessorThreads } from '../machine/processors/threaded-vcpus.ts';
 import type { VcpuOrder } from '../machine/processors/vcpu-thread.ts';
 import { loadSection, saveSection } from '../machine/sections.ts';
+import type { Check } from '../snapshot/container.ts';
 import type { MachineParts, StoredMachine } from '../snapshot/stored-machine.ts';
 import { Console } from './console.ts';
 import { Listeners } from './events.ts';
@@ -402,12 +403,20 @@ export class LocalMachine {
     this.#machine.load(state);
   }
 
-  /** The same of a stored machine, into one that was made blank. Throws StateError. */
-  protected fill(stored: StoredMachine): void {
-    stored.fillRam(this.#machine.ram);
+  /** The same of a stored machine, into one that was made blank. Throws StateError. Returns the checks that are still to be made. */
+  protected fill(stored: StoredMachine): Check[] {
+    const unchecked = stored.fillRam(this.#machine.ram);
     const devices = stored.devices();
     this.#loadDisks(devices);
     this.#machine.loadDevices(devices);
+    return unchecked;
+  }
+  /** Ends the machine for what the host has found. Without effect on one that has ended. */
+  protected fail(reason: string): void {
+    this.#machine.fail(reason);
+  }
+  protected get ended(): boolean {
+    return this.#endedAt !== undefined;
   }
 
   /**

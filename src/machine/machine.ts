@@ -275,7 +275,7 @@ export class Machine {
         return next === undefined || next > this.#clock.now();
       }
       case 'shutdown':
-        this.#finish({ kind: 'died', reason: 'triple fault', registers: vcpu.registers(), ports: this.#board.recentPorts() });
+        this.fail('triple fault');
         return false;
       default:
         return assertNever(exit);
@@ -289,8 +289,7 @@ export class Machine {
       return vcpu.run(budget, this.#until);
     } catch (cause) {
       // A mistake of ours that this guest has run into: it ends this machine, not the process around it.
-      const reason = `engine failure: ${cause instanceof Error ? cause.message : String(cause)}`;
-      this.#finish({ kind: 'died', reason, registers: vcpu.registers(), ports: this.#board.recentPorts(), cause });
+      this.fail(`engine failure: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
       return 'requested';
     } finally {
       this.#executing = false;
@@ -396,7 +395,7 @@ export class Machine {
       this.#boot();
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      this.#finish({ kind: 'died', reason: error.message, registers: this.#board.vcpu.registers(), ports: this.#board.recentPorts() });
+      this.fail(error.message);
     }
   }
 
@@ -419,6 +418,10 @@ export class Machine {
   /** Ends the machine from the host's side. Legal at any time; the first end counts. */
   stop(kind: 'stopped' | 'timeout' = 'stopped'): void {
     this.#finish({ kind });
+  }
+  /** Ends the machine because it cannot go on. Legal whenever the guest does not execute; the first end counts. */
+  fail(reason: string, more: { readonly cause?: unknown } = {}): void {
+    this.#finish({ kind: 'died', reason, registers: this.#board.vcpu.registers(), ports: this.#board.recentPorts(), ...more });
   }
   /** Bytes typed on the serial console. */
   sendSerial(bytes: Uint8Array): void {

@@ -105,6 +105,9 @@ export class ContainerWriter {
   }
 }
 
+/** Looks at a block in the file once more. Throws StateError when its checksum does not fit. */
+export type Check = () => void;
+
 /** A container that was opened: its head and index are sound, its sections are checked when they are read. */
 export class ContainerReader {
   readonly program: string;
@@ -144,10 +147,10 @@ export class ContainerReader {
   }
 
   /**
-   * Spreads the data of a section over the targets, which take all of them. `map`: they are shared memory, which may
-   * come to show the file itself. Throws StateError, with some of them filled.
+   * Spreads the data of a section over the targets, which take all of them. With `unchecked` they are shared memory, which may come
+   * to show the file itself: the checks of such blocks are put there and not made. Throws StateError, with some of them filled.
    */
-  readInto(name: string, targets: Iterable<Uint8Array>, map = false): void {
+  readInto(name: string, targets: Iterable<Uint8Array>, unchecked?: Check[]): void {
     const { offset, bytes, blocks } = this.#section(name);
     const rest = new Pieces(targets);
     let at = offset;
@@ -155,26 +158,40 @@ export class ContainerReader {
       const length = Math.min(BLOCK, bytes - i * BLOCK);
       if (stored > length) throw damaged(`section ${name} has a block that is too long`);
       const packed = stored < length ? this.#inflate(name, at, stored, length) : undefined;
-      let found = 0;
+      const filled: Uint8Array[] = [];
+      let shown = packed === undefined && unchecked !== undefined;
       for (let done = 0; done < length; ) {
         const piece = rest.next(length - done);
         if (piece === undefined) throw damaged(`section ${name} is too long`);
         // What is not compressed goes where it belongs without a copy in between: RAM is large.
         if (packed === undefined) {
-          if (!map || this.#file.map?.(at + done, piece) !== true) this.#file.read(at + done, piece);
+          const mapped = unchecked !== undefined && this.#file.map?.(at + done, piece) === true;
+          if (!mapped) this.#file.read(at + done, piece);
+          shown &&= mapped;
         } else piece.set(packed.subarray(done, done + piece.length));
-        found = this.#packing.checksum(piece, found);
+        filled.push(piece);
         done += piece.length;
       }
-      if (found !== checksum) throw damaged(`the checksum of section ${name} does not fit`);
+      const place = at;
+      if (shown) unchecked!.push(() => this.#check(name, [this.#bytes(place, length)], checksum));
+      else this.#check(name, filled, checksum);
       at += stored;
     }
     if (rest.next(1) !== undefined) throw damaged(`section ${name} is too short`);
   }
 
+  #check(name: string, pieces: readonly Uint8Array[], checksum: number): void {
+    const found = pieces.reduce((before, piece) => this.#packing.checksum(piece, before), 0);
+    if (found !== checksum) throw damaged(`the checksum of section ${name} does not fit`);
+  }
+  #bytes(at: number, length: number): Uint8Array {
+    const bytes = new Uint8Array(length);
+    this.#file.read(at, bytes);
+    return bytes;
+  }
+
   #inflate(name: string, at: number, stored: number, length: number): Uint8Array {
-    const packed = new Uint8Array(stored);
-    this.#file.read(at, packed);
+    const packed = this.#bytes(at, stored);
     try {
       return this.#packing.inflate(packed, length);
     } catch {

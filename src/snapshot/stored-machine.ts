@@ -2,6 +2,7 @@ import { StateError } from '../base/errors.ts';
 import type { Plain } from '../base/plain.ts';
 import type { FileReader, FileWriter, Packing } from '../host/files.ts';
 import { ContainerReader, ContainerWriter } from './container.ts';
+import type { Check } from './container.ts';
 import { decodePlain, encodePlain } from './plain-bytes.ts';
 
 // A stored machine in a container: a section for each component, RAM's pages that are not zero, and the files that it
@@ -69,17 +70,19 @@ export class StoredMachine {
     const names = this.#container.names.filter((name) => name !== RAM && name !== RAM_PAGES && !name.startsWith(FILE));
     return Object.fromEntries(names.map((name) => [name, { version: this.#container.version(name)!, state: decodePlain(this.#container.read(name)) }]));
   }
-  /** Fills RAM that is zero yet. `view` gives a piece of it to write to. */
-  fillRam(ram: { readonly bytes: number; view(offset: number, length: number): Uint8Array }): void {
+  /** Fills RAM that is zero yet. `view` gives a piece of it to write to. Returns the checks of what was not looked at, for the file is shown there. */
+  fillRam(ram: { readonly bytes: number; view(offset: number, length: number): Uint8Array }): Check[] {
     const versions = [RAM, RAM_PAGES].map((name) => this.#container.version(name));
     for (const version of versions) if (version !== undefined && version !== COMPONENT_VERSION) throw new StateError(`has RAM of version ${version}, this version reads ${COMPONENT_VERSION}`);
     const { bytes, runs } = (decodePlain(this.#container.read(RAM)) ?? {}) as { readonly bytes?: Plain; readonly runs?: Plain };
     if (bytes !== ram.bytes || !Array.isArray(runs)) throw new StateError(`is damaged: its RAM has ${String(bytes)} bytes, its machine ${ram.bytes}`);
+    const unchecked: Check[] = [];
     this.#container.readInto(RAM_PAGES, runs.map((run: Plain) => {
       const [offset, length] = Array.isArray(run) ? (run as readonly Plain[]) : [];
       const isCount = (value: Plain | undefined): value is number => typeof value === 'number' && Number.isInteger(value) && value >= 0;
       if (!isCount(offset) || !isCount(length) || offset + length > ram.bytes) throw new StateError('is damaged: a run of pages does not lie in RAM');
       return ram.view(offset, length);
-    }), true);
+    }), unchecked);
+    return unchecked;
   }
 }
