@@ -1,4 +1,5 @@
-// What a port write costs under KVM, against the same loop driven from C: processor time, both in turns.
+// What a port write costs under KVM, against the same loop driven from C: processor time, both in turns. Then, from C alone, what
+// exits cost by cause, and where the kernel serves them itself.
 // npm run bench:kvm [-- --exits N --repeat N]
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -56,15 +57,20 @@ function ours(): number {
 
 const folder = mkdtempSync(join(tmpdir(), 'kvm-exits-'));
 try {
-  const program = join(folder, 'exits');
-  // Built from dist/bench or started from bench.
-  const source = [new URL('kvm/exits.c', import.meta.url), new URL('../../bench/kvm/exits.c', import.meta.url)].map((url) => fileURLToPath(url)).at(import.meta.url.includes('/dist/') ? 1 : 0)!;
-  execFileSync('cc', ['-O2', '-o', program, source]);
+  const build = (name: string): string => {
+    const program = join(folder, name);
+    // Built from dist/bench or started from bench.
+    const sources = new URL(import.meta.url.includes('/dist/') ? '../../bench/kvm/' : 'kvm/', import.meta.url);
+    execFileSync('cc', ['-O2', '-o', program, fileURLToPath(new URL(`${name}.c`, sources))]);
+    return program;
+  };
+  const program = build('exits');
   const rows = Array.from({ length: Number(values.repeat) }, () => ({ c: Number(execFileSync(program, [String(exits)], { encoding: 'utf8' })), ts: ours() }));
   const median = (list: readonly number[]): number => [...list].sort((a, b) => a - b)[list.length >> 1]!;
   const c = median(rows.map((row) => row.c));
   const ts = median(rows.map((row) => row.ts));
   console.log(`port exit, processor time, median of ${rows.length}: C ${(c / 1000).toFixed(2)} us, Polyvisor ${(ts / 1000).toFixed(2)} us, ratio ${(ts / c).toFixed(2)} (ratios ${rows.map((row) => (row.ts / row.c).toFixed(2)).join(' ')})`);
+  console.log(`by cause, C, the best of five:\n${execFileSync(build('causes'), { encoding: 'utf8' }).trimEnd()}`);
 } finally {
   vcpu.close();
   rmSync(folder, { recursive: true });

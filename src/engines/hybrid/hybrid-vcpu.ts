@@ -45,6 +45,8 @@ const FLAGS_TRANSLATED = 0x100 | 0x10000 | 0x20000;
 const IOPL = 0x3000;
 const DEBUGCTL_BTF = 2;
 const DR6_SINGLE_STEP = 0x4000;
+/** Instructions of user code that are translated before it goes on directly, or a whole slice: as much as the way there costs. */
+const TRIAL = 30_000;
 /** Until it is known better. */
 const ENTRY_NS = 30_000;
 
@@ -63,9 +65,10 @@ export class HybridVcpu implements Vcpu {
   #vm: DirectVm | undefined;
   #slotsStale = true;
   #exitRequested = false;
-  /** The last run ended in the middle of a direct visit; or all of it was translated user code. */
+  /** The last run ended in the middle of a direct visit, or before one that was to be. */
   #inVisit = false;
-  #wholeSlice = false;
+  /** User code has been translated for TRIAL instructions or a slice on end, until just now. */
+  #longTrial = false;
 
   constructor(options: HybridOptions) {
     this.#options = options;
@@ -103,23 +106,33 @@ export class HybridVcpu implements Vcpu {
   }
 
   #run(budget: number, deadline: () => number): VcpuExit {
-    let direct = this.#block.getUint32(CPL, true) === 3 && this.#goesOnDirectly();
-    for (;;) {
+    let direct = this.#inUser() && this.#goesOnDirectly();
+    for (let left = budget; ; ) {
       if (direct && !this.#exitRequested && this.#mayRunDirectly()) {
         const exit = this.#visit(deadline);
         if (exit !== undefined) return exit;
       }
       const began = this.#options.clock.now();
       const entries = this.#block.getUint32(USER_ENTRIES, true);
-      const user = this.#block.getUint32(CPL, true) === 3;
-      const exit = this.#home.runToUser(budget);
+      const user = this.#inUser();
+      const part = user ? Math.min(left, TRIAL) : left;
+      const exit = this.#home.runToUser(part);
       this.#ns.translated += this.#options.clock.now() - began;
       if (exit === 'requested') this.#exitRequested = false;
-      this.#wholeSlice = exit === 'budget' && user && this.#block.getUint32(USER_ENTRIES, true) === entries;
-      if (exit !== 'user') return exit;
-      if (this.#options.clock.now() >= deadline()) return 'budget';
-      direct = true;
+      this.#longTrial = exit === 'budget' && user && this.#block.getUint32(USER_ENTRIES, true) === entries;
+      left -= part;
+      if (exit === 'user') left = budget;
+      else if (exit !== 'budget' || left <= 0) return exit;
+      direct = exit === 'user' || (this.#inUser() && this.#goesOnDirectly());
+      if (this.#options.clock.now() < deadline()) continue;
+      // The next run does what this one has no time for.
+      this.#inVisit = direct;
+      return 'budget';
     }
+  }
+
+  #inUser(): boolean {
+    return this.#block.getUint32(CPL, true) === 3;
   }
 
   /** User code was in the middle when the last run ended. */
@@ -129,7 +142,7 @@ export class HybridVcpu implements Vcpu {
     if (inVisit) return true;
     this.#home.runtime.call('enterUser');
     this.#block.setUint32(USER_ENTERED, 0, true);
-    return this.#policy.goesOn(this.#block.getUint32(USER_SLOT, true), this.#wholeSlice);
+    return this.#policy.goesOn(this.#block.getUint32(USER_SLOT, true), this.#longTrial);
   }
 
   /** Can the host's processor do what the guest's would, in the state as it is? */
@@ -160,6 +173,7 @@ export class HybridVcpu implements Vcpu {
   #visit(deadline: () => number): VcpuExit | undefined {
     const { clock } = this.#options;
     const slot = this.#block.getUint32(USER_SLOT, true);
+    // The next run translates, so that something is executed even if it is always too late.
     if (!this.#alarm.set(deadline())) return 'budget';
     const vm = this.#vm ?? this.#prepare();
     if (this.#slotsStale) {

@@ -12,15 +12,15 @@ export interface Visit {
 /** Decides which visits to user mode run directly; `slot` stands for where they begin (`enterUser` in runtime/blocks.ts). */
 export interface VisitPolicy {
   note(slot: number, visit: Visit): void;
-  /** User mode was translated when the last run ended, and (`wholeSlice`) all of that run was: does it go on directly? */
-  goesOn(slot: number, wholeSlice: boolean): boolean;
+  /** User mode is being translated, and (`long`) has been for as much as the way costs: does it go on directly? */
+  goesOn(slot: number, long: boolean): boolean;
 }
 
 /** A visit is long that does as much as an entry costs, divided by this: translated code is slower by about as much, and 1. */
 const WORTH = 2;
 /** How many visits that begin where a short one began stay translated. */
 const STAYS = 1000;
-/** How many slices stay translated where refused code was met. */
+/** How often such code stays translated where refused code was met. */
 const REFUSED_SLICES = 32;
 /** An entry's cost is a low quantile of what visits take, not more than so often the least. */
 const QUANTILE = 0.25;
@@ -28,7 +28,7 @@ const STEP = 1 / 16;
 const SPREAD = 2;
 
 /**
- * User code that has run translated for a whole slice goes on directly, for then what the way into KVM costs has been spent
+ * User code that has run translated for long goes on directly, for then what the way into KVM costs has been spent
  * already. Where such long visits began, and elsewhere in the same address space, the next ones run directly at once,
  * until one is short.
  */
@@ -67,8 +67,8 @@ export class MeasuringPolicy implements VisitPolicy {
     this.#entryNs = Math.min(Math.max(this.#entryNs, this.#leastNs), this.#leastNs * SPREAD);
   }
 
-  goesOn(slot: number, wholeSlice: boolean): boolean {
-    if (!wholeSlice) return false;
+  goesOn(slot: number, long: boolean): boolean {
+    if (!long) return false;
     if (this.#refused[slot] === 0) return true;
     this.#refused[slot]!--;
     return false;
