@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { ofLinux } from './koffi.ts';
 
-/** Later ones put modules side by side by themselves. */
+/** Later ones (seen in Node 24) put modules side by side by themselves. */
 const LAST_RANDOM_V8 = 12;
 /** The places that V8 asks for are below; what the system chooses by itself is above. */
 const HIGHEST = 2 ** 46;
