@@ -46,7 +46,6 @@ describe('wrong use is one line and status 1', () => {
     ['too many processors', () => [...good(), '--cpus', '65'], /processors "65" are 65, more than a machine may have; give/],
     ['several processors in lockstep', () => [...good(), '--cpus', '2', '--overcommit', '--engine', 'lockstep'], /engine "lockstep" executes one processor so far/],
     ['engines to change to in lockstep', () => [...good(), '--switchable', '--engine', 'lockstep'], /engine "lockstep" has nothing to change to; leave --switchable out/],
-    ['engines to change to with several processors', () => [...good(), '--switchable', '--cpus', '2', '--overcommit'], /several processors keeps its engine, and 2 are asked for; leave --switchable out, or give --cpus 1/],
     ['unknown engine', () => [...good(), '--engine', 'warp'], /engine "warp" is unknown/],
     ['unknown display', () => [...good(), '--display', 'vga'], /display "vga".*none, terminal or png:FILE/],
     ['text display without firmware', () => [...good(), '--display', 'terminal'], /booted directly draws pixels/],

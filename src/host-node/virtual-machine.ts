@@ -280,7 +280,6 @@ function settle({ engine = 'auto', recalibrate, profile, overcommit, switchable 
       throw new UserError(`${cpus} processors are asked for, but this host has ${here}, so that their threads would wait for each other; give --cpus ${here}, or --overcommit to have it all the same`);
     }
     if (profile === true) throw new UserError(`a profile is made of one processor, but ${cpus} are asked for; leave --profile out, or give --cpus 1`);
-    if (switchable === true) throw new UserError(`a machine with several processors keeps its engine, and ${cpus} are asked for; leave --switchable out, or give --cpus 1`);
     if (engine !== 'auto') threadEngine(checkEngine(engine), cpus);
   }
   return settleEngine(checkEngine(engine), recalibrate, { processors: cpus, profile: profile === true, switchable: switchable === true });

@@ -482,5 +482,5 @@ export class LocalMachine {
 function processorsOf({ modules, vcpuThreads }: MachineHost, { cpus, translationCacheBytes }: MachineConfiguration, { first, kvm }: EngineChoice): ProcessorThreads {
   const count = processorCount(cpus);
   if (vcpuThreads === undefined) throw new UserError(`${count} processors are asked for, but here a machine has one so far; give 1`);
-  return { topology: cpus, engine: threadEngine(first, count), modules, kvm: first === 'kvm' ? kvm : undefined, cacheBytes: translationCacheBytes, host: vcpuThreads };
+  return { topology: cpus, engine: threadEngine(first, count), modules, kvm, cacheBytes: translationCacheBytes, host: vcpuThreads };
 }

@@ -4,7 +4,7 @@ import { HybridVcpu } from '../engines/hybrid/hybrid-vcpu.ts';
 import type { HybridOptions } from '../engines/hybrid/hybrid-vcpu.ts';
 import type { KvmCapabilities } from '../engines/kvm/capabilities.ts';
 import type { KvmHost } from '../engines/kvm/kvm-host.ts';
-import { KvmFailure, KvmVcpu } from '../engines/kvm/kvm-vcpu.ts';
+import { KvmFailure, KvmVcpu, beginKvm } from '../engines/kvm/kvm-vcpu.ts';
 import { LockstepVcpu } from '../engines/lockstep/lockstep-vcpu.ts';
 import { Profiler } from '../engines/profile/profiler.ts';
 import { createTranslator } from '../engines/translator/translator.ts';
@@ -61,15 +61,6 @@ function hiddenFor({ first, kvm, switchable }: EngineSet): readonly number[] {
 function once<T>(make: () => T): () => T {
   let made: T | undefined;
   return () => (made ??= make());
-}
-
-function beginKvm(vcpu: KvmVcpu): void {
-  try {
-    vcpu.begin();
-  } catch (error) {
-    // Who changes to it is told; a machine that is on it already gets the error again.
-    if (!(error instanceof KvmFailure)) throw error;
-  }
 }
 
 /** How to make a vCPU on the set's first engine that can change to the others. */

@@ -11,7 +11,7 @@ import {
 } from "../cpu/paravirt.ts";
 import { tscKhz } from "./cpuid.ts";
 import { raiseUndefined } from "./faults.ts";
-import { bootTime, hostTsc, hypercallToHost } from "./host.ts";
+import { bootTime, hypercallToHost } from "./host.ts";
 import { REGION_KIND_RAM } from "../memory/layout.ts";
 import { afterWrite, hostOfPhysical, regionKind } from "./physical.ts";
 import { flushTlb } from "./paging.ts";
@@ -66,22 +66,24 @@ function endChange(version: usize): void {
   atomic.store<u32>(version, load<u32>(version) + 1);
 }
 
-/** What the guest's clock was at the time stamp that is now, and how it goes on by the time stamp counter. */
+/**
+ * What the guest's clock was at a time stamp, and how it goes on by the time stamp counter. That time is the clock's zero, whenever this is
+ * called, so that all processors get the same from the same counter, to the last bit.
+ */
 export function writeSystemTime(cpu: usize): void {
   const where = load<u64>(cpu, PARAVIRT_SYSTEM_TIME_MSR);
   if ((where & ENABLED) == 0) return;
   const host = ramAt(where & ~ENABLED, TIME_BYTES);
   if (host == 0) return;
   const rate = <u64>tscKhz(cpu);
-  const ticks = <u64>hostTsc();
   // ns = (ticks << shift) * multiplier >> 32, the multiplier having its top bit set.
   let shift: i32 = 0;
   while ((NS_PER_MS << 32) / (rate << shift) >> 32 != 0) shift++;
   let multiplier = (NS_PER_MS << 32) / (rate << shift);
   for (; shift > -10 && multiplier >> 31 == 0; shift--) multiplier = (NS_PER_MS << (33 - shift)) / rate;
   beginChange(host);
-  store<u64>(host, ticks + load<u64>(cpu, TSC_OFFSET), TIME_TSC);
-  store<u64>(host, ticks / rate * NS_PER_MS + ticks % rate * NS_PER_MS / rate, TIME_SYSTEM);
+  store<u64>(host, load<u64>(cpu, TSC_OFFSET), TIME_TSC);
+  store<u64>(host, 0, TIME_SYSTEM);
   store<u32>(host, <u32>multiplier, TIME_MULTIPLIER);
   store<i8>(host, <i8>shift, TIME_SHIFT);
   store<u8>(host, TIME_STABLE, TIME_FLAGS);

@@ -10,7 +10,19 @@ test('a stock Debian kernel has two processors, sends messages between them, is 
   const options = { guest: 'linux', machine: 'microvm', append: 'quiet', memory: '256M', cpus: 2, overcommit: true, noReboot: true } as const;
   const vm = await shell(options);
   await answer(vm, 'nproc; cat /sys/devices/system/cpu/online', /^2\n0-1\n/);
-  await answer(vm, 'for i in 0 1 2 3; do (dd if=/dev/urandom bs=4k count=64 2>/dev/null | md5sum > /dev/null; echo "ready $i") & done; wait; echo all ready', /all ready/);
+  // The engine changes while both work.
+  expect(vm.engines).toEqual(['translator', 'interpreter']);
+  expect(() => vm.switchEngine('kvm')).toThrow(/has no engine "kvm"; give one of translator, interpreter/);
+  let working = true;
+  const work = answer(vm, 'for i in 0 1 2 3; do (dd if=/dev/zero bs=4k count=256 2>/dev/null | md5sum; echo "ready $i") & done; wait; echo all ready', /[^]*all ready/).finally(() => (working = false));
+  for (let i = 0; working && i < 10; i++) {
+    vm.switchEngine(i % 2 === 0 ? 'interpreter' : 'translator');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  vm.switchEngine('translator');
+  expect((await work).match(/b6d81b360a5672d80c27430f39153e2c/g)).toHaveLength(4);
+  expect(vm.report().switches.count).toBeGreaterThan(1);
+  expect(vm.report().instructions['interpreter']).toBeGreaterThan(1000);
   // Function calls from one processor to the other.
   await answer(vm, 'grep CAL /proc/interrupts', /CAL:\s+[1-9]\d*\s+[1-9]\d*/);
 

@@ -36,6 +36,20 @@ describe.skipIf(nativeUnavailable() !== undefined)('a guest for two processors: 
     expect([vm.report().engine, vm.report().cpus]).toEqual([engine, 2]);
   });
 
+  test('on all of them by turns', async () => {
+    const vm = await VirtualMachine.create({ ...options('translator'), switchable: true });
+    let running = true;
+    const ended = vm.start().finally(() => (running = false));
+    for (let i = 1; running; i++) {
+      vm.switchEngine(vm.engines[i % vm.engines.length]!);
+      await new Promise((resolve) => setTimeout(resolve, 3));
+    }
+    expect((await ended).kind).toBe('poweroff');
+    expect(vm.console.text).toContain(FOUND);
+    expect([...vm.engines].sort()).toEqual([...engines].sort());
+    expect(Object.keys(vm.report().engines).length).toBeGreaterThan(1);
+  }, 120_000);
+
   test.each(engines)('stopped and stored by the %s at any place, it goes on elsewhere', async (engine) => {
     const stateAfter = async (ms: number): Promise<ReturnType<VirtualMachine['save']>> => {
       const vm = await VirtualMachine.create(options(engine));

@@ -22,8 +22,8 @@ const EDX = 3;
 const INDEXED: ReadonlyMap<number, number> = new Map([[4, 5], [7, 3], [0xb, 3], [0xd, 10]]);
 /** Feature words by their place in CPUID_HIDDEN: leaf and register. */
 export const FEATURE_WORDS = [[1, ECX], [1, EDX], [7, EBX], [7, ECX], [7, EDX], [0x80000001, ECX], [0x80000001, EDX]] as const;
-/** Features of KVM's list that the monitor makes itself: APIC, x2APIC, TSC deadline, hypervisor; what depends on mode. */
-const OURS: ReadonlyMap<string, number> = new Map([[`1 ${ECX}`, (1 << 21) | (1 << 24) | (1 << 27) | (1 << 31)], [`1 ${EDX}`, 1 << 9], [`7 ${ECX}`, 1 << 4], [`7 ${EDX}`, 1 << 29]]);
+/** Features of KVM's list that the monitor makes itself: APIC, x2APIC, TSC deadline, hypervisor; several processors; what depends on mode. */
+const OURS: ReadonlyMap<string, number> = new Map([[`1 ${ECX}`, (1 << 21) | (1 << 24) | (1 << 27) | (1 << 31)], [`1 ${EDX}`, (1 << 9) | (1 << 28)], [`7 ${ECX}`, 1 << 4], [`7 ${EDX}`, 1 << 29]]);
 
 /** What this host's KVM can show its guests. */
 export function supportedCpuid(host: KvmHost): readonly CpuidEntry[] {

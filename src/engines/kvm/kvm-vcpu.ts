@@ -20,6 +20,7 @@ import { A20, KvmVm } from './kvm-vm.ts';
 import { registersOf } from '../vcpu-registers.ts';
 import { unpackRegisters, unpackSystemRegisters } from './registers.ts';
 import { Transfer } from './transfer.ts';
+import type { CounterLead } from './transfer.ts';
 
 export interface KvmOptions {
   readonly host: KvmHost;
@@ -39,6 +40,8 @@ export interface KvmOptions {
   readonly vcpu?: number;
   /** Guests see the host's time stamp counter, whatever KVM is told; missing: they do not. */
   readonly hostCounter?: boolean;
+  /** What the processors of a machine that has several know together of their counters. */
+  readonly counterLead?: CounterLead;
   /** SYSCALL does not reach the guest's kernel; missing: it does. */
   readonly losesSyscalls?: boolean;
 }
@@ -150,15 +153,8 @@ export class KvmVcpu implements Vcpu {
 
   /** Why the guest whose state is in the block cannot run here; undefined: it can. */
   obstacle(): string | undefined {
-    const { capabilities, tscKhz } = this.#options;
-    if (missingFeatures(guestCpuid(this.#home.runtime, this.#block), capabilities.hidden).some((word) => word !== 0)) {
-      return 'the guest has been told of processor features that KVM lacks on this host (machines that are started with --switchable leave them out)';
-    }
-    const rate = tscKhz();
-    if (!capabilities.tscScaling && Math.abs(rate - capabilities.tscKhz) > rate * TSC_TOLERANCE) {
-      return `the guest's time stamp counter runs at ${Math.round(rate / 1000)} MHz, the host's at ${Math.round(capabilities.tscKhz / 1000)} MHz, and this host cannot scale it (machines that are started with --switchable have the host's rate)`;
-    }
-    return undefined;
+    const { memory, capabilities, tscKhz, index } = this.#options;
+    return kvmObstacle(this.#home, memory, capabilities, tscKhz(), index);
   }
 
   /** Runs until something must be looked at or guest time is `until()`; instructions are not counted. Throws KvmFailure. */
@@ -482,6 +478,31 @@ export class KvmVcpu implements Vcpu {
   exitSeconds(): Readonly<Record<string, number>> {
     return secondsByName(this.#ns);
   }
+}
+
+/** As `begin`. Who changes to KVM afterwards is told of what fails; a machine that is on it already gets the error again. */
+export function beginKvm(vcpu: KvmVcpu): void {
+  try {
+    vcpu.begin();
+  } catch (error) {
+    if (!(error instanceof KvmFailure)) throw error;
+  }
+}
+
+/** Why the guest whose state is in a vCPU's block cannot run on KVM; undefined: it can. `rate` in kHz, of its time stamp counter. */
+export function kvmObstacle({ runtime }: Interpreter, memory: WebAssembly.Memory, capabilities: KvmCapabilities, rate: number, index = 0): string | undefined {
+  const block = new Uint8Array(memory.buffer, VCPU_BASE + index * VCPU_STRIDE, STATE_BYTES);
+  const before = block.slice();
+  const cpuid = guestCpuid(runtime, new DataView(block.buffer, block.byteOffset, STATE_BYTES));
+  // Asking has used scratch words.
+  block.set(before);
+  if (missingFeatures(cpuid, capabilities.hidden).some((word) => word !== 0)) {
+    return 'the guest has been told of processor features that KVM lacks on this host (machines that are started with --switchable leave them out)';
+  }
+  if (!capabilities.tscScaling && Math.abs(rate - capabilities.tscKhz) > rate * TSC_TOLERANCE) {
+    return `the guest's time stamp counter runs at ${Math.round(rate / 1000)} MHz, the host's at ${Math.round(capabilities.tscKhz / 1000)} MHz, and this host cannot scale it (machines that are started with --switchable have the host's rate)`;
+  }
+  return undefined;
 }
 
 /** Under what the time of an exit counts. */

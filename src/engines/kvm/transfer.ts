@@ -43,6 +43,13 @@ export interface TransferOptions {
   readonly xsave: XsaveLayout;
   /** See KvmOptions. */
   readonly hostCounter?: boolean;
+  readonly counterLead?: CounterLead;
+}
+
+/** How far the host's time stamp counter is ahead of the model's, in ticks, as one of a machine's processors has measured it for all. */
+export interface CounterLead {
+  /** Undefined: nobody has, or not since it has changed. Of several who set it at once the first counts. */
+  ticks: bigint | undefined;
 }
 
 /** Moves a vCPU's state from its block of linear memory into KVM, and back. */
@@ -82,21 +89,26 @@ export class Transfer {
 
   /** Makes the guest's time stamp counter go on from what the block says, as far as KVM can; the guest's paravirtual clock follows it. */
   pushTimeStamp(vm: KvmProcessor): void {
-    this.#offsetCall(vm, IOCTLS.KVM_SET_DEVICE_ATTR, this.#options.hostCounter === true ? 0n : this.#wantedOffset(vm));
+    const { hostCounter, block } = this.#options;
+    this.#offsetCall(vm, IOCTLS.KVM_SET_DEVICE_ATTR, hostCounter === true ? 0n : BigInt.asUintN(64, block.getBigUint64(TSC_OFFSET, true) - this.#lead(vm)));
     this.#pullTimeStamp(vm);
     this.#options.home.runtime.call('writeSystemTime');
   }
 
-  /** What makes the host's counter that of the block. */
-  #wantedOffset(vm: KvmProcessor): bigint {
-    const { counter, clock } = this.#readBoth(vm);
-    const hostCounter = counter - this.#timeStampOffset(vm);
-    return BigInt.asUintN(64, clock + this.#options.block.getBigUint64(TSC_OFFSET, true) - hostCounter);
+  #pullTimeStamp(vm: KvmProcessor): void {
+    const offset = this.#timeStampOffset(vm) + this.#lead(vm);
+    this.#options.block.setBigUint64(TSC_OFFSET, BigInt.asUintN(64, offset), true);
   }
 
-  #pullTimeStamp(vm: KvmProcessor): void {
+  /** Processors whose counters agree do so afterwards: one measures for all. */
+  #lead(vm: KvmProcessor): bigint {
+    const { counterLead } = this.#options;
+    const known = counterLead?.ticks;
+    if (known !== undefined) return known;
     const { counter, clock } = this.#readBoth(vm);
-    this.#options.block.setBigUint64(TSC_OFFSET, BigInt.asUintN(64, counter - clock), true);
+    const ticks = counter - this.#timeStampOffset(vm) - clock;
+    if (counterLead !== undefined) counterLead.ticks = ticks;
+    return counterLead?.ticks ?? ticks;
   }
 
   /** KVM's counter and ours at the same time: the closest of a few readings, as the host may turn to somebody else in between. */

@@ -1,6 +1,8 @@
 import { MACHINE_THREADS, MACHINE_WORDS, VCPU_APIC, VCPU_BASE, VCPU_CHANNEL, VCPU_RUNS, VCPU_STRIDE } from '../../memory/layout.ts';
 import { apicStore } from '../../interrupts/apic-store.ts';
 import type { ApicStore } from '../../interrupts/apic-store.ts';
+import { THREAD_ENGINES } from './thread-engine.ts';
+import type { ThreadEngine } from './thread-engine.ts';
 
 // Words in the linear memory that the machine's thread and those of its vCPUs have in common. All are read and written
 // with Atomics, but for what belongs to whoever the status of a vCPU says.
@@ -16,11 +18,15 @@ export const HALTED = 3;
 export const SHUT_DOWN = 4;
 /** An error of ours: its text is where `failure` finds it. */
 export const FAILED = 5;
+/** Its engine cannot go on, another one may: the same. */
+export const GAVE_UP = 6;
 
 /** What it is to do. */
 export const COMMAND_STOP = 0;
 export const COMMAND_RUN = 1;
 export const COMMAND_END = 2;
+/** As COMMAND_STOP; the machine's engine has changed meanwhile. Of two changes without a run in between one adds 1. */
+export const COMMAND_CHANGE = 3;
 
 // What it asks of the machine's thread.
 export const READ_PORT = 0;
@@ -42,6 +48,8 @@ export const EVENT_MAP = 8;
 export const EVENT_REFRESH = 16;
 /** It goes on behind its HLT, or does not stop at the next one. */
 export const EVENT_WAKE = 32;
+/** A machine that was not stored is about to execute its first instruction. */
+export const EVENT_BEGIN = 64;
 
 /** Offsets of words (u32) in a vCPU's channel. The first is VCPU_ATTENTION. */
 const STATUS = 4;
@@ -72,8 +80,13 @@ const DOORBELL = 8;
 const ASLEEP = 12;
 const PIC = 16;
 const A20 = 20;
+/** Behind MACHINE_SPLIT_LOCK. */
+const ENGINE = 28;
 /** f64: what to add to the host's time for the guest's; rate of the time stamp counter; time of day at the guest's zero. */
 const CLOCK = 64;
+/** i64: CounterLead. */
+const LEAD = 88;
+const LEAD_UNKNOWN = -(1n << 63n);
 
 /** Words of the machine. */
 export class MachineWords {
@@ -81,11 +94,13 @@ export class MachineWords {
   /** Where processors are on KVM: ends KVM_RUN of a thread. */
   readonly interrupt: (thread: number) => void;
   readonly #clock: Float64Array;
+  readonly #lead: BigInt64Array;
 
   constructor(memory: WebAssembly.Memory, interrupt: (thread: number) => void = () => {}) {
     this.interrupt = interrupt;
     this.words = new Int32Array(memory.buffer);
     this.#clock = new Float64Array(memory.buffer, MACHINE_WORDS + CLOCK, 3);
+    this.#lead = new BigInt64Array(memory.buffer, MACHINE_WORDS + LEAD, 1);
   }
 
   set threads(count: number) {
@@ -125,6 +140,24 @@ export class MachineWords {
   }
   set a20(open: boolean) {
     Atomics.store(this.words, (MACHINE_WORDS + A20) >> 2, open ? 1 : 0);
+  }
+
+  /** The engine that all processors are on, of THREAD_ENGINES. Changes while all stand. */
+  get engine(): ThreadEngine {
+    return THREAD_ENGINES[Atomics.load(this.words, (MACHINE_WORDS + ENGINE) >> 2)]!;
+  }
+  set engine(engine: ThreadEngine) {
+    Atomics.store(this.words, (MACHINE_WORDS + ENGINE) >> 2, THREAD_ENGINES.indexOf(engine));
+  }
+
+  // As CounterLead of engines/kvm wants it.
+  get ticks(): bigint | undefined {
+    const ticks = Atomics.load(this.#lead, 0);
+    return ticks === LEAD_UNKNOWN ? undefined : ticks;
+  }
+  set ticks(ticks: bigint | undefined) {
+    if (ticks === undefined) Atomics.store(this.#lead, 0, LEAD_UNKNOWN);
+    else Atomics.compareExchange(this.#lead, 0, LEAD_UNKNOWN, ticks);
   }
 
   /** Guest time less host time, in ns. Changes while all vCPUs stand. */

@@ -4,6 +4,11 @@ import { UserError } from '../../base/errors.ts';
 export const THREAD_ENGINES = ['translator', 'interpreter', 'kvm'] as const;
 export type ThreadEngine = (typeof THREAD_ENGINES)[number];
 
+/** Those that a machine with several processors can be on: KVM where the host has it and the machine is made for it. */
+export function threadEngines(kvm: boolean): readonly ThreadEngine[] {
+  return THREAD_ENGINES.filter((engine) => kvm || engine !== 'kvm');
+}
+
 /** The engine of a machine with several processors. Throws UserError for one that cannot. */
 export function threadEngine(name: string, cpus: number): ThreadEngine {
   if (name === 'auto') return THREAD_ENGINES[0];

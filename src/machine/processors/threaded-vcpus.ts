@@ -1,6 +1,5 @@
 import { StateError, UserError } from '../../base/errors.ts';
 import type { Plain } from '../../base/plain.ts';
-import { seconds } from '../../base/seconds.ts';
 import type { EngineSwitch, EngineUsage, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
 import { CODE_AREA_BYTES, codeAreaAt } from '../../engines/interpreter/code-area.ts';
 import { createInterpreter } from '../../engines/interpreter/interpreter.ts';
@@ -8,6 +7,7 @@ import type { Interpreter } from '../../engines/interpreter/interpreter.ts';
 import { identify } from '../../engines/identity.ts';
 import type { EngineModules } from '../../engines/modules.ts';
 import { KvmMachine } from '../../engines/kvm/kvm-machine.ts';
+import { kvmObstacle } from '../../engines/kvm/kvm-vcpu.ts';
 import type { KvmOptions } from '../../engines/kvm/kvm-vcpu.ts';
 import { ticksAt, timeOfOrigin } from '../../host/clock.ts';
 import type { MonotonicClock, WallClock } from '../../host/clock.ts';
@@ -26,19 +26,22 @@ import { ApicTimer } from './apic-timer.ts';
 import { CodeDrops, tellOwners } from './code-drops.ts';
 import { PostedApic, alertVcpu } from './posted-apic.ts';
 import {
-  ACKNOWLEDGE_PIC, COMMAND_END, COMMAND_RUN, COMMAND_STOP, END_OF_INTERRUPT, EVENT_MAP, EVENT_REFRESH, FAILED, HALTED, MachineWords, NUMERIC_ERROR, READ_MMIO, READ_PORT,
-  REQUESTING, RUNNING, SHUT_DOWN, STOPPED, VcpuWords, WRITE_MMIO, WRITE_PORT,
+  ACKNOWLEDGE_PIC, COMMAND_CHANGE, COMMAND_END, COMMAND_RUN, COMMAND_STOP, END_OF_INTERRUPT, EVENT_BEGIN, EVENT_MAP, EVENT_REFRESH, FAILED, GAVE_UP, HALTED, MachineWords,
+  NUMERIC_ERROR, READ_MMIO, READ_PORT, REQUESTING, RUNNING, SHUT_DOWN, STOPPED, VcpuWords, WRITE_MMIO, WRITE_PORT,
 } from './shared-words.ts';
+import { threadEngines } from './thread-engine.ts';
 import type { ThreadEngine } from './thread-engine.ts';
+import { UsageByEngine } from './usage-by-engine.ts';
 import type { VcpuOrder } from './vcpu-thread.ts';
 
 /** How a machine with several processors executes them. */
 export interface ProcessorThreads {
   readonly topology: ProcessorTopology;
+  /** The engine that it begins on. */
   readonly engine: ThreadEngine;
   readonly modules: EngineModules;
-  /** With engine kvm: this host's, for the machine's thread. */
-  readonly kvm: Pick<KvmOptions, 'host' | 'capabilities'> | undefined;
+  /** This host's, for the machine's thread, if the machine may be on it; then all engines are made at once. */
+  readonly kvm: Pick<KvmOptions, 'host' | 'capabilities' | 'hostCounter' | 'losesSyscalls'> | undefined;
   /** Bound on the memory that translated code takes, of all of them. */
   readonly cacheBytes: number;
   readonly host: ThreadHost<VcpuOrder>;
@@ -67,8 +70,19 @@ const LOOKS = 2_000;
 /** A thread that does not stop by then is not going to. */
 const PATIENCE_NS = 20e9;
 
+/** Takes over when another engine gives up. */
+const FALLBACK = 'translator';
+
 /** Traces that processors make themselves. */
 const THREAD_TRACES = ['interrupt', 'exception'] as const;
+
+function stands({ status }: VcpuWords): boolean {
+  return status === STOPPED || status === FAILED;
+}
+/** KVM does not. */
+function countsInstructions(engine: string): boolean {
+  return engine !== 'kvm';
+}
 
 /** Bytes of storage that machines with several processors need besides RAM. */
 export function codeAreaBytes(processors: ProcessorThreads | undefined): number {
@@ -83,8 +97,6 @@ export function codeAreaBytes(processors: ProcessorThreads | undefined): number 
 export class ThreadedVcpus implements Vcpu, EngineSwitch {
   readonly stateName = 'processors';
   readonly stateVersion = 1;
-  /** KVM does not. */
-  readonly countsInstructions: boolean;
   readonly #options: ThreadedVcpusOptions;
   readonly #machine: MachineWords;
   readonly #words: readonly VcpuWords[];
@@ -95,8 +107,15 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   readonly #threads: readonly Thread[];
   readonly #vm: KvmMachine | undefined;
   readonly #counts = { port: 0, mmio: 0 };
+  readonly #usage = new UsageByEngine();
+  #switches = 0;
+  #longestNs = 0;
   #lost: string | undefined;
   #going = false;
+  /** The machine was not stored, and has not begun. */
+  #fresh = true;
+  /** Something has been executed: the threads are there. */
+  #begun = false;
   #exitRequested = false;
   /** The one whose registers tell most. */
   #looked = 0;
@@ -104,12 +123,13 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   constructor(options: ThreadedVcpusOptions) {
     const { processors, memory, clock, tscKhz, pic, log } = options;
     const { topology, engine, modules, host, kvm } = processors;
-    this.countsInstructions = kvm === undefined;
     const apicIds = apicIdsOf(topology);
     const count = apicIds.length;
     this.#options = options;
     const machine = this.#machine = new MachineWords(memory.wasm, (thread) => kvm?.host.interrupt(thread));
     machine.threads = count;
+    machine.engine = engine;
+    machine.ticks = undefined;
     this.#words = Array.from({ length: count }, (_, i) => new VcpuWords(memory.wasm, i));
     this.#drops = this.#words.map((_, i) => new CodeDrops(memory.wasm, i));
     const areas = this.#words.map((_, i) => (i === 0 ? undefined : memory.allocate(CODE_AREA_BYTES).host));
@@ -127,10 +147,10 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     });
     for (const apic of this.#apics) apic.reset();
     machine.a20 = true;
-    const vm = this.#vm = kvm === undefined ? undefined : new KvmMachine(kvm.host, memory.wasm);
+    this.#vm = kvm === undefined ? undefined : new KvmMachine(kvm.host, memory.wasm);
     this.#changed();
     const traces = THREAD_TRACES.filter((kind) => log.tracing(kind));
-    this.#threads = this.#words.map((words, index) => host.start({ memory: memory.wasm, modules, index, apicIds, engine, cacheBytes: Math.floor(processors.cacheBytes / count), codeArea: areas[index], kvmVcpu: vm?.createVcpu(index), traces }, {
+    this.#threads = this.#words.map((words, index) => host.start({ memory: memory.wasm, modules, index, apicIds, engines: this.available, prepare: kvm !== undefined, cacheBytes: Math.floor(processors.cacheBytes / count), codeArea: areas[index], kvm: this.#kvmOrder(index), traces }, {
       wake: options.wake,
       traced: (kind, message) => log.trace(kind, `processor ${words.index}: ${message}`),
       failed: (reason) => {
@@ -138,6 +158,11 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
         options.wake();
       },
     }));
+  }
+
+  #kvmOrder(index: number): VcpuOrder['kvm'] {
+    const { kvm } = this.#options.processors;
+    return kvm === undefined ? undefined : { vcpu: this.#vm!.createVcpu(index), hostCounter: kvm.hostCounter === true, losesSyscalls: kvm.losesSyscalls === true };
   }
 
   /** As a BIOS leaves the first processor's APIC. Legal while all stand. */
@@ -152,7 +177,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   }
 
   run(_budget: number, until: () => number = () => Number.POSITIVE_INFINITY): VcpuExit {
-    const { clock } = this.#options;
+    const { clock, log } = this.#options;
     this.#goOn();
     for (let served = false; ; ) {
       const seen = this.#machine.doorbell;
@@ -167,6 +192,10 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
           this.#looked = words.index;
           this.pause();
           return 'shutdown';
+        } else if (status === GAVE_UP) {
+          log.warn(`${words.failure}; the machine goes on with the ${FALLBACK}`);
+          this.switchTo(FALLBACK);
+          return 'requested';
         }
         if (status !== HALTED) awake = true;
       }
@@ -232,14 +261,29 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   #goOn(): void {
     this.#machine.asleep = false;
     if (this.#going) return;
-    const { clock, wallClock, processors, tscKhz, pic } = this.#options;
-    this.#machine.clockOffset = clock.now() - processors.host.clock.now();
-    this.#machine.tscKhz = tscKhz();
+    const { wallClock, clock, tscKhz, pic } = this.#options;
+    this.#setClock(tscKhz());
+    if (this.#vm !== undefined && this.#fresh) this.#tell(EVENT_BEGIN);
+    this.#fresh = false;
     this.#machine.bootTime = timeOfOrigin(wallClock, clock);
     this.#machine.picPending = pic.pending;
     this.#vm?.slots.update(this.#machine.a20);
-    this.#going = true;
+    this.#going = this.#begun = true;
     for (const words of this.#words) words.command = COMMAND_RUN;
+  }
+
+  /** The difference to the host's clock stays while it may be right. */
+  #setClock(tscKhz: number): void {
+    const { clock, processors: { host } } = this.#options;
+    const machine = this.#machine;
+    const before = host.clock.now();
+    const now = clock.now();
+    const after = host.clock.now();
+    const { clockOffset } = machine;
+    if (clockOffset >= now - after && clockOffset <= now - before && machine.tscKhz === tscKhz) return;
+    machine.clockOffset = now - (before + after) / 2;
+    machine.tscKhz = tscKhz;
+    machine.ticks = undefined;
   }
 
   /** All processors stand, each between two instructions, until the next run. */
@@ -247,7 +291,6 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     if (!this.#going) return;
     this.#going = false;
     this.#order();
-    const stands = ({ status }: VcpuWords): boolean => status === STOPPED || status === FAILED;
     this.#wait(() => {
       for (const words of this.#words) if (words.status === REQUESTING) this.#serve(words);
       return this.#words.every(stands);
@@ -309,8 +352,12 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   /** Their blocks have another state than their threads know. */
   #changed(): void {
     this.#vm?.slots.clear();
+    this.#tell(EVENT_REFRESH);
+  }
+  /** While they stand. */
+  #tell(event: number): void {
     for (const words of this.#words) {
-      words.postEvents(EVENT_REFRESH);
+      words.postEvents(event);
       words.alert();
     }
   }
@@ -351,16 +398,18 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   load(state: Plain, version: number): void {
     if (version !== 1) throw new StateError(`processors: state version ${version} is unknown, expected 1`);
     this.pause();
+    this.#fresh = false;
     const { vcpus, apics } = (state ?? {}) as { readonly vcpus?: Plain; readonly apics?: Plain };
     const count = this.#words.length;
     if (!Array.isArray(vcpus) || !Array.isArray(apics) || vcpus.length !== count || apics.length !== count) throw new StateError(`processors: the stored machine has not ${count} processors, as this one has`);
     this.#standing.forEach((vcpu, i) => vcpu.load(vcpus[i] as Plain, vcpu.stateVersion));
-    if (this.#vm !== undefined && this.#standing.some(({ paravirt }) => (paravirt & ~paravirtFeatures(true, false)) !== 0)) {
-      throw new StateError('processors: the stored machine uses paravirtual calls between its processors, which KVM does not serve here; take the engine translator or interpreter, or begin it with --paravirt off');
-    }
     this.#apics.forEach((apic, i) => apic.load(apics[i] as Plain, apic.stateVersion));
     this.#forgetPosted();
     this.#changed();
+    const obstacle = this.#obstacle(this.current);
+    if (obstacle === undefined) return;
+    this.#options.log.warn(`the stored machine cannot go on with ${this.current}: ${obstacle}; it goes on with ${FALLBACK}`);
+    this.switchTo(FALLBACK);
   }
 
   registers(): VcpuRegisters {
@@ -393,21 +442,58 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     this.#vm?.close();
   }
 
-  // They have one engine for good.
   get engines(): EngineSwitch {
     return this;
   }
-  get current(): string {
-    return this.#options.processors.engine;
+  get current(): ThreadEngine {
+    return this.#machine.engine;
   }
-  get available(): readonly string[] {
-    return [this.current];
+  get available(): readonly ThreadEngine[] {
+    return threadEngines(this.#options.processors.kvm !== undefined);
   }
-  readonly switches = { count: 0, longestMs: 0 } as const;
+  get countsInstructions(): boolean {
+    return countsInstructions(this.current);
+  }
+  get switches(): { readonly count: number; readonly longestMs: number } {
+    return { count: this.#switches, longestMs: this.#longestNs / 1e6 };
+  }
+  /** All stop, and each thread takes its processor's state out of the block with the other engine. */
   switchTo(name: string): void {
-    if (name !== this.current) throw new UserError(`the engine cannot change to ${name}: a machine with several processors keeps the engine that it was started with, ${this.current}`);
+    const engine = this.available.find((available) => available === name);
+    if (engine === undefined) throw new UserError(`this machine, which has several processors, has no engine "${name}"; give one of ${this.available.join(', ')}`);
+    if (engine === this.current) return;
+    const { clock } = this.#options.processors.host;
+    const began = clock.now();
+    this.pause();
+    const obstacle = this.#obstacle(engine);
+    if (obstacle !== undefined) throw new UserError(`the engine cannot change to ${engine}: ${obstacle}`);
+    this.#countUsage();
+    this.#machine.engine = engine;
+    this.#changed();
+    if (this.#begun) {
+      for (const words of this.#words) {
+        words.status = RUNNING;
+        words.command = COMMAND_CHANGE + (this.#switches & 1);
+      }
+      this.#wait(() => this.#words.every(stands));
+    }
+    this.#switches++;
+    this.#longestNs = Math.max(this.#longestNs, clock.now() - began);
+  }
+  /** Why the guest whose state is in the blocks cannot run there; undefined: it can. */
+  #obstacle(engine: ThreadEngine): string | undefined {
+    const { processors: { kvm }, memory, tscKhz } = this.#options;
+    if (engine !== 'kvm' || kvm === undefined) return undefined;
+    if (this.#standing.some(({ paravirt }) => (paravirt & ~paravirtFeatures(true, false)) !== 0)) {
+      return 'the guest has been offered paravirtual calls between its processors, which KVM does not serve here (machines that are started with --switchable or --paravirt off leave them out)';
+    }
+    return kvmObstacle(this.#standing[0]!, memory.wasm, kvm.capabilities, tscKhz());
+  }
+  #countUsage(): void {
+    this.#usage.count(this.current, { ns: this.#words.reduce((sum, { busyNs }) => sum + busyNs, 0), instructions: this.instructions, exits: this.exitCounts() });
   }
   usage(): Readonly<Record<string, EngineUsage>> {
-    return { [this.current]: { seconds: seconds(this.#words.reduce((sum, { busyNs }) => sum + busyNs, 0)), instructions: this.countsInstructions ? this.instructions : null, exits: this.exitCounts() } };
+    this.#countUsage();
+    return this.#usage.report(countsInstructions);
   }
 }

@@ -2,7 +2,7 @@ import type { VcpuExit } from '../../cpu/vcpu.ts';
 import { createInterpreter } from '../../engines/interpreter/interpreter.ts';
 import type { Interpreter } from '../../engines/interpreter/interpreter.ts';
 import { codeAreaAt } from '../../engines/interpreter/code-area.ts';
-import { KvmVcpu } from '../../engines/kvm/kvm-vcpu.ts';
+import { KvmFailure, KvmVcpu, beginKvm } from '../../engines/kvm/kvm-vcpu.ts';
 import type { KvmOptions } from '../../engines/kvm/kvm-vcpu.ts';
 import { createTranslator } from '../../engines/translator/translator.ts';
 import type { RegionCompiler } from '../../engines/translator/region-builder.ts';
@@ -21,8 +21,8 @@ import { CodeDrops, tellOwners } from './code-drops.ts';
 import { hypercalls } from './hypercalls.ts';
 import { PostedApic, alertVcpu } from './posted-apic.ts';
 import {
-  ACKNOWLEDGE_PIC, COMMAND_END, COMMAND_RUN, END_OF_INTERRUPT, EVENT_INIT, EVENT_MAP, EVENT_REFRESH, EVENT_START_UP, EVENT_WAKE, FAILED, HALTED, MachineWords, NUMERIC_ERROR,
-  RUNNING, SHUT_DOWN, STOPPED, VcpuWords,
+  ACKNOWLEDGE_PIC, COMMAND_END, COMMAND_RUN, END_OF_INTERRUPT, EVENT_BEGIN, EVENT_INIT, EVENT_MAP, EVENT_REFRESH, EVENT_START_UP, EVENT_WAKE, FAILED, GAVE_UP, HALTED, MachineWords,
+  NUMERIC_ERROR, RUNNING, SHUT_DOWN, STOPPED, VcpuWords,
 } from './shared-words.ts';
 import { ThreadBus } from './thread-bus.ts';
 import type { ThreadEngine } from './thread-engine.ts';
@@ -34,12 +34,15 @@ export interface VcpuOrder {
   readonly index: number;
   /** Identifiers of all processors' local APICs. */
   readonly apicIds: readonly number[];
-  readonly engine: ThreadEngine;
+  /** Those that the machine can be on. */
+  readonly engines: readonly ThreadEngine[];
+  /** They are made at once, so that the first change to one is as quick as others. */
+  readonly prepare: boolean;
   readonly cacheBytes: number;
   /** Where its decoded code lies; undefined: where the first vCPU's does. */
   readonly codeArea: number | undefined;
-  /** On KVM: descriptor of its vCPU. */
-  readonly kvmVcpu: number | undefined;
+  /** Where the machine may be on KVM: descriptor of its vCPU, and what is known of KVM. */
+  readonly kvm: (Pick<KvmOptions, 'hostCounter' | 'losesSyscalls'> & { readonly vcpu: number }) | undefined;
   /** Kinds of trace that were asked for. */
   readonly traces: readonly string[];
 }
@@ -72,6 +75,11 @@ type ThreadVcpu = Pick<Interpreter, 'requestExit' | 'init' | 'startUp' | 'refres
   close?(): void;
 };
 
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
+}
+
 /** A slice should take about this long: what the other threads want is looked at behind it. */
 const SLICE_NS = 50_000;
 const LONGEST_SLICE = 100_000;
@@ -103,8 +111,12 @@ class VcpuThread {
   readonly #timer: ApicTimer;
   readonly #apic: LocalApic;
   readonly #bus: ThreadBus;
-  readonly #vcpu: ThreadVcpu;
-  readonly #kvmThread: number;
+  readonly #make: Readonly<Record<ThreadEngine, () => ThreadVcpu>>;
+  readonly #kvm: () => KvmVcpu;
+  #engine: ThreadEngine;
+  #vcpu: ThreadVcpu;
+  /** Of the host; 0 without KVM. */
+  readonly #thread: number;
   #turnEnds = 0;
   readonly #sliceLength = new SliceLength(LONGEST_SLICE);
   /** INIT and start-up wait until the processor stands between two instructions. */
@@ -120,9 +132,9 @@ class VcpuThread {
     const vcpus = apicIds.length;
     this.#ports = ports;
     this.#words = words;
-    const kvm = order.engine === 'kvm' ? ports.kvm?.() : undefined;
-    if (order.engine === 'kvm' && kvm === undefined) throw new Error('this host has no KVM for threads');
-    this.#kvmThread = kvm?.host.thread ?? 0;
+    const kvm = order.kvm === undefined ? undefined : ports.kvm?.();
+    if (order.kvm !== undefined && kvm === undefined) throw new Error('this host has no KVM for threads');
+    this.#thread = kvm?.host.thread ?? 0;
     const machine = this.#machine = new MachineWords(memory, (other) => kvm?.host.interrupt(other));
     this.#all = Array.from({ length: vcpus }, (_, i) => (i === index ? words : new VcpuWords(memory, i)));
     this.#drops = this.#all.map((_, i) => new CodeDrops(memory, i));
@@ -166,13 +178,25 @@ class VcpuThread {
       codeWritten: (page: number, offset: number, length: number) => tellOwners(machine, this.#all, this.#drops, page, offset, length, index),
       ...(codeArea === undefined ? {} : { codeArea: codeAreaAt(codeArea) }),
     };
-    if (kvm !== undefined) {
-      this.#vcpu = new KvmVcpu({ ...options, ...kvm, vcpu: order.kvmVcpu!, home: createInterpreter(options), clock, tscKhz: () => machine.tscKhz });
-      return;
-    }
-    this.#vcpu = order.engine === 'translator'
-      ? createTranslator({ ...options, clock: ports.clock, cacheBytes: order.cacheBytes, ...(ports.compiler === undefined ? {} : { compiler: ports.compiler }) })
-      : createInterpreter(options);
+    const interpreter = once(() => createInterpreter(options));
+    this.#make = {
+      interpreter,
+      translator: once(() => createTranslator({ ...options, clock: ports.clock, cacheBytes: order.cacheBytes, ...(ports.compiler === undefined ? {} : { compiler: ports.compiler }) })),
+      kvm: this.#kvm = once(() => new KvmVcpu({ ...options, ...kvm!, ...order.kvm!, counterLead: machine, home: interpreter(), clock, tscKhz: () => machine.tscKhz })),
+    };
+    if (order.prepare) for (const engine of order.engines) this.#make[engine]();
+    this.#engine = machine.engine;
+    this.#vcpu = this.#make[this.#engine]();
+  }
+
+  /** The state is in the block, where the next engine finds it. */
+  #changeEngine(): void {
+    const { engine } = this.#machine;
+    if (engine === this.#engine) return;
+    // Decoded code lies in tables that all have in common: that of the engine before must be gone.
+    this.#vcpu.refresh();
+    this.#engine = engine;
+    this.#vcpu = this.#make[engine]();
   }
 
   /** The guest's time. */
@@ -197,7 +221,7 @@ class VcpuThread {
       this.#looking = true;
       this.#timer.runDue(began + this.#machine.clockOffset);
       this.#looking = false;
-      words.kvmThread = this.#kvmThread;
+      words.kvmThread = this.#engine === 'kvm' ? this.#thread : 0;
       // Who has ordered otherwise before this thread could be interrupted is seen here.
       if (words.command !== COMMAND_RUN) {
         words.kvmThread = 0;
@@ -205,7 +229,7 @@ class VcpuThread {
       }
       words.turn();
       const budget = this.#sliceLength.forTime(SLICE_NS);
-      const exit = this.#vcpu.run(budget, until);
+      const exit = this.#run(budget, until);
       words.turn();
       words.kvmThread = 0;
       const now = this.#ports.clock.now();
@@ -213,10 +237,21 @@ class VcpuThread {
       if (exit === 'budget') this.#sliceLength.measured(budget, now - began);
       else if (exit === 'halt') this.#halted();
       else if (exit === 'shutdown') this.#stand(SHUT_DOWN, COMMAND_RUN);
+      else if (exit === 'gave up') this.#stand(GAVE_UP, COMMAND_RUN);
       if (now < this.#turnEnds) continue;
       this.#reportWaiting();
       await this.#ports.yield();
       this.#turnEnds = this.#ports.clock.now() + TURN_NS;
+    }
+  }
+
+  #run(budget: number, until: () => number): VcpuExit | 'gave up' {
+    try {
+      return this.#vcpu.run(budget, until);
+    } catch (error) {
+      if (!(error instanceof KvmFailure)) throw error;
+      this.#words.failure = error.message;
+      return 'gave up';
     }
   }
 
@@ -292,9 +327,11 @@ class VcpuThread {
     this.#looking = true;
     const events = words.takeEvents();
     if ((events & EVENT_REFRESH) !== 0) {
+      this.#changeEngine();
       this.#vcpu.refresh();
       this.#apic.resume();
     }
+    if ((events & EVENT_BEGIN) !== 0) beginKvm(this.#kvm());
     if ((events & EVENT_MAP) !== 0) this.#vcpu.setA20(this.#machine.a20);
     if ((events & EVENT_INIT) !== 0) this.#apic.accept('init', 0, false);
     if ((events & EVENT_START_UP) !== 0) this.#defer(EVENT_START_UP);
