@@ -31,19 +31,23 @@ describe.skipIf(why !== undefined)(`litmus tests of x86-TSO${why === undefined ?
       const vm = await VirtualMachine.create({ kernel: files.kernel, initrd, append: `${files.append} quiet`, machine: 'microvm', memory: '256M', cpus, engine });
       void vm.start();
       await ready(vm);
-      const output = await attempt(vm, `/litmus ${nightly ? 5 : 0.3}`, 400_000);
+      /** All tests, each for so many seconds; whether stores were seen late, as they may be. */
+      const seenLate = async (seconds: number): Promise<boolean> => {
+        const output = await attempt(vm, `/litmus ${seconds}`, 900_000);
+        const counts = new Map([...output.matchAll(/^litmus (\S+) (\d+) (\d+)$/gm)].map(([, name, runs, outcomes]) => [name!, { runs: Number(runs), outcomes: Number(outcomes) }]));
+        expect(output).toContain(`litmus done on ${cpus} processors`);
+        expect([...counts.keys()].sort()).toEqual([...MAY_BE_SEEN, ...NEVER].sort());
+        for (const [name, { runs, outcomes }] of counts) {
+          expect([name, runs > 0]).toEqual([name, true]);
+          if (NEVER.includes(name)) expect([name, outcomes]).toEqual([name, 0]);
+        }
+        return MAY_BE_SEEN.some((name) => counts.get(name)!.outcomes > 0);
+      };
+      // The processors have to run at the same time, with store buffers, or nothing of it says anything: on a busy host they seldom do.
+      expect(await seenLate(nightly ? 5 : 0.3) || await seenLate(5) || await seenLate(20), 'no store was seen late').toBe(true);
       await vm.stop();
-      const counts = new Map([...output.matchAll(/^litmus (\S+) (\d+) (\d+)$/gm)].map(([, name, runs, outcomes]) => [name!, { runs: Number(runs), outcomes: Number(outcomes) }]));
-      expect(output).toContain(`litmus done on ${cpus} processors`);
-      expect([...counts.keys()].sort()).toEqual([...MAY_BE_SEEN, ...NEVER].sort());
-      for (const [name, { runs, outcomes }] of counts) {
-        expect([name, runs > 0]).toEqual([name, true]);
-        if (NEVER.includes(name)) expect([name, outcomes]).toEqual([name, 0]);
-      }
-      // The processors have run at the same time, with store buffers: or else nothing above says anything.
-      if (MAY_BE_SEEN.every((name) => counts.get(name)!.outcomes === 0)) throw new Error(`no store was seen late:\n${output}`);
     } finally {
       rmSync(folder, { recursive: true });
     }
-  }, 900_000);
+  }, 3_000_000);
 });

@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
 import { shows } from '../support/firmware.ts';
-import { boot, command, powerOff, ready } from '../support/guest-shell.ts';
+import { answer, boot, command, powerOff, ready } from '../support/guest-shell.ts';
 import { TapNetwork, noTap } from '../support/tap-network.ts';
 
 if (noTap !== undefined) console.warn(`test/boot/network: networks over TAP are not tested: ${noTap}`);
@@ -44,9 +44,10 @@ describe.skipIf(noTap !== undefined || !hasServers)('a network over a TAP interf
       await once(network.start('node', '-e', SERVER).stdout!, 'data');
       network.start('dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--port=0', `--log-facility=${network.folder}/log`, `--dhcp-leasefile=${network.folder}/leases`, '--dhcp-range=10.77.0.20,10.77.0.20', '--dhcp-host=52:54:00:00:00:07,10.77.0.20');
       await ready(first);
-      expect(await command(first, 'ip link set eth0 up && udhcpc -q -f -n -t 20 -i eth0')).toContain('lease of 10.77.0.20 obtained');
-      expect(await command(first, `ping -c 3 -i 0.2 ${network.address}`)).toContain(' 0% packet loss');
-      expect(await network.runAside('ping', '-c', '3', '-i', '0.2', '-s', '1400', '10.77.0.20')).toContain(' 0% packet loss');
+      expect(await command(first, 'ip link set eth0 up && udhcpc -q -f -n -t 60 -i eth0')).toContain('lease of 10.77.0.20 obtained');
+      // Behind the last request ping waits for twice the usual time only, which a busy host may exceed: one answer will do.
+      await answer(first, `ping -c 3 -i 0.2 -W 200 ${network.address}`, / [123] packets received/);
+      expect(await network.runAside('ping', '-c', '3', '-i', '0.2', '-W', '200', '-s', '1400', '10.77.0.20')).toMatch(/ [123] received/);
       expect(await command(first, `wget -q -O - http://${network.address}/numbers | sha256sum`)).toContain(sha256(numbers(400_000)));
       expect(await command(first, `seq 1 50000 > /tmp/n && wget -q -O - --post-file /tmp/n http://${network.address}/put`)).toContain(sha256(numbers(50_000)));
       // Half of a transfer, as the guest reads slowly.
@@ -65,7 +66,8 @@ describe.skipIf(noTap !== undefined || !hasServers)('a network over a TAP interf
       await powerOff(second);
       const packets = spawnSync('tshark', ['-r', capture, '-Y', 'dhcp.option.dhcp == 5 or icmp.type == 0', '-T', 'fields', '-e', 'dhcp.ip.your', '-e', 'icmp.resp_to'], { encoding: 'utf8' }).stdout.trim().split('\n');
       expect(packets[0]).toMatch(/^10\.77\.0\.20/);
-      expect(packets).toHaveLength(1 + 6);
+      expect(packets.length).toBeGreaterThanOrEqual(1 + 2);
+      expect(packets.length).toBeLessThanOrEqual(1 + 6);
     } finally {
       network.remove();
     }
@@ -99,7 +101,7 @@ test('two machines on a hub', async () => {
   await command(a, 'ip link set eth0 up && ip addr add 10.1.0.1/24 dev eth0');
   await command(b, 'ip link set eth0 up && ip addr add 10.1.0.2/24 dev eth0');
   expect(await command(b, 'cat /sys/class/net/eth0/address')).toContain('52:54:00:00:01:02');
-  expect(await command(b, 'ping -c 3 -i 0.2 -s 4000 10.1.0.1')).toContain(' 0% packet loss');
+  await answer(b, 'ping -c 3 -i 0.2 -W 200 -s 4000 10.1.0.1', / [123] packets received/);
   await command(a, 'mkdir /w && seq 1 50000 > /w/numbers && httpd -h /w');
   expect(await command(b, 'wget -q -O - http://10.1.0.1/numbers | sha256sum')).toContain(sha256(numbers(50_000)));
   await Promise.all(machines.map(powerOff));

@@ -1,6 +1,11 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+
+/** For package lists that another process is bringing up to date: ten minutes. */
+const TRY_AGAIN_MS = 500;
+const MOST_TRIES = 1200;
 
 /** A Debian tool is missing or failed; the message says which and how. */
 export class AptError extends Error {
@@ -57,11 +62,18 @@ export class PrivateApt {
 
   /** Brings the package lists up to date; a list that fails is tolerated as long as the packages are found later. */
   async update(): Promise<void> {
-    try {
-      await run('apt-get', [...this.#options, '-q', 'update']);
-    } catch (error) {
-      if (error instanceof AptError && error.message.includes('not installed')) throw error;
-      if (readdirSync(join(this.#folder, 'state/lists')).length < 3) throw error;
+    for (let tries = 1; ; tries++) {
+      try {
+        await run('apt-get', [...this.#options, '-q', 'update']);
+        return;
+      } catch (error) {
+        const says = (words: string): boolean => error instanceof AptError && error.message.includes(words);
+        if (says('not installed')) throw error;
+        // Another process of ours is about it; the lists are not whole before.
+        if (says('Unable to lock') && tries < MOST_TRIES) await pause(TRY_AGAIN_MS);
+        else if (readdirSync(join(this.#folder, 'state/lists')).length < 3) throw error;
+        else return;
+      }
     }
   }
 

@@ -41,12 +41,15 @@ export function putIntoCache(folder: string, recipe: number, packageName: string
   for (const [name, bytes] of Object.entries(files)) writeFileSync(join(unfinished, name), bytes);
   const manifest: Manifest = { recipe, package: packageName, files: Object.fromEntries(Object.entries(files).map(([name, bytes]) => [name, digest(bytes)])) };
   writeFileSync(join(unfinished, 'manifest.json'), JSON.stringify(manifest, null, 2));
-  rmSync(folder, { recursive: true, force: true });
+  // Another process may have been faster; its files are as good, and somebody may be reading them.
+  const isThere = (): boolean => isCached(folder, recipe, Object.keys(files));
   try {
+    if (isThere()) return;
+    rmSync(folder, { recursive: true, force: true });
     renameSync(unfinished, folder);
   } catch (error) {
-    // Another process was faster; its files are as good.
+    if (!isThere()) throw error;
+  } finally {
     rmSync(unfinished, { recursive: true, force: true });
-    if (!isCached(folder, recipe, Object.keys(files))) throw error;
   }
 }
