@@ -1,3 +1,4 @@
+import { once } from '../base/once.ts';
 import { identify } from '../engines/identity.ts';
 import { createInterpreter } from '../engines/interpreter/interpreter.ts';
 import { HybridVcpu } from '../engines/hybrid/hybrid-vcpu.ts';
@@ -56,11 +57,6 @@ function hiddenFor({ first, kvm, switchable }: EngineSet): readonly number[] {
   const { capabilities, user } = kvm;
   if (switchable === true && capabilities.syncRegisters) return capabilities.hidden.map((word, i) => (word | user.hidden[i]!) >>> 0);
   return first === 'hybrid' ? user.hidden : capabilities.hidden;
-}
-
-function once<T>(make: () => T): () => T {
-  let made: T | undefined;
-  return () => (made ??= make());
 }
 
 /** How to make a vCPU on the set's first engine that can change to the others. */

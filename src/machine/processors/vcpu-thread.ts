@@ -1,3 +1,4 @@
+import { once } from '../../base/once.ts';
 import type { VcpuExit } from '../../cpu/vcpu.ts';
 import { createInterpreter } from '../../engines/interpreter/interpreter.ts';
 import type { Interpreter } from '../../engines/interpreter/interpreter.ts';
@@ -74,11 +75,6 @@ type ThreadVcpu = Pick<Interpreter, 'requestExit' | 'init' | 'startUp' | 'refres
   rest?(): void;
   close?(): void;
 };
-
-function once<T>(make: () => T): () => T {
-  let made: T | undefined;
-  return () => (made ??= make());
-}
 
 /** A slice should take about this long: what the other threads want is looked at behind it. */
 const SLICE_NS = 50_000;
