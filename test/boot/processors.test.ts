@@ -17,7 +17,7 @@ test('a stock Debian kernel has two processors, sends messages between them, is 
   const work = answer(vm, 'for i in 0 1 2 3; do (dd if=/dev/zero bs=4k count=256 2>/dev/null | md5sum; echo "ready $i") & done; wait; echo all ready', /[^]*all ready/).finally(() => (working = false));
   for (let i = 0; working && i < 10; i++) {
     vm.switchEngine(i % 2 === 0 ? 'interpreter' : 'translator');
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, 50 * (i + 1)));
   }
   vm.switchEngine('translator');
   expect((await work).match(/b6d81b360a5672d80c27430f39153e2c/g)).toHaveLength(4);

@@ -42,13 +42,14 @@ describe.skipIf(nativeUnavailable() !== undefined)('a guest for two processors: 
     const ended = vm.start().finally(() => (running = false));
     for (let i = 1; running; i++) {
       vm.switchEngine(vm.engines[i % vm.engines.length]!);
-      await new Promise((resolve) => setTimeout(resolve, 3));
+      // Longer and longer: on a busy host an engine may not get to anything in so short a time.
+      await new Promise((resolve) => setTimeout(resolve, 2 + i));
     }
     expect((await ended).kind).toBe('poweroff');
     expect(vm.console.text).toContain(FOUND);
     expect([...vm.engines].sort()).toEqual([...engines].sort());
     expect(Object.keys(vm.report().engines).length).toBeGreaterThan(1);
-  }, 120_000);
+  });
 
   test.each(engines)('stopped and stored by the %s at any place, it goes on elsewhere', async (engine) => {
     const stateAfter = async (ms: number): Promise<ReturnType<VirtualMachine['save']>> => {
