@@ -17,6 +17,8 @@ import { fileTrouble } from './words.ts';
 
 /** What may wait for a process that does not read; more is lost. */
 const MOST_UNREAD_BYTES = 16 << 20;
+/** Processes that may connect to the one that serves. */
+const MOST_PEERS = 256;
 const TRY_AGAIN_MS = 20;
 const TROUBLE_MS = 1000;
 
@@ -97,7 +99,10 @@ class ProcessHub {
   /** Becomes the one that listens, if nobody is. The socket gets its name by a link, which only one can make. */
   async #serve(): Promise<boolean> {
     const own = ownName(this.#path);
-    const server = createServer((socket) => this.#addPeer(socket, () => {}));
+    const server = createServer((socket) => {
+      if (this.#peers.size < MOST_PEERS) this.#addPeer(socket, () => {});
+      else socket.destroy();
+    });
     await new Promise<void>((resolve, reject) => server.once('error', reject).listen(own, resolve));
     server.on('error', () => {});
     try {

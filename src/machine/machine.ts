@@ -23,6 +23,7 @@ import type { ProcessorThreads } from './processors/threaded-vcpus.ts';
 import { GuestClock } from './guest-clock.ts';
 import { keystrokes, scancodeAt } from './keys.ts';
 import type { Nic } from './nics.ts';
+import { OutputQueue } from './output-queue.ts';
 import type { Share } from './shares.ts';
 import type { Vsock } from './vsock.ts';
 import { buildMicrovmBoard } from './microvm/board.ts';
@@ -114,7 +115,7 @@ export class Machine {
   readonly #clock: GuestClock;
   readonly #typist: Typist;
   /** What the guest has put out since the last slice. */
-  readonly #output: { readonly sink: ByteSink; readonly bytes: Uint8Array }[] = [];
+  readonly #output = new OutputQueue();
   /** What waits for the machine to stand still. */
   readonly #atRest: (() => Promise<void>)[] = [];
   #state: 'new' | 'running' | 'ended' = 'new';
@@ -296,22 +297,15 @@ export class Machine {
     }
   }
 
-  /**
-   * A sink that gets its bytes when the guest does not execute, for listeners may call back into the machine. `waking`: of a device
-   * that may write while the processor sleeps.
-   */
+  /** A sink that gets its bytes when the guest does not execute. `waking`: of a device that may write while the processor sleeps. */
   #between(sink: ByteSink | undefined, waking = false): ByteSink {
-    return {
-      write: (bytes) => {
-        if (sink !== undefined) this.#output.push({ sink, bytes });
-        if (waking) this.#wake();
-      },
-      ready: () => sink?.ready?.(),
-    };
+    return this.#output.before(sink, () => {
+      if (waking) this.#wake();
+    });
   }
   #deliverOutput(): void {
     this.#board.com1.flush();
-    for (const { sink, bytes } of this.#output.splice(0)) sink.write(bytes);
+    this.#output.handOn();
   }
 
   #frameArrived(): void {

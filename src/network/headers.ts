@@ -2,7 +2,7 @@ import { onesSum, u16 } from '../base/internet.ts';
 
 // Headers of Ethernet, IPv4 (RFC 791), IPv6 (RFC 8200) and TCP (RFC 9293), as far as cards look into them.
 
-const ETHERNET_BYTES = 14;
+export const ETHERNET_BYTES = 14;
 const VLAN_BYTES = 4;
 const VLAN_TYPES: readonly number[] = [0x8100, 0x88a8];
 const MOST_VLANS = 2;

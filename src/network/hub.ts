@@ -2,6 +2,10 @@ import type { Frame, PacketPort } from '../host/packets.ts';
 
 /** What one port keeps for its card; more is lost, as on a network. */
 const MOST_WAITING_BYTES = 8 << 20;
+/** What a frame costs besides its bytes: short ones would be many. */
+const FRAME_COST = 256;
+
+const cost = (frame: Frame): number => FRAME_COST + frame.bytes.length;
 
 /** Gets every frame that others send. The frame stays as it is. */
 export interface HubMember {
@@ -54,9 +58,9 @@ export class HubPort implements PacketPort, HubMember {
   }
 
   deliver(frame: Frame): void {
-    if (this.#waitingBytes + frame.bytes.length > MOST_WAITING_BYTES) return;
+    if (this.#waitingBytes + cost(frame) > MOST_WAITING_BYTES) return;
     this.#waiting.push(frame);
-    this.#waitingBytes += frame.bytes.length;
+    this.#waitingBytes += cost(frame);
     if (!this.#asked) return;
     this.#asked = false;
     this.#later(() => {
@@ -67,7 +71,7 @@ export class HubPort implements PacketPort, HubMember {
   receive(): Frame | undefined {
     const frame = this.#waiting.shift();
     if (frame === undefined) this.#asked = true;
-    else this.#waitingBytes -= frame.bytes.length;
+    else this.#waitingBytes -= cost(frame);
     return frame;
   }
 

@@ -1,6 +1,7 @@
+import { LONGEST_FRAME } from '../host/packets.ts';
 import type { AcceptedOffloads, Frame, Offload } from '../host/packets.ts';
 import { onesSum, setU16, setU32, u16, u32 } from '../base/internet.ts';
-import { parseTcp, pseudoSum } from './headers.ts';
+import { ETHERNET_BYTES, parseTcp, pseudoSum } from './headers.ts';
 
 // What senders leave to be done to their frames, done where the receiver does not do it.
 
@@ -13,11 +14,12 @@ const RIGHT: Offload = { verified: true };
 /** Of payload; as small as Linux makes them. */
 const LEAST_SEGMENT = 8;
 
-/** Whether the offload fits the frame: guests write what they like, and other guests trust what they get. */
+/** Whether it is a frame, and the offload fits it: guests write what they like, and other guests trust what they get. */
 export function isSound({ bytes, offload }: Frame): boolean {
+  if (bytes.length < ETHERNET_BYTES || bytes.length > LONGEST_FRAME) return false;
   if (offload === undefined) return true;
   const { checksum, segments } = offload;
-  if (checksum !== undefined && (checksum.start < 14 || checksum.start + checksum.offset + 2 > bytes.length)) return false;
+  if (checksum !== undefined && (checksum.start < ETHERNET_BYTES || checksum.start + checksum.offset + 2 > bytes.length)) return false;
   if (segments === undefined) return true;
   const tcp = parseTcp(bytes);
   return tcp?.kind === segments.kind && segments.bytes >= LEAST_SEGMENT && checksum?.start === tcp.tcp && checksum.offset === CHECKSUM;

@@ -45,7 +45,8 @@ export class Fids {
 
   add(number: number, fid: Fid): void {
     this.checkFree(number);
-    if (this.#fids.size >= MOST_FIDS || this.#letters + fid.path.length > MOST_LETTERS) throw new FolderError('ENFILE');
+    if (this.#fids.size >= MOST_FIDS) throw new FolderError('ENFILE');
+    this.#checkLetters(fid.path.length);
     this.#letters += fid.path.length;
     this.#fids.set(number, fid);
   }
@@ -66,11 +67,12 @@ export class Fids {
     const file = await open.file?.catch(() => undefined);
     await file?.close();
   }
+  /** Nobody is told of what goes wrong. */
   async clear(): Promise<void> {
     const all = [...this.#fids.values()];
     this.#fids.clear();
     this.#letters = 0;
-    await Promise.all(all.map((fid) => this.#close(fid)));
+    await Promise.allSettled(all.map((fid) => this.#close(fid)));
   }
 
   /** Opens the file of a fid by `opening`; the fid stays as it is when that fails. */
@@ -97,6 +99,14 @@ export class Fids {
     return (open.file ??= this.#folder.open(path, open.request));
   }
 
+  /** ENFILE where a fid's path would get so much longer that there are too many letters in all. */
+  checkMove(fid: Fid, path: FolderPath): void {
+    this.#checkLetters(path.length - fid.path.length);
+  }
+  #checkLetters(more: number): void {
+    if (more > 0 && this.#letters + more > MOST_LETTERS) throw new FolderError('ENFILE');
+  }
+
   /** A file that is open now is another one. */
   move(fid: Fid, path: FolderPath): void {
     if (fid.gone !== true) this.#letters += path.length - fid.path.length;
@@ -107,9 +117,11 @@ export class Fids {
   #below(place: FolderPath): readonly Fid[] {
     return [...this.#fids.values()].filter(({ path }) => path === place || path.startsWith(`${place}/`));
   }
-  /** ENAMETOOLONG where a file that has a number would get too long a path by a new name. */
+  /** ENAMETOOLONG where a file that has a number would get too long a path by a new name; ENFILE as `checkMove`. */
   checkRename(from: FolderPath, to: FolderPath): void {
-    if (this.#below(from).some(({ path }) => path.length - from.length + to.length > LONGEST_PATH)) throw new FolderError('ENAMETOOLONG');
+    const below = this.#below(from);
+    if (below.some(({ path }) => path.length - from.length + to.length > LONGEST_PATH)) throw new FolderError('ENAMETOOLONG');
+    this.#checkLetters(below.length * (to.length - from.length));
   }
   /** A file has another place; so has all that is in it. */
   renamed(from: FolderPath, to: FolderPath): void {

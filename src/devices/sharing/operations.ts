@@ -64,7 +64,10 @@ const walk: Operation = async ({ folder, fids }, message) => {
   }
   if (qids.length === count) {
     if (newNumber !== number) fids.add(newNumber, { path, uid: fid.uid });
-    else fids.move(fid, path);
+    else {
+      fids.checkMove(fid, path);
+      fids.move(fid, path);
+    }
   }
   const answer = done().u16(qids.length);
   for (const qid of qids) answer.qid(qid);
@@ -99,6 +102,7 @@ const lcreate: Operation = async ({ folder, fids }, message) => {
   const path = inside(fid.path, message.text());
   const [flags, mode, gid] = [message.u32(), message.u32(), message.u32()];
   const request = openRequest(flags);
+  fids.checkMove(fid, path);
   await fids.open(fid, request, async () => {
     try {
       return await folder.create(path, request, mode & 0o7777, { uid: fid.uid, gid });

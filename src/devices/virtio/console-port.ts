@@ -5,6 +5,8 @@ import { StateFields } from '../state-fields.ts';
 import type { Virtqueue } from './virtqueue.ts';
 
 const PIECE = 0x10000;
+/** Of one buffer: what the host keeps of it until it can hand it on. */
+const LONGEST_BUFFER = 16 << 20;
 export const STORED_INPUT_MAX = 1 << 30;
 
 /** One stream of a console device, both ways. */
@@ -70,6 +72,7 @@ export class ConsolePort {
       if (full !== undefined) return this.#hold(full);
       const chain = queue.pop();
       if (chain === undefined) return;
+      if (chain.readable.bytes > LONGEST_BUFFER) return queue.fail('a buffer to be sent is longer than 16 MiB');
       for (let at = 0; at < chain.readable.bytes && this.hostOpen; at += PIECE) {
         const bytes = new Uint8Array(Math.min(PIECE, chain.readable.bytes - at));
         chain.readable.read(at, bytes);

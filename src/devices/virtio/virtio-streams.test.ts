@@ -12,16 +12,17 @@ import { Virtqueue } from './virtqueue.ts';
 const DATA = 0xa0000;
 
 function attach(device: VirtioDevice, features = 0n) {
-  const memory = new LinearMemory(1 << 20);
+  const memory = new LinearMemory(4 << 20);
+  const broken: string[] = [];
   const drivers = device.queueSizes.map((_, i) => new DriverQueue(memory, 'split', 0x10000 * (i + 1), 8));
-  const queues = drivers.map((driver) => new Virtqueue(new SplitRing(memory, driver.place), 8, { interrupt: () => {}, broken: () => {} }));
+  const queues = drivers.map((driver) => new Virtqueue(new SplitRing(memory, driver.place), 8, { interrupt: () => {}, broken: (reason) => void broken.push(reason) }));
   device.start({ features, begins: true, queues, configChanged: () => {} });
   const bytes = (length: number): number[] => {
     const target = new Uint8Array(length);
     memory.read(DATA, target);
     return [...target];
   };
-  return { memory, drivers, bytes };
+  return { memory, drivers, bytes, broken };
 }
 
 describe('virtio-rng', () => {
@@ -112,6 +113,19 @@ describe('virtio-console', () => {
     device.notified(1);
     expect(written).toEqual([3, 4, 1, 2]);
     expect(transmit!.take()).toHaveLength(2);
+  });
+
+  it('takes no buffer of any length: the host must keep what it takes', () => {
+    let written = 0;
+    const device = new VirtioConsole({ console: { write: (bytes) => void (written += bytes.length) } });
+    const { drivers: [, transmit], broken } = attach(device);
+    transmit!.add(Array.from({ length: 8 }, () => ({ address: 0, length: 1 << 20 })));
+    device.notified(1);
+    expect([written, broken]).toEqual([8 << 20, []]);
+    transmit!.take();
+    transmit!.add([{ address: 0, length: 1 }, ...Array.from({ length: 4 }, () => ({ address: 0, length: 4 << 20 }))]);
+    device.notified(1);
+    expect([written, broken]).toEqual([8 << 20, ['a buffer to be sent is longer than 16 MiB']]);
   });
 
   it('keeps what is typed until there is room, over save and load too', () => {

@@ -103,10 +103,11 @@ describe('virtio-vsock', () => {
     for (let i = 0; i < 4; i++) send({ operation: OPERATION.data }, 60_000);
     send({ operation: OPERATION.creditRequest });
     expect(heard().map(({ what, forwarded }) => [what, forwarded])).toEqual([['creditUpdate 0', 300]]);
-    for (const take of socket.untaken) take();
+    for (socket.slow = false; socket.untaken.length > 0;) socket.untaken.shift()!();
     await turn();
     expect(heard().at(-1)).toMatchObject({ what: 'creditUpdate 0', forwarded: 240_300 });
     socket.log = [];
+    socket.slow = true;
     for (let i = 0; i < 5; i++) send({ operation: OPERATION.data }, 60_000);
     expect([socket.log.at(-1), names(heard())]).toEqual(['destroy', ['reset 0']]);
   });
@@ -167,6 +168,41 @@ describe('virtio-vsock', () => {
     device.notified(1);
     expect(broken).toEqual(['a packet has no header']);
     device.stop();
+  });
+
+  it('gathers what a guest sends byte by byte to a program that is slow, and ends behind it', async () => {
+    const { sockets, send, heard, turn } = make();
+    const socket = new TestSocket();
+    sockets.set(80, socket);
+    send({ operation: OPERATION.request });
+    await turn();
+    heard();
+    socket.slow = true;
+    for (let i = 0; i < 20_001; i++) send({ operation: OPERATION.data }, i % 2 === 0 ? 1 : 0);
+    send({ operation: OPERATION.shutdown, flags: 2 });
+    expect(socket.log).toEqual(['write 1']);
+    socket.slow = false;
+    socket.untaken.shift()!();
+    await turn();
+    expect(socket.log).toEqual(['write 1', 'write 10000', 'end']);
+    send({ operation: OPERATION.creditRequest });
+    expect(heard()).toMatchObject([{ what: 'creditUpdate 0', forwarded: 10_001 }]);
+  });
+
+  it('asks the host for a bounded number of connections, however fast the guest gives them up', async () => {
+    const { sockets, send, heard, turn } = make();
+    sockets.set(80, new TestSocket());
+    let refused = 0;
+    for (let i = 0; i < 1200; i++) {
+      send({ operation: OPERATION.request });
+      refused += heard().length;
+      send({ operation: OPERATION.reset });
+    }
+    expect(refused).toBe(1200 - 1024);
+    await turn();
+    send({ operation: OPERATION.request });
+    await turn();
+    expect(names(heard())).toEqual(['response 0']);
   });
 
   it('tells a guest that goes on elsewhere that its connections are gone', async () => {

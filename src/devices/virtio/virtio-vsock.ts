@@ -46,6 +46,8 @@ export class VirtioVsock implements VirtioDevice {
   #answers: VsockHeader[] = [];
   #queues: readonly (Virtqueue | undefined)[] = [];
   #lastPort = 0;
+  /** Connections that the host is asked for: those that the guest has given up meanwhile are still on their way. */
+  #asked = 0;
   /** The guest must learn that all its connections are gone. */
   #resetDue = false;
   /** There were too many answers to hear more. */
@@ -173,10 +175,12 @@ export class VirtioVsock implements VirtioDevice {
 
   /** A program of the guest connects to the host. */
   #connect(packet: VsockHeader): void {
-    if (this.#connections.size >= MOST_CONNECTIONS) return this.#refuse(packet);
+    if (Math.max(this.#connections.size, this.#asked) >= MOST_CONNECTIONS) return this.#refuse(packet);
     const connection = this.#add(packet.targetPort, packet.sourcePort);
     connection.heard(packet);
+    this.#asked++;
     void this.#sockets.connect(packet.targetPort).then((socket) => {
+      this.#asked--;
       // The guest may have given up, or begun anew.
       if (this.#connections.get(keyOf(packet.targetPort, packet.sourcePort)) !== connection) {
         socket?.destroy();

@@ -1,6 +1,7 @@
 import type { HostSocket } from '../../host/sockets.ts';
 import { NO_MORE_RECEIVED, NO_MORE_SENT, OPERATION } from './vsock-packet.ts';
 import type { VsockHeader } from './vsock-packet.ts';
+import { VsockWriter } from './vsock-writer.ts';
 
 /** What a guest may have sent that the host has not taken yet. */
 export const ROOM = 1 << 18;
@@ -24,6 +25,7 @@ export class VsockConnection {
   /** Called when there may be something for the guest. */
   readonly #changed: () => void;
   #socket: HostSocket | undefined;
+  #writer: VsockWriter | undefined;
   /** Both sides have said yes. */
   #open = false;
   readonly #waiting: Uint8Array[] = [];
@@ -64,6 +66,10 @@ export class VsockConnection {
   /** Takes the host's side. */
   attach(socket: HostSocket): void {
     this.#socket = socket;
+    this.#writer = new VsockWriter(socket, (bytes) => {
+      this.#forwarded = u32(this.#forwarded + bytes);
+      this.#changed();
+    });
     socket.listen({
       data: (bytes) => {
         if (bytes.length === 0 || this.#finished) return;
@@ -100,10 +106,7 @@ export class VsockConnection {
   receive(bytes: Uint8Array): boolean {
     if (u32(this.#received - this.#forwarded) + bytes.length > ROOM) return false;
     this.#received = u32(this.#received + bytes.length);
-    void this.#socket?.write(bytes).then(() => {
-      this.#forwarded = u32(this.#forwarded + bytes.length);
-      this.#changed();
-    });
+    this.#writer?.write(bytes);
     return true;
   }
   askedForCredit(): void {
@@ -111,7 +114,7 @@ export class VsockConnection {
   }
   /** True when the guest has done with both ways. */
   shutdown(flags: number): boolean {
-    if ((flags & NO_MORE_SENT) !== 0) this.#socket?.end();
+    if ((flags & NO_MORE_SENT) !== 0) this.#writer?.end();
     return (flags & (NO_MORE_SENT | NO_MORE_RECEIVED)) === (NO_MORE_SENT | NO_MORE_RECEIVED);
   }
   /** What the guest has sent still gets to the host, nothing comes back. */
@@ -119,7 +122,7 @@ export class VsockConnection {
     this.#finished = true;
     this.#waiting.length = 0;
     this.#waitingBytes = 0;
-    this.#socket?.end();
+    this.#writer?.end();
     this.#socket?.resume();
   }
   destroy(): void {
