@@ -23,6 +23,8 @@ const MAX_BLOCK = 64;
 const MAX_INSTRUCTION = 15;
 /** Records kept free at the end of the arena for the block being decoded. */
 const ARENA_RESERVE = (MAX_BLOCK + 3) * RECORD_BYTES;
+/** Instructions of a function that is so small that a region may have it in itself. */
+const LEAF_INSTRUCTIONS = 24;
 /** One bit of `covered` stands for this many bytes of a page. */
 const GRANULE_SHIFT = 5;
 
@@ -61,6 +63,10 @@ interface CodePage {
   readonly covered: Uint8Array;
   /** Pages with an instruction that reaches into this one. */
   readonly dependents: Set<number>;
+  /** Where direct calls and jumps lead that leave the page, counted from its start. */
+  readonly outgoing: Set<number>;
+  /** Blocks (as in `blocks`) that run to a near return in at most LEAF_INSTRUCTIONS, unless a branch is taken. */
+  readonly leaves: Set<number>;
 }
 
 /**
@@ -240,6 +246,14 @@ export class CodeCache {
   *blockOffsets(number: number, mode: number): Iterable<number> {
     for (const key of this.#pages.get(number)?.blocks.keys() ?? []) if (key >> PAGE_SHIFT === (mode & MODE_CODE_MASK)) yield key & PAGE_MASK;
   }
+  /** Where direct calls and jumps lead out of a page, as offsets from its start. */
+  outgoing(number: number): Iterable<number> {
+    return this.#pages.get(number)?.outgoing ?? [];
+  }
+  /** Does a block run to a near return in a few instructions? */
+  isLeaf(number: number, offset: number, mode: number): boolean {
+    return this.#pages.get(number)?.leaves.has(offset | ((mode & MODE_CODE_MASK) << PAGE_SHIFT)) ?? false;
+  }
   /** A store to these bytes of a page (first, end) makes what was decoded of it stale from now on. */
   depend(number: number, first: number, end: number): void {
     const page = this.#pages.get(number);
@@ -285,7 +299,7 @@ export class CodeCache {
   }
 
   #addPage(number: number): CodePage {
-    const page: CodePage = { blocks: new Map(), crossing: new Map(), extents: [], covered: new Uint8Array(PAGE_SIZE >> GRANULE_SHIFT), dependents: new Set() };
+    const page: CodePage = { blocks: new Map(), crossing: new Map(), extents: [], covered: new Uint8Array(PAGE_SIZE >> GRANULE_SHIFT), dependents: new Set(), outgoing: new Set(), leaves: new Set() };
     this.#pages.set(number, page);
     this.#owners.claim(number);
     return page;
@@ -323,11 +337,25 @@ export class CodeCache {
       const ends = this.#handlers.terminates[this.#view.getUint16(record + REC_HANDLER, true)] !== 0;
       record += RECORD_BYTES;
       count++;
+      if (ends) this.#noteEnd(page, key, record - RECORD_BYTES, offset, count - 1);
       if (ends || offset >= PAGE_SIZE || count > MAX_BLOCK) break;
     }
     this.#finishBlock(page, first, record, offset, count);
     page.blocks.set(key, first);
     return first;
+  }
+
+  /** A block of `count` instructions ends with the one at `record`, behind which `offset` is. */
+  #noteEnd(page: CodePage, key: number, record: number, offset: number, count: number): void {
+    const handler = this.#view.getUint16(record + REC_HANDLER, true);
+    if (handler === HANDLER_UNDEFINED || handler === HANDLER_TOO_LONG) return;
+    const { row, immediate } = this.#instruction;
+    if (row.semantics === 'ret') {
+      if (count <= LEAF_INSTRUCTIONS) page.leaves.add(key);
+    } else if (row.operands.some((operand) => operand[0] === 'J')) {
+      const target = offset + immediate;
+      if (target < 0 || target >= PAGE_SIZE) page.outgoing.add(target);
+    }
   }
 
   #finishBlock(page: CodePage, first: number, end: number, offset: number, count: number): void {

@@ -3,7 +3,7 @@ import { Decoder } from '../../isa/x86/decode/decoder.ts';
 import { implementedFeatures } from '../../isa/x86/features.ts';
 import type { HandlerMap } from '../modules.ts';
 import { formRegion } from './region.ts';
-import type { Region } from './region.ts';
+import type { Callee, Region } from './region.ts';
 import { RegionModule } from './region-module.ts';
 import { Scratch } from './scratch.ts';
 
@@ -22,6 +22,7 @@ export interface RegionRequest {
   readonly counters?: number | undefined;
   /** One bit for each offset at which a block has begun that was executed. */
   readonly executed: Uint8Array;
+  readonly callees: readonly Callee[];
 }
 
 export interface BuiltRegion {
@@ -29,6 +30,8 @@ export interface BuiltRegion {
   readonly request: number;
   /** Offsets of the page's bytes that count: first, end, first, end, ... */
   readonly ranges: readonly number[];
+  /** Functions of other pages that are part of it, and their ranges. */
+  readonly inlined: readonly { readonly callee: Callee; readonly ranges: readonly number[] }[];
   readonly instructions: number;
   /** Of its function. */
   readonly functionBytes: number;
@@ -75,16 +78,21 @@ export class RegionBuilder implements RegionCompiler {
         covered.push(number);
         continue;
       }
-      for (const block of region.blocks) blocks.add(key(block.offset));
+      for (const block of region.blocks) if (block.inlined === 0) blocks.add(key(block.offset));
       const { instructions, body } = module.add(region, { cpu: request.cpu, long: request.long, flat: !request.long && request.flat, counters: request.counters });
-      regions.push({ request: number, ranges: region.blocks.flatMap((block) => [block.offset, block.next]), instructions, functionBytes: body.length });
+      regions.push({ request: number, ranges: rangesOf(region, 0), inlined: region.calls.map(({ callee }, i) => ({ callee, ranges: rangesOf(region, i + 1) })), instructions, functionBytes: body.length });
     }
     const wasm = regions.length === 0 ? undefined : module.toBytes();
     done({ module: wasm === undefined ? undefined : new WebAssembly.Module(wasm), moduleBytes: wasm?.length ?? 0, regions, covered });
   }
 
-  #form({ bytes, offset, long, executed }: RegionRequest): Region {
-    const page = { bytes, codeSize: long ? 64 as const : 32 as const, executed: (at: number) => at >= 0 && at < PAGE_SIZE && (executed[at >> 3]! & (1 << (at & 7))) !== 0 };
+  #form({ bytes, offset, long, executed, callees }: RegionRequest): Region {
+    const page = { bytes, callees, codeSize: long ? 64 as const : 32 as const, executed: (at: number) => at >= 0 && at < PAGE_SIZE && (executed[at >> 3]! & (1 << (at & 7))) !== 0 };
     return formRegion(page, offset, this.#decoder, this.#handlers, this.#maxInstructions);
   }
+}
+
+/** Of the region's own page, or of an inlined call: offsets of the first byte and behind the last one of each block. */
+function rangesOf(region: Region, inlined: number): number[] {
+  return region.blocks.filter((block) => block.inlined === inlined).flatMap((block) => [block.offset, block.next]);
 }

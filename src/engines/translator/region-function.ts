@@ -1,7 +1,8 @@
+import { PAGE_SIZE } from '../../base/addresses.ts';
 import { Locals } from '../../lowering/lower.ts';
 import type { LoweredRoutine, Lowering, LoweringTarget, MissExit } from '../../lowering/lower.ts';
 import {
-  BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, LEAVE_BUDGET, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, TLB_BASE,
+  BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_RECORD, LEAVE_BUDGET, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, TLB_BASE,
 } from '../../isa/x86/state/layout.ts';
 import { KIND_RAW } from '../../isa/x86/state/flag-kinds.ts';
 import { REC_PAGE_OFFSET, REC_SCALE } from '../../isa/x86/decode/record.ts';
@@ -14,7 +15,7 @@ import { PLACE_MASK, PLACE_STACK_SHIFT, buildBlockIr } from './block-ir.ts';
 import type { BlockIr } from './block-ir.ts';
 import { UNKNOWN } from './flag-state.ts';
 import type { FlagState } from './flag-state.ts';
-import type { Region } from './region.ts';
+import type { InlinedCall, Region } from './region.ts';
 import { mayChangeTranslations } from './routine-effects.ts';
 import { structureOf } from './structure.ts';
 import type { Structure } from './structure.ts';
@@ -56,7 +57,7 @@ export interface RegionFunction {
 interface Edges {
   readonly taken: number;
   readonly next: number;
-  /** Targets of an indirect jump that are looked for. */
+  /** Targets of an indirect jump that are looked for; offsets count from the start of the block's own page. */
   readonly returns: readonly { readonly offset: number; readonly block: number }[];
 }
 
@@ -83,6 +84,9 @@ class RegionWriter implements LoweringTarget {
   readonly #targets: readonly number[];
   readonly #blocks: BlockIr[];
   readonly #edges: Edges[];
+  readonly #region: Region;
+  /** By block: how far its page is from the region's own, in bytes. */
+  readonly #distances: readonly number[];
   /** By block: those that its edges lead to. */
   readonly #successors: readonly (readonly number[])[];
   readonly #structure: Structure;
@@ -102,6 +106,8 @@ class RegionWriter implements LoweringTarget {
   #block!: BlockIr;
   #place = 0;
   #spilled = false;
+  /** Where a call goes, and its entry in the jump cache; taken when first needed. */
+  #callLocals: readonly [number, number] | undefined;
 
   constructor(region: Region, assumptions: Assumptions, imports: RegionImports, scratch: Scratch) {
     scratch.release();
@@ -112,14 +118,27 @@ class RegionWriter implements LoweringTarget {
     this.#cpu = assumptions.cpu;
     this.#variables = variableTypes(assumptions.long).map((type) => this.#locals.take(type));
     [this.#budget, this.#tlb, this.#epoch] = [0, 0, 0].map(() => this.#locals.take('i32')) as [number, number, number];
+    this.#region = region;
     this.#targets = region.blocks.map((block) => block.target ?? 0);
-    const number = new Map(region.blocks.map(({ offset }, i) => [offset, i]));
-    const find = (offset: number | undefined): number => (offset === undefined ? EXIT : number.get(offset) ?? EXIT);
+    this.#distances = region.blocks.map(({ inlined }) => (inlined === 0 ? 0 : distanceOf(region.calls[inlined - 1]!)));
+    const key = (inlined: number, offset: number): number => inlined * PAGE_SIZE + offset;
+    const number = new Map(region.blocks.map(({ inlined, offset }, i) => [key(inlined, offset), i]));
+    const find = (inlined: number, offset: number | undefined): number => (offset === undefined || offset < 0 || offset >= PAGE_SIZE ? EXIT : number.get(key(inlined, offset)) ?? EXIT);
 
     const edgesOf = (i: number): Edges => {
-      const block = region.blocks[i]!;
-      const returns = block.kind === 'indirect' ? region.returnSites.map((offset) => ({ offset, block: find(offset) })).filter((site) => site.block !== EXIT) : [];
-      return { taken: find(block.target), next: block.kind === 'next' || block.kind === 'branch' ? find(block.next) : EXIT, returns };
+      const { inlined, kind, target, next } = region.blocks[i]!;
+      let sites: { readonly offset: number; readonly block: number }[] = [];
+      if (kind === 'indirect') {
+        const call = region.calls[inlined - 1];
+        if (call === undefined) sites = region.returnSites.map((offset) => ({ offset, block: find(0, offset) }));
+        else if (call.returns) sites = [{ offset: call.from - this.#distances[i]!, block: find(0, call.from) }];
+      }
+      const call = inlined === 0 && (kind === 'call' || kind === 'jump') ? region.calls.findIndex(({ from }) => from === next) : -1;
+      return {
+        taken: call < 0 ? find(inlined, target) : find(call + 1, region.calls[call]!.callee.offset),
+        next: kind === 'next' || kind === 'branch' ? find(inlined, next) : EXIT,
+        returns: sites.filter(({ block }) => block !== EXIT),
+      };
     };
     // Flags flow along forward edges; where a loop closes, or from different instructions, nothing is known of them.
     const planned = region.blocks.map((_, i) => edgesOf(i));
@@ -356,11 +375,21 @@ class RegionWriter implements LoweringTarget {
     this.#code.returnCall(this.#imports.jump());
   }
 
+  /** `offset`: of the address to go to, from the start of the page of `from`. */
   #edge(from: number, to: number, offset: number): void {
     const code = this.#code;
     if (to === EXIT) {
       this.#jump(from, offset);
       return;
+    }
+    const distance = this.#distances[to]! - this.#distances[from]!;
+    if (distance !== 0) {
+      const { inlined } = this.#region.blocks[to]!;
+      if (inlined !== 0) this.#verify(offset, this.#region.calls[inlined - 1]!.callee.record);
+      this.#address(distance);
+      code.set(this.#variables[IP_PAGE]!);
+      code.i32Const(0).get(this.#variables[IP_PAGE]!).memory(storeOpcode['64']!, this.#cpu + IP_BASE);
+      offset -= distance;
     }
     if (this.#structure.order[to]! <= this.#structure.order[from]!) {
       code.get(this.#budget).i32Const(0).byte(0x48).if(undefined, 'unlikely');
@@ -371,6 +400,20 @@ class RegionWriter implements LoweringTarget {
       code.br(this.#loopLabel.get(to)!);
     } else if (this.#structure.isJoin[to] !== 0) code.br(this.#blockLabel.get(to)!);
     else this.#tree(to);
+  }
+
+  /** Leaves for an address unless its block is still that of a record, which the jump cache says. */
+  #verify(offset: number, record: number): void {
+    const code = this.#code;
+    const [address, entry] = (this.#callLocals ??= [this.#locals.take('i64'), this.#locals.take('i32')]);
+    this.#address(offset);
+    code.tee(address).get(address).i64Const(BigInt(JUMP_CACHE_BITS)).byte(0x88).byte(0x85).byte(0xa7);
+    const shift = Math.log2(JUMP_CACHE_ENTRY_BYTES);
+    code.i32Const(shift).byte(0x74).i32Const((JUMP_CACHE_ENTRIES - 1) << shift).byte(0x71);
+    code.i32Const(0).memory(loadOpcode['32']!, this.#cpu + JUMP_BASE).byte(0x6a).tee(entry);
+    code.memory(loadOpcode['64']!, 0).get(address).byte(0x52);
+    code.get(entry).memory(loadOpcode['32']!, JUMP_RECORD).i32Const(record).byte(0x47).byte(0x72);
+    code.if(undefined, 'unlikely').get(address).br(this.#jumpLabel).end();
   }
 
   // What lowering asks for.
@@ -434,6 +477,11 @@ class RegionWriter implements LoweringTarget {
         throw new Error(`translated code has no ${name}`);
     }
   }
+}
+
+/** From the region's page to that of a function in another one. */
+function distanceOf({ callee }: InlinedCall): number {
+  return callee.at - callee.offset;
 }
 
 /** Cut edges leave the region. */

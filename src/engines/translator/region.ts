@@ -11,15 +11,19 @@ const MAX_BLOCK = 48;
 /** Return addresses that a RET looks for inside the region. */
 const MAX_RETURN_SITES = 8;
 const MAX_INSTRUCTION_BYTES = 15;
+/** Instructions of a function of another page that is called without leaving the region. */
+const MAX_INLINED = 32;
 
 export interface RegionInstruction {
   readonly instruction: Instruction;
   readonly offset: number;
 }
 
-/** A straight run of instructions; offsets count from the start of the page and may lie outside of it. */
+/** A straight run of instructions; offsets count from the start of its page, and where it goes may lie outside of that. */
 export interface RegionBlock {
   readonly offset: number;
+  /** 0: in the region's own page; else the number of the call, from 1, whose function it is part of. */
+  readonly inlined: number;
   readonly instructions: readonly RegionInstruction[];
   /** Where execution goes on when the last instruction does not branch. */
   readonly next: number;
@@ -28,10 +32,34 @@ export interface RegionBlock {
   readonly kind: 'next' | 'jump' | 'branch' | 'call' | 'indirect';
 }
 
+/** A call of, or jump to, a small function in another page that the region has in itself. */
+export interface InlinedCall {
+  readonly callee: Callee;
+  /** Offset in the region's page behind the call or jump. */
+  readonly from: number;
+  /** A call: the function comes back to there. */
+  readonly returns: boolean;
+}
+
 export interface Region {
   readonly blocks: readonly RegionBlock[];
-  /** Offsets behind the calls in it whose target is in it too. */
+  /** Offsets behind the calls in it whose target is in its page and in it too. */
   readonly returnSites: readonly number[];
+  /** By `inlined` - 1. */
+  readonly calls: readonly InlinedCall[];
+}
+
+/** A small function in another page, as it was found when its caller had become hot. */
+export interface Callee {
+  /** Its first instruction, counted from the start of the caller's page as addresses go. */
+  readonly at: number;
+  /** Its page (counted from the start of RAM), offset there, and record of its first block. */
+  readonly page: number;
+  readonly offset: number;
+  readonly record: number;
+  /** The first bytes of it, and offsets in its page where blocks have begun that were executed. */
+  readonly bytes: Uint8Array;
+  readonly executed: readonly number[];
 }
 
 /** A page of code as the translator sees it. */
@@ -40,28 +68,77 @@ export interface CodePageView {
   readonly codeSize: 32 | 64;
   /** The interpreter has begun a block at this offset: it has been executed. */
   executed(offset: number): boolean;
+  readonly callees?: readonly Callee[];
 }
 
-/** Collects the blocks that are reached from `head` by direct branches without leaving the page. */
+/** Part of a page that a region's code comes from. */
+interface Piece {
+  readonly bytes: Uint8Array;
+  /** Offset in the page of the first and behind the last of them. */
+  readonly start: number;
+  readonly end: number;
+  readonly executed: (offset: number) => boolean;
+}
+
+/** Collects the blocks that are reached from `head` by direct branches without leaving the page, and the small functions that they call. */
 export function formRegion(page: CodePageView, head: number, decoder: Decoder, handlers: HandlerMap, maxInstructions = MAX_INSTRUCTIONS): Region {
+  const own: Piece = { bytes: page.bytes, start: 0, end: PAGE_SIZE, executed: page.executed };
+  const { codeSize } = page;
+  const first = walk(own, head, codeSize, decoder, handlers, maxInstructions, page.callees ?? []);
+  const blocks: RegionBlock[] = [];
+  for (const leader of first.leaders) addBlock(blocks, first, leader, 0, handlers);
+  first.calls.forEach(({ walked }, i) => {
+    for (const leader of walked.leaders) addBlock(blocks, walked, leader, i + 1, handlers);
+  });
+  const returnSites = first.local.filter(({ target, site }) => first.leaders.has(target) && first.leaders.has(site)).map(({ site }) => site).slice(0, MAX_RETURN_SITES);
+  return { blocks, returnSites, calls: first.calls };
+}
+
+interface Walked {
+  /** Offsets where blocks begin, in the order in which they were found. */
+  readonly leaders: ReadonlySet<number>;
+  readonly decoded: ReadonlyMap<number, RegionInstruction | null>;
+  /** Calls within the piece. */
+  readonly local: readonly { readonly target: number; readonly site: number }[];
+  readonly calls: readonly (InlinedCall & { readonly walked: Walked })[];
+  /** Instructions, those of inlined functions too. */
+  readonly total: number;
+  /** There is a way to a near return. */
+  readonly returns: boolean;
+}
+
+function walk(piece: Piece, head: number, codeSize: 32 | 64, decoder: Decoder, handlers: HandlerMap, maxInstructions: number, callees: readonly Callee[]): Walked {
   const decoded = new Map<number, RegionInstruction | null>();
   const leaders = new Set([head]);
-  const calls: { readonly target: number; readonly site: number }[] = [];
+  const local: { readonly target: number; readonly site: number }[] = [];
+  const calls: (InlinedCall & { readonly walked: Walked })[] = [];
   const worklist = [head];
   let total = 0;
+  let returns = false;
   const decode = (offset: number): RegionInstruction | null => {
     let found = decoded.get(offset);
     if (found === undefined) {
-      found = decodeAt(page, offset, decoder, handlers);
+      found = decodeAt(piece, codeSize, offset, decoder, handlers);
       decoded.set(offset, found);
       if (found !== null) total++;
     }
     return found;
   };
+  const isInside = (offset: number): boolean => offset >= piece.start && offset < piece.end;
   const visit = (offset: number): void => {
-    if (offset < 0 || offset >= PAGE_SIZE || leaders.has(offset) || total >= maxInstructions) return;
+    if (!isInside(offset) || leaders.has(offset) || total >= maxInstructions) return;
     leaders.add(offset);
     worklist.push(offset);
+  };
+  const inline = (target: number, from: number, returns: boolean): void => {
+    const callee = callees.find(({ at }) => at === target);
+    if (callee === undefined || (returns && !piece.executed(from)) || calls.some((call) => call.from === from)) return;
+    const { offset, bytes, executed } = callee;
+    const walked = walk({ bytes, start: offset, end: offset + bytes.length, executed: (at) => executed.includes(at) }, offset, codeSize, decoder, handlers, MAX_INLINED + 1, []);
+    if (!walked.returns || walked.total > MAX_INLINED || total + walked.total > maxInstructions) return;
+    total += walked.total;
+    calls.push({ callee, from, returns, walked });
+    if (returns) visit(from);
   };
   for (let i = 0; i < worklist.length; i++) {
     let offset = worklist[i]!;
@@ -74,49 +151,50 @@ export function formRegion(page: CodePageView, head: number, decoder: Decoder, h
         if (length + 1 === MAX_BLOCK) visit(offset);
         continue;
       }
+      const target = end.target!;
       if (end.kind === 'branch') {
         visit(offset);
-        if (page.executed(end.target!)) visit(end.target!);
-      } else if (end.kind === 'jump') visit(end.target!);
-      else if (end.kind === 'call' && end.target! >= 0 && end.target! < PAGE_SIZE && page.executed(end.target!)) {
-        visit(end.target!);
-        calls.push({ target: end.target!, site: offset });
-        if (page.executed(offset)) visit(offset);
+        if (piece.executed(target)) visit(target);
+      } else if (end.kind === 'indirect') returns ||= found.instruction.row.semantics === 'ret';
+      else if (!isInside(target)) inline(target, offset, end.kind === 'call');
+      else if (end.kind === 'jump') visit(target);
+      else if (piece.executed(target)) {
+        visit(target);
+        local.push({ target, site: offset });
+        if (piece.executed(offset)) visit(offset);
       }
       break;
     }
   }
+  return { leaders, decoded, local, calls, total, returns };
+}
 
-  const blocks: RegionBlock[] = [];
-  for (const leader of worklist) {
-    const instructions: RegionInstruction[] = [];
-    let offset = leader;
-    let kind: RegionBlock['kind'] = 'next';
-    let target: number | undefined;
-    while (instructions.length < MAX_BLOCK && (offset === leader || !leaders.has(offset))) {
-      const found = decoded.get(offset);
-      if (found === undefined || found === null) break;
-      instructions.push(found);
-      offset += found.instruction.length;
-      ({ kind, target } = endOf(found, handlers));
-      if (kind !== 'next') break;
-    }
-    if (instructions.length > 0) blocks.push({ offset: leader, instructions, next: offset, target, kind });
+function addBlock(blocks: RegionBlock[], { leaders, decoded }: Walked, leader: number, inlined: number, handlers: HandlerMap): void {
+  const instructions: RegionInstruction[] = [];
+  let offset = leader;
+  let kind: RegionBlock['kind'] = 'next';
+  let target: number | undefined;
+  while (instructions.length < MAX_BLOCK && (offset === leader || !leaders.has(offset))) {
+    const found = decoded.get(offset);
+    if (found === undefined || found === null) break;
+    instructions.push(found);
+    offset += found.instruction.length;
+    ({ kind, target } = endOf(found, handlers));
+    if (kind !== 'next') break;
   }
-  const returnSites = calls.filter(({ target, site }) => leaders.has(target) && leaders.has(site)).map(({ site }) => site).slice(0, MAX_RETURN_SITES);
-  return { blocks, returnSites };
+  if (instructions.length > 0) blocks.push({ offset: leader, inlined, instructions, next: offset, target, kind });
 }
 
 /** Null for what the translator leaves to the interpreter. */
-function decodeAt(page: CodePageView, offset: number, decoder: Decoder, handlers: HandlerMap): RegionInstruction | null {
-  if (offset < 0 || offset >= PAGE_SIZE) return null;
+function decodeAt({ bytes, start, end }: Piece, codeSize: 32 | 64, offset: number, decoder: Decoder, handlers: HandlerMap): RegionInstruction | null {
+  if (offset < start || offset >= end) return null;
   const instruction = createInstruction();
-  const status = decoder.decode(page.bytes, offset, Math.min(PAGE_SIZE - offset, MAX_INSTRUCTION_BYTES), page.codeSize, instruction);
+  const status = decoder.decode(bytes, offset - start, Math.min(end - offset, MAX_INSTRUCTION_BYTES), codeSize, instruction);
   if (status !== 'ok') return null;
   const { row } = instruction;
   if (handlers.places[handlerIndexOf(instruction)] === 0) return null;
   // Near branches that cut the instruction pointer to 16 bits.
-  if (page.codeSize === 32 && instruction.operandSize === 16 && (row.operands.some((operand) => operand[0] === 'J') || row.semantics === 'ret' || row.semantics === 'callev' || row.semantics === 'jmpev')) return null;
+  if (codeSize === 32 && instruction.operandSize === 16 && (row.operands.some((operand) => operand[0] === 'J') || row.semantics === 'ret' || row.semantics === 'callev' || row.semantics === 'jmpev')) return null;
   return { instruction, offset };
 }
 

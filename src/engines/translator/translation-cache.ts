@@ -29,7 +29,9 @@ interface CachedModule {
 
 interface CachedRegion {
   readonly record: number;
+  /** The page that it begins in, and those of functions that it has in itself. */
   readonly page: number;
+  readonly others: readonly number[];
   readonly place: number;
   readonly module: CachedModule;
   /** Out of its record until it is wanted again. */
@@ -88,18 +90,20 @@ export class TranslationCache {
   }
 
   /** Puts a region in the place of a record; false when the table is full. Behind the last one `flushJumps` is due. */
-  addRegion(module: CachedModule, record: number, page: number, region: WebAssembly.ExportedFunction): boolean {
+  addRegion(module: CachedModule, record: number, page: number, others: readonly number[], region: WebAssembly.ExportedFunction): boolean {
     const place = this.#takePlace();
     if (place === undefined) return false;
     const { table, view } = this.#surroundings;
     table.set(place, region);
     view.setUint16(record + REC_HANDLER, place, true);
-    const cached: CachedRegion = { record, page, place, module, probed: false };
+    const cached: CachedRegion = { record, page, others, place, module, probed: false };
     module.regions.add(cached);
     this.#byRecord.set(record, cached);
-    const ofPage = this.#byPage.get(page);
-    if (ofPage === undefined) this.#byPage.set(page, new Set([cached]));
-    else ofPage.add(cached);
+    for (const number of [page, ...others]) {
+      const ofPage = this.#byPage.get(number);
+      if (ofPage === undefined) this.#byPage.set(number, new Set([cached]));
+      else ofPage.add(cached);
+    }
     this.#regions.made++;
     this.#regions.live++;
     return true;
@@ -130,13 +134,22 @@ export class TranslationCache {
     return true;
   }
 
-  /** The records of a page have become stale; false when no region was made from them. */
+  /** The records of a page have become stale; false when no region was made from them. Behind it `flushJumps` is due. */
   dropPage(page: number): boolean {
     const regions = this.#byPage.get(page);
     if (regions === undefined) return false;
     this.#regions.invalidated += regions.size;
-    for (const region of regions) this.#remove(region);
+    for (const region of regions) {
+      if (region.page !== page) this.#countAgain(region);
+      this.#remove(region);
+    }
     return true;
+  }
+  /** The record of a region that is given up counts its executions from the start. */
+  #countAgain({ record, page }: CachedRegion): void {
+    const { view } = this.#surroundings;
+    view.setUint16(record + REC_HANDLER, HANDLER_COUNT, true);
+    view.setUint32(record + REC_IMMEDIATE, this.#surroundings.givenUp(page), true);
   }
 
   /** All records are gone. */
@@ -149,9 +162,11 @@ export class TranslationCache {
     const { module } = region;
     this.#retired.push(region.place);
     this.#byRecord.delete(region.record);
-    const ofPage = this.#byPage.get(region.page)!;
-    ofPage.delete(region);
-    if (ofPage.size === 0) this.#byPage.delete(region.page);
+    for (const number of [region.page, ...region.others]) {
+      const ofPage = this.#byPage.get(number)!;
+      ofPage.delete(region);
+      if (ofPage.size === 0) this.#byPage.delete(number);
+    }
     module.regions.delete(region);
     this.#regions.live--;
     if (module.regions.size === 0) this.#removeModule(module);
@@ -190,14 +205,12 @@ export class TranslationCache {
 
   /** Modules least recently used first, down to `goal` bytes. */
   #evict(goal: number): void {
-    const { view } = this.#surroundings;
     for (const module of [...this.#modules].sort((a, b) => a.used - b.used)) {
       if (this.#cost <= goal) break;
       this.#made.evicted++;
       this.#regions.evicted += module.regions.size;
       for (const region of [...module.regions]) {
-        view.setUint16(region.record + REC_HANDLER, HANDLER_COUNT, true);
-        view.setUint32(region.record + REC_IMMEDIATE, this.#surroundings.givenUp(region.page), true);
+        this.#countAgain(region);
         this.#remove(region);
       }
     }

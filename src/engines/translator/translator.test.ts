@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import { loadEngineModules } from '../../host-node/engine-modules.ts';
+import { Decoder } from '../../isa/x86/decode/decoder.ts';
+import { implementedFeatures } from '../../isa/x86/features.ts';
 import { createInterpreter } from '../interpreter/interpreter.ts';
 import type { InterpreterOptions } from '../interpreter/interpreter.ts';
 import { expectSame, runProgram as run } from './program.test-support.ts';
+import { formRegion } from './region.ts';
+import type { Callee } from './region.ts';
 import { createTranslator } from './translator.ts';
 
 /** Programs for 64-bit code at CODE, ending in HLT; from nasm. */
@@ -22,6 +27,16 @@ const programs = {
   'accesses that the TLB does not have': 'b9d0070000bffd0f200031c0890f0307501047015a4881c7fd030000ffc975ecf4',
   /** l: accesses from [rdi-3] to [rdi+43], the higher ones first, and two pushes and pops; add rdi, 1021; jnz l: some of each round lie across a page's end */
   'accesses that are looked up together': 'b9d0070000bffd0f200031c0890f034708505189472866ff47fd5a5b105f018b572801d04881c7fd03000081e7ffff210081cf00002000ffc975d1f4',
+  /** l: call f; cmp al, 100; call f; adc eax, 1; dec ecx; jnz l; f, two pages on: add eax, 3; ret */
+  'a small function in another page': 'c704251020100083c003c3b92c01000031c0e8f91f00003c64e8f21f000083d001ffc975edf4',
+  /** l: call f; each 64th round inc byte [f+2]; f: add eax, imm; ret */
+  'a small function in another page that is rewritten': 'c704251020100083c003c3b92c01000031c0e8f91f000089ca83e23f7507fe042512201000ffc975e9f4',
+  /** 50 calls of 0x40000000, then its page table entry leads to the other of add eax, 3; ret and add eax, 5; ret; invlpg; six times */
+  'a small function in a page that is mapped to another one': 'c704250820000003300000c704250030000003400000c704250040000003002000c704250000200083c003c3c704250030200083c005c331c0bb06000000b932000000e8b8ffef3fffc975f781342500400000003000000f013c2500000040ffcb75dbf4',
+  /** l: call f; add eax, ebx; add esi, 1021; f: inc bl; mov [rsi], eax; nop; ret: some stores cross pages, all come to new ones */
+  'a small function that accesses what the TLB does not have': 'c7042510201000fec38906c704251420100090c39090b92c01000031c031dbbefd0f2000e8e71f000001d881c6fd030000ffc975eff4',
+  /** l: call f; call g; add eax, eax, which g jumps over; add eax, 7; f: add eax, 3; jmp to a ret in a third page; g: add qword [rsp], 2; ret */
+  'small functions that do not return as they should': 'c704251020100083c003e9c7042514201000e80f0000c6042500301000c3c70425204010004883042466c704252440100002c3b92c01000031c0e8d11f0000e8dc3f000001c083c007ffc975edf4',
 } as const;
 
 const eager = (options: InterpreterOptions) => createTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 0 } });
@@ -42,4 +57,23 @@ describe('translated code does what interpreted code does, to the instruction', 
 test('code that is rewritten again and again is translated ever less often', () => {
   const { regions } = run((options) => createTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 16 } }), programs['code that rewrites the instruction behind the store']);
   expect(regions).toBeLessThan(30);
+});
+
+test('a small function in another page is part of the region that calls it', () => {
+  const code = Uint8Array.from(Buffer.from('e8fb0f0000ffc975f7c3', 'hex'));
+  const bytes = new Uint8Array(4096);
+  bytes.set(code);
+  // call +0x1000; dec ecx; jnz 0; ret
+  const callee = { at: 0x1000, page: 7, offset: 0, record: 64, bytes: Uint8Array.from([0x83, 0xc0, 0x03, 0xc3]), executed: [0] };
+  const decoder = new Decoder(implementedFeatures);
+  const { handlers } = loadEngineModules();
+  const form = (callees: readonly Callee[], executed: readonly number[]) =>
+    formRegion({ bytes, codeSize: 64, executed: (offset) => executed.includes(offset), callees }, 0, decoder, handlers);
+  const region = form([callee], [0, 5]);
+  expect(region.calls).toMatchObject([{ callee, from: 5, returns: true }]);
+  expect(region.blocks.map(({ offset, inlined }) => [offset, inlined])).toEqual([[0, 0], [5, 0], [9, 0], [0, 1]]);
+  // Not where it has not come back from yet, not when it does not return, and not another one.
+  expect(form([callee], [0]).calls).toEqual([]);
+  expect(form([{ ...callee, bytes: Uint8Array.from([0x83, 0xc0, 0x03, 0xf4]) }], [0, 5]).calls).toEqual([]);
+  expect(form([{ ...callee, at: 0x1001 }], [0, 5]).calls).toEqual([]);
 });

@@ -1,15 +1,16 @@
-import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
+import { PAGE_MASK, PAGE_SIZE } from '../../base/addresses.ts';
 import type { TranslationFigures } from '../../cpu/vcpu.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import { REC_HANDLER, REC_IMMEDIATE } from '../../isa/x86/decode/record.ts';
 import { CPL, FLAT_SEGMENTS, MODE, MODE_CODE16, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, RECORD, RIP } from '../../isa/x86/state/layout.ts';
-import { RAM_BASE } from '../../memory/layout.ts';
 import type { Profiler } from '../profile/profiler.ts';
 import { HANDLER_COUNT } from '../interpreter/handler-places.ts';
 import { Interpreter } from '../interpreter/interpreter.ts';
 import type { InterpreterCore, InterpreterOptions } from '../interpreter/interpreter.ts';
 import type { Tier } from '../interpreter/code-cache.ts';
 import { Pauses } from './pauses.ts';
+import { CalleeFinder, isUnchanged, pageOf } from './callees.ts';
+import type { CalleeCode, FoundCallee } from './callees.ts';
 import { RegionBuilder } from './region-builder.ts';
 import type { BuildResult, RegionCompiler, RegionRequest } from './region-builder.ts';
 import { TranslationCache } from './translation-cache.ts';
@@ -55,9 +56,11 @@ interface HotBlock {
   readonly host: number;
   readonly mode: number;
   readonly flat: boolean;
-  /** When a profile is made: its address, and its counters once it has some. */
   readonly rip: bigint;
   readonly user: boolean;
+  /** Functions of other pages that its page calls. */
+  readonly callees: readonly FoundCallee[];
+  /** When a profile is made, its counters once it has some. */
   counters?: number | undefined;
 }
 
@@ -75,6 +78,7 @@ export class Translator implements Tier {
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
   readonly #fetchBlock: (cpu: number) => number;
+  readonly #callees: CalleeFinder;
   readonly #flushJumps: () => void;
   readonly #waiting: HotBlock[] = [];
   /** Slices ever, and since the last batch. */
@@ -101,6 +105,7 @@ export class Translator implements Tier {
     this.#cache = new TranslationCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES, { view: this.#view, table: core.table, givenUp: (page) => this.#giveUp(page), flushJumps: this.#flushJumps });
     this.#bytes = new Uint8Array(core.memory.buffer);
     this.#fetchBlock = core.runtime.bind('fetchBlock');
+    this.#callees = new CalleeFinder(core);
   }
 
   threshold(page: number): number {
@@ -124,10 +129,11 @@ export class Translator implements Tier {
     if ((mode & (MODE_REAL | MODE_V86)) !== 0 || (mode & MODE_CODE_MASK) === MODE_CODE16) return;
     const host = this.#fetchBlock(cpu) >>> 0;
     if (host === 0) return;
-    this.#waiting.push({
-      host, mode, flat: this.#view.getUint32(cpu + FLAT_SEGMENTS, true) !== 0,
-      rip: this.#profiler === undefined ? 0n : this.#view.getBigUint64(cpu + RIP, true), user: this.#view.getUint32(cpu + CPL, true) === 3,
-    });
+    const flat = this.#view.getUint32(cpu + FLAT_SEGMENTS, true) !== 0;
+    const rip = this.#view.getBigUint64(cpu + RIP, true);
+    const isLinear = flat || (mode & MODE_CODE_MASK) === MODE_CODE64;
+    const callees = isLinear ? this.#callees.find(pageOf(host), rip - BigInt(host & PAGE_MASK), mode) : [];
+    this.#waiting.push({ host, mode, flat, rip, user: this.#view.getUint32(cpu + CPL, true) === 3, callees });
     if (this.#waiting.length >= BATCH || this.#tuning.wait === 0) this.translate();
   }
 
@@ -148,11 +154,12 @@ export class Translator implements Tier {
 
   #request(): void {
     this.#slices = 0;
+    const code = new Map<number, CalleeCode>();
     const pages = new Map<string, Pick<RegionRequest, 'bytes' | 'executed'>>();
     const blocks = this.#hottest();
     if (blocks.length === 0) return;
     const requests = blocks.map((block): RegionRequest => {
-      const { host, mode, flat } = block;
+      const { host, mode, flat, callees } = block;
       block.counters = this.#profiler?.takeCounter();
       const page = pageOf(host);
       const key = `${page} ${mode & MODE_CODE_MASK}`;
@@ -163,7 +170,7 @@ export class Translator implements Tier {
         known = { bytes: this.#bytes.slice(host - (host & PAGE_MASK), host - (host & PAGE_MASK) + PAGE_SIZE), executed };
         pages.set(key, known);
       }
-      return { cpu: this.#core.cpu, page, ...known, offset: host & PAGE_MASK, long: (mode & MODE_CODE_MASK) === MODE_CODE64, flat, counters: block.counters };
+      return { cpu: this.#core.cpu, page, ...known, offset: host & PAGE_MASK, long: (mode & MODE_CODE_MASK) === MODE_CODE64, flat, counters: block.counters, callees: this.#callees.read(callees, mode, code) };
     });
     this.#busy = true;
     this.#compiler.build(requests, (result) => {
@@ -200,26 +207,24 @@ export class Translator implements Tier {
     const instance = new WebAssembly.Instance(result.module, { env: { memory }, runtime: runtime.functions, core: functions });
     const module = this.#cache.addModule(result.moduleBytes);
     this.#wasmBytes += result.moduleBytes;
-    result.regions.forEach(({ request, ranges, instructions, functionBytes }, i) => {
+    result.regions.forEach(({ request, ranges, inlined, instructions, functionBytes }, i) => {
       const block = blocks[request]!;
       const record = this.#recordOf(block);
       const page = pageOf(block.host);
-      if (record === undefined || !this.#unchanged(block.host - (block.host & PAGE_MASK), requests[request]!.bytes, ranges)) return;
+      if (record === undefined || !isUnchanged(this.#bytes, block.host - (block.host & PAGE_MASK), requests[request]!.bytes, 0, ranges)) return;
+      if (!inlined.every(({ callee, ranges: own }) => this.#callees.isUnchanged(callee, own, block.mode))) {
+        this.#view.setUint32(record + REC_IMMEDIATE, this.threshold(page), true);
+        return;
+      }
       for (let k = 0; k < ranges.length; k += 2) this.#core.cache().depend(page, ranges[k]!, ranges[k + 1]!);
-      if (this.#cache.addRegion(module, record, page, instance.exports[`r${i}`] as WebAssembly.ExportedFunction)) this.#instructions += instructions;
+      for (const { callee, ranges: own } of inlined) for (let k = 0; k < own.length; k += 2) this.#core.cache().depend(callee.page, own[k]!, own[k + 1]!);
+      if (this.#cache.addRegion(module, record, page, [...new Set(inlined.map(({ callee }) => callee.page))].filter((other) => other !== page), instance.exports[`r${i}`] as WebAssembly.ExportedFunction)) this.#instructions += instructions;
       if (block.counters !== undefined) {
         const base = block.rip - BigInt(block.host & PAGE_MASK);
         this.#profiler!.addRegion({ entry: block.rip, start: base + BigInt(Math.min(...ranges)), end: base + BigInt(Math.max(...ranges)), user: block.user, size: instructions, translatedBytes: functionBytes }, block.counters);
       }
     });
     this.#flushJumps();
-  }
-
-  #unchanged(host: number, bytes: Uint8Array, ranges: readonly number[]): boolean {
-    for (let k = 0; k < ranges.length; k += 2) {
-      for (let offset = ranges[k]!; offset < ranges[k + 1]!; offset++) if (this.#bytes[host + offset] !== bytes[offset]) return false;
-    }
-    return true;
   }
 
   dropped(page: number): void {
@@ -238,9 +243,4 @@ export class Translator implements Tier {
   figures(): TranslationFigures {
     return { ...this.#cache.figures(), instructions: this.#instructions, wasmBytes: this.#wasmBytes, pauses: this.#pauses.figures() };
   }
-}
-
-/** Number of the page of RAM that a host address lies in. */
-function pageOf(host: number): number {
-  return (host - RAM_BASE) >>> PAGE_SHIFT;
 }

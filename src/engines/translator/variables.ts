@@ -4,7 +4,7 @@
 export const FLAG_A = 16;
 export const FLAG_B = 17;
 export const FLAG_KIND = 18;
-/** RIP minus the offset in its page. Never written by a region. */
+/** RIP minus the offset in its page; changes only between blocks. */
 export const IP_PAGE = 19;
 /** Where a block's last instruction goes: condition (i32) or address (i64). */
 export const CONDITION = 20;
