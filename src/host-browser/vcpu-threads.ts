@@ -13,6 +13,7 @@ export interface VcpuStart {
 export class BrowserVcpuThreads implements ThreadHost<VcpuOrder> {
   /** As the threads' own read. */
   readonly clock: BrowserClock;
+  readonly processors = navigator.hardwareConcurrency;
 
   constructor(clock: BrowserClock) {
     this.clock = clock;

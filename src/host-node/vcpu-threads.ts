@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Thread, ThreadEvents, ThreadHost } from '../host/threads.ts';
 import type { VcpuMessage, VcpuOrder } from '../machine/processors/vcpu-thread.ts';
@@ -17,6 +18,7 @@ const END_MS = 2000;
 /** Threads of Node for the processors of a machine. They do not keep the process alive. */
 export class NodeVcpuThreads implements ThreadHost<VcpuOrder> {
   readonly clock: NodeClock;
+  readonly processors = availableParallelism();
 
   constructor(clock: NodeClock) {
     this.clock = clock;

@@ -19,5 +19,7 @@ export interface Thread {
 export interface ThreadHost<Order> {
   /** The host's clock, which reads the same in each of the threads. */
   readonly clock: MonotonicClock;
+  /** How many threads the host executes at once. */
+  readonly processors: number;
   start(order: Order, events: ThreadEvents): Thread;
 }

@@ -150,7 +150,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     this.#vm = kvm === undefined ? undefined : new KvmMachine(kvm.host, memory.wasm);
     this.#changed();
     const traces = THREAD_TRACES.filter((kind) => log.tracing(kind));
-    this.#threads = this.#words.map((words, index) => host.start({ memory: memory.wasm, modules, index, apicIds, engines: this.available, prepare: kvm !== undefined, cacheBytes: Math.floor(processors.cacheBytes / count), codeArea: areas[index], kvm: this.#kvmOrder(index), traces }, {
+    this.#threads = this.#words.map((words, index) => host.start({ memory: memory.wasm, modules, index, apicIds, engines: this.available, prepare: kvm !== undefined, cacheBytes: Math.floor(processors.cacheBytes / count), codeArea: areas[index], looksBeforeSleep: count <= host.processors, kvm: this.#kvmOrder(index), traces }, {
       wake: options.wake,
       traced: (kind, message) => log.trace(kind, `processor ${words.index}: ${message}`),
       failed: (reason) => {

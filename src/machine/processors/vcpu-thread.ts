@@ -19,6 +19,7 @@ import { SliceLength } from '../slice-length.ts';
 import { traceInterrupts } from '../trace.ts';
 import { ApicTimer } from './apic-timer.ts';
 import { CodeDrops, tellOwners } from './code-drops.ts';
+import { HaltPoll } from './halt-poll.ts';
 import { hypercalls } from './hypercalls.ts';
 import { PostedApic, alertVcpu } from './posted-apic.ts';
 import {
@@ -42,6 +43,8 @@ export interface VcpuOrder {
   readonly cacheBytes: number;
   /** Where its decoded code lies; undefined: where the first vCPU's does. */
   readonly codeArea: number | undefined;
+  /** A halted processor looks for its wake-up for some time before the thread sleeps: no other wants the host's processor meanwhile. */
+  readonly looksBeforeSleep: boolean;
   /** Where the machine may be on KVM: descriptor of its vCPU, and what is known of KVM. */
   readonly kvm: (Pick<KvmOptions, 'hostCounter' | 'losesSyscalls'> & { readonly vcpu: number }) | undefined;
   /** Kinds of trace that were asked for. */
@@ -120,6 +123,7 @@ class VcpuThread {
   /** Another processor has woken this one: it goes on behind its HLT, or behind the next one. */
   #woken = false;
   #waitedNs = 0;
+  readonly #poll: HaltPoll | undefined;
   /** Whoever causes interrupts now looks for them next: no kick is needed. */
   #looking = false;
 
@@ -128,6 +132,7 @@ class VcpuThread {
     const vcpus = apicIds.length;
     this.#ports = ports;
     this.#words = words;
+    this.#poll = order.looksBeforeSleep ? new HaltPoll() : undefined;
     const kvm = order.kvm === undefined ? undefined : ports.kvm?.();
     if (order.kvm !== undefined && kvm === undefined) throw new Error('this host has no KVM for threads');
     this.#thread = kvm?.host.thread ?? 0;
@@ -298,8 +303,16 @@ class VcpuThread {
     words.status = HALTED;
     if (!this.#vcpu.mayWake) this.#ring();
     if (words.attention || this.#deferred !== 0 || words.command !== COMMAND_RUN) return;
-    const { deadline } = this.#timer;
-    words.sleep(seen, deadline === undefined ? Number.POSITIVE_INFINITY : Math.max(0, (deadline - this.#now()) / 1e6));
+    const { deadline = Number.POSITIVE_INFINITY } = this.#timer;
+    const began = this.#now();
+    if (this.#othersWork()) this.#poll?.look(() => words.wakes !== seen, () => this.#now(), deadline);
+    words.sleep(seen, Math.max(0, (deadline - this.#now()) / 1e6));
+    this.#poll?.halted(this.#now() - began);
+  }
+
+  /** Or are about to: they may soon wake this one. */
+  #othersWork(): boolean {
+    return this.#all.some((other) => other !== this.#words && (other.status !== HALTED || other.attention));
   }
 
   #defer(events: number): void {
