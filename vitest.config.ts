@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
+import { HangReporter } from './test/support/hang-reporter.ts';
 
 const nightly = process.env['POLYVISOR_NIGHTLY'] === '1';
+/** A file for the results as JSON. */
+const results = process.env['POLYVISOR_RESULTS'];
 
 export default defineConfig({
   test: {
@@ -13,5 +16,7 @@ export default defineConfig({
     // For what hangs: hosts may be twenty times overloaded, and a test that only takes long has not failed.
     testTimeout: 600_000,
     hookTimeout: 600_000,
+    reporters: ['default', new HangReporter(), ...(results === undefined ? [] : [['json', { outputFile: results }] as const])],
+    setupFiles: ['test/support/hang-notes.ts'],
   },
 });
