@@ -1,3 +1,4 @@
+import type { ByteRuns } from '../base/byte-runs.ts';
 import type { BlockPort } from '../host/blocks.ts';
 
 /** Unit of copying. */
@@ -84,8 +85,8 @@ export class MirrorDisk implements BlockPort {
     }
   }
 
-  readNow(offset: number, targets: readonly Uint8Array[]): boolean {
-    return this.#legs[this.#leastBusy()]!.block.readNow(offset, targets);
+  readNow(offset: number, target: ByteRuns): boolean {
+    return this.#legs[this.#leastBusy()]!.block.readNow(offset, target);
   }
 
   #good(): Leg[] {

@@ -1,3 +1,4 @@
+import type { ByteRuns } from '../base/byte-runs.ts';
 import { UserError } from '../base/errors.ts';
 import type { BlockPort } from '../host/blocks.ts';
 import type { FileReader, FileWriter } from '../host/files.ts';
@@ -123,12 +124,12 @@ export class OverlayDisk implements BlockPort {
     await Promise.all(below);
   }
 
-  readNow(offset: number, targets: readonly Uint8Array[]): boolean {
-    const runs = this.#runs(offset, targets.reduce((sum, target) => sum + target.length, 0));
+  readNow(offset: number, target: ByteRuns): boolean {
+    const runs = this.#runs(offset, target.bytes);
     if (!runs.every((run) => run.place !== undefined)) return false;
-    for (const target of targets) {
-      void this.read(offset, target); // at once, as nothing below is asked
-      offset += target.length;
+    for (const part of target.arrays()) {
+      void this.read(offset, part); // at once, as nothing below is asked
+      offset += part.length;
     }
     return true;
   }

@@ -1,3 +1,4 @@
+import type { ByteRuns } from '../base/byte-runs.ts';
 import { StateError } from '../base/errors.ts';
 import type { Plain, Stateful } from '../base/plain.ts';
 import type { BlockPort } from '../host/blocks.ts';
@@ -39,12 +40,12 @@ export class RamDisk implements BlockPort, Stateful {
     await Promise.all(below);
   }
 
-  readNow(offset: number, targets: readonly Uint8Array[]): boolean {
-    const pieces = this.#pieces(offset, targets.reduce((sum, target) => sum + target.length, 0));
+  readNow(offset: number, target: ByteRuns): boolean {
+    const pieces = this.#pieces(offset, target.bytes);
     if (this.#below !== undefined && !pieces.every(({ index }) => this.#chunks.has(index))) return false;
-    for (const target of targets) {
-      void this.read(offset, target); // at once, as nothing below is asked
-      offset += target.length;
+    for (const part of target.arrays()) {
+      void this.read(offset, part); // at once, as nothing below is asked
+      offset += part.length;
     }
     return true;
   }

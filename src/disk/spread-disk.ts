@@ -1,3 +1,4 @@
+import type { ByteRuns } from '../base/byte-runs.ts';
 import type { BlockPort } from '../host/blocks.ts';
 
 /** Where a byte of the whole lies, and how many follow it there. */
@@ -26,14 +27,12 @@ class SpreadDisk implements BlockPort {
   async read(offset: number, target: Uint8Array): Promise<void> {
     await this.#each(offset, target.length, ({ part, offset: there }, at, count) => part.read(there, target.subarray(at, at + count)));
   }
-  readNow(offset: number, targets: readonly Uint8Array[]): boolean {
-    const left = [...targets];
-    for (let bytes = targets.reduce((sum, target) => sum + target.length, 0); bytes > 0;) {
-      const { part, offset: there, run } = this.#locate(offset);
-      const count = Math.min(run, bytes);
-      if (!part.readNow(there, takeBytes(left, count))) return false;
-      offset += count;
-      bytes -= count;
+  readNow(offset: number, target: ByteRuns): boolean {
+    for (let at = 0; at < target.bytes;) {
+      const { part, offset: there, run } = this.#locate(offset + at);
+      const count = Math.min(run, target.bytes - at);
+      if (!part.readNow(there, count === target.bytes ? target : target.slice(at, count))) return false;
+      at += count;
     }
     return true;
   }
@@ -60,18 +59,6 @@ class SpreadDisk implements BlockPort {
     }
     await settle(asked);
   }
-}
-
-/** The first bytes of a list of pieces, which is left with the rest. */
-function takeBytes(pieces: Uint8Array[], count: number): Uint8Array[] {
-  const taken: Uint8Array[] = [];
-  while (count > 0) {
-    const first = pieces.shift()!;
-    taken.push(first.subarray(0, count));
-    if (first.length > count) pieces.unshift(first.subarray(count));
-    count -= Math.min(count, first.length);
-  }
-  return taken;
 }
 
 /** Waits for all, also when one fails: buffers are lent until then. */

@@ -1,3 +1,4 @@
+import type { ByteRuns } from '../base/byte-runs.ts';
 import type { BlockPort } from '../host/blocks.ts';
 
 /** The disk below, whose first refused write is told. */
@@ -21,8 +22,8 @@ export class ComplainingDisk implements BlockPort {
   read(offset: number, target: Uint8Array): Promise<void> {
     return this.#below.read(offset, target);
   }
-  readNow(offset: number, targets: readonly Uint8Array[]): boolean {
-    return this.#below.readNow(offset, targets);
+  readNow(offset: number, target: ByteRuns): boolean {
+    return this.#below.readNow(offset, target);
   }
   write(offset: number, source: Uint8Array): Promise<void> {
     return this.#tell(this.#below.write(offset, source));

@@ -1,3 +1,4 @@
+import type { ByteRuns } from '../base/byte-runs.ts';
 import { UserError } from '../base/errors.ts';
 import { ReadOnlyDisk } from './read-only-disk.ts';
 import { refused, request } from './sources.ts';
@@ -61,12 +62,11 @@ export class UrlDisk extends ReadOnlyDisk {
     for (const [i, coming] of blocks.entries()) copy(await coming, (first + i) * BLOCK, offset, target);
   }
 
-  readNow(offset: number, targets: readonly Uint8Array[]): boolean {
-    const length = targets.reduce((sum, target) => sum + target.length, 0);
-    for (let index = Math.floor(offset / BLOCK); index * BLOCK < offset + length; index++) if (!this.#blocks.has(index)) return false;
-    for (const target of targets) {
-      for (let index = Math.floor(offset / BLOCK); index * BLOCK < offset + target.length; index++) copy(this.#blocks.get(index)!, index * BLOCK, offset, target);
-      offset += target.length;
+  readNow(offset: number, target: ByteRuns): boolean {
+    for (let index = Math.floor(offset / BLOCK); index * BLOCK < offset + target.bytes; index++) if (!this.#blocks.has(index)) return false;
+    for (const part of target.arrays()) {
+      for (let index = Math.floor(offset / BLOCK); index * BLOCK < offset + part.length; index++) copy(this.#blocks.get(index)!, index * BLOCK, offset, part);
+      offset += part.length;
     }
     return true;
   }

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { ByteRuns } from '../base/byte-runs.ts';
 import { UserError } from '../base/errors.ts';
 import { BlockFile } from './block-file.ts';
 import { FileCalls } from './file-calls.ts';
@@ -64,12 +65,12 @@ describe('BlockFile', () => {
     const contents = readFileSync(path);
     const disk = await BlockFile.open(path, { readOnly: true, what: 'disk' });
     const shared = new Uint8Array(new SharedArrayBuffer(65536));
-    const pieces = [shared.subarray(100, 700), shared.subarray(700, 5000), shared.subarray(60_000, 60_001)];
-    expect(disk.readNow(512, pieces)).toBe(FileCalls.available !== undefined);
-    if (FileCalls.available !== undefined) expect(Buffer.concat(pieces).equals(contents.subarray(512, 512 + 4901))).toBe(true);
+    const runs = new ByteRuns(shared, [100, 600, 2000, 4300, 60_000, 1]);
+    expect(disk.readNow(512, runs)).toBe(FileCalls.available !== undefined);
+    if (FileCalls.available !== undefined) expect(Buffer.concat(runs.arrays()).equals(contents.subarray(512, 512 + 4901))).toBe(true);
     // Not all of it is in the file.
-    expect(disk.readNow(19_968, [shared.subarray(0, 512)])).toBe(false);
-    expect(disk.readNow(0, [new Uint8Array(512)])).toBe(false);
+    expect(disk.readNow(19_968, new ByteRuns(shared, [0, 512]))).toBe(false);
+    expect(disk.readNow(0, new ByteRuns(new Uint8Array(512), [0, 512]))).toBe(false);
     await disk.close();
   });
 

@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import type { ByteRuns } from '../base/byte-runs.ts';
 import { UserError } from '../base/errors.ts';
 import type { BlockPort } from '../host/blocks.ts';
 import { writeAll } from './file-bytes.ts';
@@ -80,10 +81,9 @@ export class BlockFile implements BlockPort {
     target.fill(0, inFile);
   }
 
-  readNow(offset: number, targets: readonly Uint8Array[]): boolean {
-    const bytes = targets.reduce((sum, target) => sum + target.length, 0);
-    this.#check(offset, bytes);
-    return offset + bytes <= this.#fileBytes && (FileCalls.available?.readCached(this.#file.fd, offset, targets) ?? false);
+  readNow(offset: number, target: ByteRuns): boolean {
+    this.#check(offset, target.bytes);
+    return offset + target.bytes <= this.#fileBytes && (FileCalls.available?.readCached(this.#file.fd, offset, target) ?? false);
   }
 
   write(offset: number, source: Uint8Array): Promise<void> {

@@ -1,4 +1,5 @@
 import { fstatSync } from 'node:fs';
+import type { ByteRuns } from '../base/byte-runs.ts';
 import { timespec } from '../base/seconds.ts';
 import { ofLinux } from './koffi.ts';
 import type { CFunction, Koffi } from './koffi.ts';
@@ -64,31 +65,21 @@ export class FileCalls {
   }
 
   /**
-   * Reads from a file what the system has in its page cache (preadv2(2), RWF_NOWAIT) into pieces of shared memory, which
+   * Reads from a file what the system has in its page cache (preadv2(2), RWF_NOWAIT) into runs of shared memory, which
    * never moves. True when all of them are filled.
    */
-  readCached(fd: number, offset: number, pieces: readonly Uint8Array[]): boolean {
-    const buffer = pieces[0]?.buffer;
-    if (!(buffer instanceof SharedArrayBuffer) || pieces.length > MOST_PIECES) return false;
-    const base = this.#address(buffer);
-    let count = 0;
-    let bytes = 0;
-    let end = -1;
-    for (const piece of pieces) {
-      if (piece.buffer !== buffer) return false;
-      const at = 4 * count;
-      const address = base + piece.byteOffset;
-      if (address === end) this.#vectors[at - 2]! += piece.length;
-      else {
-        this.#vectors[at] = address;
-        this.#vectors[at + 1] = address / 2 ** 32;
-        this.#vectors[at + 2] = piece.length;
-        count++;
-      }
-      end = address + piece.length;
-      bytes += piece.length;
+  readCached(fd: number, offset: number, { memory, places, bytes }: ByteRuns): boolean {
+    const { buffer } = memory;
+    if (!(buffer instanceof SharedArrayBuffer) || places.length > 2 * MOST_PIECES) return false;
+    const base = this.#address(buffer) + memory.byteOffset;
+    const vectors = this.#vectors;
+    for (let i = 0; i < places.length; i += 2) {
+      const address = base + places[i]!;
+      vectors[2 * i] = address;
+      vectors[2 * i + 1] = address / 2 ** 32;
+      vectors[2 * i + 2] = places[i + 1]!;
     }
-    return this.#preadv2(fd, this.#vectorBytes, count, offset, RWF_NOWAIT) === bytes;
+    return this.#preadv2(fd, this.#vectorBytes, places.length / 2, offset, RWF_NOWAIT) === bytes;
   }
 
   /** The same into memory that is not shared; false for less than a page, which is not worth it. */

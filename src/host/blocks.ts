@@ -1,3 +1,5 @@
+import type { ByteRuns } from '../base/byte-runs.ts';
+
 /**
  * The contents of a disk, whatever keeps them. Offsets and lengths are in bytes and may be anything within the disk; who
  * calls checks them, a RangeError here is a mistake of the caller's. Requests may be in flight together; those that
@@ -12,10 +14,10 @@ export interface BlockPort {
   /** Fills the whole of `target`. */
   read(offset: number, target: Uint8Array): Promise<void>;
   /**
-   * Fills the targets, one behind the other, if that takes no waiting, as when the host has the bytes in its memory. False:
-   * nothing is known of what the targets hold, and `read` is to be asked.
+   * Fills the target if that takes no waiting, as when the host has the bytes in its memory. False: nothing is known of
+   * what it holds, and `read` is to be asked.
    */
-  readNow(offset: number, targets: readonly Uint8Array[]): boolean;
+  readNow(offset: number, target: ByteRuns): boolean;
   /** `source` must stay as it is until the promise settles. */
   write(offset: number, source: Uint8Array): Promise<void>;
   /** The bytes read as zeros afterwards. Where `releases` is true the storage gives their room back, as far as it can. */

@@ -8,9 +8,9 @@ export function makeBalloon(memory: LinearMemory, release: ReleasePages): Virtio
   return new VirtioBalloon((address, length) => {
     const first = Math.ceil(address / PAGE_SIZE) * PAGE_SIZE;
     const bytes = Math.floor((address + length) / PAGE_SIZE) * PAGE_SIZE - first;
-    const pages = bytes > 0 ? memory.ram(first, bytes) : undefined;
-    if (pages === undefined) return;
-    release(pages);
+    const at = bytes > 0 ? memory.place(first, bytes) : undefined;
+    if (at === undefined) return;
+    release(memory.storage.subarray(at, at + bytes));
     memory.wrote(first, bytes);
   });
 }

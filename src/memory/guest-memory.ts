@@ -13,8 +13,10 @@ export interface GuestMemory {
   contains(address: PhysicalAddress, length: number): boolean;
   read(address: PhysicalAddress, target: Uint8Array): void;
   write(address: PhysicalAddress, source: Uint8Array): void;
-  /** RAM itself, to be filled by the host in place; undefined where it does not lie in one piece. `wrote` must follow. */
-  ram(address: PhysicalAddress, length: number): Uint8Array | undefined;
+  /** What RAM is kept in, to be filled by the host in place; `wrote` must follow. */
+  readonly storage: Uint8Array;
+  /** Where RAM lies in `storage`; undefined where it does not lie in one piece. */
+  place(address: PhysicalAddress, length: number): number | undefined;
   wrote(address: PhysicalAddress, length: number): void;
   /**
    * Aligned 16-bit accesses are atomic and in order with one another, as seen by processors on other threads: what the

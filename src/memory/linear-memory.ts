@@ -185,7 +185,7 @@ export class LinearMemory implements GuestMemory, Stateful {
     while (done < source.length) {
       const at = address + done;
       const region = this.#find(at);
-      const count = Math.min(source.length - done, PAGE_SIZE - (at % PAGE_SIZE));
+      const count = Math.min(source.length - done, PAGE_SIZE - (at & PAGE_MASK));
       if (region !== undefined && region.kind === REGION_KIND_RAM) {
         const host = region.host + (at - region.first);
         this.writeHost(host, source.subarray(done, done + count));
@@ -193,10 +193,11 @@ export class LinearMemory implements GuestMemory, Stateful {
       done += count;
     }
   }
-  ram(address: PhysicalAddress, length: number): Uint8Array | undefined {
-    if (!this.contains(address, length)) return undefined;
-    const host = this.hostAddress(address)!;
-    return this.#bytes.subarray(host, host + length);
+  get storage(): Uint8Array {
+    return this.#bytes;
+  }
+  place(address: PhysicalAddress, length: number): number | undefined {
+    return this.contains(address, length) ? this.hostAddress(address) : undefined;
   }
   wrote(address: PhysicalAddress, length: number): void {
     const host = this.hostAddress(address)!;
@@ -232,22 +233,22 @@ export class LinearMemory implements GuestMemory, Stateful {
   }
   /** Index of an aligned half word of RAM. */
   #half(address: PhysicalAddress): number | undefined {
-    const region = address % 2 === 0 ? this.#find(address) : undefined;
-    return region?.kind === REGION_KIND_RAM ? (region.host + (address - region.first)) / 2 : undefined;
+    const region = (address & 1) === 0 ? this.#find(address) : undefined;
+    return region?.kind === REGION_KIND_RAM ? (region.host + (address - region.first)) >>> 1 : undefined;
   }
   #flagsOf(page: number): number {
     // Who decodes in another thread sets the flag before it reads: a locked access keeps this look behind the store.
     return this.#words[MACHINE_THREADS >> 2] === 0 ? this.#bytes[PAGE_FLAGS + page]! : Atomics.or(this.#bytes, PAGE_FLAGS + page, 0);
   }
   readU32(address: PhysicalAddress): number {
-    const half = address % 4 === 0 ? this.#half(address) : undefined;
+    const half = (address & 3) === 0 ? this.#half(address) : undefined;
     if (half !== undefined) return this.#words[half >>> 1]! >>> 0;
     const bytes = new Uint8Array(4);
     this.read(address, bytes);
     return new DataView(bytes.buffer).getUint32(0, true);
   }
   writeU32(address: PhysicalAddress, value: number): void {
-    const half = address % 4 === 0 ? this.#half(address) : undefined;
+    const half = (address & 3) === 0 ? this.#half(address) : undefined;
     if (half !== undefined) {
       this.#words[half >>> 1] = value;
       this.#changed(2 * half, 4);

@@ -1,35 +1,32 @@
+import { ByteRuns, slicePlaces } from '../base/byte-runs.ts';
 import type { PhysicalAddress } from '../base/addresses.ts';
 import type { GuestMemory } from './guest-memory.ts';
-
-/** One run of guest memory. */
-export interface Segment {
-  readonly address: PhysicalAddress;
-  readonly length: number;
-}
 
 /**
  * Guest memory in pieces, as a driver has listed them for a device: every piece was found to lie in RAM when the list
  * was made, and none can be added later. Offsets count through the pieces.
  */
 export class ScatterList {
-  readonly segments: readonly Segment[];
+  /** Address and length of each piece, by turns. */
+  readonly pieces: readonly number[];
   readonly bytes: number;
   readonly #memory: GuestMemory;
 
-  private constructor(memory: GuestMemory, segments: readonly Segment[], bytes: number) {
+  private constructor(memory: GuestMemory, pieces: readonly number[], bytes: number) {
     this.#memory = memory;
-    this.segments = segments;
+    this.pieces = pieces;
     this.bytes = bytes;
   }
 
-  /** Undefined when a piece is empty or does not lie wholly in RAM. */
-  static check(memory: GuestMemory, segments: readonly Segment[]): ScatterList | undefined {
+  /** Of addresses and lengths, by turns. Undefined when a piece is empty or does not lie wholly in RAM. */
+  static check(memory: GuestMemory, pieces: readonly number[]): ScatterList | undefined {
     let bytes = 0;
-    for (const { address, length } of segments) {
-      if (length <= 0 || !memory.contains(address, length)) return undefined;
+    for (let i = 0; i < pieces.length; i += 2) {
+      const length = pieces[i + 1]!;
+      if (length <= 0 || !memory.contains(pieces[i]!, length)) return undefined;
       bytes += length;
     }
-    return new ScatterList(memory, segments, bytes);
+    return new ScatterList(memory, pieces, bytes);
   }
 
   /** Copies from the guest; returns how many bytes there were from `offset` on, at most the target's length. */
@@ -43,38 +40,33 @@ export class ScatterList {
   }
 
   /** Lets the host fill all of the list in place; what `use` says, or false when there is no such way. */
-  fillInPlace(use: (pieces: readonly Uint8Array[]) => boolean): boolean {
-    const pieces: Uint8Array[] = [];
-    for (const { address, length } of this.segments) {
-      const piece = this.#memory.ram(address, length);
-      if (piece === undefined) return false;
-      pieces.push(piece);
+  fillInPlace(use: (runs: ByteRuns) => boolean): boolean {
+    const { pieces } = this;
+    const places: number[] = [];
+    for (let i = 0; i < pieces.length; i += 2) {
+      const place = this.#memory.place(pieces[i]!, pieces[i + 1]!);
+      if (place === undefined) return false;
+      const last = places.length - 2;
+      if (last >= 0 && places[last]! + places[last + 1]! === place) places[last + 1]! += pieces[i + 1]!;
+      else places.push(place, pieces[i + 1]!);
     }
-    const filled = use(pieces);
-    for (const { address, length } of this.segments) this.#memory.wrote(address, length);
+    const filled = use(new ByteRuns(this.#memory.storage, places));
+    for (let i = 0; i < pieces.length; i += 2) this.#memory.wrote(pieces[i]!, pieces[i + 1]!);
     return filled;
   }
 
   /** The bytes `offset` to `offset + length`, as far as they exist. */
   slice(offset: number, length = this.bytes - offset): ScatterList {
-    const segments: Segment[] = [];
-    const bytes = this.#walk(offset, length, (address, _, count) => segments.push({ address, length: count }));
-    return new ScatterList(this.#memory, segments, bytes);
+    const pieces = slicePlaces(this.pieces, offset, length);
+    return new ScatterList(this.#memory, pieces, Math.max(0, Math.min(length, this.bytes - offset)));
   }
 
   #walk(offset: number, length: number, visit: (address: PhysicalAddress, at: number, count: number) => void): number {
-    let skip = offset;
+    const parts = slicePlaces(this.pieces, offset, length);
     let done = 0;
-    for (const segment of this.segments) {
-      if (skip >= segment.length) {
-        skip -= segment.length;
-        continue;
-      }
-      if (done === length) break;
-      const count = Math.min(segment.length - skip, length - done);
-      visit(segment.address + skip, done, count);
-      done += count;
-      skip = 0;
+    for (let i = 0; i < parts.length; i += 2) {
+      visit(parts[i]!, done, parts[i + 1]!);
+      done += parts[i + 1]!;
     }
     return done;
   }

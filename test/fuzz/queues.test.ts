@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import type { AccessSize } from '../../src/base/addresses.ts';
+import type { ByteRuns } from '../../src/base/byte-runs.ts';
 import { E1000 } from '../../src/devices/network/e1000/e1000.ts';
 import { Rtl8139 } from '../../src/devices/network/rtl8139/rtl8139.ts';
 import { FramePort, OWN_MAC, frameTo } from '../../src/devices/network/frame-port.test-support.ts';
@@ -58,12 +59,16 @@ class FickleDisk extends MemoryDisk {
     served++;
     return super.write(offset, source);
   }
-  override readNow(offset?: number, targets: readonly Uint8Array[] = []): boolean {
+  override readNow(offset?: number, target?: ByteRuns): boolean {
     served++;
     this.fail = this.#below(16) === 0;
     this.log.length = 0;
     if (this.#below(2) === 0) return false;
-    for (let at = offset!, i = 0; i < targets.length; at += targets[i++]!.length) targets[i]!.set(this.contents.subarray(at, at + targets[i]!.length));
+    let at = offset!;
+    for (const part of target!.arrays()) {
+      part.set(this.contents.subarray(at, at + part.length));
+      at += part.length;
+    }
     return true;
   }
 }

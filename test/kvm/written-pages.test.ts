@@ -34,7 +34,8 @@ test.each(engines)('pages that a guest or a device has written are known: %s', (
     expect(memory.takeWritten()).toEqual([]);
     memory.write(0x50ff0, new Uint8Array(32));
     memory.writeU32(0x60000, 1);
-    memory.ram(0x61000, 0x2000)!.fill(1);
+    const at = memory.place(0x61000, 0x2000)!;
+    memory.storage.fill(1, at, at + 0x2000);
     memory.wrote(0x61000, 0x2000);
     expect(memory.takeWritten()).toEqual([0x50, 0x51, 0x60, 0x61, 0x62]);
     begin();

@@ -48,7 +48,7 @@ export class DiskRequests {
   /** As `read`, but at once and without a copy; false when that is not possible, and then nothing has been asked. */
   readNow(offset: number, target: ScatterList): boolean {
     if (this.#before !== undefined || target.bytes > MOST_NOW || !this.contains(offset, target.bytes)) return false;
-    return target.fillInPlace((pieces) => this.#block.readNow(offset, pieces));
+    return target.fillInPlace((runs) => this.#block.readNow(offset, runs));
   }
 
   write(offset: number, source: ScatterList): Promise<Outcome> {

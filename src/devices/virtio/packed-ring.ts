@@ -1,8 +1,7 @@
 import type { Plain } from '../../base/plain.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { StateFields } from '../state-fields.ts';
-import { DESCRIPTOR_BYTES, DESCRIPTOR_INDIRECT, DESCRIPTOR_NEXT, DESCRIPTOR_WRITE, DescriptorChain, QueueError } from './descriptor-chain.ts';
-import type { RawDescriptor } from './descriptor-chain.ts';
+import { DESCRIPTOR_BYTES, DESCRIPTOR_INDIRECT, DESCRIPTOR_NEXT, DESCRIPTOR_WRITE, DescriptorChain, QueueError, RawPieces } from './descriptor-chain.ts';
 import type { Ring, RingPlace, UsedBuffer } from './ring.ts';
 
 // Packed virtqueues (virtio 1.2, section 2.8).
@@ -17,7 +16,9 @@ const EVENTS_OFF = 1;
 const EVENTS_AT_POSITION = 2;
 const WRAP = 0x8000;
 
-interface PackedDescriptor extends RawDescriptor {
+interface PackedDescriptor {
+  readonly address: number;
+  readonly length: number;
   readonly id: number;
   readonly flags: number;
 }
@@ -31,8 +32,8 @@ interface Position {
 export class PackedRing implements Ring {
   readonly #memory: GuestMemory;
   readonly #place: RingPlace;
-  readonly #raw = new Uint8Array(DESCRIPTOR_BYTES);
-  readonly #view = new DataView(this.#raw.buffer);
+  /** Indirect tables are copied as a whole, for drivers may change what they have offered. */
+  #copy = new Uint32Array(0);
   #available: Position = { index: 0, wrap: true };
   #used: Position = { index: 0, wrap: true };
 
@@ -71,33 +72,37 @@ export class PackedRing implements Ring {
   /** The driver makes the first descriptor of a chain available last, so the others need no look at their flags. */
   #walk(): DescriptorChain {
     const { size, descriptors: ring, indirect } = this.#place;
-    const chain: PackedDescriptor[] = [];
+    const pieces = new RawPieces();
     for (let at = this.#available.index; ; at = (at + 1) % size) {
-      const descriptor = this.#descriptor(ring + at * DESCRIPTOR_BYTES);
-      const { id, flags } = descriptor;
+      const { address, length, id, flags } = this.#descriptor(ring + at * DESCRIPTOR_BYTES);
       const more = (flags & DESCRIPTOR_NEXT) !== 0;
       if ((flags & DESCRIPTOR_INDIRECT) !== 0) {
-        if (!indirect || more || chain.length > 0) throw new QueueError('an indirect table where none may be');
-        return DescriptorChain.check(this.#memory, id, 1, this.#table(descriptor));
+        if (!indirect || more || pieces.count > 0) throw new QueueError('an indirect table where none may be');
+        return DescriptorChain.check(this.#memory, id, 1, this.#table(address, length));
       }
-      chain.push(descriptor);
-      if (!more) return DescriptorChain.check(this.#memory, id, chain.length, chain);
-      if (chain.length >= size) throw new QueueError('a chain has more descriptors than the queue');
+      pieces.add(address, length, (flags & DESCRIPTOR_WRITE) !== 0);
+      if (!more) return DescriptorChain.check(this.#memory, id, pieces.count, pieces);
+      if (pieces.count >= size) throw new QueueError('a chain has more descriptors than the queue');
     }
   }
 
   /** 2.8.7: all of an indirect table, whose descriptors have no flag but WRITE. */
-  #table({ address, length }: RawDescriptor): RawDescriptor[] {
-    const count = length / DESCRIPTOR_BYTES;
-    if (count === 0 || !Number.isInteger(count) || count > this.#place.size || !this.#memory.contains(address, length)) throw new QueueError('an indirect table is no table in memory, or too long');
-    return Array.from({ length: count }, (_, i) => this.#descriptor(address + i * DESCRIPTOR_BYTES));
+  #table(table: number, bytes: number): RawPieces {
+    const count = bytes / DESCRIPTOR_BYTES;
+    if (count === 0 || !Number.isInteger(count) || count > this.#place.size || !this.#memory.contains(table, bytes)) throw new QueueError('an indirect table is no table in memory, or too long');
+    if (this.#copy.byteLength < bytes) this.#copy = new Uint32Array(bytes / 4);
+    const copy = this.#copy;
+    this.#memory.read(table, new Uint8Array(copy.buffer, 0, bytes));
+    const pieces = new RawPieces();
+    for (let at = 0; at < 4 * count; at += 4) pieces.add(copy[at]! + copy[at + 1]! * 2 ** 32, copy[at + 2]!, ((copy[at + 3]! >>> 16) & DESCRIPTOR_WRITE) !== 0);
+    return pieces;
   }
 
-  #descriptor(address: number): PackedDescriptor {
-    this.#memory.read(address, this.#raw);
-    const view = this.#view;
-    const flags = view.getUint16(FLAGS, true);
-    return { address: view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32, length: view.getUint32(8, true), id: view.getUint16(12, true), flags, writable: (flags & DESCRIPTOR_WRITE) !== 0 };
+  /** Each word is read once: a driver may change what it has offered. */
+  #descriptor(at: number): PackedDescriptor {
+    const memory = this.#memory;
+    const last = memory.readU32(at + 12);
+    return { address: memory.readU32(at) + memory.readU32(at + 4) * 2 ** 32, length: memory.readU32(at + 8), id: last & 0xffff, flags: last >>> 16 };
   }
 
   #advance({ index, wrap }: Position, by: number): Position {

@@ -1,8 +1,7 @@
 import type { Plain } from '../../base/plain.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { StateFields } from '../state-fields.ts';
-import { DESCRIPTOR_BYTES, DESCRIPTOR_INDIRECT, DESCRIPTOR_NEXT, DESCRIPTOR_WRITE, DescriptorChain, QueueError } from './descriptor-chain.ts';
-import type { RawDescriptor } from './descriptor-chain.ts';
+import { DESCRIPTOR_BYTES, DESCRIPTOR_INDIRECT, DESCRIPTOR_NEXT, DESCRIPTOR_WRITE, DescriptorChain, QueueError, RawPieces } from './descriptor-chain.ts';
 import type { Ring, RingPlace, UsedBuffer } from './ring.ts';
 
 // Split virtqueues (virtio 1.2, section 2.7).
@@ -17,8 +16,6 @@ const NO_INTERRUPT = 1;
 export class SplitRing implements Ring {
   readonly #memory: GuestMemory;
   readonly #place: RingPlace;
-  readonly #raw = new Uint8Array(DESCRIPTOR_BYTES);
-  readonly #view = new DataView(this.#raw.buffer);
   /** Of the available ring: what the device takes next. */
   #available = 0;
   /** Of the used ring: what the device fills next. */
@@ -60,7 +57,7 @@ export class SplitRing implements Ring {
   /** Collects a chain. Its length is bounded by the queue's size, so loops end. */
   #walk(head: number): DescriptorChain {
     const { size, indirect } = this.#place;
-    const descriptors: RawDescriptor[] = [];
+    const pieces = new RawPieces();
     let table = this.#place.descriptors;
     let count = size;
     let index = head;
@@ -77,17 +74,18 @@ export class SplitRing implements Ring {
         nested = true;
         continue;
       }
-      descriptors.push({ address, length, writable: (flags & DESCRIPTOR_WRITE) !== 0 });
-      if ((flags & DESCRIPTOR_NEXT) === 0) return DescriptorChain.check(this.#memory, head, 1, descriptors);
-      if (descriptors.length >= size) throw new QueueError('a chain has more descriptors than the queue, or a loop');
+      pieces.add(address, length, (flags & DESCRIPTOR_WRITE) !== 0);
+      if ((flags & DESCRIPTOR_NEXT) === 0) return DescriptorChain.check(this.#memory, head, 1, pieces);
+      if (pieces.count >= size) throw new QueueError('a chain has more descriptors than the queue, or a loop');
       index = next;
     }
   }
 
-  #descriptor(address: number): { address: number; length: number; flags: number; next: number } {
-    this.#memory.read(address, this.#raw);
-    const view = this.#view;
-    return { address: view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32, length: view.getUint32(8, true), flags: view.getUint16(12, true), next: view.getUint16(14, true) };
+  /** Each word is read once: a driver may change what it has offered. */
+  #descriptor(at: number): { address: number; length: number; flags: number; next: number } {
+    const memory = this.#memory;
+    const last = memory.readU32(at + 12);
+    return { address: memory.readU32(at) + memory.readU32(at + 4) * 2 ** 32, length: memory.readU32(at + 8), flags: last & 0xffff, next: last >>> 16 };
   }
 
   push(buffers: readonly UsedBuffer[]): boolean {

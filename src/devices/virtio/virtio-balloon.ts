@@ -88,8 +88,8 @@ export class VirtioBalloon implements VirtioDevice {
   }
 
   /** The buffers themselves are free pages, and stay so until they are given back to the driver. */
-  #report({ segments }: ScatterList): void {
-    for (const { address, length } of segments) this.#release(address, length);
+  #report({ pieces }: ScatterList): void {
+    for (let i = 0; i < pieces.length; i += 2) this.#release(pieces[i]!, pieces[i + 1]!);
   }
 
   save(): Plain {

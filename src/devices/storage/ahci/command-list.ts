@@ -1,6 +1,5 @@
 import type { GuestMemory } from '../../../memory/guest-memory.ts';
 import { ScatterList } from '../../../memory/scatter-list.ts';
-import type { Segment } from '../../../memory/scatter-list.ts';
 import type { DataMemory } from '../ata/ata-disk.ts';
 import { COMMAND_FIS_BYTES } from './fis.ts';
 
@@ -33,16 +32,16 @@ export function readSlot(memory: GuestMemory, list: number, slot: number): SlotC
 }
 
 function readRegions(memory: GuestMemory, table: number, count: number, wanted: number): ScatterList | undefined {
-  const segments: Segment[] = [];
+  const pieces: number[] = [];
   let bytes = 0;
   for (let i = 0; i < count && bytes < wanted; i++) {
     const at = table + i * REGION_BYTES;
     const address = ((memory.readU32(at) & ~1) >>> 0) + memory.readU32(at + 4) * 2 ** 32;
     const length = Math.min((memory.readU32(at + 12) & 0x3fffff) + 1, wanted - bytes);
-    segments.push({ address, length });
+    pieces.push(address, length);
     bytes += length;
   }
-  return bytes === wanted ? ScatterList.check(memory, segments) : undefined;
+  return bytes === wanted ? ScatterList.check(memory, pieces) : undefined;
 }
 
 /** Tells how many bytes a command that was not queued has transferred. */

@@ -165,12 +165,12 @@ describe('NVMe', () => {
   it('finds the pages of every transfer, or says why not', () => {
     const memory = new LinearMemory(2 * MIB);
     const whole = readPrps(memory, 0x1234 * 4, 0x2000 * 4, 4096) as ScatterList;
-    expect(whole.segments).toEqual([{ address: 0x48d0, length: 0x730 }, { address: 0x8000, length: 0x8d0 }]);
+    expect(whole.pieces).toEqual([0x48d0, 0x730, 0x8000, 0x8d0]);
     // A list that begins in the last place of its page goes on where that place points.
     memory.writeU32(0x10ff8, 0x20000);
     for (let i = 0; i < 4; i++) memory.writeU32(0x20000 + 8 * i, 0x30000 + 0x1000 * i);
     const chained = readPrps(memory, 0x5000, 0x10ff8, 5 * 4096) as ScatterList;
-    expect(chained.segments).toEqual([{ address: 0x5000, length: 4096 }, { address: 0x30000, length: 4 * 4096 }]);
+    expect(chained.pieces).toEqual([0x5000, 4096, 0x30000, 4 * 4096]);
     memory.writeU32(0x10ff8, 0x10000); // to its own page: zeros, so page zero
     expect((readPrps(memory, 0x5000, 0x10ff8, 1 << 20) as ScatterList).bytes).toBe(1 << 20);
   });

@@ -1,6 +1,5 @@
 import type { GuestMemory } from '../../../memory/guest-memory.ts';
 import { ScatterList } from '../../../memory/scatter-list.ts';
-import type { Segment } from '../../../memory/scatter-list.ts';
 import { STATUS } from './nvme-command.ts';
 
 // Physical region pages (NVM Express 1.4, section 4.3), of 4 KiB.
@@ -11,14 +10,14 @@ const ENTRY_BYTES = 8;
 /** The memory of a transfer; a status where the entries cannot be. `bytes` is bounded by the caller. */
 export function readPrps(memory: GuestMemory, prp1: number, prp2: number, bytes: number): ScatterList | number {
   if (prp1 % 4 !== 0) return STATUS.invalidPrpOffset;
-  const segments: Segment[] = [];
+  const pieces: number[] = [];
   let left = bytes;
   const add = (address: number): void => {
     const length = Math.min(left, PAGE - (address % PAGE));
-    const last = segments.at(-1);
+    const last = pieces.length - 2;
     // Neighbours become one piece: fewer, longer copies.
-    if (last !== undefined && last.address + last.length === address) segments[segments.length - 1] = { address: last.address, length: last.length + length };
-    else segments.push({ address, length });
+    if (last >= 0 && pieces[last]! + pieces[last + 1]! === address) pieces[last + 1]! += length;
+    else pieces.push(address, length);
     left -= length;
   };
   add(prp1);
@@ -29,7 +28,7 @@ export function readPrps(memory: GuestMemory, prp1: number, prp2: number, bytes:
     if (prp2 % PAGE !== 0) return STATUS.invalidPrpOffset;
     add(prp2);
   }
-  return ScatterList.check(memory, segments) ?? STATUS.dataTransferError;
+  return ScatterList.check(memory, pieces) ?? STATUS.dataTransferError;
 }
 
 /** A list fills its page up to the end; when it is not done there, the last entry points to the next page. */
