@@ -1,16 +1,11 @@
 import { CONSTANTS, IOCTLS, STRUCTS } from './abi.ts';
+import { keptMsrs } from './kept-msrs.ts';
 import type { KvmHost } from './kvm-host.ts';
 import { MemorySlots } from './memory-slots.ts';
 
 /** Three pages for KVM's own use on Intel processors, and one: below the flash ROM, where nothing of a PC lies. */
 const TSS_ADDRESS = 0xfeffd000;
 const IDENTITY_MAP_ADDRESS = 0xfeffc000n;
-
-/**
- * MSRs that KVM keeps itself: system calls, EFER, segment bases, TSC_AUX. All others come out as exits, so that the
- * model's answers are the same on every engine.
- */
-const KEPT_BY_KVM = [{ first: 0x174, count: 3 }, { first: 0xc0000080, count: 5 }, { first: 0xc0000100, count: 4 }] as const;
 
 const F = STRUCTS.kvm_msr_filter.fields;
 const RANGE = STRUCTS.kvm_msr_filter_range;
@@ -44,8 +39,9 @@ export class KvmMachine {
     this.#enable(CONSTANTS.KVM_CAP_X86_USER_SPACE_MSR, CONSTANTS.KVM_MSR_EXIT_REASON_INVAL | CONSTANTS.KVM_MSR_EXIT_REASON_UNKNOWN | CONSTANTS.KVM_MSR_EXIT_REASON_FILTER);
     const filter = new DataView(new ArrayBuffer(STRUCTS.kvm_msr_filter.size));
     filter.setUint32(F.flags, CONSTANTS.KVM_MSR_FILTER_DEFAULT_DENY, true);
-    const bitmaps = KEPT_BY_KVM.map(() => new Uint8Array([0xff]));
-    KEPT_BY_KVM.forEach(({ first, count }, i) => {
+    const kept = keptMsrs(this.#host);
+    const bitmaps = kept.map(() => new Uint8Array([0xff]));
+    kept.forEach(({ first, count }, i) => {
       const at = F.ranges + i * RANGE.size;
       filter.setUint32(at + RANGE.fields.flags, CONSTANTS.KVM_MSR_FILTER_READ | CONSTANTS.KVM_MSR_FILTER_WRITE, true);
       filter.setUint32(at + RANGE.fields.nmsrs, count, true);
