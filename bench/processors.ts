@@ -18,7 +18,7 @@ const ENGINES = ['host', 'translator', 'interpreter', 'qemu'] as const;
 type Engine = (typeof ENGINES)[number];
 const PROGRAM = 'processors';
 /** Lines of the program, with what they are called in the table. */
-const LINES = { one: 'compute, one thread', all: 'compute, all', mutex: 'mutex', spin: 'spin lock', futex: 'futex' } as const;
+const LINES = { one: 'compute, one thread', all: 'compute, all', mutex: 'mutex', spin: 'spin lock', futex: 'futex', handover: 'handover by spinning' } as const;
 const GAIN = 'gain of computing';
 const IDLE = 'idle, % of a processor';
 const MEMORY = '512M';

@@ -1,5 +1,5 @@
-// What several processors do for threads: the same work in one thread and in several, a mutex, a spin lock, and two threads
-// that wake each other by futex. Prints the seconds of each.
+// What several processors do for threads: the same work in one thread and in several, a mutex, a spin lock, two threads
+// that wake each other by futex, and two that wait for each other in a loop. Prints the seconds of each.
 #define OWN_MAIN
 #include <linux/futex.h>
 #include <pthread.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include "bench.h"
 
-enum { STEPS = 20000000, LOCKS = 2000000, TURNS = 20000, MOST = 64 };
+enum { STEPS = 20000000, LOCKS = 2000000, TURNS = 20000, SPINS = 2000, MOST = 64 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t spin, turn;
@@ -58,6 +58,15 @@ static void *wake_other(void *argument) {
   return 0;
 }
 
+static void *spin_for_other(void *argument) {
+  uint32_t self = (uintptr_t)argument;
+  for (int i = 0; i < SPINS; i++) {
+    while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != self) __builtin_ia32_pause();
+    __atomic_store_n(&turn, 1 - self, __ATOMIC_RELEASE);
+  }
+  return 0;
+}
+
 static double now(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
@@ -91,5 +100,6 @@ int main(int argc, char **argv) {
   run_locked("mutex", lock_mutex, threads);
   run_locked("spin", lock_spin, threads);
   run("futex", wake_other, 2);
+  run("handover", spin_for_other, 2);
   return 0;
 }

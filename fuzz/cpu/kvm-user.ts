@@ -68,7 +68,7 @@ export class KvmUser {
     while (this.#clock.now() < ends) {
       const exit = this.#kvm.run(1, () => ends);
       // Whoever runs the code looks at the block.
-      if (exit !== 'budget' && exit !== 'requested') return this.#kvm.save(), exit;
+      if (exit !== 'budget' && exit !== 'time' && exit !== 'requested') return this.#kvm.save(), exit;
     }
     throw new Error('the code does not end on KVM');
   }

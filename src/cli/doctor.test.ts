@@ -22,7 +22,7 @@ describe('the choice of an engine', () => {
     ['all is emulated', { ...emulated, ring3: 1.4e6 }, {}, 'KVM only emulates ring 0 here (1.4 million instructions/s, against 1.4 in ring 3)'],
     ['KVM lacks what hybrid needs', { ...emulated, syncRegisters: false }, {}, 'KVM only emulates ring 0 here (1.4 million instructions/s, against 3000 in ring 3)'],
     ['exits are dear', { ...emulated, exitNs: 150_000 }, {}, 'KVM only emulates ring 0 here (1.4 million instructions/s, against 3000 in ring 3), and an exit costs 150.0 us'],
-    ['there are several processors', emulated, { processors: 2 }, 'KVM only emulates ring 0 here (1.4 million instructions/s, against 3000 in ring 3), and the hybrid engine has one processor so far'],
+    ['there are several processors', emulated, { processors: 2 }, 'KVM only emulates ring 0 here (1.4 million instructions/s, against 3000 in ring 3), and machines with several processors are on the hybrid engine only when it is asked for'],
     ['a profile is made', native, { profile: true }, 'a profile shows what is translated'],
     ['there is no KVM', { reason: 'there is no /dev/kvm', remedy: 'load it' }, {}, 'there is no /dev/kvm'],
   ])('is the translator where %s', (_, kvm, needs, why) => {

@@ -4,6 +4,8 @@ import type { Stateful } from '../base/plain.ts';
 export type VcpuExit =
   /** The budget of instructions is used up. */
   | 'budget'
+  /** Of an engine that executes instructions which it cannot count: guest time is `until()`, or they had a part of the time that the budget took. */
+  | 'time'
   /** HLT with interrupts enabled or not: sleep until an interrupt or a non-maskable one comes. */
   | 'halt'
   /** Triple fault: the processor is in shutdown. */

@@ -83,7 +83,7 @@ export function judge({ kvm }: HostFinding, { processors, profile }: EngineNeeds
   if (against === undefined) return { engine: 'kvm', why: `engine kvm: ring 0 runs natively (${millions(kvm.ring0)} million instructions/s), ${exit}` };
   if (!kvm.syncRegisters || kvm.ring3 < NATIVE) return translator(against);
   if (kvm.exitNs > DEAREST_EXIT_NS) return translator(`${against}, and ${exit}`);
-  if (processors > 1) return translator(`${against}, and the hybrid engine has one processor so far`);
+  if (processors > 1) return translator(`${against}, and machines with several processors are on the hybrid engine only when it is asked for`);
   return { engine: 'hybrid', why: `engine hybrid: user code runs natively (${millions(kvm.ring3)} million instructions/s, ${exit}), the kernel is translated: ${against}` };
 }
 

@@ -22,12 +22,12 @@ import type { Drive, MediumKind } from '../machine/drives.ts';
 import type { Nic } from '../machine/nics.ts';
 import type { Share } from '../machine/shares.ts';
 import type { Vsock } from '../machine/vsock.ts';
-import { engineFactory, tscKhzFor } from '../machine/engines.ts';
+import { engineFactory, hiddenFor, tscKhzFor } from '../machine/engines.ts';
 import type { KvmParts, RunningEngine } from '../machine/engines.ts';
 import { Machine } from '../machine/machine.ts';
 import type { Display, MachineEnd, TextCells } from '../machine/machine.ts';
 import { processorCount } from '../machine/topology.ts';
-import { threadEngine } from '../machine/processors/thread-engine.ts';
+import { threadEngine, threadEngines } from '../machine/processors/thread-engine.ts';
 import type { ProcessorThreads } from '../machine/processors/threaded-vcpus.ts';
 import type { VcpuOrder } from '../machine/processors/vcpu-thread.ts';
 import { loadSection, saveSection } from '../machine/sections.ts';
@@ -479,8 +479,10 @@ export class LocalMachine {
   }
 }
 
-function processorsOf({ modules, vcpuThreads }: MachineHost, { cpus, translationCacheBytes }: MachineConfiguration, { first, kvm }: EngineChoice): ProcessorThreads {
+function processorsOf({ modules, vcpuThreads }: MachineHost, { cpus, translationCacheBytes }: MachineConfiguration, { first, kvm, switchable = false }: EngineChoice): ProcessorThreads {
   const count = processorCount(cpus);
   if (vcpuThreads === undefined) throw new UserError(`${count} processors are asked for, but here a machine has one so far; give 1`);
-  return { topology: cpus, engine: threadEngine(first, count), modules, kvm, cacheBytes: translationCacheBytes, host: vcpuThreads };
+  const engine = threadEngine(first, count);
+  const engines = threadEngines(engine, kvm?.capabilities, switchable);
+  return { topology: cpus, engine, engines, hidden: hiddenFor({ first, kvm, switchable }), modules, kvm, cacheBytes: translationCacheBytes, host: vcpuThreads };
 }

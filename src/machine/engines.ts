@@ -52,7 +52,7 @@ export function tscKhzFor(kvm: KvmParts | undefined): number | undefined {
 }
 
 /** Features that the processor of a machine should not have. */
-function hiddenFor({ first, kvm, switchable }: EngineSet): readonly number[] {
+export function hiddenFor({ first, kvm, switchable }: Pick<EngineSet, 'first' | 'kvm' | 'switchable'>): readonly number[] {
   if (kvm === undefined) return [];
   const { capabilities, user } = kvm;
   if (switchable === true && capabilities.syncRegisters) return capabilities.hidden.map((word, i) => (word | user.hidden[i]!) >>> 0);
@@ -77,7 +77,11 @@ export function engineFactory(set: EngineSet): EngineFactory {
     if (kvm !== undefined) {
       if (kvm.capabilities.syncRegisters) {
         engines.set('hybrid', {
-          create: () => new HybridVcpu({ ...options, ...kvm, ...kvm.user, home: translator() }),
+          create: () => {
+            const vcpu = new HybridVcpu({ ...options, ...kvm, ...kvm.user, home: translator() });
+            vcpu.begin();
+            return vcpu;
+          },
           obstacle: (vcpu) => (vcpu as HybridVcpu).obstacle(),
           givesUp: (error) => error instanceof KvmFailure,
         });

@@ -40,8 +40,6 @@ const LONGEST_TURN_NS = 4e6;
 const SHORTEST_TURN_NS = 0.25e6;
 /** How much of a turn its length may differ by, or be left over at least, so that it ends with a timer of the guest's. */
 const TURN_PLAY = 0.25;
-/** How soon after the timer. */
-const TICK_NS = 50_000;
 /** What lies between two looks at what has happened meanwhile: time, as far as it is known how long instructions take. */
 const SLICE_NS = 100_000;
 const LONGEST_SLICE = 60_000;
@@ -232,7 +230,7 @@ export class Machine {
       while (this.#end === undefined && !halted) {
         halted = this.#slice();
         if (this.#resetAsked) this.#reset();
-        if (this.#clock.now() >= this.#turnEnds) break;
+        if (this.#turnIsOver()) break;
         // What devices have asked for and got at once is answered now.
         await undefined;
         if (this.#awaited) halted = false;
@@ -252,22 +250,25 @@ export class Machine {
     }
   }
 
+  /** The same the other way round: it ends early with a timer, before the guest is about what that brings. */
+  #turnIsOver(): boolean {
+    const now = this.#clock.now();
+    return now >= this.#turnEnds || (now > this.#turnEnds - this.#turnNs * (1 - TURN_PLAY) && (this.#board.timers.nextDeadline() ?? Number.POSITIVE_INFINITY) <= now);
+  }
+
   /** One slice of guest execution; true when the processor sleeps and nothing is due. */
   #slice(): boolean {
-    const { vcpu, timers } = this.#board;
+    const { timers } = this.#board;
     const began = this.#clock.now();
-    // For the same reason it ends early, while the guest is about what the timer has brought.
-    if ((timers.nextDeadline() ?? Number.POSITIVE_INFINITY) <= began && began > this.#turnEnds - this.#turnNs * (1 - TURN_PLAY)) this.#turnEnds = Math.min(this.#turnEnds, began + TICK_NS);
     timers.runDue(began);
     const budget = this.#sliceLength.forTime(Math.min(SLICE_NS, this.#until() - began));
     this.#sliceEnds = began + this.#sliceLength.timeOf(budget);
-    const { instructions } = vcpu;
     const exit = this.#execute(budget);
-    // User code that runs directly takes time that says nothing of how long instructions take which are counted.
-    if (exit === 'budget' && vcpu.instructions - instructions >= budget) this.#sliceLength.measured(budget, this.#clock.now() - began);
+    if (exit === 'budget') this.#sliceLength.measured(budget, this.#clock.now() - began);
     this.#awaited = false;
     switch (exit) {
       case 'budget':
+      case 'time':
       case 'requested':
       case 'debug':
         return false;

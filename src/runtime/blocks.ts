@@ -8,7 +8,7 @@ import { REC_COUNT, REC_HANDLER, REC_PAGE_OFFSET } from "../isa/x86/decode/recor
 import { deliverFault } from "./exceptions.ts";
 import { raiseFault } from "./faults.ts";
 import { interruptPending } from "./host.ts";
-import { BLOCK_SETS, BLOCK_SET_BYTES, BLOCK_SLOT_BYTES, VCPU_ATTENTION } from "../memory/layout.ts";
+import { BLOCK_SETS, BLOCK_SET_BYTES, BLOCK_SLOT_BYTES, RECORD_CHUNK_SHIFT, VCPU_ATTENTION } from "../memory/layout.ts";
 import { translateFetch } from "./paging.ts";
 
 const FLAG_TF: u32 = 0x100;
@@ -82,6 +82,8 @@ function remember(cpu: usize, rip: u64, record: u32): void {
   store<u32>(entry, record, JUMP_RECORD);
   store<u16>(entry, load<u16>(record, REC_HANDLER), JUMP_HANDLER);
   store<u16>(entry, load<u16>(record, REC_PAGE_OFFSET), JUMP_PAGE_OFFSET);
+  const arena: usize = load<u32>(cpu, BLOCKS) + BLOCK_SETS * BLOCK_SET_BYTES;
+  store<u8>(arena + ((record - arena) >> RECORD_CHUNK_SHIFT), 1);
 }
 
 /** 1 when the jump cache in use was filled for the mode and code segment as they are; fetchBlock empties it else. */

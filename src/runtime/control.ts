@@ -2,7 +2,7 @@
 
 import {
   CONST_4G, CPL, CR0, CR2, CR3, CR4, DR, DR6, DR7, EFER, EFLAGS, EVENTS, FAULT_ADDRESS, FLAGS_RESULT, GPR, IDTR_LIMIT, GDTR_LIMIT, LEAVE_HALT, LEAVE_NEXT, MSR_MISC_ENABLE,
-  MSR_MTRR_DEF_TYPE, MSR_PAT, MXCSR, PHYSICAL_MASK, PKRU, RAX, RCX, RDX, RIP, SEG_CS, SEG_LDTR, SEG_TR, SHADOW, STI_DONE, STI_NEXT, TSC_OFFSET, MSR_TSC_AUX, VECTOR_DB, X87_CONTROL, X87_TAGS, XCR0,
+  MSR_MTRR_DEF_TYPE, MSR_PAT, MXCSR, PAUSES, PHYSICAL_MASK, PKRU, RAX, RCX, RDX, RIP, SEG_CS, SEG_LDTR, SEG_TR, SHADOW, STI_DONE, STI_NEXT, TSC_OFFSET, MSR_TSC_AUX, VECTOR_DB, X87_CONTROL, X87_TAGS, XCR0,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection, raiseUndefined } from "./faults.ts";
 import { FLAG_AC, FLAG_IF, FLAG_VIF, FLAG_VIP } from "./flags.ts";
@@ -112,7 +112,7 @@ export function invalidatePcid(cpu: usize, type: i64, low: i64, linear: i64): i3
   } else {
     flushTlbNonGlobal(cpu);
     if (type == 1) dropShadowsOf(cpu, low);
-    else dropShadows();
+    else dropShadows(cpu);
   }
   return LEAVE_NEXT;
 }
@@ -286,6 +286,11 @@ export function readTimeStamp(cpu: usize, aux: i32): i32 {
 
 export function randomBits(cpu: usize): i64 {
   return <i64>((<u64><u32>random32() << 32) | <u64><u32>random32());
+}
+
+/** PAUSE, the hint that a loop waits (SDM 2B, PAUSE), is counted for who runs the processor. */
+export function notePause(cpu: usize): void {
+  store<u32>(cpu, load<u32>(cpu, PAUSES) + 1, PAUSES);
 }
 
 /** Power-on state (Intel SDM 3A, table 10-1). The block is all zero but for what identifies the vCPU. */

@@ -178,7 +178,7 @@ export function flushTlb(cpu: usize): void {
   largeLast = 0;
   flushJumpCaches(cpu);
   updateTlbBase(cpu);
-  dropShadows();
+  dropShadows(cpu);
 }
 
 /** PKRU has changed: every page's rights may have. What code is where has not. */
@@ -249,14 +249,17 @@ export function updateTlbBase(cpu: usize): void {
 export function clearAllWriteTags(cpu: usize): void {
   const end: usize = cpu + TLB + TLB_SETS * TLB_SET_BYTES;
   for (let entry: usize = cpu + TLB; entry < end; entry += TLB_ENTRY_BYTES) store<u64>(entry, TLB_INVALID, TLB_WRITE);
-  dropShadows();
+  dropShadows(cpu);
 }
 
-/** Stores of a vCPU to a RAM page must take the slow path from now on: its page flags have changed. The vCPU may be at work in another thread. */
-export function clearWriteTags(cpu: usize, ramPage: u32): void {
-  protectShadow(ramPage);
+/**
+ * Stores of a vCPU to a RAM page must take the slow path from now on: its page flags have changed. The vCPU may be at work in another thread;
+ * non-zero: on user code that runs directly, in which it has to be interrupted.
+ */
+export function clearWriteTags(cpu: usize, ramPage: u32): i32 {
   const end: usize = cpu + TLB + TLB_SETS * TLB_SET_BYTES;
   for (let entry: usize = cpu + TLB; entry < end; entry += TLB_ENTRY_BYTES) {
     if ((load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_MASK) == ramPage) store<u64>(entry, TLB_INVALID, TLB_WRITE);
   }
+  return <i32>protectShadow(cpu, ramPage);
 }

@@ -60,5 +60,5 @@ export function afterWrite(host: usize, bytes: u32): void {
   // A tracked page whose flag is gone has been written since tracking began.
   if ((flags & PAGE_FLAG_TRACK) != 0) atomic.and<u8>(PAGE_FLAGS + page, ~PAGE_FLAG_TRACK);
   if ((flags & PAGE_FLAG_COPIED) != 0) dropCopy(page);
-  if ((flags & PAGE_FLAG_CODE) != 0) codeWritten(page, <u32>host & 0xfff, bytes);
+  if ((flags & (PAGE_FLAG_CODE | PAGE_FLAG_COPIED)) != 0) codeWritten(page, <u32>host & 0xfff, bytes);
 }

@@ -113,7 +113,7 @@ export function taskSwitch(cpu: usize, selector: u32, reason: i32, external: i32
   if (wide && (load<u64>(cpu, CR0) & 0x80000000) != 0) {
     store<u64>(cpu, newCr3, CR3);
     flushTlbNonGlobal(cpu);
-    dropShadows();
+    dropShadows(cpu);
   }
   store<u64>(cpu, wide ? ip : ip & 0xffff, RIP);
   writeFlags(cpu, reason == TASK_CALL ? newFlags | FLAG_NT : newFlags, wide ? 0x3fffff : 0xffff);

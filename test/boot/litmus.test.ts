@@ -1,13 +1,8 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { availableParallelism } from 'node:os';
 import { describe, expect, test } from 'vitest';
-import { VirtualMachine } from '../../src/index.ts';
-import { EXECUTABLE, writeCpio } from '../../src/host-node/guests/cpio.ts';
-import { catalogue } from '../../src/host-node/guests/catalogue.ts';
-import { attempt, ready } from '../support/guest-shell.ts';
+import { bootWith } from '../support/compiled-guest.ts';
+import { attempt } from '../support/guest-shell.ts';
+import { kvmIsMissing } from '../support/kvm.ts';
 import { nativeUnavailable } from '../support/native.ts';
 
 // x86-TSO: what a program for several processors must never see, and what it may see.
@@ -18,36 +13,24 @@ const nightly = process.env['POLYVISOR_NIGHTLY'] === '1';
 const why = nativeUnavailable() ?? (availableParallelism() > 1 ? undefined : 'the host has one processor');
 
 describe.skipIf(why !== undefined)(`litmus tests of x86-TSO${why === undefined ? '' : ` (${why})`}`, () => {
-  test.each(nightly ? (['translator', 'interpreter'] as const) : (['translator'] as const))('on processors of the %s', async (engine) => {
-    const folder = mkdtempSync(join(tmpdir(), 'polyvisor-litmus-'));
-    try {
-      const program = join(folder, 'litmus');
-      execFileSync('cc', ['-O2', '-static', '-pthread', '-o', program, fileURLToPath(new URL('litmus.c', import.meta.url))]);
-      const files = await catalogue.find(({ name }) => name === 'linux')!.fetch(() => {});
-      const initrd = join(folder, 'initrd');
-      writeFileSync(initrd, Buffer.concat([readFileSync(files.initrd!), writeCpio([{ path: 'litmus', mode: EXECUTABLE, data: new Uint8Array(readFileSync(program)) }])]));
-      // With four, each thread of IRIW and WRC has a processor of its own.
-      const cpus = Math.min(4, availableParallelism());
-      const vm = await VirtualMachine.create({ kernel: files.kernel, initrd, append: `${files.append} quiet`, machine: 'microvm', memory: '256M', cpus, engine });
-      void vm.start();
-      await ready(vm);
-      /** All tests, each for so many seconds; whether stores were seen late, as they may be. */
-      const seenLate = async (seconds: number): Promise<boolean> => {
-        const output = await attempt(vm, `/litmus ${seconds}`, 900_000);
-        const counts = new Map([...output.matchAll(/^litmus (\S+) (\d+) (\d+)$/gm)].map(([, name, runs, outcomes]) => [name!, { runs: Number(runs), outcomes: Number(outcomes) }]));
-        expect(output).toContain(`litmus done on ${cpus} processors`);
-        expect([...counts.keys()].sort()).toEqual([...MAY_BE_SEEN, ...NEVER].sort());
-        for (const [name, { runs, outcomes }] of counts) {
-          expect([name, runs > 0]).toEqual([name, true]);
-          if (NEVER.includes(name)) expect([name, outcomes]).toEqual([name, 0]);
-        }
-        return MAY_BE_SEEN.some((name) => counts.get(name)!.outcomes > 0);
-      };
-      // The processors have to run at the same time, with store buffers, or nothing of it says anything: on a busy host they seldom do.
-      expect(await seenLate(nightly ? 5 : 0.3) || await seenLate(5) || await seenLate(20), 'no store was seen late').toBe(true);
-      await vm.stop();
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+  test.each(nightly ? (['translator', 'interpreter', ...(kvmIsMissing() ? [] : (['hybrid'] as const))] as const) : (['translator'] as const))('on processors of the %s', async (engine) => {
+    // With four, each thread of IRIW and WRC has a processor of its own.
+    const cpus = Math.min(4, availableParallelism());
+    const vm = await bootWith({ litmus: { source: new URL('litmus.c', import.meta.url), flags: ['-pthread'] } }, { memory: '256M', cpus, engine });
+    /** All tests, each for so many seconds; whether stores were seen late, as they may be. */
+    const seenLate = async (seconds: number): Promise<boolean> => {
+      const output = await attempt(vm, `/litmus ${seconds}`, 900_000);
+      const counts = new Map([...output.matchAll(/^litmus (\S+) (\d+) (\d+)$/gm)].map(([, name, runs, outcomes]) => [name!, { runs: Number(runs), outcomes: Number(outcomes) }]));
+      expect(output).toContain(`litmus done on ${cpus} processors`);
+      expect([...counts.keys()].sort()).toEqual([...MAY_BE_SEEN, ...NEVER].sort());
+      for (const [name, { runs, outcomes }] of counts) {
+        expect([name, runs > 0]).toEqual([name, true]);
+        if (NEVER.includes(name)) expect([name, outcomes]).toEqual([name, 0]);
+      }
+      return MAY_BE_SEEN.some((name) => counts.get(name)!.outcomes > 0);
+    };
+    // The processors have to run at the same time, with store buffers, or nothing of it says anything: on a busy host they seldom do.
+    expect(await seenLate(nightly ? 5 : 0.3) || await seenLate(5) || await seenLate(20), 'no store was seen late').toBe(true);
+    await vm.stop();
   }, 3_000_000);
 });

@@ -25,7 +25,7 @@ function program(): Uint8Array {
 }
 
 describe.skipIf(nativeUnavailable() !== undefined)('a guest for two processors: start-up, a spin lock, interrupts between them', () => {
-  const engines = ['translator', 'interpreter', ...(kvmIsMissing() ? [] : (['kvm'] as const))] as const;
+  const engines = ['translator', 'interpreter', ...(kvmIsMissing() ? [] : (['kvm', 'hybrid'] as const))] as const;
   const options = (engine: (typeof engines)[number]) => ({ kernel: program(), memory: '16M', cpus: 2, overcommit: true, engine }) as const;
 
   test.each(engines)('on the %s', async (engine) => {

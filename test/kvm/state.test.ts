@@ -71,7 +71,7 @@ describe.skipIf(kvmIsMissing())('state of a vCPU', () => {
     fixture.load(fixture.kvm, [0xe5, 0x90, 0x90]); // in eax,90h
     fixture.onAccess = () => fixture.kvm.requestExit();
     let exit = fixture.kvm.run(1);
-    while (exit === 'budget') exit = fixture.kvm.run(1);
+    while (exit === 'time') exit = fixture.kvm.run(1);
     fixture.onAccess = () => {};
     expect(exit).toBe('requested');
     const registers = fixture.kvm.registers();
@@ -86,7 +86,7 @@ describe.skipIf(kvmIsMissing())('state of a vCPU', () => {
       fixture.kvm.requestExit();
     };
     let exit = fixture.kvm.run(1);
-    while (exit === 'budget') exit = fixture.kvm.run(1);
+    while (exit === 'time') exit = fixture.kvm.run(1);
     fixture.onAccess = () => {};
     // The interrupt is handed over, then the entry is cut short.
     fixture.kvm.requestExit();

@@ -93,7 +93,7 @@ test.skipIf(kvmIsMissing())('user code sees what its page tables say, also when 
     memory.write(USER, Uint8Array.from([0x8b, 0x04, 0x25, ...bytes32(WINDOW), 0x83, 0xf8, 0x02, 0x75, 0xf4, 0x0f, 0x0b])); // again: mov eax,[WINDOW]; cmp eax,2; jne again; ud2
     memory.write(WINDOW, Uint8Array.from(bytes32(1)));
     memory.write(WINDOW + 0x1000, Uint8Array.from(bytes32(2)));
-    for (let i = 0; i < 3; i++) expect(kvm.run(1000)).toBe('budget');
+    for (let i = 0; i < 3; i++) expect(kvm.run(1000)).toBe('time');
     const state = kvm.save();
     fixture.poke64(PAGES + 8 * (WINDOW >> 12), BigInt((WINDOW + 0x1000) | 7));
     kvm.load(state, kvm.stateVersion);

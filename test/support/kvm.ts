@@ -69,6 +69,7 @@ export class KvmFixture {
   readonly interpreter: Interpreter;
   readonly kvm: KvmVcpu;
   readonly hybrid: HybridVcpu;
+  readonly clock = { now: () => (performance.now() - this.#started) * 1e6 };
   /** What the guest asked of the bus, as text. */
   readonly accesses: string[] = [];
   /** Answers to port and memory reads. */
@@ -89,7 +90,7 @@ export class KvmFixture {
     };
     const hex = (value: number): string => value.toString(16);
     const answer = (size: number): number => (size === 4 ? this.answer : this.answer & ((1 << (8 * size)) - 1)) >>> 0;
-    const clock = { now: () => (performance.now() - this.#started) * 1e6 };
+    const clock = this.clock;
     const parts = {
       modules: loadEngineModules(), memory: this.memory.wasm, index: 0, random32: () => 0, clock,
       tscKhz: () => kvm.capabilities.tscKhz,
@@ -134,7 +135,7 @@ export class KvmFixture {
     const ends = performance.now() + 200_000;
     while (performance.now() < ends) {
       const exit = vcpu.run(10_000);
-      if (exit === 'budget' || exit === 'requested') continue;
+      if (exit === 'budget' || exit === 'time' || exit === 'requested') continue;
       if (exit !== 'halt') return exit;
       const rip = Number(vcpu.registers().rip);
       return rip > HANDLERS && rip < HANDLERS + 4096 ? `#${(rip - HANDLERS - 1) >> 4}` : 'end';

@@ -42,6 +42,6 @@ export class Figures {
 
 /** What leaves guest code, without what is only counted. */
 function exitsOf({ exits }: Report): Readonly<Record<string, number>> {
-  const { blocksDecoded: _, instructionsDecoded: __, arenaFlushes: ___, tlbMiss: ____, ...left } = exits;
+  const { blocksDecoded: _, instructionsDecoded: __, codePagesEvicted: ___, tlbMiss: ____, ...left } = exits;
   return left;
 }

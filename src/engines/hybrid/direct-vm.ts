@@ -1,10 +1,10 @@
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import {
-  CR0, CR4, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_TSC_AUX, SCRATCH, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, VECTOR_BP, VECTOR_DB,
+  CR0, CR2, CR4, FAULT_PENDING, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_TSC_AUX, SCRATCH, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, VECTOR_BP, VECTOR_DB,
   VECTOR_OF, VECTOR_PF, XCR0,
 } from '../../isa/x86/state/layout.ts';
-import { RAM_BASE, SHADOW_END, SHADOW_MEMORY, SHADOW_PATCHES, SHADOW_PHYSICAL } from '../../memory/layout.ts';
+import { RAM_BASE, SHADOW_END, SHADOW_PATCHES, SHADOW_PHYSICAL } from '../../memory/layout.ts';
 import type { Interpreter } from '../interpreter/interpreter.ts';
 import { CONSTANTS as K, IOCTLS, STRUCTS } from '../kvm/abi.ts';
 import type { KvmCapabilities } from '../kvm/capabilities.ts';
@@ -21,6 +21,16 @@ import { CodeJudge, UNKNOWN_NEXT } from './code-judge.ts';
 import type { Verdict } from './code-judge.ts';
 import { Vectors } from './vectors.ts';
 
+/** Where other threads may have something for this vCPU while it executes user code. */
+export interface Interruptions {
+  /** They have something now. */
+  readonly waiting: boolean;
+  /** From now on they end KVM_RUN; false: they have something already. */
+  admit(): boolean;
+  /** They need not. */
+  refuse(): void;
+}
+
 /** Why user code does not run directly any more; the state is in the block. */
 export type VisitEnd =
   /** The instruction at RIP is for another engine: it enters the kernel, asks the processor for something, or is seldom. */
@@ -31,8 +41,10 @@ export type VisitEnd =
   | 'fault'
   /** A single step is to be reported. */
   | 'step'
-  /** The alarm went off. */
-  | 'time';
+  /** The alarm went off, or another thread wants something. */
+  | 'time'
+  /** The same, before anything was executed. */
+  | 'held';
 
 export interface DirectVmOptions {
   readonly host: KvmHost;
@@ -41,6 +53,10 @@ export interface DirectVmOptions {
   readonly memory: WebAssembly.Memory;
   /** A view of the vCPU's block. */
   readonly block: DataView;
+  /** Address of its area for shadow tables. */
+  readonly area: number;
+  /** Missing: there are no other threads. */
+  readonly interruptions?: Interruptions;
   readonly cpuid: readonly CpuidEntry[];
   readonly clock: MonotonicClock;
   readonly figures: DirectFigures;
@@ -92,6 +108,9 @@ const FILL_FULL = 3;
 const FILL_SUSPECT = 4;
 /** User code may not execute it, and it is one byte: it has room also at the end of a page. */
 const HLT = 0xf4;
+const INT3 = 0xcc;
+const INT = 0xcd;
+const INTO = 0xce;
 /** Faults on one address in a row that lead nowhere, until another engine takes the instruction. */
 const PATIENCE = 3;
 const HAS_ERROR = new Set([8, 10, 11, 12, 13, 14, 17, 21, 29, 30]);
@@ -109,6 +128,11 @@ export class DirectVm {
   /** What `#sregs` is to be while user code runs. */
   readonly #wanted = new DataView(new ArrayBuffer(STRUCTS.kvm_sregs.size));
   readonly #wantedBytes = new Uint8Array(this.#wanted.buffer);
+  /** The parts of `#wanted` that user code may not leave changed. */
+  readonly #fixed = [S.cs, S.ss].map((place) => ({ at: SREGS + place, bytes: this.#wantedBytes.subarray(place, place + STRUCTS.kvm_segment.size) }));
+  /** The block's segments, and as they were when `#wanted` was made of them. */
+  readonly #segments: Int32Array;
+  readonly #segmentsPacked: Int32Array;
   readonly #vectors: Vectors;
   readonly #judge: CodeJudge;
   /** Copies of code pages by the pages' host addresses, and what they were made from. */
@@ -122,11 +146,13 @@ export class DirectVm {
   #dirtyEvents = true;
   #lastFault = -1n;
   #repeated = 0;
+  /** CR2 as it was when the last visit began. */
+  #raised = 0n;
   #fresh = true;
 
   constructor(options: DirectVmOptions) {
     this.#options = options;
-    const { host, memory, block, capabilities, cpuid } = options;
+    const { host, memory, block, capabilities, cpuid, area } = options;
     this.#view = new DataView(memory.buffer);
     this.#block = block;
     this.#vm = new KvmVm(host, memory, cpuid);
@@ -134,12 +160,14 @@ export class DirectVm {
     this.#runBytes = new Uint8Array(this.#run.buffer, this.#run.byteOffset);
     this.#regs = this.#part(REGS, STRUCTS.kvm_regs.size);
     this.#sregs = this.#part(SREGS, STRUCTS.kvm_sregs.size);
+    this.#segments = new Int32Array(block.buffer, block.byteOffset + SEGMENTS, (8 * SEGMENT_BYTES) / 4);
+    this.#segmentsPacked = new Int32Array(this.#segments.length).fill(-1);
     this.#vectors = new Vectors(this.#vm, block, capabilities.xsave);
     this.#judge = new CodeJudge(memory);
     const has = (word: number, bit: number): boolean => ((capabilities.hidden[word]! >>> bit) & 1) === 0;
     this.#cr4 = CR4_TSD_PAE | (has(3, 2) ? CR4_UMIP : 0n);
     this.#cr4Guest = CR4_OSFXSR_OSXMMEXCPT | (has(2, 0) ? CR4_FSGSBASE : 0n) | (has(0, 26) ? CR4_OSXSAVE : 0n);
-    layOutMonitor(memory);
+    layOutMonitor(memory, area);
     this.#prepare();
     this.#reset();
   }
@@ -162,11 +190,12 @@ export class DirectVm {
 
   /** Tables begin anew, also in KVM: it knows none of the old ones any more. */
   #reset(): void {
-    const slot = { first: SHADOW_PHYSICAL, bytes: SHADOW_END - SHADOW_MEMORY, host: SHADOW_MEMORY, readOnly: false };
+    const { area } = this.#options;
+    const slot = { first: SHADOW_PHYSICAL, bytes: SHADOW_END, host: area, readOnly: false };
     if (!this.#fresh) this.#vm.slots.setOwn({ ...slot, bytes: 0 });
     this.#fresh = false;
     this.#options.figures.counts.resets++;
-    this.#options.home.runtime.call('resetShadows', 1);
+    this.#options.home.runtime.call('resetShadows', area);
     this.#copies.clear();
     this.#vm.slots.setOwn(slot);
   }
@@ -189,19 +218,40 @@ export class DirectVm {
     packRegisters(this.#block, home.runtime.call('readFlags'), this.#regs);
     this.#runBytes.set(this.#wantedBytes, SREGS);
     this.#lastFault = -1n;
+    this.#fillRaised();
     for (;;) {
+      if (!this.#prepareEntry()) return this.#heldBack();
       if (!this.#enter()) return this.#interrupted();
       const end = this.#arrived(Number(this.#regs.getBigUint64(R.rip, true) - MONITOR_STUBS) - 1);
       if (end !== undefined) return end;
     }
   }
 
+  /** The state in the block is another one: what has faulted there is no matter. */
+  forgetFault(): void {
+    this.#raised = this.#block.getBigUint64(CR2, true);
+  }
+
+  /** What the guest's kernel has mapped because of its last page fault is about to be used, so that it need not fault once more. */
+  #fillRaised(): void {
+    const block = this.#block;
+    const address = block.getBigUint64(CR2, true);
+    if (address === this.#raised) return;
+    this.#raised = address;
+    // As if it was read: what marks a page as dirty is the store itself.
+    this.#fill(address, ACCESS_READ);
+    block.setUint32(FAULT_PENDING, 0, true);
+  }
+
   /** What KVM has to know of control registers and segments. */
   #pushControl(): void {
     const block = this.#block;
     const wanted = this.#wanted;
-    packSegments(block, wanted);
-    packSegment(wanted, S.tr, MONITOR_TSS, TSS_LIMIT, MONITOR_TR, MONITOR_TASK);
+    if (this.#segments.some((word, i) => word !== this.#segmentsPacked[i])) {
+      this.#segmentsPacked.set(this.#segments);
+      packSegments(block, wanted);
+      packSegment(wanted, S.tr, MONITOR_TSS, TSS_LIMIT, MONITOR_TR, MONITOR_TASK);
+    }
     wanted.setBigUint64(S.cr0, CR0_OURS | (block.getBigUint64(CR0, true) & CR0_GUEST), true);
     wanted.setBigUint64(S.cr4, this.#cr4 | (block.getBigUint64(CR4, true) & this.#cr4Guest), true);
     const xcr0 = block.getBigUint64(XCR0, true);
@@ -210,9 +260,10 @@ export class DirectVm {
     if (aux !== this.#tscAux) this.#vm.setMsrs([[MSR_TSC_AUX_INDEX, (this.#tscAux = aux)]]);
   }
 
-  /** Enters user mode with the registers in `#regs`; false: the alarm has ended it. */
-  #enter(): boolean {
-    const { home } = this.#options;
+  /** What KVM knows of tables is brought up to date; false: another thread wants something first. */
+  #prepareEntry(): boolean {
+    const { home, interruptions } = this.#options;
+    if (interruptions !== undefined) home.runtime.call('takeShadowPosts');
     let root = home.runtime.call('shadowRoot');
     if (root === 0) {
       this.#reset();
@@ -222,13 +273,30 @@ export class DirectVm {
     const patches = home.runtime.call('takeShadowPatches');
     if (patches > 0) this.#patch(patches);
     // The rest of the system registers is as user code has left it: it may load data segments and their bases.
-    for (const place of [S.cs, S.ss]) this.#runBytes.set(this.#wantedBytes.subarray(place, place + STRUCTS.kvm_segment.size), SREGS + place);
+    for (const { at, bytes } of this.#fixed) this.#runBytes.set(bytes, at);
     this.#sregs.setBigUint64(S.cr3, this.#wanted.getBigUint64(S.cr3, true), true);
-    this.#options.figures.counts.entries++;
-    const began = this.#options.clock.now();
-    const left = this.#runOnce(ALL);
-    this.#options.figures.ns.guest += this.#options.clock.now() - began;
-    return left;
+    if (interruptions === undefined || interruptions.admit()) return true;
+    interruptions.refuse();
+    return false;
+  }
+
+  /** The registers in `#regs` are those of user code. */
+  #heldBack(): VisitEnd {
+    this.#pull(this.#selector(S.cs), this.#selector(S.ss));
+    return 'held';
+  }
+
+  /** Enters user mode with the registers in `#regs`; false: it was interrupted. */
+  #enter(): boolean {
+    const { clock, figures, interruptions } = this.#options;
+    figures.counts.entries++;
+    const began = clock.now();
+    try {
+      return this.#runOnce(ALL);
+    } finally {
+      interruptions?.refuse();
+      figures.ns.guest += clock.now() - began;
+    }
   }
 
   /** False when it was interrupted. */
@@ -254,7 +322,10 @@ export class DirectVm {
   }
 
   #atUser(): boolean {
-    return (this.#sregs.getUint16(S.cs + SEG.selector, true) & 3) === 3;
+    return (this.#selector(S.cs) & 3) === 3;
+  }
+  #selector(place: number): number {
+    return this.#sregs.getUint16(place + SEG.selector, true);
   }
 
   /** KVM may know table entries as they were: the monitor in the VM writes and invalidates them. */
@@ -284,7 +355,7 @@ export class DirectVm {
   /** The stub of a vector has been reached. Undefined: user code goes on. */
   #arrived(vector: number): VisitEnd | undefined {
     const error = HAS_ERROR.has(vector);
-    const frame = FRAME_END - 40;
+    const frame = this.#options.area + FRAME_END - 40;
     if (!(vector >= 0 && vector < 256)) throw new KvmFailure(`user code has left to no stub (${vector})`);
     const word = (index: number): bigint => this.#view.getBigUint64(frame + 8 * index, true);
     const regs = this.#regs;
@@ -294,7 +365,11 @@ export class DirectVm {
       // SYSCALL has happened: RCX and R11 are as it leaves them, so that doing it again changes nothing.
       rip = regs.getBigUint64(R.rcx, true) - 2n;
       flags = regs.getBigUint64(R.r11, true);
-    } else if (vector === VECTOR_BP || vector === VECTOR_OF) rip = this.#behindInterrupt(rip);
+    } else if (vector === VECTOR_BP || vector === VECTOR_OF) {
+      rip = this.#interruptBefore(rip);
+      // KVM goes on naming its vector.
+      this.#dirtyEvents = true;
+    }
     regs.setBigUint64(R.rip, BigInt.asUintN(64, rip), true);
     regs.setBigUint64(R.rflags, flags & ~BigInt(FLAG_RF), true);
     regs.setBigUint64(R.rsp, word(3), true);
@@ -308,9 +383,11 @@ export class DirectVm {
     return vector === VECTOR_DB && (Number(flags) & FLAG_TF) !== 0 ? 'step' : 'instruction';
   }
 
-  /** Of INT3, INT 3 or INTO, which a KVM may have let happen: where it stands. */
-  #behindInterrupt(rip: bigint): bigint {
-    return rip - (this.#codeByte(rip - 1n) === 3 ? 2n : 1n);
+  /** Where the INT3, INT 3 or INTO stands that RIP may be behind of, if a KVM has let it happen. */
+  #interruptBefore(rip: bigint): bigint {
+    const last = this.#codeByte(rip - 1n);
+    if (last === INT3 || last === INTO) return rip - 1n;
+    return last === VECTOR_BP && this.#codeByte(rip - 2n) === INT ? rip - 2n : rip;
   }
   #codeByte(linear: bigint): number {
     const { runtime } = this.#options.home;
@@ -363,9 +440,11 @@ export class DirectVm {
     return byte === -1 ? UNKNOWN_NEXT : byte | (this.#codeByte(next + 1n) << 8);
   }
 
-  /** Offset in SHADOW_MEMORY of a copy of a page with HLT in some places: what stands there is for another engine. */
+  /** Offset in the area of a copy of a page with HLT in some places: what stands there is for another engine. */
   #copyOf(host: number, verdict: Verdict): number {
-    const { runtime } = this.#options.home;
+    const { home, area } = this.#options;
+    const { runtime } = home;
+    home.pageCopied((host - RAM_BASE) >>> PAGE_SHIFT);
     const known = this.#copies.get(host);
     let copy = known?.verdict === verdict ? known.copy : 0;
     if (copy === 0) {
@@ -376,10 +455,9 @@ export class DirectVm {
       }
       this.#copies.set(host, { verdict, copy });
       const bytes = new Uint8Array(this.#view.buffer);
-      bytes.copyWithin(SHADOW_MEMORY + copy, host, host + PAGE_SIZE);
-      for (const place of verdict.places) bytes[SHADOW_MEMORY + copy + place] = HLT;
+      bytes.copyWithin(area + copy, host, host + PAGE_SIZE);
+      for (const place of verdict.places) bytes[area + copy + place] = HLT;
     }
-    runtime.call('noteCopy', (host - RAM_BASE) >>> PAGE_SHIFT);
     return copy;
   }
 
@@ -391,13 +469,12 @@ export class DirectVm {
     const caught = events.getUint8(E['exception.injected']) !== 0 || events.getUint8(E['exception.pending']) !== 0;
     const vector = events.getUint8(E['exception.nr']);
     let rip = regs.getBigUint64(R.rip, true);
-    // Nothing but a trap is lost when it is forgotten.
-    if (caught && (vector === VECTOR_BP || vector === VECTOR_OF)) rip = this.#behindInterrupt(rip);
+    // Nothing but a trap is lost when it is forgotten. KVM says of these by their vector alone that they wait.
+    if (vector === VECTOR_BP || vector === VECTOR_OF) rip = this.#interruptBefore(rip);
     if (rip === MONITOR_SYSCALL) rip = regs.getBigUint64(R.rcx, true) - 2n;
     regs.setBigUint64(R.rip, rip, true);
     regs.setBigUint64(R.rflags, regs.getBigUint64(R.rflags, true) & ~BigInt(FLAG_RF), true);
-    const selector = (place: number): number => this.#sregs.getUint16(place + SEG.selector, true);
-    this.#pull(selector(S.cs), selector(S.ss));
+    this.#pull(this.#selector(S.cs), this.#selector(S.ss));
     return caught && vector === VECTOR_DB && (regs.getUint32(R.rflags, true) & FLAG_TF) !== 0 ? 'step' : 'time';
   }
 

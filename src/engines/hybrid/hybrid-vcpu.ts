@@ -3,10 +3,10 @@ import { secondsByName } from '../../base/seconds.ts';
 import type { TranslationFigures, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import {
-  CPL, CR0, CR4, DR7, EFLAGS, FAULT_PENDING, LEAVE_SHUTDOWN, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, MSR_DEBUGCTL, PENDING_DEBUG, SEGMENTS, SEGMENT_BYTES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SELECTOR, SHADOW,
+  CPL, CR0, CR4, DR7, EFLAGS, EXTRA_HEAT, FAULT_PENDING, LEAVE_SHUTDOWN, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, MSR_DEBUGCTL, PENDING_DEBUG, SEGMENTS, SEGMENT_BYTES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SELECTOR, SHADOW, STATE_BYTES,
   USER_ENTERED, USER_ENTRIES, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS,
 } from '../../isa/x86/state/layout.ts';
-import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
+import { SHADOW_MEMORY, VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import type { InterruptInput } from '../../wiring/interrupt-input.ts';
 import type { Interpreter } from '../interpreter/interpreter.ts';
 import { Alarm } from '../kvm/alarm.ts';
@@ -15,7 +15,7 @@ import { guestCpuid, missingFeatures } from '../kvm/cpuid-table.ts';
 import type { KvmHost } from '../kvm/kvm-host.ts';
 import { takenByKvm } from '../kvm/kvm-vcpu.ts';
 import { DirectVm, directFigures } from './direct-vm.ts';
-import type { VisitEnd } from './direct-vm.ts';
+import type { Interruptions, VisitEnd } from './direct-vm.ts';
 import { MeasuringPolicy } from './policy.ts';
 import type { VisitPolicy } from './policy.ts';
 
@@ -33,6 +33,10 @@ export interface HybridOptions {
   readonly direct32: boolean;
   /** Features that guests should not have which are to run here, as words of CPUID_HIDDEN. */
   readonly hidden: readonly number[];
+  /** Address of its area for shadow tables; missing: that of the only vCPU. */
+  readonly area?: number;
+  /** How other threads may end what runs directly; missing: there are none. */
+  readonly interruptions?: Interruptions;
   /** Which visits run directly; missing: those that pay. */
   readonly policy?: VisitPolicy;
 }
@@ -47,6 +51,8 @@ const DEBUGCTL_BTF = 2;
 const DR6_SINGLE_STEP = 0x4000;
 /** Instructions of user code that are translated before it goes on directly, or a whole slice: as much as the way there costs. */
 const TRIAL = 30_000;
+/** An execution of the kernel's code behind a visit that the alarm has ended counts as so many more until the code is hot. */
+const TICK_HEAT = 15;
 /** Until it is known better. */
 const ENTRY_NS = 30_000;
 
@@ -59,7 +65,7 @@ export class HybridVcpu implements Vcpu {
   readonly #block: DataView;
   readonly #alarm: Alarm;
   readonly #policy: VisitPolicy;
-  readonly #counts = { instruction: 0, refused: 0, fault: 0, step: 0, time: 0 };
+  readonly #counts = { instruction: 0, refused: 0, fault: 0, step: 0, time: 0, held: 0 };
   readonly #ns = { direct: 0, translated: 0 };
   readonly #figures = directFigures();
   #vm: DirectVm | undefined;
@@ -76,7 +82,11 @@ export class HybridVcpu implements Vcpu {
     this.#block = new DataView(options.memory.buffer, VCPU_BASE + options.index * VCPU_STRIDE, USER_STAYS + 2 * USER_STAYS_SLOTS);
     this.#alarm = new Alarm(options.host, options.clock);
     this.#policy = options.policy ?? new MeasuringPolicy(this.#block, ENTRY_NS);
-    this.#prepare();
+  }
+
+  /** Makes its VM, so that the first visit is as quick as others. */
+  begin(): void {
+    takenByKvm(() => this.#prepare());
   }
 
   /** A VM that fits what the guest has been told of its processor. */
@@ -85,30 +95,35 @@ export class HybridVcpu implements Vcpu {
     if (this.#vm?.fits(cpuid) === true) return this.#vm;
     this.close();
     this.#slotsStale = true;
-    return (this.#vm = new DirectVm({ ...this.#options, block: this.#block, cpuid, figures: this.#figures }));
+    return (this.#vm = new DirectVm({ ...this.#options, area: this.#options.area ?? SHADOW_MEMORY, block: this.#block, cpuid, figures: this.#figures }));
   }
 
   /** Why the guest whose state is in the block cannot run here; undefined: it can. */
   obstacle(): string | undefined {
-    if (missingFeatures(guestCpuid(this.#home.runtime, this.#block), this.#options.hidden).every((word) => word === 0)) return undefined;
-    return 'the guest has been told of processor features that user code has not on this host (machines that are started with --switchable leave them out)';
+    const { memory, hidden, index } = this.#options;
+    return hybridObstacle(this.#home, memory, hidden, index);
   }
 
   /** Runs until something must be looked at or guest time is `until()`; what runs directly is not counted. Throws KvmFailure. */
   run(budget: number, until?: () => number): VcpuExit {
     const deadline = this.#alarm.deadline(until);
     this.#block.setUint32(USER_STOPS, 1, true);
+    // Between two direct visits it finds its caches cold and runs seldom, but will for ever: its code is worth translating early.
+    if (this.#inVisit) this.#block.setUint32(EXTRA_HEAT, TICK_HEAT, true);
     try {
       return takenByKvm(() => this.#run(budget, deadline));
     } finally {
       this.#block.setUint32(USER_STOPS, 0, true);
+      this.#block.setUint32(EXTRA_HEAT, 0, true);
     }
   }
 
   #run(budget: number, deadline: () => number): VcpuExit {
     let direct = this.#inUser() && this.#goesOnDirectly();
+    let visited = false;
     for (let left = budget; ; ) {
       if (direct && !this.#exitRequested && this.#mayRunDirectly()) {
+        visited = true;
         const exit = this.#visit(deadline);
         if (exit !== undefined) return exit;
       }
@@ -122,12 +137,13 @@ export class HybridVcpu implements Vcpu {
       this.#longTrial = exit === 'budget' && user && this.#block.getUint32(USER_ENTRIES, true) === entries;
       left -= part;
       if (exit === 'user') left = budget;
-      else if (exit !== 'budget' || left <= 0) return exit;
+      else if (exit !== 'budget') return exit;
+      else if (left <= 0) return visited ? 'time' : 'budget';
       direct = exit === 'user' || (this.#inUser() && this.#goesOnDirectly());
       if (this.#options.clock.now() < deadline()) continue;
       // The next run does what this one has no time for.
       this.#inVisit = direct;
-      return 'budget';
+      return 'time';
     }
   }
 
@@ -148,7 +164,7 @@ export class HybridVcpu implements Vcpu {
   /** Can the host's processor do what the guest's would, in the state as it is? */
   #mayRunDirectly(): boolean {
     const block = this.#block;
-    const { interrupts } = this.#options;
+    const { interrupts, interruptions } = this.#options;
     const flags = block.getUint32(EFLAGS, true);
     const mode = block.getUint32(MODE, true);
     const code = mode & MODE_CODE_MASK;
@@ -160,7 +176,7 @@ export class HybridVcpu implements Vcpu {
     if ((block.getUint32(DR7, true) & 0xff) !== 0 || (block.getUint32(MSR_DEBUGCTL, true) & DEBUGCTL_BTF) !== 0 || (this.#selector(SEG_LDTR) & 0xfffc) !== 0) return false;
     if ([SHADOW, PENDING_DEBUG, FAULT_PENDING].some((offset) => block.getUint32(offset, true) !== 0)) return false;
     if ((flags & FLAG_IF) !== 0 && interrupts.pending()) return false;
-    if (!interrupts.takeNmi()) return true;
+    if (!interrupts.takeNmi()) return interruptions?.waiting !== true;
     interrupts.giveBackNmi();
     return false;
   }
@@ -174,7 +190,7 @@ export class HybridVcpu implements Vcpu {
     const { clock } = this.#options;
     const slot = this.#block.getUint32(USER_SLOT, true);
     // The next run translates, so that something is executed even if it is always too late.
-    if (!this.#alarm.set(deadline())) return 'budget';
+    if (!this.#alarm.set(deadline())) return 'time';
     const vm = this.#vm ?? this.#prepare();
     if (this.#slotsStale) {
       this.#slotsStale = false;
@@ -189,7 +205,7 @@ export class HybridVcpu implements Vcpu {
     this.#ns.direct += took;
     this.#counts[end]++;
     this.#inVisit = end === 'time';
-    this.#policy.note(slot, { guestNs: ns.guest - guest, entries: counts.entries - entries, end });
+    if (end !== 'held') this.#policy.note(slot, { guestNs: ns.guest - guest, entries: counts.entries - entries, end });
     this.#block.setUint32(LINK_FROM, 0, true);
     return this.#settle(end, deadline);
   }
@@ -199,7 +215,8 @@ export class HybridVcpu implements Vcpu {
       case 'time':
         if (this.#exitRequested) return undefined;
         this.#alarm.clear();
-        return this.#options.clock.now() >= deadline() ? 'budget' : undefined;
+        // Another thread may have something that only the caller knows of.
+        return this.#options.interruptions !== undefined || this.#options.clock.now() >= deadline() ? 'time' : undefined;
       case 'fault':
         return this.#home.deliverFault() ? 'shutdown' : undefined;
       case 'step':
@@ -211,6 +228,7 @@ export class HybridVcpu implements Vcpu {
 
   reset(): void {
     this.#home.reset();
+    this.#vm?.forgetFault();
   }
   start(state: VcpuStart): void {
     this.#home.start(state);
@@ -220,8 +238,43 @@ export class HybridVcpu implements Vcpu {
   }
   load(state: Plain, version: number): void {
     this.#home.load(state, version);
+    this.#changed();
+  }
+  /** As the interpreter has it: legal between two runs, as the following. */
+  refresh(): void {
+    this.#vm?.forgetFault();
+    this.#home.refresh();
+    this.#changed();
+  }
+  #changed(): void {
+    this.#inVisit = this.#longTrial = false;
+    this.#slotsStale = true;
     this.#alarm.forget();
-    if (this.obstacle() === undefined) this.#prepare();
+    if (this.obstacle() === undefined) this.#prepare().forgetFault();
+  }
+  init(): void {
+    this.#home.init();
+  }
+  startUp(vector: number): void {
+    this.#home.startUp(vector);
+  }
+  wake(): void {
+    this.#home.wake();
+  }
+  leaveProcessor(): void {
+    this.#home.leaveProcessor();
+  }
+  enterProcessor(): void {
+    this.#home.enterProcessor();
+  }
+  addStolenTime(ns: number): void {
+    this.#home.addStolenTime(ns);
+  }
+  get mayWake(): boolean {
+    return this.#home.mayWake;
+  }
+  get blocksNmi(): boolean {
+    return this.#home.blocksNmi;
   }
   registers(): VcpuRegisters {
     return this.#home.registers();
@@ -245,6 +298,12 @@ export class HybridVcpu implements Vcpu {
   codeWritten(page: number, offset: number, length: number): void {
     this.#home.runtime.call('wroteCopied', page);
     this.#home.codeWritten(page, offset, length);
+  }
+  dropCode(): void {
+    this.#home.dropCode();
+  }
+  recheckCode(): void {
+    this.#home.recheckCode();
   }
   /** Gives back what the host holds for this vCPU; it may run again, on a new VM. */
   close(): void {
@@ -270,4 +329,11 @@ export class HybridVcpu implements Vcpu {
   translation(): TranslationFigures | undefined {
     return this.#home.translation();
   }
+}
+
+/** Why the guest whose state is in a vCPU's block cannot run on this engine; undefined: it can. `hidden`: see HybridOptions. */
+export function hybridObstacle({ runtime }: Interpreter, memory: WebAssembly.Memory, hidden: readonly number[], index = 0): string | undefined {
+  const cpuid = guestCpuid(runtime, new DataView(memory.buffer, VCPU_BASE + index * VCPU_STRIDE, STATE_BYTES));
+  if (missingFeatures(cpuid, hidden).every((word) => word === 0)) return undefined;
+  return 'the guest has been told of processor features that user code has not on this host (machines that are started with --switchable leave them out)';
 }

@@ -1,9 +1,9 @@
 // The supervisor's side of the VM in which user code runs directly: descriptor tables, a stub for each vector, a stack. They
-// lie in SHADOW_MEMORY, which that VM sees at SHADOW_PHYSICAL and, mapped for the supervisor, at SHADOW_LINEAR_BASE.
+// lie in the vCPU's area for shadow tables, which that VM sees at SHADOW_PHYSICAL and, mapped for the supervisor, at SHADOW_LINEAR_BASE.
 
 import { PAGE_SIZE } from '../../base/addresses.ts';
 import {
-  SHADOW_END, SHADOW_LINEAR_BASE, SHADOW_MEMORY, SHADOW_MONITOR, SHADOW_MONITOR_MAP, SHADOW_PHYSICAL,
+  SHADOW_END, SHADOW_LINEAR_BASE, SHADOW_MONITOR, SHADOW_MONITOR_MAP, SHADOW_PHYSICAL,
 } from '../../memory/layout.ts';
 
 const GDT = SHADOW_MONITOR;
@@ -33,20 +33,20 @@ export const MONITOR_TSS = linearOf(TSS);
 export const MONITOR_STUBS = linearOf(STUBS);
 /** Tells KVM of RCX table entries, of which RSI points to the list (SHADOW_PATCHES); then HLT. */
 export const MONITOR_PATCHER = linearOf(STUBS + 512);
-/** Where an interrupt's frame ends, as offset in the linear memory. */
+/** Where an interrupt's frame ends, as offset in the area. */
 export const FRAME_END = STACK_END;
 /** Where SYSCALL goes to on a KVM that lets it happen although EFER.SCE is clear: nothing is mapped there. */
 export const MONITOR_SYSCALL = linearOf(SHADOW_END);
 
-/** Address in the VM's upper half of an offset in the linear memory. */
+/** Address in the VM's upper half of an offset in the area. */
 export function linearOf(offset: number): bigint {
-  return BigInt.asUintN(64, BigInt(SHADOW_LINEAR_BASE) + BigInt(offset - SHADOW_MEMORY));
+  return BigInt.asUintN(64, BigInt(SHADOW_LINEAR_BASE) + BigInt(offset));
 }
 
-/** Writes all of it. */
-export function layOutMonitor(memory: WebAssembly.Memory): void {
-  const view = new DataView(memory.buffer);
-  const bytes = new Uint8Array(memory.buffer);
+/** Writes all of it into the area at that address. */
+export function layOutMonitor(memory: WebAssembly.Memory, area: number): void {
+  const view = new DataView(memory.buffer, area, SHADOW_END);
+  const bytes = new Uint8Array(memory.buffer, area, SHADOW_END);
   bytes.fill(0, SHADOW_MONITOR, SHADOW_MONITOR_MAP);
   const put = (at: number, value: bigint): void => view.setBigUint64(at, value, true);
   put(GDT + MONITOR_CS, 0xaf9b_000000_ffffn);
@@ -69,15 +69,15 @@ export function layOutMonitor(memory: WebAssembly.Memory): void {
   layOutMap(put);
 }
 
-/** All of SHADOW_MEMORY for the supervisor, behind entry 511 of every table of the fourth level. */
+/** All of the area for the supervisor, behind entry 511 of every table of the fourth level. */
 function layOutMap(put: (at: number, value: bigint) => void): void {
   const present = 0x63n;
-  const physical = (offset: number): bigint => BigInt(SHADOW_PHYSICAL) + BigInt(offset - SHADOW_MEMORY);
+  const physical = (offset: number): bigint => BigInt(SHADOW_PHYSICAL) + BigInt(offset);
   const directory = SHADOW_MONITOR_MAP + PAGE_SIZE;
   put(SHADOW_MONITOR_MAP, physical(directory) | present);
-  for (let page = 0; page < (SHADOW_END - SHADOW_MEMORY) / PAGE_SIZE; page++) {
+  for (let page = 0; page < SHADOW_END / PAGE_SIZE; page++) {
     const table = directory + PAGE_SIZE * (1 + Math.floor(page / 512));
     put(directory + 8 * Math.floor(page / 512), physical(table) | present);
-    put(table + 8 * (page % 512), physical(SHADOW_MEMORY + page * PAGE_SIZE) | present);
+    put(table + 8 * (page % 512), physical(page * PAGE_SIZE) | present);
   }
 }

@@ -1,32 +1,25 @@
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
 import type { TranslationFigures } from '../../cpu/vcpu.ts';
-import { Decoder } from '../../isa/x86/decode/decoder.ts';
-import { implementedFeatures } from '../../isa/x86/features.ts';
-import { createInstruction } from '../../isa/x86/decode/instruction.ts';
-import {
-  RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET,
-} from '../../isa/x86/decode/record.ts';
-import { BLOCKS, CODE_EPOCH, CODE_LEFT, COUNT_CODE_INVALIDATIONS, IP_BASE, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE_MASK, VECTOR_GP } from '../../isa/x86/state/layout.ts';
+import { RECORD_BYTES, REC_HANDLER, REC_LENGTH, REC_LINK } from '../../isa/x86/decode/record.ts';
+import { BLOCKS, CODE_EPOCH, CODE_LEFT, COUNT_CODE_INVALIDATIONS, IP_BASE, LINK_FROM, MODE, MODE_CODE_MASK, VECTOR_GP } from '../../isa/x86/state/layout.ts';
 import { BLOCK_SETS, BLOCK_SET_BYTES, BLOCK_SLOT_BYTES, RAM_BASE } from '../../memory/layout.ts';
 import type { Runtime } from '../runtime-module.ts';
-import { handlerIndexOf } from '../modules.ts';
 import type { HandlerMap } from '../modules.ts';
-import { HANDLER_CONTINUE, HANDLER_COUNT, HANDLER_STALE, HANDLER_TOO_LONG, HANDLER_UNDEFINED, LINK_NEVER } from './handler-places.ts';
+import { HANDLER_STALE, HANDLER_TOO_LONG, HANDLER_UNDEFINED, LINK_NEVER } from './handler-places.ts';
 import { TABLE_BYTES } from './code-area.ts';
 import type { CodeArea } from './code-area.ts';
 import type { CodeOwners } from './code-owners.ts';
-import { encodeRecord } from './encode-record.ts';
+import { CHUNK_RECORDS, MAX_BLOCK, RecordArena } from './record-arena.ts';
+import type { ChunkList } from './record-arena.ts';
+import { RecordWriter } from './record-writer.ts';
 
-/** Instructions a block may have; REC_COUNT is a byte. */
-const MAX_BLOCK = 64;
-/** The longest instruction; a buffer for one that crosses into the next page. */
-const MAX_INSTRUCTION = 15;
-/** Records kept free at the end of the arena for the block being decoded. */
-const ARENA_RESERVE = (MAX_BLOCK + 3) * RECORD_BYTES;
 /** Instructions of a function that is so small that a region may have it in itself. */
 const LEAF_INSTRUCTIONS = 24;
 /** One bit of `covered` stands for this many bytes of a page. */
 const GRANULE_SHIFT = 5;
+/** Part of the arena that is made free when there is none left, and that is taken between two looks at which pages are in use. */
+const FREED_PART = 1 / 8;
+const CENSUS_PART = 1 / 16;
 
 /** A second tier: it replaces the first record of a hot block by translated code. */
 export interface Tier {
@@ -36,8 +29,8 @@ export interface Tier {
   translate(): void;
   /** Executions of a new block in this page (counted from the start of RAM) until it is hot. */
   threshold(page: number): number;
-  /** What was decoded of the page is no longer true. */
-  dropped(page: number): void;
+  /** What was decoded of the page is gone: its code is another now, or it has not been executed for long. */
+  dropped(page: number, why: 'overwritten' | 'evicted'): void;
   /** Everything decoded is gone. */
   cleared(): void;
   /** For the report. */
@@ -52,57 +45,69 @@ interface Crossing {
 }
 
 /** What is decoded of one page of RAM. */
-interface CodePage {
+interface CodePage extends ChunkList {
+  /** Number of the last census that has found it executed. */
+  used: number;
   /** Record of the block that begins at offset | code size << 12. */
   readonly blocks: Map<number, number>;
   /** Blocks of one instruction that crosses into another page. */
   readonly crossing: Map<number, Crossing>;
-  /** First record and number of records of every block, for marking them stale. */
-  readonly extents: number[];
   /** Granules of the page that instructions were decoded from. */
   readonly covered: Uint8Array;
   /** Pages with an instruction that reaches into this one. */
   readonly dependents: Set<number>;
   /** Where direct calls and jumps lead that leave the page, counted from its start. */
   readonly outgoing: Set<number>;
-  /** Blocks (as in `blocks`) that run to a near return in at most LEAF_INSTRUCTIONS, unless a branch is taken. */
-  readonly leaves: Set<number>;
+}
+
+/** A block that runs to a near return in at most LEAF_INSTRUCTIONS, unless a branch is taken. */
+export interface Leaf {
+  /** Counted from the start of RAM, and where it begins in that. */
+  readonly page: number;
+  readonly offset: number;
 }
 
 /**
- * Decoded blocks by physical page (DESIGN D3, D4). Records live in an arena of linear memory; when it is full everything
- * is dropped. A store into decoded bytes marks the page's records stale, so that execution, the running block
- * included, comes back here before the next instruction.
+ * Decoded blocks by physical page (DESIGN D3, D4). Records live in an arena of linear memory; when it is full, pages go that have
+ * not been executed for long. A store into decoded bytes marks the page's records stale, so that execution, the running block
+ * included, comes back here before the next instruction. With a page all goes that knows its records by address: jump caches, block
+ * table, links (which stay within a page), the second tier's regions.
  */
 export class CodeCache {
   readonly #cpu: number;
   readonly #runtime: Runtime;
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
+  readonly #words: Int32Array;
   readonly #handlers: HandlerMap;
-  readonly #decoder = new Decoder(implementedFeatures);
-  readonly #instruction = createInstruction();
-  readonly #buffer = new Uint8Array(MAX_INSTRUCTION * 2);
+  readonly #writer: RecordWriter;
+  readonly #arena: RecordArena;
   readonly #pages = new Map<number, CodePage>();
+  /** By first record. */
+  readonly #leaves = new Map<number, Leaf>();
   readonly #fetchBlock: (cpu: number) => number;
   readonly #fetchNextPage: (cpu: number) => number;
   readonly #rememberBlock: (cpu: number, record: number) => number;
-  readonly #counts = { blocksDecoded: 0, instructionsDecoded: 0, arenaFlushes: 0 };
+  readonly #counts = { blocksDecoded: 0, instructionsDecoded: 0, codePagesEvicted: 0 };
   readonly #tier: Tier | undefined;
   readonly #area: CodeArea;
   readonly #owners: CodeOwners;
-  #next: number;
+  /** Looks at which pages are in use, and chunks taken before the last. */
+  #census = 0;
+  #takenAtCensus = 0;
 
   constructor(memory: WebAssembly.Memory, cpu: number, runtime: Runtime, handlers: HandlerMap, area: CodeArea, owners: CodeOwners, tier?: Tier) {
     this.#tier = tier;
     this.#area = area;
     this.#owners = owners;
-    this.#next = area.base + ARENA_RESERVE;
+    this.#arena = new RecordArena(memory, area.base, area.end);
+    this.#writer = new RecordWriter(memory, cpu, runtime, handlers);
     new DataView(memory.buffer).setUint32(cpu + BLOCKS, area.table, true);
     this.#cpu = cpu;
     this.#runtime = runtime;
     this.#view = new DataView(memory.buffer);
     this.#bytes = new Uint8Array(memory.buffer);
+    this.#words = new Int32Array(memory.buffer);
     this.#handlers = handlers;
     this.#fetchBlock = runtime.bind('fetchBlock');
     this.#fetchNextPage = runtime.bind('fetchNextPage');
@@ -118,7 +123,8 @@ export class CodeCache {
       this.#forgetSlots(number, page);
     }
     this.#pages.clear();
-    this.#next = this.#area.base + ARENA_RESERVE;
+    this.#leaves.clear();
+    this.#arena.clear();
     this.#view.setUint32(this.#cpu + LINK_FROM, 0, true);
     this.#runtime.call('flushJumpCaches');
     this.#tier?.cleared();
@@ -131,7 +137,7 @@ export class CodeCache {
 
   /**
    * Record of the block at RIP, decoded when it is not yet; 0 with a fault pending when RIP cannot be fetched.
-   * `linkFrom`: record of the direct branch that leads here, to be joined to the block when both lie in one page.
+   * `linkFrom`: record of the direct branch that leads here, to be joined to the block when both lie in one page. Legal between blocks.
    */
   find(linkFrom: number): number {
     const cpu = this.#cpu;
@@ -146,6 +152,12 @@ export class CodeCache {
     const key = this.#key(host);
     let page = this.#pages.get(number);
     let record = page?.blocks.get(key);
+    if (linkFrom !== 0) {
+      const from = this.#arena.pageOf(linkFrom);
+      if (from !== undefined && from !== number) view.setUint32(linkFrom + REC_LINK, LINK_NEVER, true);
+      // Where the branch's page has been dropped meanwhile, its record is soon another's.
+      if (from !== number) linkFrom = 0;
+    }
     if (record === undefined) {
       const crossing = page?.crossing.get(key);
       if (crossing !== undefined) {
@@ -157,8 +169,7 @@ export class CodeCache {
           return crossing.record;
         }
       }
-      if (this.#next > this.#area.end - ARENA_RESERVE) {
-        this.#counts.arenaFlushes++;
+      if (!this.#makeRoom(number)) {
         this.clear();
         linkFrom = 0;
         page = undefined;
@@ -200,8 +211,8 @@ export class CodeCache {
   }
 
   #single(host: number): number {
-    const start = this.#area.base;
-    const result = this.#decodeOne(host, start, 1);
+    const start = this.#arena.scratch;
+    const result = this.#writer.instruction(host, start, 1);
     if (result === 0) return 0;
     const left = this.#view.getUint32(this.#cpu + CODE_LEFT, true);
     const defined = this.#view.getUint16(start + REC_HANDLER, true) !== HANDLER_UNDEFINED;
@@ -209,7 +220,7 @@ export class CodeCache {
       this.#runtime.call('raiseFault', VECTOR_GP, 1, 0);
       return 0;
     }
-    this.#writeEnd(start + RECORD_BYTES, (host & PAGE_MASK) + this.#view.getUint8(start + REC_LENGTH), 2);
+    this.#writer.end(start + RECORD_BYTES, (host & PAGE_MASK) + this.#view.getUint8(start + REC_LENGTH), 2);
     return start;
   }
 
@@ -218,10 +229,18 @@ export class CodeCache {
     this.#owners.recheck((number, copy) => {
       const page = this.#pages.get(number);
       if (page === undefined) return;
-      const first = RAM_BASE + number * PAGE_SIZE;
-      const differs = copy.some((byte, offset) => page.covered[offset >> GRANULE_SHIFT] !== 0 && byte !== this.#bytes[first + offset]);
-      if (differs) this.#invalidate(number, page);
+      if (this.#differs(page.covered, (RAM_BASE + number * PAGE_SIZE) >> 2, copy)) this.#invalidate(number, page);
     });
+  }
+  /** Whether code of the page at this index of words is another than it was. */
+  #differs(covered: Uint8Array, first: number, copy: Int32Array): boolean {
+    const words = this.#words;
+    const shift = GRANULE_SHIFT - 2;
+    for (let granule = 0; granule < covered.length; granule++) {
+      if (covered[granule] === 0) continue;
+      for (let i = granule << shift, end = i + (1 << shift); i < end; i++) if (copy[i] !== words[first + i]) return true;
+    }
+    return false;
   }
 
   /** As if every page with decoded code had been written to. */
@@ -250,14 +269,15 @@ export class CodeCache {
   outgoing(number: number): Iterable<number> {
     return this.#pages.get(number)?.outgoing ?? [];
   }
-  /** Does a block run to a near return in a few instructions? */
-  isLeaf(number: number, offset: number, mode: number): boolean {
-    return this.#pages.get(number)?.leaves.has(offset | ((mode & MODE_CODE_MASK) << PAGE_SHIFT)) ?? false;
+  /** The leaf that begins with a record; undefined when it is none, or no more. */
+  leafAt(record: number): Leaf | undefined {
+    return this.#leaves.get(record);
   }
-  /** A store to these bytes of a page (first, end) makes what was decoded of it stale from now on. */
-  depend(number: number, first: number, end: number): void {
+  /** A store to these bytes of a page (first, end, first, end, ...) makes what was decoded of it stale from now on. */
+  depend(number: number, ranges: readonly number[]): void {
     const page = this.#pages.get(number);
-    if (page !== undefined && end > first) this.#cover(page, first, end - 1);
+    if (page === undefined) return;
+    for (let k = 0; k < ranges.length; k += 2) if (ranges[k + 1]! > ranges[k]!) this.#cover(page, ranges[k]!, ranges[k + 1]! - 1);
   }
 
   counts(): Readonly<Record<string, number>> {
@@ -268,12 +288,19 @@ export class CodeCache {
     const counter = this.#cpu + COUNT_CODE_INVALIDATIONS;
     this.#view.setBigUint64(counter, this.#view.getBigUint64(counter, true) + 1n, true);
     this.#view.setUint32(this.#cpu + CODE_EPOCH, this.#view.getUint32(this.#cpu + CODE_EPOCH, true) + 1, true);
-    this.#tier?.dropped(number);
+    this.#tier?.dropped(number, 'overwritten');
+    this.#forget(number, page);
+    this.#runtime.call('flushJumpCaches');
+  }
+
+  /** Behind it the jump caches have to be emptied. */
+  #forget(number: number, page: CodePage): void {
     this.#pages.delete(number);
     this.#forgetSlots(number, page);
     this.#owners.release(number);
-    for (let i = 0; i < page.extents.length; i += 2) this.#markStale(page.extents[i]!, page.extents[i + 1]!);
-    this.#runtime.call('flushJumpCaches');
+    for (const record of page.blocks.values()) this.#leaves.delete(record);
+    for (const chunk of page.chunks) this.#markStale(chunk, CHUNK_RECORDS);
+    this.#arena.give(page);
     // Of the pages before, what reaches into this one: nothing else of them came from here.
     for (const dependent of page.dependents) {
       const { crossing = [] } = this.#pages.get(dependent) ?? {};
@@ -289,31 +316,51 @@ export class CodeCache {
     for (let k = 0; k < records; k++) this.#view.setUint16(first + k * RECORD_BYTES + REC_HANDLER, HANDLER_STALE, true);
   }
 
+  /** There is a free chunk from now on; evicts pages but one. False: that one has them all. */
+  #makeRoom(kept: number): boolean {
+    const { chunks, taken } = this.#arena;
+    const full = this.#arena.free === 0;
+    if (!full && taken - this.#takenAtCensus < chunks * CENSUS_PART) return true;
+    this.#takenAtCensus = taken;
+    this.#census++;
+    for (const marked of this.#arena.takeMarked()) this.#pages.get(marked)!.used = this.#census;
+    if (full) {
+      for (const [number, page] of [...this.#pages].sort(([, a], [, b]) => a.used - b.used)) {
+        if (this.#arena.free >= chunks * FREED_PART) break;
+        if (number === kept) continue;
+        this.#counts.codePagesEvicted++;
+        this.#tier?.dropped(number, 'evicted');
+        this.#forget(number, page);
+      }
+    }
+    // Who is executed from here on is marked again.
+    this.#runtime.call('flushJumpCaches');
+    return this.#arena.free > 0;
+  }
+
   #key(host: number): number {
     return (host & PAGE_MASK) | ((this.#view.getUint32(this.#cpu + MODE, true) & MODE_CODE_MASK) << PAGE_SHIFT);
   }
 
-  #codeSize(): 16 | 32 | 64 {
-    const mode = this.#view.getUint32(this.#cpu + MODE, true) & MODE_CODE_MASK;
-    return mode === MODE_CODE16 ? 16 : mode === MODE_CODE32 ? 32 : 64;
-  }
-
   #addPage(number: number): CodePage {
-    const page: CodePage = { blocks: new Map(), crossing: new Map(), extents: [], covered: new Uint8Array(PAGE_SIZE >> GRANULE_SHIFT), dependents: new Set(), outgoing: new Set(), leaves: new Set() };
+    const page: CodePage = {
+      chunks: [], next: 0, end: 0, used: this.#census, blocks: new Map(), crossing: new Map(), covered: new Uint8Array(PAGE_SIZE >> GRANULE_SHIFT), dependents: new Set(), outgoing: new Set(),
+    };
     this.#pages.set(number, page);
     this.#owners.claim(number);
     return page;
   }
 
   #decodeBlock(host: number, number: number, page: CodePage, key: number): number {
-    const first = this.#next;
+    const { scratch } = this.#arena;
     let offset = host & PAGE_MASK;
-    let record = first;
-    if (this.#tier !== undefined) record = this.#writeCount(first, offset, this.#tier.threshold(number));
+    let record = scratch;
+    if (this.#tier !== undefined) record = this.#writer.count(record, offset, this.#tier.threshold(number));
     const pageHost = host - offset;
     let count = 1;
+    let ends = false;
     for (;;) {
-      const result = this.#decodeOne(pageHost + offset, record, count);
+      const result = this.#writer.instruction(pageHost + offset, record, count);
       if (result === 0) {
         if (count > 1) break; // decode the crossing instruction when execution gets there
         return 0;
@@ -328,106 +375,45 @@ export class CodeCache {
         const length = this.#view.getUint8(record + REC_LENGTH);
         this.#cover(other, 0, offset + length - PAGE_SIZE - 1);
         other.dependents.add(number);
-        this.#finishBlock(page, first, record + RECORD_BYTES, offset + length, 2);
-        page.crossing.set(key, { record: first, records: (this.#next - first) / RECORD_BYTES, secondPage: second });
+        const end = this.#writer.end(record + RECORD_BYTES, offset + length, 2);
+        const first = this.#place(number, page, end, 2);
+        page.crossing.set(key, { record: first, records: (end - scratch) / RECORD_BYTES, secondPage: second });
         return first;
       }
       this.#cover(page, offset, offset + result - 1);
       offset += result;
-      const ends = this.#handlers.terminates[this.#view.getUint16(record + REC_HANDLER, true)] !== 0;
+      ends = this.#handlers.terminates[this.#view.getUint16(record + REC_HANDLER, true)] !== 0;
       record += RECORD_BYTES;
       count++;
-      if (ends) this.#noteEnd(page, key, record - RECORD_BYTES, offset, count - 1);
       if (ends || offset >= PAGE_SIZE || count > MAX_BLOCK) break;
     }
-    this.#finishBlock(page, first, record, offset, count);
+    const last = this.#view.getUint16(record - RECORD_BYTES + REC_HANDLER, true);
+    const first = this.#place(number, page, this.#writer.end(record, offset, count), count);
+    if (ends && last !== HANDLER_UNDEFINED && last !== HANDLER_TOO_LONG) this.#noteEnd(page, { page: number, offset: host & PAGE_MASK }, first, offset, count - 1);
     page.blocks.set(key, first);
     return first;
   }
 
-  /** A block of `count` instructions ends with the one at `record`, behind which `offset` is. */
-  #noteEnd(page: CodePage, key: number, record: number, offset: number, count: number): void {
-    const handler = this.#view.getUint16(record + REC_HANDLER, true);
-    if (handler === HANDLER_UNDEFINED || handler === HANDLER_TOO_LONG) return;
-    const { row, immediate } = this.#instruction;
+  /** The block at `first`, of `count` instructions, ends with the one decoded last, behind which `offset` is. */
+  #noteEnd(page: CodePage, place: Leaf, first: number, offset: number, count: number): void {
+    const { row, immediate } = this.#writer.last;
     if (row.semantics === 'ret') {
-      if (count <= LEAF_INSTRUCTIONS) page.leaves.add(key);
+      if (count <= LEAF_INSTRUCTIONS) this.#leaves.set(first, place);
     } else if (row.operands.some((operand) => operand[0] === 'J')) {
       const target = offset + immediate;
       if (target < 0 || target >= PAGE_SIZE) page.outgoing.add(target);
     }
   }
 
-  #finishBlock(page: CodePage, first: number, end: number, offset: number, count: number): void {
-    this.#writeEnd(end, offset, count);
-    this.#next = end + RECORD_BYTES;
-    page.extents.push(first, (this.#next - first) / RECORD_BYTES);
+  /** The block in the scratch chunk, up to the record before `end`, has been decoded: returns where it is kept. */
+  #place(number: number, page: CodePage, end: number, count: number): number {
     this.#counts.blocksDecoded++;
     this.#counts.instructionsDecoded += count - 1;
-  }
-
-  /** Returns where the block's first instruction goes. */
-  #writeCount(record: number, offset: number, threshold: number): number {
-    const view = this.#view;
-    view.setUint16(record + REC_HANDLER, HANDLER_COUNT, true);
-    view.setUint16(record + REC_PAGE_OFFSET, offset, true);
-    // As the first instruction would have: gone stale, the record counts as none.
-    view.setUint8(record + REC_COUNT, 1);
-    view.setUint32(record + REC_IMMEDIATE, threshold, true);
-    return record + RECORD_BYTES;
-  }
-
-  #writeEnd(record: number, offset: number, count: number): void {
-    const view = this.#view;
-    view.setUint16(record + REC_HANDLER, HANDLER_CONTINUE, true);
-    view.setUint16(record + REC_PAGE_OFFSET, offset, true);
-    view.setUint8(record + REC_COUNT, count);
+    return this.#arena.place(number, page, end - this.#arena.scratch);
   }
 
   #cover(page: CodePage, first: number, last: number): void {
     for (let granule = first >> GRANULE_SHIFT; granule <= last >> GRANULE_SHIFT; granule++) page.covered[granule] = 1;
-  }
-
-  /**
-   * Decodes the instruction at a host address into a record. Returns its length; minus the host address of the next page when
-   * it crosses into it; 0 when that page cannot be fetched (a fault is pending then) or need not be yet (`count` > 1).
-   */
-  #decodeOne(host: number, record: number, count: number): number {
-    const offset = host & PAGE_MASK;
-    const available = PAGE_SIZE - offset;
-    const instruction = this.#instruction;
-    let status = this.#decoder.decode(this.#bytes, host, Math.min(available, MAX_INSTRUCTION), this.#codeSize(), instruction);
-    let second = 0;
-    if (status === 'truncated') {
-      if (available >= MAX_INSTRUCTION) status = 'too-long';
-      else if (count > 1) return 0;
-      else {
-        second = this.#crossPage(host, available);
-        if (second === 0) return 0;
-        status = this.#decoder.decode(this.#buffer, 0, MAX_INSTRUCTION, this.#codeSize(), instruction);
-        if (status === 'truncated') status = 'too-long';
-      }
-    }
-    const view = this.#view;
-    if (status === 'ok') {
-      encodeRecord(view, record, instruction, offset, count, this.#handlers.places[handlerIndexOf(instruction)]! || HANDLER_UNDEFINED);
-      return second === 0 ? instruction.length : -second;
-    }
-    // The exception is raised when the record is executed; it takes no bytes with it.
-    view.setUint16(record + REC_HANDLER, status === 'undefined' ? HANDLER_UNDEFINED : HANDLER_TOO_LONG, true);
-    view.setUint16(record + REC_PAGE_OFFSET, offset, true);
-    const length = second === 0 ? Math.min(available, MAX_INSTRUCTION) : available + 1;
-    view.setUint8(record + REC_LENGTH, length);
-    view.setUint8(record + REC_COUNT, count);
-    return second === 0 ? length : -second;
-  }
-
-  #crossPage(host: number, available: number): number {
-    const second = this.#fetchNextPage(this.#cpu) >>> 0;
-    if (second === 0) return 0;
-    this.#buffer.set(this.#bytes.subarray(host, host + available));
-    this.#buffer.set(this.#bytes.subarray(second, second + MAX_INSTRUCTION), available);
-    return second;
   }
 }
 

@@ -1,14 +1,27 @@
 import { PAGE_SIZE } from '../../base/addresses.ts';
 import { Mutex } from '../../base/mutex.ts';
-import { CODE_OWNERS, MACHINE_CODE_LOCK, PAGE_FLAGS, PAGE_FLAG_CODE, RAM_BASE, VCPU_ATTENTION, VCPU_BASE, VCPU_RUNS, VCPU_STRIDE } from '../../memory/layout.ts';
+import { CODE_OWNERS, MACHINE_CODE_LOCK, PAGE_FLAGS, PAGE_FLAG_CODE, RAM_BASE, VCPU_ATTENTION, VCPU_BASE, VCPU_DIRECT, VCPU_RUNS, VCPU_STRIDE } from '../../memory/layout.ts';
 import type { Runtime } from '../runtime-module.ts';
+
+/**
+ * From so many on the others are asked to end their runs. Where all of them decode, each looks at its young pages so often that none would
+ * come to an end for long.
+ */
+const MANY_YOUNG = 4;
 
 /** A page that was claimed while other vCPUs executed. */
 interface Young {
-  /** Its bytes behind the claim. */
-  readonly copy: Uint8Array;
-  /** The others' counts of runs at that time. */
-  readonly runs: readonly number[];
+  /** Its words behind the claim. */
+  readonly copy: Int32Array;
+  /** Counts of others' runs that were not over. */
+  readonly runs: readonly Run[];
+}
+
+/** The index of a vCPU's word, and what it held. */
+interface Run {
+  readonly vcpu: number;
+  readonly word: number;
+  readonly count: number;
 }
 
 /**
@@ -24,48 +37,73 @@ export class CodeOwners {
   readonly #owners: Int32Array;
   readonly #lock: Mutex;
   readonly #attention: number;
-  /** Words that count the runs of the others. */
-  readonly #others: readonly number[];
+  /** Words that count the runs of the others, and what runs directly. */
+  readonly #others: readonly { readonly vcpu: number; readonly runs: number; readonly direct: number }[];
   readonly #young = new Map<number, Young>();
   readonly #clearWriteTags: (cpu: number, page: number) => number;
+  readonly #noteCopy: (cpu: number, page: number) => number;
+  readonly #interrupt: (vcpu: number) => void;
   readonly #vcpus: number;
   /** The word of a page's two that this vCPU has its bit in. */
   readonly #word: number;
   readonly #bit: number;
 
-  /** `vcpus`: how many the machine has. */
-  constructor(memory: WebAssembly.Memory, index: number, vcpus: number, runtime: Runtime) {
+  /** `vcpus`: how many the machine has; `interrupt`: one has to look at what was posted to it before it goes on, wherever it is. */
+  constructor(memory: WebAssembly.Memory, index: number, vcpus: number, runtime: Runtime, interrupt: (vcpu: number) => void) {
     this.#flags = new Uint8Array(memory.buffer);
     this.#owners = new Int32Array(memory.buffer);
     this.#lock = new Mutex(this.#owners, MACHINE_CODE_LOCK >> 2);
     this.#clearWriteTags = runtime.bind('clearWriteTags');
+    this.#noteCopy = runtime.bind('noteCopy');
+    this.#interrupt = interrupt;
     this.#vcpus = vcpus;
     const wordOf = (vcpu: number, offset: number): number => (VCPU_BASE + vcpu * VCPU_STRIDE + offset) >> 2;
     this.#attention = wordOf(index, VCPU_ATTENTION);
-    this.#others = Array.from({ length: vcpus }, (_, vcpu) => vcpu).filter((vcpu) => vcpu !== index).map((vcpu) => wordOf(vcpu, VCPU_RUNS));
+    this.#others = Array.from({ length: vcpus }, (_, vcpu) => vcpu).filter((vcpu) => vcpu !== index).map((vcpu) => ({ vcpu, runs: wordOf(vcpu, VCPU_RUNS), direct: wordOf(vcpu, VCPU_DIRECT) }));
     this.#word = (CODE_OWNERS >> 2) + (index >> 5);
     this.#bit = 1 << (index & 31);
   }
 
   /** This vCPU is about to decode code of a page: behind this every store there is announced. */
   claim(page: number): void {
-    this.#lock.run(() => {
+    const interrupted = this.#lock.run(() => {
       Atomics.or(this.#owners, this.#word + 2 * page, this.#bit);
       Atomics.or(this.#flags, PAGE_FLAGS + page, PAGE_FLAG_CODE);
-      for (let i = 0; i < this.#vcpus; i++) this.#clearWriteTags(VCPU_BASE + i * VCPU_STRIDE, page);
+      return this.#watchStores(page);
     });
-    const runs = this.#others.map((word) => Atomics.load(this.#owners, word));
-    if (runs.every(ended)) return;
-    const first = RAM_BASE + page * PAGE_SIZE;
-    this.#young.set(page, { copy: this.#flags.slice(first, first + PAGE_SIZE), runs });
+    const runs = this.#others.flatMap(({ vcpu, runs, direct }) => [this.#under(vcpu, runs), interrupted.includes(vcpu) ? this.#under(vcpu, direct) : []].flat());
+    if (runs.length === 0) return;
+    const first = (RAM_BASE + page * PAGE_SIZE) >> 2;
+    this.#young.set(page, { copy: this.#owners.slice(first, first + PAGE_SIZE / 4), runs });
     Atomics.store(this.#owners, this.#attention, 1);
+    if (this.#young.size >= MANY_YOUNG) for (const { vcpu } of runs) this.#interrupt(vcpu);
+  }
+  #under(vcpu: number, word: number): Run[] {
+    const count = Atomics.load(this.#owners, word);
+    return (count & 1) === 0 ? [] : [{ vcpu, word, count }];
+  }
+
+  /** This vCPU is about to make a copy of a page: behind this every store there is announced. */
+  copy(page: number): void {
+    this.#lock.run(() => {
+      this.#noteCopy(VCPU_BASE, page);
+      this.#watchStores(page);
+    });
+  }
+
+  /** Page flags are looked at by whoever stores there from now on. Returns the vCPUs that may have to be interrupted for that. */
+  #watchStores(page: number): readonly number[] {
+    const interrupted: number[] = [];
+    for (let i = 0; i < this.#vcpus; i++) if (this.#clearWriteTags(VCPU_BASE + i * VCPU_STRIDE, page) !== 0) interrupted.push(i);
+    for (const vcpu of interrupted) this.#interrupt(vcpu);
+    return interrupted;
   }
 
   /** Calls for every young page with its bytes of before. While there are some, this vCPU is to look again. */
-  recheck(compare: (page: number, before: Uint8Array) => void): void {
+  recheck(compare: (page: number, before: Int32Array) => void): void {
     if (this.#young.size === 0) return;
     for (const [page, { copy, runs }] of [...this.#young]) {
-      const over = this.#others.every((word, i) => ended(runs[i]!) || Atomics.load(this.#owners, word) !== runs[i]);
+      const over = runs.every(({ word, count }) => Atomics.load(this.#owners, word) !== count);
       if (over) this.#young.delete(page);
       compare(page, copy);
     }
@@ -80,10 +118,6 @@ export class CodeOwners {
       if ((this.#owners[first]! | this.#owners[first + 1]!) === 0) Atomics.and(this.#flags, PAGE_FLAGS + page, ~PAGE_FLAG_CODE);
     });
   }
-}
-
-function ended(runs: number): boolean {
-  return (runs & 1) === 0;
 }
 
 /** Numbers of the vCPUs that have decoded code of a page. */

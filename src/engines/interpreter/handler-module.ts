@@ -5,11 +5,12 @@ import type { LoweringTarget } from '../../lowering/lower.ts';
 import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import type { Semantics, Shape } from '../../isa/x86/semantics/context.ts';
+import { jumpCacheEntry } from '../jump-cache.ts';
 import { callEffects, wasmTypeOf } from '../routine-calls.ts';
 import { x86MemoryModel } from '../x86-memory-model.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import {
-  BUDGET, FAULT_PENDING, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_HANDLER, JUMP_PAGE_OFFSET, JUMP_RECORD, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_MISSED, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, RECORD, RIP, TLB_BASE, VECTOR_GP, VECTOR_UD,
+  BUDGET, EXTRA_HEAT, FAULT_PENDING, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, IP_BASE, JUMP_BASE, JUMP_HANDLER, JUMP_PAGE_OFFSET, JUMP_RECORD, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_MISSED, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, RECORD, RIP, TLB_BASE, VECTOR_GP, VECTOR_UD,
 } from '../../isa/x86/state/layout.ts';
 import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
 import { FIRST_HANDLER, HANDLER_COUNT, LINK_NEVER } from './handler-places.ts';
@@ -251,10 +252,8 @@ function jumpBody(handlerType: number, search: number): Code {
  */
 function lookup(code: Code, otherwise: () => void): void {
   const [rip, entry] = [1, 2];
-  const shift = Math.log2(JUMP_CACHE_ENTRY_BYTES);
   code.get(CPU).memory(loadOpcode['32']!, JUMP_BASE);
-  code.get(rip).get(rip).i64Const(BigInt(JUMP_CACHE_BITS)).byte(0x88).byte(0x85).byte(0xa7);
-  code.i32Const(shift).byte(0x74).i32Const((JUMP_CACHE_ENTRIES - 1) << shift).byte(0x71).byte(0x6a).tee(entry);
+  jumpCacheEntry(code, rip).tee(entry);
   code.memory(loadOpcode['64']!, 0).get(rip).byte(0x52);
   otherwise();
 }
@@ -273,14 +272,21 @@ function searchBody(handlerType: number, findBlock: number): Code {
  * Where the record in a local counts executions (`handler` puts its handler on the stack), counts this one and goes on to the block's
  * first instruction: only the last execution costs a handler's way in and out.
  */
-function countHere(code: Code, record: number, handler: () => void, counted: () => void): void {
+function countHere(code: Code, record: number, handler: () => void, goOn: () => void): void {
   handler();
   code.i32Const(HANDLER_COUNT).byte(0x46).if();
-  code.get(record).memory(loadOpcode['32']!, REC_IMMEDIATE).i32Const(1).byte(0x47).if(undefined, 'likely');
-  code.get(record).get(record).memory(loadOpcode['32']!, REC_IMMEDIATE).i32Const(1).byte(0x6b).memory(storeOpcode['32']!, REC_IMMEDIATE);
+  code.get(record).memory(loadOpcode['32']!, REC_IMMEDIATE).i32Const(1).byte(0x6b).get(CPU).memory(loadOpcode['32']!, EXTRA_HEAT).byte(0x4b).if(undefined, 'likely');
+  code.get(record);
+  counted(code, record).memory(storeOpcode['32']!, REC_IMMEDIATE);
   code.get(record).i32Const(RECORD_BYTES).byte(0x6a).set(record);
-  counted();
+  goOn();
   code.end().end();
+}
+
+/** The count of executions that are left, behind this one (EXTRA_HEAT), on the stack. */
+function counted(code: Code, record: number): Code {
+  code.get(record).memory(loadOpcode['32']!, REC_IMMEDIATE).i32Const(1).byte(0x6b);
+  return code.get(CPU).memory(loadOpcode['32']!, EXTRA_HEAT).byte(0x6b);
 }
 
 /** To the instruction of a record. */
@@ -357,8 +363,11 @@ function jumpFromRegionBody(handlerType: number, settled: number, regions: numbe
 /** Counts an execution of the block; leaves when it has been enough of them. */
 function countBody(next: (code: Code) => Code): Code {
   const code = new Code();
-  code.get(REC).get(REC).memory(loadOpcode['32']!, REC_IMMEDIATE).i32Const(1).byte(0x6b).memory(storeOpcode['32']!, REC_IMMEDIATE);
-  code.get(REC).memory(loadOpcode['32']!, REC_IMMEDIATE).byte(0x45).if(undefined, 'unlikely');
+  code.get(REC);
+  counted(code, REC).memory(storeOpcode['32']!, REC_IMMEDIATE);
+  // It was above 0 before: the count goes on below.
+  code.get(REC).memory(loadOpcode['32']!, REC_IMMEDIATE).get(CPU).memory(loadOpcode['32']!, EXTRA_HEAT).byte(0x6a);
+  code.get(CPU).memory(loadOpcode['32']!, EXTRA_HEAT).byte(0x4d).if(undefined, 'unlikely');
   code.get(CPU).get(REC).memory(storeOpcode['32']!, RECORD);
   code.get(CPU).get(CPU).memory(loadOpcode['64']!, IP_BASE).get(REC).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7c).memory(storeOpcode['64']!, RIP);
   code.i32Const(LEAVE_HOT).return().end();

@@ -8,7 +8,7 @@ import {
   APIC_ID, BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CORE_THREADS, CPUID_HIDDEN, CR0, CR3, CR4, DR, DR7, EFER, EFLAGS,
   EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, FLAGS_KIND, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_HOT, LEAVE_JUMP, LEAVE_MISSED, LEAVE_NEXT,
   LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_DEBUGCTL, MSR_STAR, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
-  NMI_BLOCKED, PARAVIRT, PARAVIRT_END, PARAVIRT_SYSTEM_TIME_MSR, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, STI_DONE, STI_NEXT, USER_ENTERED, VECTOR_DB, VECTOR_PF, WAIT_SIPI, X87,
+  NMI_BLOCKED, PAUSES, PARAVIRT, PARAVIRT_END, PARAVIRT_SYSTEM_TIME_MSR, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, STI_DONE, STI_NEXT, USER_ENTERED, VECTOR_DB, VECTOR_PF, WAIT_SIPI, X87,
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import { REC_COUNT, REC_HANDLER, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
@@ -49,6 +49,8 @@ export interface InterpreterOptions {
   readonly adopts?: boolean;
   /** Bytes of a page with decoded code of other vCPUs were written. */
   readonly codeWritten?: (page: number, offset: number, length: number) => void;
+  /** Another vCPU has to look at what was posted to it before it goes on, wherever it is. */
+  readonly interruptVcpu?: (index: number) => void;
   /** Asked for kind 'exception'. */
   readonly log?: Log;
   readonly profiler?: Profiler | undefined;
@@ -82,6 +84,9 @@ const CR0_CACHING = 0x60000000n;
 /** INS, OUTS, MOVS, CMPS, STOS, LODS, SCAS. */
 const STRINGS = new Set([0x6c, 0x6d, 0x6e, 0x6f, 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf]);
 
+/** A loop that waits has one PAUSE in at most so many instructions. */
+const SPIN_INSTRUCTIONS = 8;
+
 /** A vCPU on the interpreter. */
 export function createInterpreter(options: InterpreterOptions): Interpreter {
   return new Interpreter(options);
@@ -99,12 +104,14 @@ export class Interpreter implements Vcpu {
   readonly #interpret: (cpu: number, record: number) => number;
   readonly #resume: (cpu: number) => number;
   readonly #interrupts: InterruptInput;
+  readonly #owners: CodeOwners;
   readonly #cache: CodeCache;
   readonly #tier: Tier | undefined;
   readonly #counts = { port: 0, mmio: 0, halt: 0, budget: 0 };
   readonly #log: Log | undefined;
   readonly #profiler: Profiler | undefined;
   #exitRequested = false;
+  #spins = false;
 
   constructor(options: InterpreterOptions) {
     this.#cpu = VCPU_BASE + options.index * VCPU_STRIDE;
@@ -159,8 +166,8 @@ export class Interpreter implements Vcpu {
       memory: options.memory, cpu: this.#cpu, runtime: this.#runtime, handlers: options.modules.handlers, table: instance.exports['table'] as WebAssembly.Table,
       functions: Object.fromEntries(Object.entries(instance.exports).filter(([, value]) => typeof value === 'function')) as Record<string, WebAssembly.ExportedFunction>, cache: () => this.#cache,
     });
-    const owners = new CodeOwners(options.memory, options.index, options.vcpus ?? 1, this.#runtime);
-    this.#cache = new CodeCache(options.memory, this.#cpu, this.#runtime, options.modules.handlers, options.codeArea ?? FIRST_CODE_AREA, owners, this.#tier);
+    this.#owners = new CodeOwners(options.memory, options.index, options.vcpus ?? 1, this.#runtime, options.interruptVcpu ?? (() => {}));
+    this.#cache = new CodeCache(options.memory, this.#cpu, this.#runtime, options.modules.handlers, options.codeArea ?? FIRST_CODE_AREA, this.#owners, this.#tier);
     this.#view.setUint32(this.#cpu + APIC_ID, options.apicId ?? options.index, true);
     if (options.adopts !== true) this.reset();
   }
@@ -245,9 +252,11 @@ export class Interpreter implements Vcpu {
   runToUser(budget: number): VcpuExit | 'user' {
     this.#setU32(BUDGET, budget);
     this.#setU32(BUDGET_START, budget);
+    this.#setU32(PAUSES, 0);
     const began = this.#profiler?.clock.now();
     const exit = this.#loop();
     if (began !== undefined) this.#profiler!.sample(this.#u64(RIP), this.#u32(CPL) === 3, this.#profiler!.clock.now() - began);
+    this.#spins = SPIN_INSTRUCTIONS * this.#u32(PAUSES) > this.#executed;
     this.#tier?.translate();
     this.#view.setBigUint64(this.#cpu + INSTRUCTIONS, BigInt(this.instructions), true);
     this.#setU32(BUDGET_START, 0);
@@ -539,6 +548,10 @@ export class Interpreter implements Vcpu {
   codeWritten(page: number, offset: number, length: number): void {
     this.#cache.written(page, offset, length);
   }
+  /** A copy of a page is about to be made for user code (engines/hybrid): stores there are seen from now on. */
+  pageCopied(page: number): void {
+    this.#owners.copy(page);
+  }
   /** Compares what was decoded while other vCPUs executed with memory again, see CodeOwners. Legal inside bus callbacks. */
   recheckCode(): void {
     this.#cache.recheck();
@@ -584,8 +597,15 @@ export class Interpreter implements Vcpu {
   }
 
   get instructions(): number {
-    const done = this.#view.getInt32(this.#cpu + BUDGET_START, true) - this.#view.getInt32(this.#cpu + BUDGET, true);
-    return Number(this.#view.getBigUint64(this.#cpu + INSTRUCTIONS, true)) + done;
+    return Number(this.#view.getBigUint64(this.#cpu + INSTRUCTIONS, true)) + this.#executed;
+  }
+  /** In this run. */
+  get #executed(): number {
+    return this.#view.getInt32(this.#cpu + BUDGET_START, true) - this.#view.getInt32(this.#cpu + BUDGET, true);
+  }
+  /** The last run was spent in a loop that waits for another processor or an interrupt, and says so by PAUSE. */
+  get spins(): boolean {
+    return this.#spins;
   }
 
   exitCounts(): Readonly<Record<string, number>> {

@@ -1,4 +1,4 @@
-import { CR4, MODE, MODE_CODE64, RAX, RBX, RCX, RDX, XCR0 } from '../../isa/x86/state/layout.ts';
+import { CR4, MODE, MODE_CODE64, RAX, RBX, RCX, RDX, STATE_BYTES, XCR0 } from '../../isa/x86/state/layout.ts';
 import type { Runtime } from '../runtime-module.ts';
 import { CONSTANTS, IOCTLS, STRUCTS } from './abi.ts';
 import { KvmError } from './kvm-host.ts';
@@ -66,7 +66,7 @@ export function hiddenByKvm(supported: readonly CpuidEntry[]): readonly number[]
   });
 }
 
-/** CPUID of the vCPU whose block it is, as the runtime answers it to the guest. Uses RAX to RDX of the block. */
+/** CPUID of the vCPU whose block it is, as the runtime answers it to the guest. The block is behind it as it was. */
 export function modelCpuid(runtime: Runtime, block: DataView): readonly CpuidEntry[] {
   const ask = (leaf: number, index: number): CpuidEntry => {
     block.setBigUint64(RAX, BigInt(leaf >>> 0), true);
@@ -75,13 +75,14 @@ export function modelCpuid(runtime: Runtime, block: DataView): readonly CpuidEnt
     const word = (offset: number): number => block.getUint32(offset, true);
     return { leaf: leaf >>> 0, index, values: [word(RAX), word(RBX), word(RCX), word(RDX)] };
   };
-  const saved = [RAX, RBX, RCX, RDX].map((offset) => block.getBigUint64(offset, true));
+  const state = new Uint8Array(block.buffer, block.byteOffset, STATE_BYTES);
+  const before = state.slice();
   const ranges = [0, 0x40000000, 0x80000000].flatMap((first) => {
     const last = first === 0x40000000 ? 0x40000010 : ask(first, 0).values[EAX];
     return Array.from({ length: last - first + 1 }, (_, i) => first + i);
   });
   const entries = ranges.flatMap((leaf) => Array.from({ length: INDEXED.get(leaf) ?? 1 }, (_, index) => ask(leaf, index)));
-  [RAX, RBX, RCX, RDX].forEach((offset, i) => block.setBigUint64(offset, saved[i]!, true));
+  state.set(before);
   return entries;
 }
 

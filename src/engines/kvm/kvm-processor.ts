@@ -40,8 +40,12 @@ export class KvmProcessor {
   /** One of the vCPU's structures, as the kernel has it. */
   get(request: number, bytes: number): DataView {
     const view = new DataView(new ArrayBuffer(bytes));
-    this.#host.ioctlData(this.vcpu, request, new Uint8Array(view.buffer));
+    this.read(request, new Uint8Array(view.buffer));
     return view;
+  }
+  /** The same, into memory of the caller's. */
+  read(request: number, into: Uint8Array): void {
+    this.#host.ioctlData(this.vcpu, request, into);
   }
   set(request: number, view: DataView): void {
     this.#host.ioctlData(this.vcpu, request, new Uint8Array(view.buffer));

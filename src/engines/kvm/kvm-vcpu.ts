@@ -180,7 +180,7 @@ export class KvmVcpu implements Vcpu {
         return 'halt';
       }
       const windowed = vm.run.getUint8(F.request_interrupt_window) !== 0;
-      if (!this.#alarm.set(windowed ? Math.min(deadline(), clock.now() + WINDOW_NS) : deadline())) return 'budget';
+      if (!this.#alarm.set(windowed ? Math.min(deadline(), clock.now() + WINDOW_NS) : deadline())) return 'time';
       const exit = this.#execute(vm);
       if (exit !== undefined) return exit;
     }
@@ -211,7 +211,7 @@ export class KvmVcpu implements Vcpu {
     if (this.#exitRequested) return undefined;
     this.#counts.alarm++;
     this.#alarm.clear();
-    return 'budget';
+    return 'time';
   }
 
   #handle(run: DataView): VcpuExit | undefined {
@@ -491,11 +491,7 @@ export function beginKvm(vcpu: KvmVcpu): void {
 
 /** Why the guest whose state is in a vCPU's block cannot run on KVM; undefined: it can. `rate` in kHz, of its time stamp counter. */
 export function kvmObstacle({ runtime }: Interpreter, memory: WebAssembly.Memory, capabilities: KvmCapabilities, rate: number, index = 0): string | undefined {
-  const block = new Uint8Array(memory.buffer, VCPU_BASE + index * VCPU_STRIDE, STATE_BYTES);
-  const before = block.slice();
-  const cpuid = guestCpuid(runtime, new DataView(block.buffer, block.byteOffset, STATE_BYTES));
-  // Asking has used scratch words.
-  block.set(before);
+  const cpuid = guestCpuid(runtime, new DataView(memory.buffer, VCPU_BASE + index * VCPU_STRIDE, STATE_BYTES));
   if (missingFeatures(cpuid, capabilities.hidden).some((word) => word !== 0)) {
     return 'the guest has been told of processor features that KVM lacks on this host (machines that are started with --switchable leave them out)';
   }

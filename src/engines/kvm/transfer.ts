@@ -1,12 +1,13 @@
 import type { InterruptInput } from '../../wiring/interrupt-input.ts';
 import {
-  CPL, CR2, FAULT_ADDRESS, MSR_CSTAR, MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_SFMASK, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC_AUX, NMI_BLOCKED,
+  CPL, CR2, FAULT_ADDRESS, MSR_CSTAR, MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_SFMASK, MSR_SPEC_CTRL, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC_AUX, NMI_BLOCKED,
   SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_SS, SHADOW, TSC_OFFSET, VECTOR_PF, XCR0,
 } from '../../isa/x86/state/layout.ts';
 import type { Interpreter } from '../interpreter/interpreter.ts';
 import { CONSTANTS, IOCTLS, STRUCTS } from './abi.ts';
 import { packExtendedState, unpackExtendedState } from './extended-state.ts';
 import type { XsaveLayout } from './extended-state.ts';
+import { IA32_SPEC_CTRL, keptMsrs } from './kept-msrs.ts';
 import type { KvmHost } from './kvm-host.ts';
 import type { KvmProcessor } from './kvm-processor.ts';
 import { packDebugRegisters, packMsrs, packRegisters, packSystemRegisters, unpackDebugRegisters, unpackRegisters, unpackSystemRegisters } from './registers.ts';
@@ -26,7 +27,7 @@ const VECTOR_OF = 4;
 const FLAG_VM = 0x20000;
 const FLAGS = 0x3fffff;
 
-/** MSRs that KVM keeps (KEPT_BY_KVM) and no other structure holds, by their place in the block. */
+/** MSRs that KVM keeps everywhere (kept-msrs.ts) and no other structure holds, by their place in the block. */
 const MSRS = [
   [0x174, MSR_SYSENTER_CS], [0x175, MSR_SYSENTER_ESP], [0x176, MSR_SYSENTER_EIP], [0xc0000081, MSR_STAR], [0xc0000082, MSR_LSTAR], [0xc0000083, MSR_CSTAR],
   [0xc0000084, MSR_SFMASK], [0xc0000102, MSR_KERNEL_GS_BASE], [0xc0000103, MSR_TSC_AUX],
@@ -55,9 +56,13 @@ export interface CounterLead {
 /** Moves a vCPU's state from its block of linear memory into KVM, and back. */
 export class Transfer {
   readonly #options: TransferOptions;
+  readonly #msrs: readonly (readonly [index: number, offset: number])[];
 
   constructor(options: TransferOptions) {
     this.#options = options;
+    const holdsPredictors = keptMsrs(options.host).some(({ first }) => first === IA32_SPEC_CTRL);
+    // The last: KVM takes none behind one that it refuses.
+    this.#msrs = holdsPredictors ? [...MSRS, [IA32_SPEC_CTRL, MSR_SPEC_CTRL]] : MSRS;
   }
 
   /** Into KVM. */
@@ -78,7 +83,7 @@ export class Transfer {
     const debug = structure('kvm_debugregs');
     packDebugRegisters(block, debug);
     vm.set(IOCTLS.KVM_SET_DEBUGREGS, debug);
-    vm.setMsrs(MSRS.map(([index, offset]) => [index, block.getBigUint64(offset, true)]));
+    vm.setMsrs(this.#msrs.map(([index, offset]) => [index, block.getBigUint64(offset, true)]));
     const events = structure('kvm_vcpu_events');
     // Nothing is about to be delivered, whatever an earlier stay has left there.
     events.setUint32(EVENTS.flags, CONSTANTS.KVM_VCPUEVENT_VALID_NMI_PENDING | CONSTANTS.KVM_VCPUEVENT_VALID_SHADOW, true);
@@ -135,9 +140,9 @@ export class Transfer {
     const xcrs = vm.get(IOCTLS.KVM_GET_XCRS, STRUCTS.kvm_xcrs.size);
     if (xcrs.getUint32(XCRS.nr_xcrs, true) > 0) block.setBigUint64(XCR0, xcrs.getBigUint64(XCRS.xcrs + STRUCTS.kvm_xcr.fields.value, true), true);
     unpackDebugRegisters(vm.get(IOCTLS.KVM_GET_DEBUGREGS, STRUCTS.kvm_debugregs.size), block);
-    const values = packMsrs(MSRS.map(([index]) => [index, 0n]));
+    const values = packMsrs(this.#msrs.map(([index]) => [index, 0n]));
     vm.set(IOCTLS.KVM_GET_MSRS, values);
-    MSRS.forEach(([, offset], i) => block.setBigUint64(offset, values.getBigUint64(MSRS_HEAD + i * MSR_ENTRY.size + MSR_ENTRY.fields.data, true), true));
+    this.#msrs.forEach(([, offset], i) => block.setBigUint64(offset, values.getBigUint64(MSRS_HEAD + i * MSR_ENTRY.size + MSR_ENTRY.fields.data, true), true));
     this.#pullTimeStamp(vm);
     const events = vm.get(IOCTLS.KVM_GET_VCPU_EVENTS, STRUCTS.kvm_vcpu_events.size);
     block.setUint32(NMI_BLOCKED, events.getUint8(EVENTS['nmi.masked']) === 0 ? 0 : 1, true);

@@ -1,7 +1,8 @@
-import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
-import { FAULT_PENDING, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_RECORD, MODE_CODE64, MODE_CODE_MASK } from '../../isa/x86/state/layout.ts';
+import { PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
+import { JUMP_BASE, JUMP_RECORD, MODE_CODE64, MODE_CODE_MASK } from '../../isa/x86/state/layout.ts';
 import { RAM_BASE } from '../../memory/layout.ts';
 import type { InterpreterCore } from '../interpreter/interpreter.ts';
+import { jumpCacheOffset } from '../jump-cache.ts';
 import type { Callee } from './region.ts';
 
 /** Bytes of a function that are looked at. */
@@ -21,13 +22,11 @@ export class CalleeFinder {
   readonly #core: InterpreterCore;
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
-  readonly #translateFetch: (cpu: number, linear: bigint) => number;
 
   constructor(core: InterpreterCore) {
     this.#core = core;
     this.#view = new DataView(core.memory.buffer);
     this.#bytes = new Uint8Array(core.memory.buffer);
-    this.#translateFetch = core.runtime.functions.translateFetch as never;
   }
 
   /** Those that code in a page calls and the jump cache has; `base`: address of the page, which runs in the present mode. */
@@ -37,15 +36,9 @@ export class CalleeFinder {
     for (const at of cache.outgoing(page)) {
       const address = BigInt.asUintN((mode & MODE_CODE_MASK) === MODE_CODE64 ? 64 : 32, base + BigInt(at));
       const record = this.#recordOf(address);
-      if (record === undefined) continue;
-      const host = this.#translateFetch(this.#core.cpu, address) >>> 0;
-      if (host === 0) {
-        this.#view.setUint32(this.#core.cpu + FAULT_PENDING, 0, true);
-        continue;
-      }
-      const [other, offset] = [pageOf(host), host & PAGE_MASK];
-      if (!cache.isLeaf(other, offset, mode) || cache.recordAt(other, offset, mode) !== record) continue;
-      found.push({ at, page: other, offset, record });
+      const leaf = record === undefined ? undefined : cache.leafAt(record);
+      if (leaf === undefined) continue;
+      found.push({ at, ...leaf, record: record! });
       if (found.length === MAX_CALLEES) break;
     }
     return found;
@@ -53,7 +46,7 @@ export class CalleeFinder {
 
   #recordOf(address: bigint): number | undefined {
     const low = Number(BigInt.asUintN(32, address));
-    const entry = this.#view.getUint32(this.#core.cpu + JUMP_BASE, true) + ((low ^ (low >>> JUMP_CACHE_BITS)) & (JUMP_CACHE_ENTRIES - 1)) * JUMP_CACHE_ENTRY_BYTES;
+    const entry = this.#view.getUint32(this.#core.cpu + JUMP_BASE, true) + jumpCacheOffset(low);
     return this.#view.getBigUint64(entry, true) === address ? this.#view.getUint32(entry + JUMP_RECORD, true) : undefined;
   }
 

@@ -4,6 +4,9 @@ import { expect, test } from 'vitest';
 import { loadEngineModules } from '../../host-node/engine-modules.ts';
 import { createInterpreter } from '../interpreter/interpreter.ts';
 import type { InterpreterOptions } from '../interpreter/interpreter.ts';
+import { FIRST_CODE_AREA } from '../interpreter/code-area.ts';
+import type { CodeArea } from '../interpreter/code-area.ts';
+import { RECORD_CHUNK_BYTES, RECORD_MARKS_BYTES } from '../../memory/layout.ts';
 import { expectSame, runProgram } from './program.test-support.ts';
 import { RegionBuilder } from './region-builder.ts';
 import type { RegionCompiler } from './region-builder.ts';
@@ -22,6 +25,14 @@ const jumpsIntoTheMiddle = 'bf00002000b90004000066b80404f366ab66c747fec3c341b828
 const rewrites = 'b9204e000031c0890d010000000578563412ffc975f1f4';
 /** 4,000 pages, each with an instruction that reaches into the next; 5 times: runs through, then writes to the last one. */
 const crossesPages = 'bffe0f2000b9a00f0000c607b8894f01c64705e9c74706f60f000081c700100000ffc975e5c607c341b805000000448d0fbffe0f2000ffd74901c241ff8102f0ffff41ffc875eaf4';
+
+/** 5,000 times: writes a function (add eax, n; ret) to a fresh page and calls it; calls another one, a loop, that is always the same. */
+const visitsPages = 'bb00001800c703b90a0000c743040001c8ffc74308c975fac3bf0000200041b88813000031c0c6070544894701c64705c3ffd7ffd381c70010000041ffc875e6f4';
+
+/** Room for so many chunks of decoded records. */
+function smallArea(chunks: number): CodeArea {
+  return { ...FIRST_CODE_AREA, end: FIRST_CODE_AREA.base + RECORD_MARKS_BYTES + (1 + chunks) * RECORD_CHUNK_BYTES };
+}
 
 /** Hands on to a builder and watches whether V8 has freed what it made. */
 class WatchedCompiler implements RegionCompiler {
@@ -90,3 +101,22 @@ test('a write to one page costs the pages before it no more than the instruction
   expect(translated.counts['codeInvalidation']).toBeLessThan(20);
   expect(translated.counts['blocksDecoded']).toBeLessThan(2 * 4000 + 100);
 });
+
+test('code that is executed stays decoded and translated while endless new code comes', () => {
+  const translated = runProgram((options: InterpreterOptions) => createTranslator({ ...options, tuning, codeArea: smallArea(64) }), visitsPages);
+  expectSame(translated, runProgram(createInterpreter, visitsPages));
+  expect(translated.counts['codePagesEvicted']).toBeGreaterThan(4500);
+  expect(translated.counts['blocksDecoded']).toBeLessThan(5000 + 50);
+  expect(translated.translation!.regions.invalidated).toBe(0);
+  expect(translated.translation!.regions.live).toBeGreaterThanOrEqual(2);
+});
+
+const programs = { generates, jumpsIntoTheMiddle, rewrites, crossesPages, visitsPages };
+test.each(Object.entries(programs))('where hardly any decoded code has room, %s does what it does otherwise', (_, program) => {
+  const expected = runProgram(createInterpreter, program);
+  for (const chunks of process.env['POLYVISOR_NIGHTLY'] === '1' ? [1, 2, 5, 30] : [6]) {
+    const codeArea = smallArea(chunks);
+    expectSame(runProgram((options: InterpreterOptions) => createInterpreter({ ...options, codeArea }), program), expected);
+    expectSame(runProgram((options: InterpreterOptions) => createTranslator({ ...options, tuning, codeArea }), program), expected);
+  }
+}, 120_000);

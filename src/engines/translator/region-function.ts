@@ -2,7 +2,7 @@ import { PAGE_SIZE } from '../../base/addresses.ts';
 import { Locals } from '../../lowering/lower.ts';
 import type { LoweredRoutine, Lowering, LoweringTarget, MissExit } from '../../lowering/lower.ts';
 import {
-  BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_RECORD, LEAVE_BUDGET, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, TLB_BASE,
+  BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, JUMP_BASE, JUMP_RECORD, LEAVE_BUDGET, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, TLB_BASE,
 } from '../../isa/x86/state/layout.ts';
 import { KIND_RAW } from '../../isa/x86/state/flag-kinds.ts';
 import { REC_PAGE_OFFSET, REC_SCALE } from '../../isa/x86/decode/record.ts';
@@ -10,6 +10,7 @@ import type { AccessGrouping } from '../../ir/passes/access-groups.ts';
 import { eraseDeadStores } from '../../ir/passes/dead-stores.ts';
 import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
 import type { WasmType } from '../../wasm/module.ts';
+import { jumpCacheEntry } from '../jump-cache.ts';
 import { x86MemoryModel } from '../x86-memory-model.ts';
 import { PLACE_MASK, PLACE_STACK_SHIFT, buildBlockIr } from './block-ir.ts';
 import type { BlockIr } from './block-ir.ts';
@@ -407,10 +408,8 @@ class RegionWriter implements LoweringTarget {
     const code = this.#code;
     const [address, entry] = (this.#callLocals ??= [this.#locals.take('i64'), this.#locals.take('i32')]);
     this.#address(offset);
-    code.tee(address).get(address).i64Const(BigInt(JUMP_CACHE_BITS)).byte(0x88).byte(0x85).byte(0xa7);
-    const shift = Math.log2(JUMP_CACHE_ENTRY_BYTES);
-    code.i32Const(shift).byte(0x74).i32Const((JUMP_CACHE_ENTRIES - 1) << shift).byte(0x71);
-    code.i32Const(0).memory(loadOpcode['32']!, this.#cpu + JUMP_BASE).byte(0x6a).tee(entry);
+    code.set(address).i32Const(0).memory(loadOpcode['32']!, this.#cpu + JUMP_BASE);
+    jumpCacheEntry(code, address).tee(entry);
     code.memory(loadOpcode['64']!, 0).get(address).byte(0x52);
     code.get(entry).memory(loadOpcode['32']!, JUMP_RECORD).i32Const(record).byte(0x47).byte(0x72);
     code.if(undefined, 'unlikely').get(address).br(this.#jumpLabel).end();

@@ -8,7 +8,7 @@ import { x87Routines } from '../../isa/x86/routines/x87.ts';
 const apart = new Set<string>([
   ...Object.keys(memoryRoutines), ...Object.keys(sseRoutines), ...Object.keys(x87Routines), ...Object.keys(avxRoutines),
   'raiseFault', 'settleFlags', 'readSelector', 'loadAccessRights', 'loadSegmentLimit', 'verifySegment', 'moveToSegment', 'loadSegmentChecked', 'lldt', 'ltr',
-  'loadTable', 'storeTable', 'swapGs', 'readControl', 'readDebug', 'invalidatePage', 'invalidatePcid', 'checkVirtualFlags', 'clearInterrupts', 'setInterrupts', 'randomBits', 'crc32Step',
+  'loadTable', 'storeTable', 'swapGs', 'readControl', 'readDebug', 'invalidatePage', 'invalidatePcid', 'checkVirtualFlags', 'clearInterrupts', 'setInterrupts', 'randomBits', 'crc32Step', 'notePause',
 ]);
 apart.delete('x87CompareFlags');
 

@@ -2,6 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { loadEngineModules } from '../../host-node/engine-modules.ts';
 import { Decoder } from '../../isa/x86/decode/decoder.ts';
 import { implementedFeatures } from '../../isa/x86/features.ts';
+import { EXTRA_HEAT } from '../../isa/x86/state/layout.ts';
+import { VCPU_BASE } from '../../memory/layout.ts';
 import { createInterpreter } from '../interpreter/interpreter.ts';
 import type { InterpreterOptions } from '../interpreter/interpreter.ts';
 import { expectSame, runProgram as run } from './program.test-support.ts';
@@ -76,4 +78,14 @@ test('a small function in another page is part of the region that calls it', () 
   expect(form([callee], [0]).calls).toEqual([]);
   expect(form([{ ...callee, bytes: Uint8Array.from([0x83, 0xc0, 0x03, 0xf4]) }], [0, 5]).calls).toEqual([]);
   expect(form([{ ...callee, at: 0x1001 }], [0, 5]).calls).toEqual([]);
+});
+
+test('executions that count as several make code hot earlier', () => {
+  const loop = 'b92c01000031c083c003ffc975f9f4'; // mov ecx,300; xor eax,eax; l: add eax,3; dec ecx; jnz l; hlt
+  const regions = (extra: number): number => run((options) => {
+    const vcpu = createTranslator({ ...options, tuning: { hot: 1000, wait: 0, doublings: 0 } });
+    new DataView(options.memory.buffer).setUint32(VCPU_BASE + EXTRA_HEAT, extra, true);
+    return vcpu;
+  }, loop).regions;
+  expect([0, 2, 3, 15, 0x1000].map(regions)).toEqual([0, 0, 1, 1, 2]);
 });

@@ -216,8 +216,8 @@ export class Translator implements Tier {
         this.#view.setUint32(record + REC_IMMEDIATE, this.threshold(page), true);
         return;
       }
-      for (let k = 0; k < ranges.length; k += 2) this.#core.cache().depend(page, ranges[k]!, ranges[k + 1]!);
-      for (const { callee, ranges: own } of inlined) for (let k = 0; k < own.length; k += 2) this.#core.cache().depend(callee.page, own[k]!, own[k + 1]!);
+      this.#core.cache().depend(page, ranges);
+      for (const { callee, ranges: own } of inlined) this.#core.cache().depend(callee.page, own);
       if (this.#cache.addRegion(module, record, page, [...new Set(inlined.map(({ callee }) => callee.page))].filter((other) => other !== page), instance.exports[`r${i}`] as WebAssembly.ExportedFunction)) this.#instructions += instructions;
       if (block.counters !== undefined) {
         const base = block.rip - BigInt(block.host & PAGE_MASK);
@@ -227,8 +227,8 @@ export class Translator implements Tier {
     this.#flushJumps();
   }
 
-  dropped(page: number): void {
-    if (this.#cache.dropPage(page)) this.#giveUp(page);
+  dropped(page: number, why: 'overwritten' | 'evicted'): void {
+    if (this.#cache.dropPage(page) && why === 'overwritten') this.#giveUp(page);
   }
   /** Notes that translations of a page's code are given up, once a slice; returns the threshold from now on. */
   #giveUp(page: number): number {

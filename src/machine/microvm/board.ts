@@ -22,7 +22,7 @@ import type { Drive } from '../drives.ts';
 import type { Nic } from '../nics.ts';
 import { setUpCmos } from '../cmos.ts';
 import { ONE_PROCESSOR, bootOrderOf, processorCount } from '../topology.ts';
-import { codeAreaBytes } from '../processors/threaded-vcpus.ts';
+import { processorStorage } from '../processors/threaded-vcpus.ts';
 
 const ACPI_PORTS = 0x600;
 const RESET_PORT = 0xcf9;
@@ -40,7 +40,7 @@ export function buildMicrovmBoard(options: BoardOptions): Board {
   if (options.testDevice === true) throw new UserError('machine microvm has no test device; give --machine pc');
   if (options.parallel !== undefined) throw new UserError('machine microvm has no parallel port; leave --parallel out, or give --machine pc');
   if (options.display === true) throw new UserError('machine microvm has no display; leave --display out, or give --machine pc');
-  const memory = new LinearMemory(options.memoryBytes, codeAreaBytes(options.processors));
+  const memory = new LinearMemory(options.memoryBytes, processorStorage(options.processors));
   const core = buildCoreParts(options, memory);
   const { bus, timers, vcpu, irq } = core;
   setUpCmos(core.rtc, { memory, cpus: processorCount(topology), bootOrder: [], floppy: 0 });

@@ -40,7 +40,7 @@ import { addFloppy, floppyDrive } from './floppy-drive.ts';
 import { addIde, ideMedia } from './ide-drives.ts';
 import { addPciCard, addPciDevice, addPciDisks } from './pci-devices.ts';
 import { ONE_PROCESSOR, bootOrderOf, processorCount } from '../topology.ts';
-import { codeAreaBytes } from '../processors/threaded-vcpus.ts';
+import { processorStorage } from '../processors/threaded-vcpus.ts';
 import { powerPorts } from './power-ports.ts';
 
 /** Where the ACPI ports are until firmware says otherwise. */
@@ -57,7 +57,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   const { clock, events, firmware, log, processors } = options;
   const topology = processors?.topology ?? ONE_PROCESSOR;
   const hasDisplay = firmware === undefined ? options.display === true : firmware.vgaBios !== undefined;
-  const memory = new LinearMemory(options.memoryBytes, (firmware === undefined ? 0 : firmwareBytes(firmware)) + (hasDisplay ? VIDEO_MEMORY : 0) + codeAreaBytes(processors));
+  const memory = new LinearMemory(options.memoryBytes, (firmware === undefined ? 0 : firmwareBytes(firmware)) + (hasDisplay ? VIDEO_MEMORY : 0) + processorStorage(processors));
   const core = buildCoreParts(options, memory);
   const { bus, timers, vcpu, irq, apicBus } = core;
   // Firmware sets it up by its ROM.

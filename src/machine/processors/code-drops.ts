@@ -50,8 +50,8 @@ export class CodeDrops {
 }
 
 /**
- * Tells the vCPUs that have decoded code of a page what has been overwritten there, all but the `writer` that did it. Behind
- * this they know before they go on.
+ * Tells the vCPUs that have decoded code of a page, or run a copy of it, what has been overwritten there, all but the `writer` that did it.
+ * Behind this they know before they go on; user code that runs directly is interrupted soon.
  */
 export function tellOwners(machine: MachineWords, vcpus: readonly VcpuWords[], drops: readonly CodeDrops[], page: number, offset: number, length: number, writer?: number): void {
   for (const owner of ownersOf(machine.words, page)) {
@@ -59,4 +59,5 @@ export function tellOwners(machine: MachineWords, vcpus: readonly VcpuWords[], d
     drops[owner]!.post(page, offset, length);
     alertVcpu(machine, vcpus[owner]!);
   }
+  for (const vcpu of vcpus) if (vcpu.index !== writer && vcpu.shadowPosted) alertVcpu(machine, vcpu);
 }

@@ -1,4 +1,4 @@
-import { MACHINE_THREADS, MACHINE_WORDS, VCPU_APIC, VCPU_BASE, VCPU_CHANNEL, VCPU_RUNS, VCPU_STRIDE } from '../../memory/layout.ts';
+import { MACHINE_THREADS, MACHINE_WORDS, VCPU_APIC, VCPU_BASE, VCPU_CHANNEL, VCPU_DIRECT, VCPU_RUNS, VCPU_SHADOW_POSTED, VCPU_STRIDE } from '../../memory/layout.ts';
 import { apicStore } from '../../interrupts/apic-store.ts';
 import type { ApicStore } from '../../interrupts/apic-store.ts';
 import { THREAD_ENGINES } from './thread-engine.ts';
@@ -72,6 +72,7 @@ const KVM_THREAD = 132;
 const KICKS = 136;
 const SENDING_CALLS = 140;
 const SAVED_WRITES = 144;
+/** VCPU_DIRECT and VCPU_SHADOW_POSTED are the next. */
 const FAILURE = 0x200;
 const FAILURE_BYTES = 0x200;
 
@@ -282,6 +283,18 @@ export class VcpuWords {
   /** It begins to execute, or ends it: stores of before have reached memory. */
   turn(): void {
     Atomics.add(this.#words, (this.#at + VCPU_RUNS - VCPU_CHANNEL) >> 2, 1);
+  }
+  /** The same of user code that runs directly. */
+  turnDirect(): void {
+    Atomics.add(this.#words, (this.#at + VCPU_DIRECT - VCPU_CHANNEL) >> 2, 1);
+  }
+  /** How often user code was entered to run directly, since the machine was made. */
+  get directEntries(): number {
+    return this.#load(VCPU_DIRECT - VCPU_CHANNEL) >>> 1;
+  }
+  /** Other vCPUs have posted something for its shadow tables. */
+  get shadowPosted(): boolean {
+    return Atomics.load(this.#words, (this.#at + VCPU_SHADOW_POSTED - VCPU_CHANNEL) >> 2) !== 0;
   }
 
   // What others have for it: first what it is, then that there is something.

@@ -1,12 +1,18 @@
 import { UserError } from '../../base/errors.ts';
 
 /** Engines that execute each processor in a thread of its own. */
-export const THREAD_ENGINES = ['translator', 'interpreter', 'kvm'] as const;
+export const THREAD_ENGINES = ['translator', 'interpreter', 'kvm', 'hybrid'] as const;
 export type ThreadEngine = (typeof THREAD_ENGINES)[number];
 
-/** Those that a machine with several processors can be on: KVM where the host has it and the machine is made for it. */
-export function threadEngines(kvm: boolean): readonly ThreadEngine[] {
-  return THREAD_ENGINES.filter((engine) => kvm || engine !== 'kvm');
+/**
+ * Those that a machine with several processors can be on: one that begins on an engine of KVM's, or is made to be switched, has that one,
+ * or all that the host's KVM can make.
+ */
+export function threadEngines(first: ThreadEngine, kvm: { readonly syncRegisters: boolean } | undefined, switchable: boolean): readonly ThreadEngine[] {
+  return THREAD_ENGINES.filter((engine) => {
+    if (engine === 'translator' || engine === 'interpreter' || engine === first) return true;
+    return switchable && kvm !== undefined && (engine === 'kvm' || kvm.syncRegisters);
+  });
 }
 
 /** The engine of a machine with several processors. Throws UserError for one that cannot. */

@@ -5,6 +5,8 @@ import { CODE_AREA_BYTES, codeAreaAt } from '../../engines/interpreter/code-area
 import { createInterpreter } from '../../engines/interpreter/interpreter.ts';
 import type { Interpreter } from '../../engines/interpreter/interpreter.ts';
 import { identify } from '../../engines/identity.ts';
+import { hybridObstacle } from '../../engines/hybrid/hybrid-vcpu.ts';
+import type { HybridOptions } from '../../engines/hybrid/hybrid-vcpu.ts';
 import type { EngineModules } from '../../engines/modules.ts';
 import { KvmMachine } from '../../engines/kvm/kvm-machine.ts';
 import { kvmObstacle } from '../../engines/kvm/kvm-vcpu.ts';
@@ -13,23 +15,20 @@ import { ticksAt, timeOfOrigin } from '../../host/clock.ts';
 import type { MonotonicClock, WallClock } from '../../host/clock.ts';
 import type { Log } from '../../host/log.ts';
 import type { Thread, ThreadHost } from '../../host/threads.ts';
-import type { AccessSize } from '../../base/addresses.ts';
-import type { ApicBus } from '../../interrupts/apic-bus.ts';
 import { LocalApic } from '../../interrupts/local-apic.ts';
-import type { PicPair } from '../../interrupts/pic.ts';
+import { SHADOW_BYTES, SHADOW_MEMORY } from '../../memory/layout.ts';
 import type { LinearMemory } from '../../memory/linear-memory.ts';
-import type { SystemBus } from '../../wiring/system-bus.ts';
 import { paravirtFeatures } from '../paravirt.ts';
 import { apicIdsOf, processorCount } from '../topology.ts';
 import type { ProcessorTopology } from '../topology.ts';
 import { ApicTimer } from './apic-timer.ts';
 import { CodeDrops, tellOwners } from './code-drops.ts';
+import { DeviceRequests } from './device-requests.ts';
+import type { DeviceRequestsOptions } from './device-requests.ts';
 import { PostedApic, alertVcpu } from './posted-apic.ts';
 import {
-  ACKNOWLEDGE_PIC, COMMAND_CHANGE, COMMAND_END, COMMAND_RUN, COMMAND_STOP, END_OF_INTERRUPT, EVENT_BEGIN, EVENT_MAP, EVENT_REFRESH, FAILED, GAVE_UP, HALTED, MachineWords,
-  NUMERIC_ERROR, READ_MMIO, READ_PORT, REQUESTING, RUNNING, SHUT_DOWN, STOPPED, VcpuWords, WRITE_MMIO, WRITE_PORT,
+  COMMAND_CHANGE, COMMAND_END, COMMAND_RUN, COMMAND_STOP, EVENT_BEGIN, EVENT_MAP, EVENT_REFRESH, FAILED, GAVE_UP, HALTED, MachineWords, REQUESTING, RUNNING, SHUT_DOWN, STOPPED, VcpuWords,
 } from './shared-words.ts';
-import { threadEngines } from './thread-engine.ts';
 import type { ThreadEngine } from './thread-engine.ts';
 import { UsageByEngine } from './usage-by-engine.ts';
 import type { VcpuOrder } from './vcpu-thread.ts';
@@ -37,23 +36,22 @@ import type { VcpuOrder } from './vcpu-thread.ts';
 /** How a machine with several processors executes them. */
 export interface ProcessorThreads {
   readonly topology: ProcessorTopology;
-  /** The engine that it begins on. */
+  /** The engine that it begins on, and those that it can be on. */
   readonly engine: ThreadEngine;
+  readonly engines: readonly ThreadEngine[];
+  /** Features that the processors should not have, as words of CPUID_HIDDEN. */
+  readonly hidden: readonly number[];
   readonly modules: EngineModules;
   /** This host's, for the machine's thread, if the machine may be on it; then all engines are made at once. */
-  readonly kvm: Pick<KvmOptions, 'host' | 'capabilities' | 'hostCounter' | 'losesSyscalls'> | undefined;
+  readonly kvm: (Pick<KvmOptions, 'host' | 'capabilities' | 'hostCounter' | 'losesSyscalls'> & { readonly user: Pick<HybridOptions, 'direct32' | 'hidden'> }) | undefined;
   /** Bound on the memory that translated code takes, of all of them. */
   readonly cacheBytes: number;
   readonly host: ThreadHost<VcpuOrder>;
 }
 
-export interface ThreadedVcpusOptions {
+export interface ThreadedVcpusOptions extends DeviceRequestsOptions {
   readonly processors: ProcessorThreads;
   readonly memory: LinearMemory;
-  readonly bus: SystemBus;
-  readonly apicBus: ApicBus;
-  readonly pic: PicPair;
-  readonly numericError: (pending: boolean) => boolean;
   /** The guest's clock. */
   readonly clock: MonotonicClock;
   readonly wallClock: WallClock;
@@ -81,12 +79,16 @@ function stands({ status }: VcpuWords): boolean {
 }
 /** KVM does not. */
 function countsInstructions(engine: string): boolean {
-  return engine !== 'kvm';
+  return engine !== 'kvm' && engine !== 'hybrid';
 }
 
 /** Bytes of storage that machines with several processors need besides RAM. */
-export function codeAreaBytes(processors: ProcessorThreads | undefined): number {
-  return processors === undefined ? 0 : (processorCount(processors.topology) - 1) * CODE_AREA_BYTES;
+export function processorStorage(processors: ProcessorThreads | undefined): number {
+  return processors === undefined ? 0 : (processorCount(processors.topology) - 1) * (CODE_AREA_BYTES + shadowBytes(processors));
+}
+/** For shadow tables of each processor but the first. */
+function shadowBytes({ engines }: ProcessorThreads): number {
+  return engines.includes('hybrid') ? SHADOW_BYTES : 0;
 }
 
 /**
@@ -106,7 +108,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   readonly #apics: readonly LocalApic[];
   readonly #threads: readonly Thread[];
   readonly #vm: KvmMachine | undefined;
-  readonly #counts = { port: 0, mmio: 0 };
+  readonly #requests: DeviceRequests;
   readonly #usage = new UsageByEngine();
   #switches = 0;
   #longestNs = 0;
@@ -122,17 +124,21 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
 
   constructor(options: ThreadedVcpusOptions) {
     const { processors, memory, clock, tscKhz, pic, log } = options;
-    const { topology, engine, modules, host, kvm } = processors;
+    const { topology, engine, engines, hidden, modules, host, kvm } = processors;
     const apicIds = apicIdsOf(topology);
     const count = apicIds.length;
     this.#options = options;
     const machine = this.#machine = new MachineWords(memory.wasm, (thread) => kvm?.host.interrupt(thread));
+    this.#requests = new DeviceRequests(options, machine);
     machine.threads = count;
     machine.engine = engine;
     machine.ticks = undefined;
     this.#words = Array.from({ length: count }, (_, i) => new VcpuWords(memory.wasm, i));
     this.#drops = this.#words.map((_, i) => new CodeDrops(memory.wasm, i));
     const areas = this.#words.map((_, i) => (i === 0 ? undefined : memory.allocate(CODE_AREA_BYTES).host));
+    const shadows = this.#words.map((_, i) => (i === 0 ? SHADOW_MEMORY : memory.allocate(shadowBytes(processors)).host));
+    // KVM without its own interrupt controllers serves no calls between processors; our engines' kernels do.
+    const calls = !engines.includes('kvm');
     this.#apics = this.#words.map((words, index) => new LocalApic({
       id: apicIds[index]!, boot: index === 0, bus: options.apicBus, clock, timers: new ApicTimer(words.apic), store: words.apic, kick: { kick: () => {} },
       tsc: () => ticksAt(clock.now(), tscKhz()), tscKhz, pic: index === 0 ? pic : undefined, processor: { init: () => {}, startup: () => {} }, windowMoved: () => {},
@@ -142,15 +148,15 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     this.#standing = this.#words.map((_, index) => {
       const area = areas[index];
       const vcpu = createInterpreter({ ...nobody, memory: memory.wasm, modules, index, apicId: apicIds[index]!, vcpus: count, interrupts: this.#apics[index]!, ...(area === undefined ? {} : { codeArea: codeAreaAt(area) }) });
-      identify(memory.wasm, { index, tscKhz: tscKhz(), hidden: kvm?.capabilities.hidden ?? [], topology, paravirt: paravirtFeatures(options.paravirt, kvm === undefined) });
+      identify(memory.wasm, { index, tscKhz: tscKhz(), hidden, topology, paravirt: paravirtFeatures(options.paravirt, calls) });
       return vcpu;
     });
     for (const apic of this.#apics) apic.reset();
     machine.a20 = true;
-    this.#vm = kvm === undefined ? undefined : new KvmMachine(kvm.host, memory.wasm);
+    this.#vm = kvm === undefined || calls ? undefined : new KvmMachine(kvm.host, memory.wasm);
     this.#changed();
     const traces = THREAD_TRACES.filter((kind) => log.tracing(kind));
-    this.#threads = this.#words.map((words, index) => host.start({ memory: memory.wasm, modules, index, apicIds, engines: this.available, prepare: kvm !== undefined, cacheBytes: Math.floor(processors.cacheBytes / count), codeArea: areas[index], looksBeforeSleep: count <= host.processors, kvm: this.#kvmOrder(index), traces }, {
+    this.#threads = this.#words.map((words, index) => host.start({ memory: memory.wasm, modules, index, apicIds, engines, prepare: kvm !== undefined, cacheBytes: Math.floor(processors.cacheBytes / count), codeArea: areas[index], looksBeforeSleep: count <= host.processors, kvm: this.#kvmOrder(index, shadows[index]!), traces }, {
       wake: options.wake,
       traced: (kind, message) => log.trace(kind, `processor ${words.index}: ${message}`),
       failed: (reason) => {
@@ -160,9 +166,11 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     }));
   }
 
-  #kvmOrder(index: number): VcpuOrder['kvm'] {
+  #kvmOrder(index: number, shadowArea: number): VcpuOrder['kvm'] {
     const { kvm } = this.#options.processors;
-    return kvm === undefined ? undefined : { vcpu: this.#vm!.createVcpu(index), hostCounter: kvm.hostCounter === true, losesSyscalls: kvm.losesSyscalls === true };
+    if (kvm === undefined) return undefined;
+    const { hostCounter = false, losesSyscalls = false, user } = kvm;
+    return { ...(this.#vm === undefined ? {} : { vcpu: this.#vm.createVcpu(index) }), hostCounter, losesSyscalls, user, shadowArea };
   }
 
   /** As a BIOS leaves the first processor's APIC. Legal while all stand. */
@@ -186,7 +194,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
       for (const words of this.#words) {
         const { status } = words;
         if (status === REQUESTING) {
-          this.#serve(words);
+          this.#requests.serve(words);
           asked = served = true;
         } else if (status === SHUT_DOWN) {
           this.#looked = words.index;
@@ -214,42 +222,6 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
       if (left <= 0) return 'budget';
       if (!asked) this.#machine.await(seen, Math.min(left / 1e6, 1000), served ? LOOKS : 0);
     }
-  }
-
-  #serve(words: VcpuWords): void {
-    const { bus, pic, apicBus, numericError } = this.#options;
-    const size = words.size as AccessSize;
-    const { operation, address, value } = words;
-    let answer = 0;
-    switch (operation) {
-      case READ_PORT:
-        this.#counts.port++;
-        answer = bus.readPort(address, size);
-        break;
-      case WRITE_PORT:
-        this.#counts.port++;
-        bus.writePort(address, size, value);
-        break;
-      case READ_MMIO:
-        this.#counts.mmio++;
-        answer = bus.readMmio(address, size);
-        break;
-      case WRITE_MMIO:
-        this.#counts.mmio++;
-        bus.writeMmio(address, size, value);
-        break;
-      case ACKNOWLEDGE_PIC:
-        answer = pic.acknowledge();
-        this.#machine.picPending = pic.pending;
-        break;
-      case END_OF_INTERRUPT:
-        apicBus.broadcastEoi(value);
-        break;
-      case NUMERIC_ERROR:
-        answer = numericError(value !== 0) ? 1 : 0;
-        break;
-    }
-    words.answer(answer);
   }
 
   #checkThreads(): void {
@@ -292,7 +264,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     this.#going = false;
     this.#order();
     this.#wait(() => {
-      for (const words of this.#words) if (words.status === REQUESTING) this.#serve(words);
+      for (const words of this.#words) if (words.status === REQUESTING) this.#requests.serve(words);
       return this.#words.every(stands);
     });
   }
@@ -343,6 +315,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     for (const vcpu of this.#standing) vcpu.logWrites();
   }
   codeWritten(page: number, offset: number, length: number): void {
+    this.#standing[0]!.runtime.call('wroteCopied', page);
     tellOwners(this.#machine, this.#words, this.#drops, page, offset, length);
   }
   requestExit(): void {
@@ -422,7 +395,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     return this.#standing.reduce((sum, vcpu) => sum + vcpu.instructions, 0);
   }
   exitCounts(): Readonly<Record<string, number>> {
-    const counts: Record<string, number> = { ...this.#counts };
+    const counts: Record<string, number> = { ...this.#requests.counts };
     const add = (more: Readonly<Record<string, number>>): void => {
       for (const [name, count] of Object.entries(more)) counts[name] = (counts[name] ?? 0) + count;
     };
@@ -430,7 +403,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
       const { exception, interrupt, tlbMiss, codeInvalidation } = vcpu.exitCounts() as Record<string, number>;
       add({ exception: exception!, interrupt: interrupt!, tlbMiss: tlbMiss!, codeInvalidation: codeInvalidation! });
     }
-    for (const { paravirtCounts } of this.#words) add(paravirtCounts);
+    for (const { paravirtCounts, directEntries } of this.#words) add({ ...paravirtCounts, entries: directEntries });
     return counts;
   }
   close(): void {
@@ -449,7 +422,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     return this.#machine.engine;
   }
   get available(): readonly ThreadEngine[] {
-    return threadEngines(this.#options.processors.kvm !== undefined);
+    return this.#options.processors.engines;
   }
   get countsInstructions(): boolean {
     return countsInstructions(this.current);
@@ -483,11 +456,13 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   /** Why the guest whose state is in the blocks cannot run there; undefined: it can. */
   #obstacle(engine: ThreadEngine): string | undefined {
     const { processors: { kvm }, memory, tscKhz } = this.#options;
-    if (engine !== 'kvm' || kvm === undefined) return undefined;
+    const first = this.#standing[0]!;
+    if (engine === 'hybrid') return hybridObstacle(first, memory.wasm, kvm!.user.hidden);
+    if (engine !== 'kvm') return undefined;
     if (this.#standing.some(({ paravirt }) => (paravirt & ~paravirtFeatures(true, false)) !== 0)) {
       return 'the guest has been offered paravirtual calls between its processors, which KVM does not serve here (machines that are started with --switchable or --paravirt off leave them out)';
     }
-    return kvmObstacle(this.#standing[0]!, memory.wasm, kvm.capabilities, tscKhz());
+    return kvmObstacle(first, memory.wasm, kvm!.capabilities, tscKhz());
   }
   #countUsage(): void {
     this.#usage.count(this.current, { ns: this.#words.reduce((sum, { busyNs }) => sum + busyNs, 0), instructions: this.instructions, exits: this.exitCounts() });

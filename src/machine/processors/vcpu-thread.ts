@@ -5,6 +5,9 @@ import type { Interpreter } from '../../engines/interpreter/interpreter.ts';
 import { codeAreaAt } from '../../engines/interpreter/code-area.ts';
 import { KvmFailure, KvmVcpu, beginKvm } from '../../engines/kvm/kvm-vcpu.ts';
 import type { KvmOptions } from '../../engines/kvm/kvm-vcpu.ts';
+import type { Interruptions } from '../../engines/hybrid/direct-vm.ts';
+import { HybridVcpu } from '../../engines/hybrid/hybrid-vcpu.ts';
+import type { HybridOptions } from '../../engines/hybrid/hybrid-vcpu.ts';
 import { createTranslator } from '../../engines/translator/translator.ts';
 import type { RegionCompiler } from '../../engines/translator/region-builder.ts';
 import type { EngineModules } from '../../engines/modules.ts';
@@ -22,6 +25,7 @@ import { CodeDrops, tellOwners } from './code-drops.ts';
 import { HaltPoll } from './halt-poll.ts';
 import { hypercalls } from './hypercalls.ts';
 import { PostedApic, alertVcpu } from './posted-apic.ts';
+import { SpinWait } from './spin-wait.ts';
 import {
   ACKNOWLEDGE_PIC, COMMAND_END, COMMAND_RUN, END_OF_INTERRUPT, EVENT_BEGIN, EVENT_INIT, EVENT_MAP, EVENT_REFRESH, EVENT_START_UP, EVENT_WAKE, FAILED, GAVE_UP, HALTED, MachineWords,
   NUMERIC_ERROR, RUNNING, SHUT_DOWN, STOPPED, VcpuWords,
@@ -45,8 +49,14 @@ export interface VcpuOrder {
   readonly codeArea: number | undefined;
   /** A halted processor looks for its wake-up for some time before the thread sleeps: no other wants the host's processor meanwhile. */
   readonly looksBeforeSleep: boolean;
-  /** Where the machine may be on KVM: descriptor of its vCPU, and what is known of KVM. */
-  readonly kvm: (Pick<KvmOptions, 'hostCounter' | 'losesSyscalls'> & { readonly vcpu: number }) | undefined;
+  /** Where the machine may be on an engine of KVM's: what is known of KVM. */
+  readonly kvm: (Pick<KvmOptions, 'hostCounter' | 'losesSyscalls'> & {
+    /** Descriptor of its vCPU; missing: its kernel is never on KVM. */
+    readonly vcpu?: number;
+    /** What is known of ring 3, and where the hybrid engine has its shadow tables. */
+    readonly user: Pick<HybridOptions, 'direct32' | 'hidden'>;
+    readonly shadowArea: number;
+  }) | undefined;
   /** Kinds of trace that were asked for. */
   readonly traces: readonly string[];
 }
@@ -72,7 +82,7 @@ export interface VcpuThreadPorts {
 export type KvmOfThread = Pick<KvmOptions, 'host' | 'capabilities'>;
 
 /** What a thread asks of the engine that it runs. */
-type ThreadVcpu = Pick<Interpreter, 'requestExit' | 'init' | 'startUp' | 'refresh' | 'setA20' | 'codeWritten' | 'dropCode' | 'recheckCode' | 'mayWake' | 'blocksNmi'> & Partial<Pick<Interpreter, 'wake' | 'leaveProcessor' | 'enterProcessor' | 'addStolenTime'>> & {
+type ThreadVcpu = Pick<Interpreter, 'requestExit' | 'init' | 'startUp' | 'refresh' | 'setA20' | 'codeWritten' | 'dropCode' | 'recheckCode' | 'mayWake' | 'blocksNmi'> & Partial<Pick<Interpreter, 'wake' | 'leaveProcessor' | 'enterProcessor' | 'addStolenTime' | 'spins'>> & {
   run(budget: number, until?: () => number): VcpuExit;
   /** All state into the block. */
   rest?(): void;
@@ -82,6 +92,8 @@ type ThreadVcpu = Pick<Interpreter, 'requestExit' | 'init' | 'startUp' | 'refres
 /** A slice should take about this long: what the other threads want is looked at behind it. */
 const SLICE_NS = 50_000;
 const LONGEST_SLICE = 100_000;
+/** One that finds out whether a loop still waits. */
+const GLANCE_NS = 5_000;
 /** How long the processor executes before the thread's event loop gets a turn. */
 const TURN_NS = 4e6;
 
@@ -112,6 +124,9 @@ class VcpuThread {
   readonly #bus: ThreadBus;
   readonly #make: Readonly<Record<ThreadEngine, () => ThreadVcpu>>;
   readonly #kvm: () => KvmVcpu;
+  readonly #hybrid: () => HybridVcpu;
+  /** Give back what engines hold of the host's, whichever is the current one. */
+  readonly #ends: (() => void)[] = [];
   #engine: ThreadEngine;
   #vcpu: ThreadVcpu;
   /** Of the host; 0 without KVM. */
@@ -124,6 +139,7 @@ class VcpuThread {
   #woken = false;
   #waitedNs = 0;
   readonly #poll: HaltPoll | undefined;
+  readonly #spinWait: SpinWait;
   /** Whoever causes interrupts now looks for them next: no kick is needed. */
   #looking = false;
 
@@ -133,6 +149,7 @@ class VcpuThread {
     this.#ports = ports;
     this.#words = words;
     this.#poll = order.looksBeforeSleep ? new HaltPoll() : undefined;
+    this.#spinWait = new SpinWait(!order.looksBeforeSleep);
     const kvm = order.kvm === undefined ? undefined : ports.kvm?.();
     if (order.kvm !== undefined && kvm === undefined) throw new Error('this host has no KVM for threads');
     this.#thread = kvm?.host.thread ?? 0;
@@ -177,17 +194,48 @@ class VcpuThread {
       numericError: (pending: boolean) => this.#bus.request(NUMERIC_ERROR, pending ? 1 : 0) !== 0,
       random32: randomWords(ports.entropy),
       codeWritten: (page: number, offset: number, length: number) => tellOwners(machine, this.#all, this.#drops, page, offset, length, index),
+      interruptVcpu: (other: number) => alertVcpu(machine, this.#all[other]!),
       ...(codeArea === undefined ? {} : { codeArea: codeAreaAt(codeArea) }),
     };
     const interpreter = once(() => createInterpreter(options));
+    const translator = once(() => createTranslator({ ...options, clock: ports.clock, cacheBytes: order.cacheBytes, ...(ports.compiler === undefined ? {} : { compiler: ports.compiler }) }));
     this.#make = {
       interpreter,
-      translator: once(() => createTranslator({ ...options, clock: ports.clock, cacheBytes: order.cacheBytes, ...(ports.compiler === undefined ? {} : { compiler: ports.compiler }) })),
+      translator,
+      hybrid: this.#hybrid = once(() => {
+        const vcpu = new HybridVcpu({ ...options, ...kvm!, ...order.kvm!.user, area: order.kvm!.shadowArea, interruptions: this.#interruptions(), clock, home: translator() });
+        this.#ends.push(() => vcpu.close());
+        return vcpu;
+      }),
       kvm: this.#kvm = once(() => new KvmVcpu({ ...options, ...kvm!, ...order.kvm!, counterLead: machine, home: interpreter(), clock, tscKhz: () => machine.tscKhz })),
     };
     if (order.prepare) for (const engine of order.engines) this.#make[engine]();
     this.#engine = machine.engine;
     this.#vcpu = this.#make[this.#engine]();
+    // Making its VM asks CPUID, which looks for what others have posted.
+    if (order.prepare && order.engines.includes('hybrid')) this.#hybrid().begin();
+  }
+
+  /** Whoever alerts this processor while user code runs directly ends that. */
+  #interruptions(): Interruptions {
+    const words = this.#words;
+    const waiting = (): boolean => words.attention || words.shadowPosted || words.command !== COMMAND_RUN;
+    return {
+      get waiting() {
+        return waiting();
+      },
+      admit: () => {
+        words.turnDirect();
+        words.turn();
+        words.kvmThread = this.#thread;
+        return !waiting();
+      },
+      refuse: () => {
+        words.kvmThread = 0;
+        words.turn();
+        words.turnDirect();
+      },
+    };
   }
 
   /** The state is in the block, where the next engine finds it. */
@@ -229,7 +277,7 @@ class VcpuThread {
         continue;
       }
       words.turn();
-      const budget = this.#sliceLength.forTime(SLICE_NS);
+      const budget = this.#sliceLength.forTime(this.#spinWait.waits ? GLANCE_NS : SLICE_NS);
       const exit = this.#run(budget, until);
       words.turn();
       words.kvmThread = 0;
@@ -239,6 +287,7 @@ class VcpuThread {
       else if (exit === 'halt') this.#halted();
       else if (exit === 'shutdown') this.#stand(SHUT_DOWN, COMMAND_RUN);
       else if (exit === 'gave up') this.#stand(GAVE_UP, COMMAND_RUN);
+      this.#standAside(this.#spinWait.after(exit === 'budget' && this.#vcpu.spins === true));
       if (now < this.#turnEnds) continue;
       this.#reportWaiting();
       await this.#ports.yield();
@@ -258,6 +307,7 @@ class VcpuThread {
 
   close(): void {
     this.#vcpu.close?.();
+    for (const end of this.#ends) end();
   }
 
   /** Waits until the machine wants something else than what it has `seen`. */
@@ -308,6 +358,16 @@ class VcpuThread {
     if (this.#othersWork()) this.#poll?.look(() => words.wakes !== seen, () => this.#now(), deadline);
     words.sleep(seen, Math.max(0, (deadline - this.#now()) / 1e6));
     this.#poll?.halted(this.#now() - began);
+  }
+
+  /** The guest waits in a loop: another has the host's processor for so many ns, or until something is posted. */
+  #standAside(ns: number): void {
+    if (ns === 0) return;
+    const words = this.#words;
+    const seen = words.wakes;
+    if (words.attention || this.#deferred !== 0 || words.command !== COMMAND_RUN) return;
+    const { deadline = Number.POSITIVE_INFINITY } = this.#timer;
+    words.sleep(seen, Math.max(0, Math.min(ns, deadline - this.#now())) / 1e6);
   }
 
   /** Or are about to: they may soon wake this one. */

@@ -88,7 +88,7 @@ D5 | aad Ib | i64 u=oac
 8D /r | lea Gv,M
 8F /0 | pop Ev | d64
 90 | nop
-F3 90 | pause | s=nop
+F3 90 | pause
 90+r | xchg Zv,rAX
 98 | cbw
 99 | cwd

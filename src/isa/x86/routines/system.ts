@@ -8,6 +8,7 @@ export const systemRoutines = {
   readSelector: { params: ['i32'], result: 'i32', kind: 'state' },
   lldt: { params: ['i32'], result: 'i32', kind: 'leaves' },
   ltr: { params: ['i32'], result: 'i32', kind: 'leaves' },
+  notePause: { params: [], result: 'none', kind: 'state' },
   /** linear address, 0 GDT / 1 IDT, operand size. */
   loadTable: { params: ['i64', 'i32', 'i32'], result: 'i32', kind: 'leaves' },
   storeTable: { params: ['i64', 'i32', 'i32'], result: 'i32', kind: 'leaves' },

@@ -268,6 +268,7 @@ export const system: SemanticsTable = {
   rdmsr: (x) => void x.call('readMsr', []),
   hypercall: (x) => x.callAndLeave('hypercall', []),
   wrmsr: serializing((x) => void x.call('writeMsr', [])),
+  pause: (x) => void x.call('notePause', []),
   rdtsc: (x) => void x.call('readTimeStamp', [x.b.i32(0)]),
   rdtscp: (x) => void x.call('readTimeStamp', [x.b.i32(1)]),
   rdpmc: (x) => {

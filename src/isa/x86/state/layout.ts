@@ -337,6 +337,8 @@ export const FLAT_SEGMENTS = 0x3c20c;
 export const CODE_LEFT = 0x3c234;
 /** Address of this vCPU's block table (u32), see memory/layout.ts. */
 export const BLOCKS = 0x3c238;
+/** How often PAUSE was executed in this run (u32). */
+export const PAUSES = 0x3c23c;
 /** Non-zero: leave translated and interpreted code when user mode is entered, unless USER_STAYS says otherwise (u32). */
 export const USER_STOPS = 0x3c240;
 /** It was entered, and code was left for that (u32); which place of USER_STAYS it has (u32); how often it was entered (u32). */
@@ -345,6 +347,10 @@ export const USER_SLOT = 0x3c248;
 export const USER_ENTRIES = 0x3c24c;
 /** CR3 of the address space whose user code has run long when it was seen last (u64). */
 export const USER_LONG = 0x3c250;
+/** How much more than once an execution of a block counts until it is hot (u32). */
+export const EXTRA_HEAT = 0x3c258;
+/** Address of this vCPU's shadow tables while they are in use (u32), see memory/layout.ts; else 0. */
+export const SHADOW_AREA = 0x3c25c;
 /**
  * By address space and page of the entry (u16 each): what happens when user mode is entered there. 0: code is left; USER_UNKNOWN: it is
  * if the address space is USER_LONG; else it is not, so often, and then unknown.
