@@ -18,7 +18,7 @@ export const RAM_BYTES = 0x100000;
 export const GDT = LINEAR + 0x5000;
 const TABLES = 0x1000;
 const FIRST_PAGE = 0x10000;
-/** Each processor's records. */
+/** Each processor's records. What lies first in the interpreter's arena another one clears as it is made. */
 const AREA_BYTES = 0x100000;
 
 /** Host address of a linear one. */
@@ -58,7 +58,7 @@ export class InstructionRunner {
     });
     this.#cpu = VCPU_BASE + index * VCPU_STRIDE;
     this.#view = new DataView(memory.buffer);
-    this.#records = DECODE_BASE + index * AREA_BYTES;
+    this.#records = DECODE_BASE + (1 + index) * AREA_BYTES;
     const runtime = instantiateRuntime(modules.runtime, memory, this.#cpu, {
       ...bus, codeWritten: never, hostTsc: () => 0n, random32: () => 0, interruptPending: () => 0, acknowledgeInterrupt: () => -1, takeNmi: () => 0,
       readTaskPriority: () => 0, writeTaskPriority: () => {}, readApicMsr: () => undefined, writeApicMsr: () => false,

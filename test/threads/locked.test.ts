@@ -13,16 +13,25 @@ const COUNT = RUNS * COPIES;
 const RDI = 7;
 const [RAX, RBX, R8] = [0, 3, 8];
 let workers: Worker[] = [];
+/** Why a processor has ended: the others would wait for it at the gate for ever. */
+let lost: unknown;
 
 beforeAll(() => {
   writeTables(memory);
   const url = new URL('../../dist/test/threads/instruction-worker.js', import.meta.url);
   workers = [0, 1].map((index) => new Worker(url, { workerData: { memory, index, gate } }));
+  for (const worker of workers) {
+    worker.on('error', (error) => {
+      lost ??= error;
+      for (const other of workers) void other.terminate();
+    });
+  }
 });
 afterAll(() => Promise.all(workers.map((worker) => worker.terminate())));
 
 /** Both processors run their code at the same time; their registers behind it. */
 async function both(tasks: readonly Omit<Task, 'copies' | 'times'>[]): Promise<bigint[][]> {
+  if (lost !== undefined) throw lost;
   Atomics.store(gate, 0, tasks.length);
   return Promise.all(tasks.map(async (task, i) => {
     const answer = once(workers[i]!, 'message');
