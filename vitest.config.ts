@@ -14,8 +14,8 @@ export default defineConfig({
     // Engine auto: the same on every host that tests run on.
     env: { POLYVISOR_ENGINE: 'translator' },
     // For what hangs: hosts may be twenty times overloaded, and a test that only takes long has not failed.
-    testTimeout: 600_000,
-    hookTimeout: 600_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     reporters: ['default', new HangReporter(), ...(results === undefined ? [] : [['json', { outputFile: results }] as const])],
     setupFiles: ['test/support/hang-notes.ts'],
   },

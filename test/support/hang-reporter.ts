@@ -7,7 +7,7 @@ import type { Reporter, TestModule } from 'vitest/node';
 const LOOK = 30;
 const SLOW = 300;
 /** From then on it hangs, by a thread that never comes back to its event loop: Vitest's time-outs do not reach it. Hosts may be twenty times overloaded. */
-const HANGS = process.env['POLYVISOR_NIGHTLY'] === '1' ? 4 * 3600 : 1200;
+const HANGS = process.env['POLYVISOR_NIGHTLY'] === '1' ? 4 * 3600 : 900;
 
 /** Names files of tests that take long; ends the process of one that hangs, with what its threads were at, so that the run fails instead of never ending. */
 export class HangReporter implements Reporter {

@@ -3,7 +3,7 @@ import { secondsByName } from '../../base/seconds.ts';
 import type { TranslationFigures, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import {
-  CPL, CR0, CR4, DR7, EFLAGS, EXTRA_HEAT, FAULT_PENDING, LEAVE_SHUTDOWN, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, MSR_DEBUGCTL, PENDING_DEBUG, SEGMENTS, SEGMENT_BYTES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SELECTOR, SHADOW, STATE_BYTES,
+  CPL, CR0, CR4, DR7, EFLAGS, EXTRA_HEAT, FAULT_PENDING, LEAVE_SHUTDOWN, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, MSR_DEBUGCTL, PENDING_DEBUG, SEGMENTS, SEGMENT_BYTES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SELECTOR, SHADOW, 
   USER_ENTERED, USER_ENTRIES, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS,
 } from '../../isa/x86/state/layout.ts';
 import { SHADOW_MEMORY, VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
@@ -11,7 +11,7 @@ import type { InterruptInput } from '../../wiring/interrupt-input.ts';
 import type { Interpreter } from '../interpreter/interpreter.ts';
 import { Alarm } from '../kvm/alarm.ts';
 import type { KvmCapabilities } from '../kvm/capabilities.ts';
-import { guestCpuid, missingFeatures } from '../kvm/cpuid-table.ts';
+import { guestCpuid, knowsHidden } from '../kvm/cpuid-table.ts';
 import type { KvmHost } from '../kvm/kvm-host.ts';
 import { takenByKvm } from '../kvm/kvm-vcpu.ts';
 import { DirectVm, directFigures } from './direct-vm.ts';
@@ -242,7 +242,6 @@ export class HybridVcpu implements Vcpu {
   }
   /** As the interpreter has it: legal between two runs, as the following. */
   refresh(): void {
-    this.#vm?.forgetFault();
     this.#home.refresh();
     this.#changed();
   }
@@ -250,7 +249,8 @@ export class HybridVcpu implements Vcpu {
     this.#inVisit = this.#longTrial = false;
     this.#slotsStale = true;
     this.#alarm.forget();
-    if (this.obstacle() === undefined) this.#prepare().forgetFault();
+    if (this.obstacle() === undefined) this.#prepare();
+    this.#vm?.forgetFault();
   }
   init(): void {
     this.#home.init();
@@ -333,7 +333,6 @@ export class HybridVcpu implements Vcpu {
 
 /** Why the guest whose state is in a vCPU's block cannot run on this engine; undefined: it can. `hidden`: see HybridOptions. */
 export function hybridObstacle({ runtime }: Interpreter, memory: WebAssembly.Memory, hidden: readonly number[], index = 0): string | undefined {
-  const cpuid = guestCpuid(runtime, new DataView(memory.buffer, VCPU_BASE + index * VCPU_STRIDE, STATE_BYTES));
-  if (missingFeatures(cpuid, hidden).every((word) => word === 0)) return undefined;
+  if (!knowsHidden(runtime, memory, index, hidden)) return undefined;
   return 'the guest has been told of processor features that user code has not on this host (machines that are started with --switchable leave them out)';
 }

@@ -71,13 +71,14 @@ export class CodeOwners {
       Atomics.or(this.#flags, PAGE_FLAGS + page, PAGE_FLAG_CODE);
       return this.#watchStores(page);
     });
-    const runs = this.#others.flatMap(({ vcpu, runs, direct }) => [this.#under(vcpu, runs), interrupted.includes(vcpu) ? this.#under(vcpu, direct) : []].flat());
+    const runs = this.#others.flatMap(({ vcpu, runs, direct }) => [...this.#under(vcpu, runs), ...(interrupted.includes(vcpu) ? this.#under(vcpu, direct) : [])]);
     if (runs.length === 0) return;
     const first = (RAM_BASE + page * PAGE_SIZE) >> 2;
     this.#young.set(page, { copy: this.#owners.slice(first, first + PAGE_SIZE / 4), runs });
     Atomics.store(this.#owners, this.#attention, 1);
     if (this.#young.size >= MANY_YOUNG) for (const { vcpu } of runs) this.#interrupt(vcpu);
   }
+  /** The run that is not over by one of its words, if there is one. */
   #under(vcpu: number, word: number): Run[] {
     const count = Atomics.load(this.#owners, word);
     return (count & 1) === 0 ? [] : [{ vcpu, word, count }];

@@ -40,7 +40,7 @@ export class RecordArena {
     this.scratch = base + RECORD_MARKS_BYTES;
     this.#first = this.scratch + RECORD_CHUNK_BYTES;
     this.chunks = (end - this.#first) >>> RECORD_CHUNK_SHIFT;
-    this.#marks = new Uint8Array(memory.buffer, base, RECORD_MARKS_BYTES).subarray((this.#first - base) >>> RECORD_CHUNK_SHIFT).subarray(0, this.chunks);
+    this.#marks = new Uint8Array(memory.buffer, base + ((this.#first - base) >>> RECORD_CHUNK_SHIFT), this.chunks);
     this.#owners = new Int32Array(this.chunks);
     this.#stack = new Int32Array(this.chunks);
     this.clear();

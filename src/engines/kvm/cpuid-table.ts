@@ -1,4 +1,5 @@
 import { CR4, MODE, MODE_CODE64, RAX, RBX, RCX, RDX, STATE_BYTES, XCR0 } from '../../isa/x86/state/layout.ts';
+import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import type { Runtime } from '../runtime-module.ts';
 import { CONSTANTS, IOCTLS, STRUCTS } from './abi.ts';
 import { KvmError } from './kvm-host.ts';
@@ -101,9 +102,10 @@ export function guestCpuid(runtime: Runtime, block: DataView): readonly CpuidEnt
   return entries;
 }
 
-/** The features that the model announces and KVM lacks, as words like those of CPUID_HIDDEN. */
-export function missingFeatures(model: readonly CpuidEntry[], hidden: readonly number[]): readonly number[] {
-  return FEATURE_WORDS.map(([leaf, register], i) => (model.find((entry) => entry.leaf === leaf && entry.index === 0)!.values[register] & hidden[i]!) >>> 0);
+/** Whether the guest whose state is in a vCPU's block has been told of features that `hidden` names, as words like those of CPUID_HIDDEN. */
+export function knowsHidden(runtime: Runtime, memory: WebAssembly.Memory, index: number, hidden: readonly number[]): boolean {
+  const model = guestCpuid(runtime, new DataView(memory.buffer, VCPU_BASE + index * VCPU_STRIDE, STATE_BYTES));
+  return FEATURE_WORDS.some(([leaf, register], i) => (model.find((entry) => entry.leaf === leaf && entry.index === 0)!.values[register] & hidden[i]!) !== 0);
 }
 
 /** A kvm_cpuid2 structure. */

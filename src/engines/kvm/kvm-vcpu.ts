@@ -11,7 +11,7 @@ import type { Interpreter } from '../interpreter/interpreter.ts';
 import { CONSTANTS as K, IOCTLS, STRUCTS } from './abi.ts';
 import { Alarm } from './alarm.ts';
 import type { KvmCapabilities } from './capabilities.ts';
-import { guestCpuid, missingFeatures } from './cpuid-table.ts';
+import { guestCpuid, knowsHidden } from './cpuid-table.ts';
 import { KvmError } from './kvm-host.ts';
 import type { KvmHost } from './kvm-host.ts';
 import { LostSyscalls } from './lost-syscalls.ts';
@@ -491,8 +491,7 @@ export function beginKvm(vcpu: KvmVcpu): void {
 
 /** Why the guest whose state is in a vCPU's block cannot run on KVM; undefined: it can. `rate` in kHz, of its time stamp counter. */
 export function kvmObstacle({ runtime }: Interpreter, memory: WebAssembly.Memory, capabilities: KvmCapabilities, rate: number, index = 0): string | undefined {
-  const cpuid = guestCpuid(runtime, new DataView(memory.buffer, VCPU_BASE + index * VCPU_STRIDE, STATE_BYTES));
-  if (missingFeatures(cpuid, capabilities.hidden).some((word) => word !== 0)) {
+  if (knowsHidden(runtime, memory, index, capabilities.hidden)) {
     return 'the guest has been told of processor features that KVM lacks on this host (machines that are started with --switchable leave them out)';
   }
   if (!capabilities.tscScaling && Math.abs(rate - capabilities.tscKhz) > rate * TSC_TOLERANCE) {
