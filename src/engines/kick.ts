@@ -8,6 +8,6 @@ import { VCPU_BASE, VCPU_STRIDE } from '../memory/layout.ts';
 export function kickVcpu(words: Int32Array, index: number): void {
   const cpu = VCPU_BASE + index * VCPU_STRIDE;
   const left = Atomics.exchange(words, (cpu + BUDGET) >> 2, 0);
-  // The instructions that are not executed are not counted.
+  // The instructions that are not executed are not counted. Where the running code has overwritten the zero, some that are.
   if (left > 0) Atomics.sub(words, (cpu + BUDGET_START) >> 2, left);
 }

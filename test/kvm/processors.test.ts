@@ -1,28 +1,14 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
+import { assembledKernel } from '../support/compiled-guest.ts';
 import { nativeUnavailable } from '../support/native.ts';
 import { kvmIsMissing } from '../support/kvm.ts';
 
 /** Counts and messages of two-processors.S, as it prints them. */
 const FOUND = 'found 00002710 000000c8 end';
 
-function program(): Uint8Array {
-  const folder = mkdtempSync(join(tmpdir(), 'polyvisor-processors-'));
-  try {
-    const [object, image] = ['object', 'image'].map((name) => join(folder, name));
-    execFileSync('cc', ['-m32', '-c', '-o', object!, fileURLToPath(new URL('two-processors.S', import.meta.url))]);
-    execFileSync('ld', ['-m', 'elf_i386', '-Ttext', '0x100000', '--oformat', 'binary', '-o', image!, object!]);
-    return new Uint8Array(readFileSync(image!));
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
+const program = (): Uint8Array => assembledKernel(new URL('two-processors.S', import.meta.url));
 
 describe.skipIf(nativeUnavailable() !== undefined)('a guest for two processors: start-up, a spin lock, interrupts between them', () => {
   const engines = ['translator', 'interpreter', ...(kvmIsMissing() ? [] : (['kvm', 'hybrid'] as const))] as const;

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { DebianSession } from '../support/debian.ts';
+import { kvmIsMissing } from '../support/kvm.ts';
 
 const MINUTES = Number(process.env['POLYVISOR_STRESS_MINUTES'] ?? 10);
 
@@ -13,19 +14,23 @@ describe('Debian with two processors', () => {
   let session: DebianSession | undefined;
   afterEach(() => session?.remove());
 
-  for (const paravirt of [true, false]) test(`paravirtual interface ${paravirt ? 'offered' : 'hidden'}: systemd to login, and a build in parallel`, async () => {
-    session = await DebianSession.boot('virtio', { cpus: 2, overcommit: true, paravirt });
-    expect(await session.run('nproc')).toBe('2\n');
-    expect((await session.run('cat /sys/devices/system/clocksource/clocksource0/available_clocksource')).includes('kvm-clock')).toBe(paravirt);
-    expect(await session.run('systemctl is-system-running --wait || systemctl --failed', 900_000)).toBe('running\n');
-    // Forty files, two compilers at a time, and a program that says the sum of what they hold.
-    await session.run('for i in $(seq 40); do echo "#include <stdio.h>" > f$i.c; echo "int f$i(void) { char t[20]; return sprintf(t, \\"%d\\", $i) + $i; }" >> f$i.c; done', 300_000);
-    await session.run('{ for i in $(seq 40); do echo "int f$i(void);"; done; echo "#include <stdio.h>"; echo "int main(void) { int s = 0;"; for i in $(seq 40); do echo "s += f$i();"; done; echo "printf(\\"%d\\n\\", s); }"; } > main.c');
-    await session.run('printf "%s\\n" f*.c main.c | xargs -P 2 -n 1 gcc -O2 -c && gcc -o sum *.o', 900_000);
-    expect(await session.run('./sum')).toBe(`${(40 * 41) / 2 + 9 + 2 * 31}\n`);
-    expect(await session.run('dmesg --level=emerg,alert,crit')).toBe('');
-    await session.powerOff();
-  }, 2_400_000);
+  // Not on KVM: where it emulates ring 0, as on the hosts that this was made on, a boot takes hours.
+  for (const engine of ['translator', 'interpreter', 'hybrid'] as const) {
+    const missing = engine === 'hybrid' && kvmIsMissing();
+    for (const paravirt of [true, false]) test.skipIf(missing)(`${engine}, paravirtual interface ${paravirt ? 'offered' : 'hidden'}: systemd to login, and a build in parallel${missing ? ' (SKIPPED: /dev/kvm is wanted)' : ''}`, async () => {
+      session = await DebianSession.boot('virtio', { cpus: 2, overcommit: true, paravirt, engine });
+      expect(await session.run('nproc')).toBe('2\n');
+      expect((await session.run('cat /sys/devices/system/clocksource/clocksource0/available_clocksource')).includes('kvm-clock')).toBe(paravirt);
+      expect(await session.run('systemctl is-system-running --wait || systemctl --failed', 900_000)).toBe('running\n');
+      // Forty files, two compilers at a time, and a program that says the sum of what they hold.
+      await session.run('for i in $(seq 40); do echo "#include <stdio.h>" > f$i.c; echo "int f$i(void) { char t[20]; return sprintf(t, \\"%d\\", $i) + $i; }" >> f$i.c; done', 300_000);
+      await session.run('{ for i in $(seq 40); do echo "int f$i(void);"; done; echo "#include <stdio.h>"; echo "int main(void) { int s = 0;"; for i in $(seq 40); do echo "s += f$i();"; done; echo "printf(\\"%d\\n\\", s); }"; } > main.c');
+      await session.run('printf "%s\\n" f*.c main.c | xargs -P 2 -n 1 gcc -O2 -c && gcc -o sum *.o', 900_000);
+      expect(await session.run('./sum')).toBe(`${(40 * 41) / 2 + 9 + 2 * 31}\n`);
+      expect(await session.run('dmesg --level=emerg,alert,crit')).toBe('');
+      await session.powerOff();
+    }, 4_800_000);
+  }
 
   test(`stress-ng for ${MINUTES} minutes without an error of verification`, async () => {
     session = await DebianSession.boot('virtio', { cpus: 2, overcommit: true });

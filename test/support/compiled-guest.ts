@@ -18,6 +18,19 @@ export interface GuestProgram {
   readonly flags?: readonly string[];
 }
 
+/** A kernel in 32-bit assembly, which begins with its multiboot header. */
+export function assembledKernel(source: URL, flags: readonly string[] = []): Uint8Array {
+  const folder = mkdtempSync(join(tmpdir(), 'polyvisor-assembled-'));
+  try {
+    const [object, image] = ['object', 'image'].map((name) => join(folder, name));
+    execFileSync('cc', ['-m32', '-c', ...flags, '-o', object!, fileURLToPath(source)]);
+    execFileSync('ld', ['-m', 'elf_i386', '-Ttext', '0x100000', '--oformat', 'binary', '-o', image!, object!]);
+    return new Uint8Array(readFileSync(image!));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
 /** Boots the catalogue's Linux as far as its shell, with compiled programs in its root folder, by their names. */
 export async function bootWith(programs: Readonly<Record<string, GuestProgram>>, options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
   const folder = mkdtempSync(join(tmpdir(), 'polyvisor-compiled-'));

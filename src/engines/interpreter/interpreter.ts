@@ -599,9 +599,9 @@ export class Interpreter implements Vcpu {
   get instructions(): number {
     return Number(this.#view.getBigUint64(this.#cpu + INSTRUCTIONS, true)) + this.#executed;
   }
-  /** In this run. */
+  /** In this run. Where other threads have taken the budget away while a block counted it down (kick.ts) it may be less than it was, but not below zero. */
   get #executed(): number {
-    return this.#view.getInt32(this.#cpu + BUDGET_START, true) - this.#view.getInt32(this.#cpu + BUDGET, true);
+    return Math.max(0, this.#view.getInt32(this.#cpu + BUDGET_START, true) - this.#view.getInt32(this.#cpu + BUDGET, true));
   }
   /** The last run was spent in a loop that waits for another processor or an interrupt, and says so by PAUSE. */
   get spins(): boolean {

@@ -67,6 +67,8 @@ const TSC_TOLERANCE = 250e-6;
 const FLAG_IF = 0x200;
 /** How long an interrupt waits for the window at most: a KVM that emulates ring 0 may miss it. */
 const WINDOW_NS = 200_000;
+/** Behind a run that has ended because its time was over, the next one has so much at least: timers in a row would else let nothing be executed. */
+const LEAST_NS = 50_000;
 
 /** A vCPU on KVM. Guest RAM is the linear memory itself; ports, device memory, most MSRs and HLT come out to the models. */
 export class KvmVcpu implements Vcpu {
@@ -90,6 +92,8 @@ export class KvmVcpu implements Vcpu {
   /** KVM would take an interrupt now. */
   #ready = false;
   #slotsStale = false;
+  /** The last run has ended because its time was over. */
+  #hurried = false;
   /** The guest has been elsewhere, where KVM did not see its page tables change. */
   #foreign = false;
   #exitRequested = false;
@@ -161,6 +165,8 @@ export class KvmVcpu implements Vcpu {
   run(_budget: number, until?: () => number): VcpuExit {
     const { clock } = this.#options;
     const deadline = this.#alarm.deadline(until);
+    const least = this.#hurried ? clock.now() + LEAST_NS : 0;
+    this.#hurried = false;
     if (!this.#resident && this.#block.getUint32(WAIT_SIPI, true) !== 0) return this.#home.run(1);
     this.#enter();
     const vm = this.#vm!;
@@ -180,7 +186,7 @@ export class KvmVcpu implements Vcpu {
         return 'halt';
       }
       const windowed = vm.run.getUint8(F.request_interrupt_window) !== 0;
-      if (!this.#alarm.set(windowed ? Math.min(deadline(), clock.now() + WINDOW_NS) : deadline())) return 'time';
+      if (!this.#alarm.set(Math.max(least, windowed ? Math.min(deadline(), clock.now() + WINDOW_NS) : deadline()))) return this.#overdue();
       const exit = this.#execute(vm);
       if (exit !== undefined) return exit;
     }
@@ -207,11 +213,16 @@ export class KvmVcpu implements Vcpu {
     return exit;
   }
 
+  #overdue(): VcpuExit {
+    this.#hurried = true;
+    return 'time';
+  }
+
   #interrupted(): VcpuExit | undefined {
     if (this.#exitRequested) return undefined;
     this.#counts.alarm++;
     this.#alarm.clear();
-    return 'time';
+    return this.#overdue();
   }
 
   #handle(run: DataView): VcpuExit | undefined {
