@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Reporter, TestModule } from 'vitest/node';
 
+const nightly = process.env['POLYVISOR_NIGHTLY'] === '1';
 /** Seconds: how often it looks, and when a file is named as slow. */
 const LOOK = 30;
-const SLOW = 300;
+const SLOW = nightly ? 3600 : 300;
 /** From then on it hangs, by a thread that never comes back to its event loop: Vitest's time-outs do not reach it. Hosts may be twenty times overloaded. */
-const HANGS = process.env['POLYVISOR_NIGHTLY'] === '1' ? 4 * 3600 : 900;
+const HANGS = nightly ? 4 * 3600 : 900;
 
 /** Names files of tests that take long; ends the process of one that hangs, with what its threads were at, so that the run fails instead of never ending. */
 export class HangReporter implements Reporter {
