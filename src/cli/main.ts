@@ -96,7 +96,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--vsock <where>', 'sockets between guest and host: cid=NUMBER,path=SOCKET (see below)')
     .option('--cdrom <file>', 'a CD-ROM image in an IDE drive; none: the drive is empty')
     .option('--floppy <file>', 'a floppy disk image, of 360 KB to 2.88 MB; none: the drive is empty')
-    .option('--boot <order>', 'with --firmware, where it looks for something to boot: up to three letters out of c (hard disk), d (CD-ROM), a (floppy disk), n (network, by iPXE); default cad')
+    .option('--boot <order>', 'with --firmware, where it looks for something to boot: up to three letters out of c (hard disk), d (CD-ROM), a (floppy disk), n (network, by iPXE), what is left out comes last; default: cad, with UEFI as its variables say')
     .option('--boot-menu', 'with --firmware, let it ask for a key that leads to a menu')
     .option('--restore <file>', 'go on with a machine that was saved; it is as it was, engine, console and display may be chosen')
     .option('--save-to <file>', 'where Ctrl-A S saves the machine: FILE[,compress] (default polyvisor.save)')

@@ -20,7 +20,7 @@ export interface BootRequest {
   readonly vgaBios?: Source;
   /** With UEFI firmware: what its variables begin with. */
   readonly nvram?: Source;
-  /** With firmware: where it looks for something to boot, letters out of `c` (hard disk), `d` (CD-ROM), `a` (floppy disk). Default: `cad`. */
+  /** With firmware: where it looks for something to boot, letters out of `c` (hard disk), `d` (CD-ROM), `a` (floppy disk); what is left out comes last. Default: `cad`, or as UEFI's variables say. */
   readonly bootOrder?: string;
   /** With firmware: ask for a key that leads to a menu. */
   readonly bootMenu?: boolean;

@@ -25,7 +25,7 @@ export interface BootRequest {
   readonly firmware?: string | Uint8Array;
   /** With firmware that has variables (UEFI): the file that keeps them, made when it is not there. Without it they go with the machine. */
   readonly nvram?: string;
-  /** With firmware: where it looks for something to boot, letters out of `c` (hard disk), `d` (CD-ROM), `a` (floppy disk). Default: `cad`. */
+  /** With firmware: where it looks for something to boot, up to three letters out of `c` (hard disk), `d` (CD-ROM), `a` (floppy disk), `n` (network); what is left out comes last. Default: `cad`, or as UEFI's variables say. */
   readonly bootOrder?: string;
   /** With firmware: ask for a key that leads to a menu. */
   readonly bootMenu?: boolean;

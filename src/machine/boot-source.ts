@@ -48,7 +48,7 @@ export interface FirmwareFiles {
   readonly vgaBios?: Uint8Array;
   /** Option ROMs of network cards, with which firmware boots from the network. */
   readonly cardRoms?: Readonly<Partial<Record<NicModel, Uint8Array>>>;
-  /** By default DEFAULT_BOOT_ORDER. */
+  /** Missing: DEFAULT_BOOT_ORDER for a BIOS, and UEFI goes by its variables. */
   readonly bootOrder?: BootOrder;
   /** The firmware asks where to boot from when a key is pressed. */
   readonly bootMenu?: boolean;

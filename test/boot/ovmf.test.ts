@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -42,4 +42,31 @@ test('OVMF comes to its shell on screen and serial line, keeps variables in a fi
   second.console.write(`${VARIABLE}\r`);
   await second.console.waitFor(/Kept - 0012 Bytes/, 200_000);
   await second.stop();
+}, 1_200_000);
+
+/** With a disk at every interface, CD-ROM and network card, none of them with anything to boot. */
+async function everywhere(bootOrder: string): Promise<VirtualMachine> {
+  const cdrom = join(folder, 'empty.iso');
+  writeFileSync(cdrom, new Uint8Array(1 << 16));
+  const disks = (['nvme', 'virtio', 'scsi', 'ahci', 'ide'] as const).map((kind) => ({ ramBytes: 1 << 20, interface: kind }));
+  const vm = await VirtualMachine.create({ firmware: 'ovmf', memory: '128M', disks, cdrom, nets: ['none'], nics: ['virtio'], bootOrder, timeout: 900 });
+  void vm.start();
+  return vm;
+}
+
+test('OVMF tries what there is to boot from in the order that is asked for', async () => {
+  const vm = await everywhere('cd');
+  await vm.console.waitFor(/loading \w+ "EFI Internal Shell"/, 200_000);
+  await vm.stop();
+  const tried = [...vm.console.text.matchAll(/BdsDxe: failed to load \w+ ".*?" from PciRoot\(0x0\)\/([^/:]+(?:\/[A-Z]\w+)?)/g)].map(([, path]) => path!);
+  // By itself it begins with the CD-ROM, and takes disks by their slots.
+  expect(tried.slice(0, 7)).toEqual(['Pci(0x1,0x1)/Ata', 'Pci(0x5,0x0)/Sata', 'Pci(0x6,0x0)/Scsi', 'Pci(0x4,0x0)', 'Pci(0x3,0x0)/NVMe', 'Pci(0x1,0x1)/Ata', 'Pci(0x7,0x0)/MAC']);
+  expect(vm.console.text).toMatch(/Ata\(Primary[^]*NVMe[^]*Ata\(Secondary/);
+}, 1_200_000);
+
+test('OVMF begins with the network when that is asked for', async () => {
+  const vm = await everywhere('n');
+  await vm.console.waitFor(/Open Source Network Boot Firmware/, 200_000);
+  expect(vm.console.text).not.toContain('BdsDxe: failed');
+  await vm.stop();
 }, 1_200_000);

@@ -36,8 +36,8 @@ import { addDebugExit } from '../debug-exit.ts';
 import { setUpCmos } from '../cmos.ts';
 import { FRAME_BUFFER, VIDEO_MEMORY, addDisplay, addDisplayFunction, setUpDisplay } from './display.ts';
 import { addFirmware, firmwareBytes } from './firmware.ts';
-import { addFloppy, floppyDrive } from './floppy-drive.ts';
-import { addIde, ideMedia } from './ide-drives.ts';
+import { FLOPPY_BOOT_DEVICE, addFloppy, floppyDrive } from './floppy-drive.ts';
+import { addIde, ideBootDevices, ideMedia } from './ide-drives.ts';
 import { addPciCard, addPciDevice, addPciDisks } from './pci-devices.ts';
 import { ONE_PROCESSOR, bootOrderOf, processorCount } from '../topology.ts';
 import { processorStorage } from '../processors/threaded-vcpus.ts';
@@ -108,8 +108,8 @@ export function buildPcBoard(options: BoardOptions): Board {
   bus.mmio.map(ECAM_ADDRESS, new Ecam(pci, PCI_BUSES));
 
   const slots = { pci, isa, memory, messages: apicBus, apply: applyBusChange, clock, timers, log };
-  addPciDisks(slots, options.drives);
-  const cards = options.nics.map((nic) => addPciCard(slots, nic, firmware?.cardRoms?.[nic.model]));
+  const disks = addPciDisks(slots, options.drives);
+  const nics = options.nics.map((nic) => addPciCard(slots, nic, firmware?.cardRoms?.[nic.model]));
   if (options.rng === true) addPciDevice(slots, (wiring) => new VirtioPci(new VirtioEntropy(options.entropy), wiring));
   const virtioConsole = makeConsole(options);
   const balloon = options.balloon === undefined ? undefined : makeBalloon(memory, options.balloon);
@@ -125,6 +125,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   const media = ideMedia(options.drives);
   const diskettes = floppy === undefined ? undefined : addFloppy(floppy, bus, memory, irq.level(6));
   const ide = media === undefined ? undefined : addIde(media, bus, pci, memory, [irq.level(14), irq.level(15)]);
+  firmwareParts?.bootFrom([...(floppy === undefined ? [] : [FLOPPY_BOOT_DEVICE]), ...(media === undefined ? [] : ideBootDevices(media)), ...disks, ...nics.map((nic) => nic.boot)]);
   if (options.debugExitPort !== undefined) addDebugExit(bus, options.debugExitPort, events);
   const tests = options.testDevice === true ? [addTestDevice(bus, core.pic, core.ioApic)] : [];
 
@@ -143,7 +144,7 @@ export function buildPcBoard(options: BoardOptions): Board {
   if (firmware === undefined) asFirmware();
 
   return {
-    memory, vcpu, timers, virtioConsole, cards, balloon, shares,
+    memory, vcpu, timers, virtioConsole, cards: nics.map((nic) => nic.card), balloon, shares,
     com1: core.com1,
     powerButton: () => power.press(),
     keyboard: input?.keyboard ?? ps2,

@@ -10,6 +10,8 @@ export interface FirmwareMachine {
   readonly acpi: RelocatableAcpiTables;
   readonly smbios: SmbiosTables;
   readonly bootMenu: boolean;
+  /** OpenFirmware device paths of what to boot from, in order; none: firmware goes by its own order. */
+  readonly bootPaths: readonly string[];
 }
 
 // Items by number (QEMU's docs/specs/fw_cfg).
@@ -27,7 +29,7 @@ const E820_RAM = 1;
 
 /** What firmware is told about this machine. */
 export function firmwareConfiguration(machine: FirmwareMachine): FwCfgContents {
-  const { memory, apicIds } = machine;
+  const { memory, apicIds, bootPaths } = machine;
   return {
     items: new Map([
       [RAM_SIZE, littleEndian(memory.bytes, 8)],
@@ -45,6 +47,7 @@ export function firmwareConfiguration(machine: FirmwareMachine): FwCfgContents {
       ['etc/smbios/smbios-anchor', machine.smbios.anchor],
       ['etc/smbios/smbios-tables', machine.smbios.structures],
       ...acpiFiles(machine.acpi),
+      ...(bootPaths.length === 0 ? [] : [['bootorder', lines(bootPaths)]] as const),
     ]),
   };
 }
@@ -54,6 +57,11 @@ function memoryRanges(memory: GuestMemory): Uint8Array {
   const range = (base: number, length: number): number[] => [...littleEndian(base, 8), ...littleEndian(length, 8), ...littleEndian(E820_RAM, 4)];
   const high = memory.bytes - memory.lowBytes;
   return Uint8Array.from([...range(0, memory.lowBytes), ...(high > 0 ? range(FOUR_GIB, high) : [])]);
+}
+
+/** One a line, the last with a zero behind it instead of a line feed. */
+function lines(texts: readonly string[]): Uint8Array {
+  return new TextEncoder().encode(`${texts.join('\n')}\0`);
 }
 
 function littleEndian(value: number, bytes: number): Uint8Array {

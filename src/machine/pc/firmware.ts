@@ -12,6 +12,8 @@ import type { AcpiOptions } from '../../firmware/acpi-tables.ts';
 import type { Log } from '../../host/log.ts';
 import type { LinearMemory } from '../../memory/linear-memory.ts';
 import type { FirmwareFiles, Nvram } from '../boot-source.ts';
+import { inBootOrder } from './boot-devices.ts';
+import type { BootDevice } from './boot-devices.ts';
 import { firmwareConfiguration } from './firmware-configuration.ts';
 
 const FOUR_GIB = 2 ** 32;
@@ -19,6 +21,8 @@ const FOUR_GIB = 2 ** 32;
 export interface FirmwareParts {
   /** Tells firmware of another machine than before: what it reads next is about that. */
   describe(acpi: AcpiOptions): void;
+  /** Tells it what there is to boot from, if the user gave an order; by itself it goes by an order of its own. */
+  bootFrom(devices: readonly BootDevice[]): void;
   readonly shadow: ShadowMemory;
   readonly devices: readonly (Stateful & { reset(): void })[];
 }
@@ -34,13 +38,27 @@ export function addFirmware(files: FirmwareFiles, acpi: AcpiOptions, smbios: Smb
   rom.data.set(files.firmware);
   const shadow = new ShadowMemory(memory, rom);
   bus.mmio.map(0xc0000, shadow);
-  const configuration = (options: AcpiOptions): FwCfgContents => firmwareConfiguration({ memory, apicIds: options.apicIds, acpi: buildRelocatableAcpiTables(options), smbios: buildSmbios(smbios), bootMenu: files.bootMenu ?? false });
-  const fwCfg = new FwCfg(memory, configuration(acpi));
+  let machine = acpi;
+  let bootPaths: readonly string[] = [];
+  const configuration = (): FwCfgContents => firmwareConfiguration({ memory, apicIds: machine.apicIds, acpi: buildRelocatableAcpiTables(machine), smbios: buildSmbios(smbios), bootMenu: files.bootMenu ?? false, bootPaths });
+  const fwCfg = new FwCfg(memory, configuration());
   const debugPort = new DebugPort((line) => log.trace('firmware', line));
   bus.ports.map(0x510, fwCfg);
   bus.ports.map(0x402, debugPort);
   const flash = files.nvram === undefined ? [] : [addFlash(files.nvram, FOUR_GIB - files.firmware.length, memory, bus)];
-  return { shadow, describe: (options) => fwCfg.provide(configuration(options)), devices: [fwCfg, debugPort, ...flash] };
+  return {
+    shadow,
+    describe: (options) => {
+      machine = options;
+      fwCfg.provide(configuration());
+    },
+    bootFrom: (devices) => {
+      if (files.bootOrder === undefined) return;
+      bootPaths = inBootOrder(files.bootOrder, devices);
+      fwCfg.provide(configuration());
+    },
+    devices: [fwCfg, debugPort, ...flash],
+  };
 }
 
 /** Right below the ROM, where firmware that keeps variables looks for it. */

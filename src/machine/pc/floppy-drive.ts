@@ -9,6 +9,8 @@ import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { LevelLine } from '../../wiring/interrupt-line.ts';
 import type { Part } from '../board.ts';
 import type { Drive, RemovableDrive } from '../drives.ts';
+import { pciPath } from './boot-devices.ts';
+import type { BootDevice } from './boot-devices.ts';
 
 export interface FloppyDrive {
   readonly block: BlockPort | undefined;
@@ -18,6 +20,9 @@ export interface FloppyDrive {
 
 /** 1.44 MB: the drive when there is no disk in it. */
 const USUAL_BYTES = 1474560;
+
+/** The drive as firmware finds it: behind the ISA bridge, at its controller's port. */
+export const FLOPPY_BOOT_DEVICE: BootDevice = { kind: 'a', path: `${pciPath('isa', { slot: 1 })}/fdc@03f0/floppy@0` };
 
 /** The floppy disk among the drives. Throws UserError. */
 export function floppyDrive(drives: readonly Drive[]): FloppyDrive | undefined {

@@ -6,10 +6,14 @@ import type { PciBus } from '../../devices/pci/pci-bus.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { LevelLine } from '../../wiring/interrupt-line.ts';
 import type { Drive } from '../drives.ts';
+import { pciPath } from './boot-devices.ts';
+import type { BootDevice } from './boot-devices.ts';
 
 /** CD-ROM drives come second on the cables, first master, so that a hard disk finds its usual places. */
 const CDROM_PLACES = [2, 3, 1, 0] as const;
 const PLACES = 4;
+/** With the ISA bridge, as its function 1. */
+const CONTROLLER = { slot: 1, func: 1 } as const;
 
 export type IdeMedia = readonly (IdeMedium | undefined)[];
 
@@ -35,6 +39,12 @@ export function addIde(media: IdeMedia, bus: PcBus, pci: PciBus, memory: GuestMe
     bus.ports.map(command, channel.commandBlock);
     bus.ports.map(control, channel.controlBlock);
   }
-  pci.add(1, 1, ide.function);
+  pci.add(CONTROLLER.slot, CONTROLLER.func, ide.function);
   return ide;
+}
+
+/** The drives as firmware finds them: cable, and place on it. */
+export function ideBootDevices(media: IdeMedia): readonly BootDevice[] {
+  const controller = pciPath('ide', CONTROLLER);
+  return media.flatMap((medium, place) => (medium === undefined ? [] : [{ kind: medium.kind === 'cdrom' ? 'd' : 'c', path: `${controller}/drive@${place >> 1}/disk@${place & 1}` }]));
 }

@@ -24,6 +24,8 @@ import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { MsiSink } from '../../wiring/interrupt-line.ts';
 import type { Drive } from '../drives.ts';
 import type { Nic } from '../nics.ts';
+import { pciPath } from './boot-devices.ts';
+import type { BootDevice, PciPlace } from './boot-devices.ts';
 
 export interface PciBoard {
   readonly pci: PciBus;
@@ -37,33 +39,59 @@ export interface PciBoard {
   readonly log: Log;
 }
 
+interface Placed<T> {
+  readonly device: T;
+  readonly place: PciPlace;
+}
+
 type DeviceWiring = PciWiring & Pick<PciBoard, 'memory' | 'clock' | 'timers' | 'log'>;
 
-/** Puts disks with PCI controllers into free slots, in order. Virtio and NVMe disks have a controller each, AHCI and SCSI disks share. */
-export function addPciDisks(board: PciBoard, drives: readonly Drive[]): void {
+/**
+ * Puts disks with PCI controllers into free slots, in order. Virtio and NVMe disks have a controller each, AHCI and SCSI
+ * disks share. Returns them in the sequence in which SeaBIOS numbers them by itself: by kinds, those of a kind by place.
+ */
+export function addPciDisks(board: PciBoard, drives: readonly Drive[]): readonly BootDevice[] {
   const ahci: { serial: string; block: BlockPort }[] = [];
   const scsi: { serial: string; block: BlockPort }[] = [];
+  const found = { ahci: [] as string[], scsi: [] as string[], virtio: [] as string[], nvme: [] as string[] };
   drives.forEach((drive, number) => {
     if (drive.kind !== 'disk') return;
     const { block } = drive;
     const serial = `polyvisor-${number}`;
-    if (drive.interface === 'virtio') addPciDevice(board, (wiring) => new VirtioPci(new VirtioBlock({ name: 'virtio-blk', serial, block }), wiring));
-    else if (drive.interface === 'nvme') addPciDevice(board, (wiring) => new NvmeController({ serial, block }, wiring));
-    else if (drive.interface === 'ahci') ahci.push({ serial, block });
+    if (drive.interface === 'virtio') {
+      const { place } = addPciDevice(board, (wiring) => new VirtioPci(new VirtioBlock({ name: 'virtio-blk', serial, block }), wiring));
+      found.virtio.push(`${pciPath('scsi', place)}/disk@0,0`);
+    } else if (drive.interface === 'nvme') {
+      const { place } = addPciDevice(board, (wiring) => new NvmeController({ serial, block }, wiring));
+      found.nvme.push(`${pciPath('nvme', place)}/namespace@1,0`);
+    } else if (drive.interface === 'ahci') ahci.push({ serial, block });
     else if (drive.interface === 'scsi') scsi.push({ serial, block });
   });
-  for (let first = 0; first < ahci.length; first += AHCI_PORTS) addPciDevice(board, (wiring) => new AhciController(ahci.slice(first, first + AHCI_PORTS), wiring));
-  for (let first = 0; first < scsi.length; first += SCSI_TARGETS) addPciDevice(board, (wiring) => new VirtioPci(new VirtioScsi(scsi.slice(first, first + SCSI_TARGETS)), wiring));
+  for (let first = 0; first < ahci.length; first += AHCI_PORTS) {
+    const disks = ahci.slice(first, first + AHCI_PORTS);
+    const { place } = addPciDevice(board, (wiring) => new AhciController(disks, wiring));
+    // OVMF knows ports of this controller by this name only, which is its vendor and device.
+    disks.forEach((_, port) => found.ahci.push(`${pciPath('pci8086,2922', place)}/drive@${port}/disk@0`));
+  }
+  for (let first = 0; first < scsi.length; first += SCSI_TARGETS) {
+    const disks = scsi.slice(first, first + SCSI_TARGETS);
+    const { place } = addPciDevice(board, (wiring) => new VirtioPci(new VirtioScsi(disks), wiring));
+    disks.forEach((_, target) => found.scsi.push(`${pciPath('scsi', place)}/channel@0/disk@${target.toString(16)},0`));
+  }
+  return [...found.ahci, ...found.scsi, ...found.virtio, ...found.nvme].map((path) => ({ kind: 'c', path }));
 }
 
 /** Puts a network card into a free slot; `rom`: in its socket, for firmware. */
-export function addPciCard(board: PciBoard, { model, mac, port }: Nic, rom: Uint8Array | undefined): NetworkCard {
-  const socket = rom === undefined ? {} : { rom };
+export function addPciCard(board: PciBoard, nic: Nic, rom: Uint8Array | undefined): { readonly card: NetworkCard; readonly boot: BootDevice } {
+  const { device, place } = plugInCard(board, nic, rom === undefined ? {} : { rom });
+  return { card: device, boot: { kind: 'n', path: `${pciPath('ethernet', place)}/ethernet-phy@0` } };
+}
+
+function plugInCard(board: PciBoard, { model, mac, port }: Nic, socket: { readonly rom?: Uint8Array }): Placed<NetworkCard> {
   switch (model) {
     case 'virtio': {
-      const card = new VirtioNet({ mac, port });
-      addPciDevice(board, (wiring) => new VirtioPci(card, { ...wiring, ...socket }));
-      return card;
+      const device = new VirtioNet({ mac, port });
+      return { device, place: addPciDevice(board, (wiring) => new VirtioPci(device, { ...wiring, ...socket })).place };
     }
     case 'e1000': return addPciDevice(board, (wiring) => new E1000({ mac, port }, { ...wiring, ...socket }));
     case 'rtl8139': return addPciDevice(board, (wiring) => new Rtl8139({ chip: 'c+', mac, port }, { ...wiring, ...socket }));
@@ -77,14 +105,14 @@ const FIRST_BEHIND = 1;
 const MOST_BRIDGES = 8;
 
 /** Puts a device into the next free slot: of bus 0, whose last slots have bridges to further buses when it is full. */
-export function addPciDevice<T extends PciFunction>(board: PciBoard, make: (wiring: DeviceWiring) => T): T {
+export function addPciDevice<T extends PciFunction>(board: PciBoard, make: (wiring: DeviceWiring) => T): Placed<T> {
   const { pci, isa, messages, memory, clock, timers, log } = board;
   const wiring = (pirq: number): DeviceWiring => ({ intx: isa.pirq(pirq), messages, memory, clock, timers, log });
   const slot = pci.freeSlot();
   if (slot !== undefined && slot < SLOTS - MOST_BRIDGES) {
     const device = make(wiring(pirqOf(slot, 1)));
     pci.add(slot, 0, device);
-    return device;
+    return { device, place: { slot } };
   }
   for (let at = SLOTS - MOST_BRIDGES; at < SLOTS; at++) {
     const { bus } = pci.bridge(at) ?? addBridge(board, at);
@@ -92,7 +120,7 @@ export function addPciDevice<T extends PciFunction>(board: PciBoard, make: (wiri
     if (behind === undefined) continue;
     const device = make(wiring(pirqOf(at, pinBehindBridge(behind, 1))));
     bus.add(behind, 0, device);
-    return device;
+    return { device, place: { bridge: at, slot: behind } };
   }
   throw new UserError('the PCI buses are full; give fewer disks, network cards and devices');
 }
