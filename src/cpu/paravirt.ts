@@ -6,6 +6,8 @@ export const FEATURE_CLOCK_OLD = 1 << 0;
 export const FEATURE_NO_IO_DELAY = 1 << 1;
 export const FEATURE_CLOCK = 1 << 3;
 export const FEATURE_STEAL_TIME = 1 << 5;
+/** A bit in memory may say that an interrupt needs no EOI. */
+export const FEATURE_EOI = 1 << 6;
 /** A halted processor can be woken by another one without an interrupt. */
 export const FEATURE_UNHALT = 1 << 7;
 /** Processors that do not execute flush their TLB when they go on: needs the stolen time's structure. */
@@ -20,6 +22,7 @@ export const MSR_SYSTEM_TIME_OLD = 0x12;
 export const MSR_WALL_CLOCK = 0x4b564d00;
 export const MSR_SYSTEM_TIME = 0x4b564d01;
 export const MSR_STEAL_TIME = 0x4b564d03;
+export const MSR_EOI = 0x4b564d04;
 
 export const HYPERCALL_POLL_INTERRUPT = 1;
 export const HYPERCALL_KICK = 5;

@@ -80,6 +80,51 @@ describe('local APIC', () => {
     apic.accept('fixed', 0x40, false);
     expect([apic.pending(), read(0x320)]).toEqual([false, 0x10040]);
   });
+  it('offers to leave out the EOI of an edge-triggered interrupt that is alone, and asks before anybody looks', () => {
+    const { apic, write, read } = bound();
+    const asked: boolean[] = [];
+    const settle = (ended: boolean) => (): boolean => {
+      asked.push(ended);
+      return ended;
+    };
+    expect(apic.offerEoi(settle(true))).toBe(false);
+    apic.accept('fixed', 0x41, false);
+    apic.acknowledge();
+    expect(apic.offerEoi(settle(true))).toBe(true);
+    expect([apic.pending(), asked]).toEqual([false, []]);
+    // The guest has ended it: a lower one gets through.
+    apic.accept('fixed', 0x31, false);
+    expect([asked, apic.acknowledge(), read(0x120)]).toEqual([[true], 0x31, 0]);
+    // It has not.
+    expect(apic.offerEoi(settle(false))).toBe(true);
+    apic.accept('fixed', 0x21, false);
+    expect([asked, apic.pending(), read(0xa0)]).toEqual([[true, false], false, 0x30]);
+    write(0xb0, 0);
+    expect([apic.acknowledge(), asked]).toEqual([0x21, [true, false]]);
+    // Each of those who look.
+    const looks: (() => unknown)[] = [() => read(0xa0), () => read(0x100), () => apic.save(), () => apic.processorPriority, () => apic.settleEoi(), () => apic.reset()];
+    for (const look of looks) {
+      expect(apic.offerEoi(settle(false)), String(look)).toBe(true);
+      look();
+      expect(asked.splice(0).at(-1), String(look)).toBe(false);
+    }
+  });
+  it('makes no such offer where the end lets something through, or another one is in service', () => {
+    const { apic } = bound();
+    const never = (): boolean => {
+      throw new Error('there was an offer');
+    };
+    apic.accept('fixed', 0x41, true);
+    apic.acknowledge();
+    expect(apic.offerEoi(never)).toBe(false);
+    apic.accept('fixed', 0x51, false);
+    apic.acknowledge();
+    expect(apic.offerEoi(never)).toBe(false);
+    const other = bound();
+    for (const vector of [0x41, 0x42]) other.apic.accept('fixed', vector, false);
+    other.apic.acknowledge();
+    expect(other.apic.offerEoi(never)).toBe(false);
+  });
   it('reports illegal vectors in the ESR after a write', () => {
     const { apic, write, read } = bound();
     apic.accept('fixed', 3, false);

@@ -97,6 +97,8 @@ export class LocalApic implements InterruptInput, ApicTarget, Stateful {
   readonly #r: Uint32Array;
   /** Highest request that the priorities let through, or -1: what `pending` looks at. */
   #best = -1;
+  /** Asks for what has become of the offer to leave out an EOI. While there is one, one interrupt is in service, and none requested. */
+  #offer: (() => boolean) | undefined;
 
   constructor(options: LocalApicOptions) {
     this.#options = options;
@@ -160,6 +162,7 @@ export class LocalApic implements InterruptInput, ApicTarget, Stateful {
     this.#r[ID >> 4] = this.#options.id << 24;
   }
   #initialise(): void {
+    this.settleEoi();
     const id = this.#r[ID >> 4]!;
     this.#r.fill(0);
     this.#r[ID >> 4] = id;
@@ -201,6 +204,7 @@ export class LocalApic implements InterruptInput, ApicTarget, Stateful {
     this.#update();
   }
   get processorPriority(): number {
+    this.settleEoi();
     return this.#ppr();
   }
 
@@ -223,6 +227,23 @@ export class LocalApic implements InterruptInput, ApicTarget, Stateful {
   }
   giveBackNmi(): void {
     this.#nmi = Math.min(this.#nmi + 1, NMIS_MAX);
+  }
+  /** Only of an edge-triggered one which alone is in service: its end concerns no I/O APIC and lets nothing else through. */
+  offerEoi(settle: () => boolean): boolean {
+    this.settleEoi();
+    const vector = this.#highest(ISR);
+    if (vector < 0 || this.#test(TMR, vector) || this.#highest(IRR) >= 0) return false;
+    this.#clear(ISR, vector);
+    const alone = this.#highest(ISR) < 0;
+    this.#set(ISR, vector);
+    if (alone) this.#offer = settle;
+    return alone;
+  }
+  settleEoi(): void {
+    const settle = this.#offer;
+    if (settle === undefined) return;
+    this.#offer = undefined;
+    if (settle()) this.#endOfInterrupt();
   }
   readTaskPriority(): number {
     return this.#r[TPR >> 4]! >> 4;
@@ -304,6 +325,7 @@ export class LocalApic implements InterruptInput, ApicTarget, Stateful {
           return;
         }
         if (!this.#softwareEnabled) return;
+        this.settleEoi();
         this.#set(IRR, vector);
         if (level) this.#set(TMR, vector);
         else this.#clear(TMR, vector);
@@ -356,6 +378,7 @@ export class LocalApic implements InterruptInput, ApicTarget, Stateful {
     return size === 4 ? shifted >>> 0 : shifted & ((1 << (8 * size)) - 1);
   }
   #read(offset: number): number {
+    if (offset === PPR || (offset >= ISR && offset < TMR)) this.settleEoi();
     switch (offset) {
       case VERSION: return 0x00050014; // 6 LVT entries, version 14h
       case PPR: return this.#ppr();
@@ -452,6 +475,7 @@ export class LocalApic implements InterruptInput, ApicTarget, Stateful {
     }
   }
   #endOfInterrupt(): void {
+    this.settleEoi();
     const vector = this.#highest(ISR);
     if (vector < 0) return;
     this.#clear(ISR, vector);
@@ -562,6 +586,7 @@ export class LocalApic implements InterruptInput, ApicTarget, Stateful {
   }
 
   save(): Plain {
+    this.settleEoi();
     return {
       registers: new Uint8Array(this.#r.buffer, this.#r.byteOffset, 256).slice(), base: this.#window + this.#base, nmi: this.#nmi, errors: this.#pendingErrors,
       countStart: this.#countStart, deadlineTsc: this.#deadlineTsc, timer: this.#timer.deadline ?? null,

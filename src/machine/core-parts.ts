@@ -120,7 +120,7 @@ function oneProcessor(options: BoardOptions, { memory, bus, timers, apicBus, pic
   bus.mmio.map(LOCAL_APIC_WINDOW, localApic.registers);
   const vcpu = options.createVcpu({
     memory: memory.wasm, ram: memory, bus, interrupts: traceInterrupts(localApic, log), hostTsc, tscKhz, clock, log, index: 0,
-    paravirt: paravirtFeatures(options.paravirt === true, false), bootTime: () => timeOfOrigin(options.wallClock, clock),
+    paravirt: paravirtFeatures(options.paravirt === true, 'one'), bootTime: () => timeOfOrigin(options.wallClock, clock),
     numericError: (pending) => numericError.error(pending),
     random32: randomWords(options.entropy),
   });

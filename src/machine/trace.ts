@@ -35,6 +35,8 @@ export function traceInterrupts(input: InterruptInput, log: Log): InterruptInput
       return taken;
     },
     giveBackNmi: () => input.giveBackNmi(),
+    offerEoi: (settle) => input.offerEoi?.(settle) === true,
+    settleEoi: () => input.settleEoi?.(),
     readTaskPriority: () => input.readTaskPriority(),
     writeTaskPriority: (value) => input.writeTaskPriority(value),
     readMsr: (index) => input.readMsr(index),

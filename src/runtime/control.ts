@@ -2,7 +2,7 @@
 
 import {
   CONST_4G, CPL, CR0, CR2, CR3, CR4, DR, DR6, DR7, EFER, EFLAGS, EVENTS, FAULT_ADDRESS, FLAGS_RESULT, GPR, IDTR_LIMIT, GDTR_LIMIT, LEAVE_HALT, LEAVE_NEXT, MSR_MISC_ENABLE,
-  MSR_MTRR_DEF_TYPE, MSR_PAT, MXCSR, PAUSES, PHYSICAL_MASK, PKRU, RAX, RCX, RDX, RIP, SEG_CS, SEG_LDTR, SEG_TR, SHADOW, STI_DONE, STI_NEXT, TSC_OFFSET, MSR_TSC_AUX, VECTOR_DB, X87_CONTROL, X87_TAGS, XCR0,
+  MSR_MTRR_DEF_TYPE, MSR_PAT, MXCSR, PARAVIRT_EOI_OFFER, PAUSES, PHYSICAL_MASK, PKRU, RAX, RCX, RDX, RIP, SEG_CS, SEG_LDTR, SEG_TR, SHADOW, STI_DONE, STI_NEXT, TSC_OFFSET, MSR_TSC_AUX, VECTOR_DB, X87_CONTROL, X87_TAGS, XCR0,
 } from "../isa/x86/state/layout.ts";
 import { raiseFault, raiseGeneralProtection, raiseUndefined } from "./faults.ts";
 import { FLAG_AC, FLAG_IF, FLAG_VIF, FLAG_VIP } from "./flags.ts";
@@ -329,6 +329,7 @@ export function sanitizeState(cpu: usize): void {
   store<u64>(cpu, 0x100000000, CONST_4G);
   store<u32>(cpu, (load<u32>(cpu, EFLAGS) & 0x3f7700) | 2, EFLAGS);
   store<u64>(cpu, load<u64>(cpu, PHYSICAL_MASK) | 0xfffff, PHYSICAL_MASK);
+  store<u32>(cpu, 0, PARAVIRT_EOI_OFFER);
   for (let index: u32 = 0; index < 6; index++) updateSegmentCache(cpu, index);
   updateBreakpoints(cpu);
 }

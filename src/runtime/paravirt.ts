@@ -1,13 +1,13 @@
 // The paravirtual interface as KVM defines it (Linux, Documentation/virt/kvm/x86: cpuid.rst, msr.rst, hypercalls.rst): a clock that is
-// read without an exit, stolen time, flushing the TLBs of processors that sleep, messages to many processors at once.
+// read without an exit, stolen time, flushing the TLBs of processors that sleep, messages to many processors at once, interrupts that need no EOI.
 
 import {
-  CPL, LEAVE_NEXT, MODE, MODE_CODE64, MODE_CODE_MASK, PARAVIRT, PARAVIRT_STEAL_TIME_MSR, PARAVIRT_SYSTEM_TIME_MSR, PARAVIRT_WALL_CLOCK_MSR, RAX, RBX, RCX, RDX,
-  RSI, TSC_OFFSET,
+  CPL, LEAVE_NEXT, MODE, MODE_CODE64, MODE_CODE_MASK, PARAVIRT, PARAVIRT_EOI_COUNT, PARAVIRT_EOI_MSR, PARAVIRT_EOI_OFFER, PARAVIRT_STEAL_TIME_MSR, PARAVIRT_SYSTEM_TIME_MSR,
+  PARAVIRT_WALL_CLOCK_MSR, RAX, RBX, RCX, RDX, RSI, TSC_OFFSET,
 } from "../isa/x86/state/layout.ts";
 import {
-  FEATURE_CLOCK, FEATURE_CLOCK_OLD, FEATURE_IPI, FEATURE_STEAL_TIME, FEATURE_UNHALT, HYPERCALL_KICK, HYPERCALL_POLL_INTERRUPT, HYPERCALL_SEND_IPI, MSR_STEAL_TIME,
-  MSR_SYSTEM_TIME, MSR_SYSTEM_TIME_OLD, MSR_WALL_CLOCK, MSR_WALL_CLOCK_OLD,
+  FEATURE_CLOCK, FEATURE_CLOCK_OLD, FEATURE_EOI, FEATURE_IPI, FEATURE_STEAL_TIME, FEATURE_UNHALT, HYPERCALL_KICK, HYPERCALL_POLL_INTERRUPT, HYPERCALL_SEND_IPI, MSR_EOI,
+  MSR_STEAL_TIME, MSR_SYSTEM_TIME, MSR_SYSTEM_TIME_OLD, MSR_WALL_CLOCK, MSR_WALL_CLOCK_OLD,
 } from "../cpu/paravirt.ts";
 import { tscKhz } from "./cpuid.ts";
 import { raiseUndefined } from "./faults.ts";
@@ -40,6 +40,12 @@ const STEAL_VERSION: usize = 8;
 const STEAL_PREEMPTED: usize = 16;
 const PREEMPTED: u8 = 1;
 const PREEMPTED_FLUSH_TLB: u8 = 2;
+// The word of MSR_EOI: four bytes at a multiple of four, of which one bit is used (msr.rst).
+const EOI_BYTES: u32 = 4;
+const EOI_RESERVED: u64 = 2;
+const EOI_NOT_NEEDED: u8 = 1;
+/** PARAVIRT_EOI_OFFER: the guest has made use of it, and its word lies elsewhere by now. */
+const OFFER_TAKEN: u32 = 1;
 
 // Linux's EPERM; KVM_ENOSYS.
 const NOT_PERMITTED: u64 = -1;
@@ -134,6 +140,41 @@ export function enterProcessor(cpu: usize): void {
   if (left != 0) wrote(host, STEAL_BYTES);
 }
 
+/** The guest need not write the EOI register for the interrupt that it gets, where it has given a word to say so. There is no other offer. */
+export function offerEoi(cpu: usize): void {
+  const where = load<u64>(cpu, PARAVIRT_EOI_MSR);
+  const host = (where & ENABLED) == 0 ? 0 : ramAt(where & ~ENABLED, EOI_BYTES);
+  if (host == 0) return;
+  store<u8>(host, load<u8>(host) | EOI_NOT_NEEDED);
+  wrote(host, EOI_BYTES);
+  store<u32>(cpu, <u32>host, PARAVIRT_EOI_OFFER);
+}
+
+/** Takes back what was offered. True where the guest has made use of it before. */
+function withdrawOffer(cpu: usize): bool {
+  const host = load<u32>(cpu, PARAVIRT_EOI_OFFER);
+  store<u32>(cpu, 0, PARAVIRT_EOI_OFFER);
+  if (host <= OFFER_TAKEN) return host == OFFER_TAKEN;
+  const word = load<u8>(host);
+  if ((word & EOI_NOT_NEEDED) == 0) return true;
+  store<u8>(host, word & ~EOI_NOT_NEEDED);
+  wrote(host, EOI_BYTES);
+  return false;
+}
+/** Takes the offer back. Returns 1 where the guest has ended its interrupt by it; else 0, and it will write the register. */
+export function settleEoi(cpu: usize): i32 {
+  if (!withdrawOffer(cpu)) return 0;
+  store<u32>(cpu, load<u32>(cpu, PARAVIRT_EOI_COUNT) + 1, PARAVIRT_EOI_COUNT);
+  return 1;
+}
+/** The word moves, and what it was is the guest's own again: `settleEoi` will say what had become of an offer there. False: reserved bits are set. */
+function moveEoiWord(cpu: usize, where: u64): bool {
+  if ((where & EOI_RESERVED) != 0) return false;
+  store<u32>(cpu, withdrawOffer(cpu) ? OFFER_TAKEN : 0, PARAVIRT_EOI_OFFER);
+  store<u64>(cpu, where, PARAVIRT_EOI_MSR);
+  return true;
+}
+
 /** Is it a register of this interface, which the guest has been told of? */
 export function isParavirtRegister(cpu: usize, index: u32): bool {
   const features = load<u32>(cpu, PARAVIRT);
@@ -143,6 +184,7 @@ export function isParavirtRegister(cpu: usize, index: u32): bool {
     case MSR_WALL_CLOCK_OLD:
     case MSR_SYSTEM_TIME_OLD: return (features & FEATURE_CLOCK_OLD) != 0;
     case MSR_STEAL_TIME: return (features & FEATURE_STEAL_TIME) != 0;
+    case MSR_EOI: return (features & FEATURE_EOI) != 0;
   }
   return false;
 }
@@ -152,6 +194,7 @@ export function readParavirtRegister(cpu: usize, index: u32): u64 {
     case MSR_WALL_CLOCK:
     case MSR_WALL_CLOCK_OLD: return load<u64>(cpu, PARAVIRT_WALL_CLOCK_MSR);
     case MSR_STEAL_TIME: return load<u64>(cpu, PARAVIRT_STEAL_TIME_MSR);
+    case MSR_EOI: return load<u64>(cpu, PARAVIRT_EOI_MSR);
     default: return load<u64>(cpu, PARAVIRT_SYSTEM_TIME_MSR);
   }
 }
@@ -168,6 +211,7 @@ export function writeParavirtRegister(cpu: usize, index: u32, value: u64): bool 
       if ((value & STEAL_RESERVED) != 0) return false;
       store<u64>(cpu, value, PARAVIRT_STEAL_TIME_MSR);
       return true;
+    case MSR_EOI: return moveEoiWord(cpu, value);
     default:
       store<u64>(cpu, value, PARAVIRT_SYSTEM_TIME_MSR);
       writeSystemTime(cpu);

@@ -11,6 +11,13 @@ export interface InterruptInput {
   takeNmi(): boolean;
   /** One that was taken could not be delivered: the next `takeNmi` gives it again. */
   giveBackNmi(): void;
+  /**
+   * Asked behind `acknowledge`: may the guest leave out the EOI of what is in service, as nothing waits for it? True: `settle` will be
+   * called once, before anybody looks what is in service, and says whether the guest has ended it. Missing: never.
+   */
+  offerEoi?(settle: () => boolean): boolean;
+  /** Does so now, as the guest stands still; without an offer nothing. */
+  settleEoi?(): void;
   /** Task priority, CR8 (0 to 15). */
   readTaskPriority(): number;
   writeTaskPriority(value: number): void;

@@ -4,6 +4,7 @@ import type { Interpreter } from '../../src/engines/interpreter/interpreter.ts';
 import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import { VCPU_BASE } from '../../src/memory/layout.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
+import type { InterruptInput } from '../../src/wiring/interrupt-input.ts';
 import type { SegmentFields } from './descriptors.ts';
 import { CODE, FlatGuest, HANDLERS } from './flat-guest.ts';
 
@@ -31,6 +32,8 @@ export class InterpreterFixture {
   /** Calls for other processors; what they answer. */
   readonly calls: (number | bigint)[][] = [];
   callAnswer = 0n;
+  /** Where interrupts come from; missing: there are none. */
+  apic: InterruptInput | undefined;
 
   /** The processor looks for interrupts. */
   onLook: () => void = () => {};
@@ -49,9 +52,10 @@ export class InterpreterFixture {
     const interrupts = {
       pending: () => {
         this.onLook();
-        return false;
+        return this.apic?.pending() === true;
       },
-      acknowledge: () => -1, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
+      acknowledge: () => this.apic?.acknowledge() ?? -1, offerEoi: (settle: () => boolean) => this.apic?.offerEoi?.(settle) === true, settleEoi: () => this.apic?.settleEoi?.(),
+      readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
       giveBackNmi: () => void (this.nmi = true),
       takeNmi: () => {
         const taken = this.nmi;

@@ -320,7 +320,7 @@ export class HybridVcpu implements Vcpu {
     return this.#home.instructions;
   }
   exitCounts(): Readonly<Record<string, number>> {
-    return { ...this.#figures.counts, ...this.#counts };
+    return { ...this.#figures.counts, ...this.#counts, paravirtEoi: this.#home.skippedEois };
   }
   exitSeconds(): Readonly<Record<string, number>> {
     const { guest, shadow } = this.#figures.ns;

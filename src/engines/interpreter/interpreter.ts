@@ -8,7 +8,7 @@ import {
   APIC_ID, BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CORE_THREADS, CPUID_HIDDEN, CR0, CR3, CR4, DR, DR7, EFER, EFLAGS,
   EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, FLAGS_KIND, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_HOT, LEAVE_JUMP, LEAVE_MISSED, LEAVE_NEXT,
   LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_DEBUGCTL, MSR_STAR, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
-  NMI_BLOCKED, PAUSES, PARAVIRT, PARAVIRT_END, PARAVIRT_SYSTEM_TIME_MSR, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, STI_DONE, STI_NEXT, USER_ENTERED, VECTOR_DB, VECTOR_PF, WAIT_SIPI, X87,
+  NMI_BLOCKED, PAUSES, PARAVIRT, PARAVIRT_END, PARAVIRT_EOI_COUNT, PARAVIRT_EOI_MSR, PARAVIRT_SYSTEM_TIME_MSR, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, STI_DONE, STI_NEXT, USER_ENTERED, VECTOR_DB, VECTOR_PF, WAIT_SIPI, X87,
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import { REC_COUNT, REC_HANDLER, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
@@ -255,6 +255,7 @@ export class Interpreter implements Vcpu {
     this.#setU32(PAUSES, 0);
     const began = this.#profiler?.clock.now();
     const exit = this.#loop();
+    this.#interrupts.settleEoi?.();
     if (began !== undefined) this.#profiler!.sample(this.#u64(RIP), this.#u32(CPL) === 3, this.#profiler!.clock.now() - began);
     this.#spins = SPIN_INSTRUCTIONS * this.#u32(PAUSES) > this.#executed;
     this.#tier?.translate();
@@ -515,7 +516,21 @@ export class Interpreter implements Vcpu {
     const vector = this.#interrupts.acknowledge();
     if (vector < 0) return 'none';
     this.#add64(COUNT_INTERRUPTS);
+    this.#offerEoi();
     return this.#runtime.call('deliverInterrupt', vector) === LEAVE_SHUTDOWN ? 'shutdown' : 'delivered';
+  }
+
+  /**
+   * Offers the guest to leave out the EOI of the interrupt that has been acknowledged, where that can be. The end of the run settles it, so
+   * that a machine which stands still has no offer.
+   */
+  #offerEoi(): void {
+    if ((this.#u32(PARAVIRT_EOI_MSR) & 1) !== 0 && this.#interrupts.offerEoi?.(this.#settleEoi) === true) this.#runtime.call('offerEoi');
+  }
+  readonly #settleEoi = (): boolean => this.#runtime.call('settleEoi') !== 0;
+  /** How many were left out. */
+  get skippedEois(): number {
+    return this.#u32(PARAVIRT_EOI_COUNT);
   }
 
   requestExit(): void {
@@ -615,6 +630,7 @@ export class Interpreter implements Vcpu {
       interrupt: this.#count64(COUNT_INTERRUPTS),
       tlbMiss: this.#count64(COUNT_TLB_MISSES),
       codeInvalidation: this.#count64(COUNT_CODE_INVALIDATIONS),
+      paravirtEoi: this.skippedEois,
       ...this.#cache.counts(),
     };
   }

@@ -148,7 +148,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     this.#standing = this.#words.map((_, index) => {
       const area = areas[index];
       const vcpu = createInterpreter({ ...nobody, memory: memory.wasm, modules, index, apicId: apicIds[index]!, vcpus: count, interrupts: this.#apics[index]!, ...(area === undefined ? {} : { codeArea: codeAreaAt(area) }) });
-      identify(memory.wasm, { index, tscKhz: tscKhz(), hidden, topology, paravirt: paravirtFeatures(options.paravirt, calls) });
+      identify(memory.wasm, { index, tscKhz: tscKhz(), hidden, topology, paravirt: paravirtFeatures(options.paravirt, calls ? 'threads' : 'kvm') });
       return vcpu;
     });
     for (const apic of this.#apics) apic.reset();
@@ -400,8 +400,8 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
       for (const [name, count] of Object.entries(more)) counts[name] = (counts[name] ?? 0) + count;
     };
     for (const vcpu of this.#standing) {
-      const { exception, interrupt, tlbMiss, codeInvalidation } = vcpu.exitCounts() as Record<string, number>;
-      add({ exception: exception!, interrupt: interrupt!, tlbMiss: tlbMiss!, codeInvalidation: codeInvalidation! });
+      const { exception, interrupt, tlbMiss, codeInvalidation, paravirtEoi } = vcpu.exitCounts() as Record<string, number>;
+      add({ exception: exception!, interrupt: interrupt!, tlbMiss: tlbMiss!, codeInvalidation: codeInvalidation!, paravirtEoi: paravirtEoi! });
     }
     for (const { paravirtCounts, directEntries } of this.#words) add({ ...paravirtCounts, entries: directEntries });
     return counts;
@@ -459,7 +459,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     const first = this.#standing[0]!;
     if (engine === 'hybrid') return hybridObstacle(first, memory.wasm, kvm!.user.hidden);
     if (engine !== 'kvm') return undefined;
-    if (this.#standing.some(({ paravirt }) => (paravirt & ~paravirtFeatures(true, false)) !== 0)) {
+    if (this.#standing.some(({ paravirt }) => (paravirt & ~paravirtFeatures(true, 'kvm')) !== 0)) {
       return 'the guest has been offered paravirtual calls between its processors, which KVM does not serve here (machines that are started with --switchable or --paravirt off leave them out)';
     }
     return kvmObstacle(first, memory.wasm, kvm!.capabilities, tscKhz());

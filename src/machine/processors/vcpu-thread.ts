@@ -184,6 +184,8 @@ class VcpuThread {
         acknowledge: () => this.#apic.acknowledge(),
         takeNmi: () => this.#look() && this.#apic.takeNmi(),
         giveBackNmi: () => this.#apic.giveBackNmi(),
+        offerEoi: (settle: () => boolean) => this.#apic.offerEoi(settle),
+        settleEoi: () => this.#apic.settleEoi(),
         readTaskPriority: () => this.#apic.readTaskPriority(),
         writeTaskPriority: (value: number) => this.#apic.writeTaskPriority(value),
         readMsr: (number: number) => this.#apic.readMsr(number),

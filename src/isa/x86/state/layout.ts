@@ -313,6 +313,12 @@ export const PARAVIRT_SYSTEM_TIME_MSR = 2160;
 export const PARAVIRT_WALL_CLOCK_MSR = 2168;
 export const PARAVIRT_STEAL_TIME_MSR = 2176;
 export const PARAVIRT_END = 2184;
+/** Another one (u64), which INIT clears as it does the local APIC. */
+export const PARAVIRT_EOI_MSR = 2184;
+/** What has become of the offer to leave out an EOI (u32): 0, OFFER_TAKEN, or the host address of the guest's word, which has it. 0 between two runs. */
+export const PARAVIRT_EOI_OFFER = 2192;
+/** EOIs that were left out, for the report (u32). */
+export const PARAVIRT_EOI_COUNT = 2196;
 
 // Flags in TLB_RAM_PAGE above the page number.
 export const TLB_PAGE_MASK = 0xfffff;
