@@ -78,6 +78,8 @@ export interface Vcpu extends Stateful {
    * which the memory sets anew behind this; `on` false: it need not any more. Legal between two runs.
    */
   logWrites(on: boolean): void;
+  /** The host has let the processor wait for so many ns since the last call: its guest is told (runtime/paravirt.ts). Legal between two runs. */
+  addStolenTime?(ns: number): void;
   /** True while the processor sleeps after HLT; `run` wakes it when the interrupt input has something for it. */
   readonly halted: boolean;
   /** Instructions retired since reset, as far as engines count them. */

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { UserError } from '../base/errors.ts';
+import { once } from '../base/once.ts';
 import type { ByteSink } from '../host/bytes.ts';
 import type { Log } from '../host/log.ts';
 import { configure, configureExecution } from '../library/hardware-options.ts';
@@ -45,6 +46,10 @@ import { startTranslationThread } from './translation-thread.ts';
 import { packageVersion } from './version.ts';
 import { NodeVcpuThreads } from './vcpu-threads.ts';
 import { VsockSockets } from './vsock-sockets.ts';
+import { waitingTime } from './waiting-time.ts';
+
+/** One for all machines of this thread. */
+const waitedNs = once(waitingTime);
 
 export type { VirtualMachineEvents } from '../library/local-machine.ts';
 
@@ -182,7 +187,7 @@ export class VirtualMachine extends LocalMachine {
     const modules = loadEngineModules();
     const clock = new NodeClock();
     const host = {
-      modules, clock, vcpuThreads: new NodeVcpuThreads(clock), wallClock: nodeWallClock, scheduler: new NodeScheduler(), entropy: nodeEntropy,
+      modules, clock, waitedNs: waitedNs(), vcpuThreads: new NodeVcpuThreads(clock), wallClock: nodeWallClock, scheduler: new NodeScheduler(), entropy: nodeEntropy,
       decompressor: nodeDecompressor, releasePages, compiler: new WorkerCompiler(modules.handlers, startTranslationThread), version: packageVersion(),
     };
     const log = options.log ?? silentLog;

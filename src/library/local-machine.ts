@@ -43,6 +43,8 @@ import { bootFilesOf, describeMachine } from './stored-configuration.ts';
 /** What a host lends a machine. */
 export interface MachineHost {
   readonly clock: MonotonicClock;
+  /** See MachineOptions. */
+  readonly waitedNs?: (() => number) | undefined;
   readonly wallClock: WallClock;
   readonly scheduler: Scheduler;
   readonly entropy: Entropy;
@@ -180,6 +182,7 @@ export class LocalMachine {
       virtioConsole: { write: (bytes) => this.virtioConsole?.received(bytes), ready: () => this.virtioConsole?.ready() },
       ports: Object.fromEntries([...this.#ports].map(([name, port]) => [name, { write: (bytes: Uint8Array) => port.received(bytes), ready: () => port.ready() }])),
       clock: host.clock,
+      waitedNs: host.waitedNs,
       wallClock: host.wallClock,
       scheduler: host.scheduler,
       entropy: host.entropy,

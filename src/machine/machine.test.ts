@@ -26,6 +26,7 @@ class ScriptedVcpu implements Vcpu {
   exitRequests = 0;
   interruptsOn = true;
   halted = false;
+  readonly stolen: number[] = [];
   readonly instructions = 0;
 
   constructor(parts: VcpuParts, steps: readonly Step[]) {
@@ -47,6 +48,9 @@ class ScriptedVcpu implements Vcpu {
   }
   requestExit(): void {
     this.exitRequests++;
+  }
+  addStolenTime(ns: number): void {
+    this.stolen.push(ns);
   }
   setA20(): void {}
   memoryMapChanged(): void {}
@@ -170,6 +174,45 @@ describe('ends', () => {
     late.machine.stop('timeout');
     late.machine.stop();
     expect(await running).toEqual({ kind: 'timeout' });
+  });
+});
+
+describe('stolen time', () => {
+  /** Slices of so many ns, in which the host lets the thread wait for a third of the time, beside work at rest between two of them. */
+  const waiting = async (slices: number, changes: Partial<MachineOptions>): Promise<ReturnType<typeof build>> => {
+    let left = slices;
+    const t = build([(parts) => {
+      t.host.time += 3e6;
+      return left-- > 0 ? 'budget' : off(parts, t.vcpu);
+    }], changes);
+    expect(await t.machine.run()).toEqual({ kind: 'poweroff' });
+    return t;
+  };
+  it('is what the thread has waited since the machine began, told with the turns of the event loop', async () => {
+    const before = 5e9;
+    let asked = 0;
+    const t: ReturnType<typeof build> = await waiting(30, { waitedNs: () => before + 1e6 * asked++ });
+    expect(t.vcpu.stolen.length).toBeGreaterThan(10);
+    expect(t.vcpu.stolen.every((ns) => ns === 1e6)).toBe(true);
+    expect(asked).toBe(t.vcpu.stolen.length + 1);
+  });
+  it('is not told where the host does not say it, nor when there was none', async () => {
+    expect((await waiting(10, {})).vcpu.stolen).toEqual([]);
+    expect((await waiting(10, { waitedNs: () => 7 })).vcpu.stolen).toEqual([]);
+  });
+  it('is not what was waited while the machine stood still', async () => {
+    let waited = 0;
+    let left = 20;
+    const t = build([(parts) => {
+      t.host.time += 5e6;
+      if (left === 10) void t.machine.atRest(() => Promise.resolve(void (waited += 1e9)));
+      else waited += 10;
+      return left-- > 0 ? 'budget' : off(parts, t.vcpu);
+    }], { waitedNs: () => waited });
+    await t.machine.run();
+    expect(waited).toBeGreaterThan(1e9);
+    expect(t.vcpu.stolen.reduce((sum, ns) => sum + ns, 0)).toBeLessThan(1000);
+    expect(t.vcpu.stolen.length).toBeGreaterThan(10);
   });
 });
 

@@ -90,6 +90,8 @@ export interface MachineOptions {
   readonly parallel?: ByteSink;
   /** The host's clock; the guest's stands still while the machine does not run. */
   readonly clock: MonotonicClock;
+  /** How long this thread has wanted to execute and could not, in ns, in all; missing: the host does not say. */
+  readonly waitedNs?: (() => number) | undefined;
   readonly wallClock: WallClock;
   readonly scheduler: Scheduler;
   readonly entropy: Entropy;
@@ -129,6 +131,9 @@ export class Machine {
   /** Network cards have to look for frames. */
   #framesWait = false;
   #idleNs = 0;
+  /** What of the thread's waiting the guest knows of, and when it is to be told next. */
+  #waitedNs = 0;
+  #tellAt = 0;
   readonly #sliceLength = new SliceLength(LONGEST_SLICE);
   /** When the slice that is executed will probably end. */
   #sliceEnds = 0;
@@ -210,6 +215,7 @@ export class Machine {
     if (this.#state !== 'new') throw new Error('the machine has been run already');
     this.#state = 'running';
     this.#clock.start();
+    this.#ignoreWaiting();
     try {
       return await this.#loop();
     } finally {
@@ -236,6 +242,7 @@ export class Machine {
         if (this.#awaited) halted = false;
       }
       this.#deliverOutput();
+      this.#tellWaiting();
       if (this.#atRest.length > 0) await this.#rest();
       if (this.#end !== undefined) return this.#end;
       const blocked = serial.ready?.() ?? this.#options.virtioConsole?.ready?.();
@@ -343,6 +350,21 @@ export class Machine {
     this.#haltReported = stuck;
   }
 
+  /** What it has waited until now was not the guest's. */
+  #ignoreWaiting(): void {
+    this.#waitedNs = this.#options.waitedNs?.() ?? 0;
+  }
+  /** Tells the guest of one processor, which executes in this thread, how long that has waited for the host. */
+  #tellWaiting(): void {
+    const { clock, waitedNs } = this.#options;
+    const now = clock.now();
+    if (waitedNs === undefined || now < this.#tellAt) return;
+    this.#tellAt = now + LONGEST_TURN_NS;
+    const waited = waitedNs();
+    if (waited > this.#waitedNs) this.#board.vcpu.addStolenTime?.(waited - this.#waitedNs);
+    this.#waitedNs = waited;
+  }
+
   /** Waits for the console's sink, or the end. */
   async #waitFor(blocked: Promise<void>): Promise<void> {
     await new Promise<void>((resolve) => {
@@ -357,6 +379,7 @@ export class Machine {
     this.#clock.stop();
     while (this.#atRest.length > 0) await this.#atRest.shift()!();
     this.#clock.start();
+    this.#ignoreWaiting();
   }
 
   /**

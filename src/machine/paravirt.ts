@@ -3,8 +3,8 @@ import {
 } from '../cpu/paravirt.ts';
 
 const CLOCK = FEATURE_CLOCK_OLD | FEATURE_CLOCK | FEATURE_STABLE_CLOCK | FEATURE_NO_IO_DELAY;
-const ONE = CLOCK | FEATURE_EOI;
-const SEVERAL = ONE | FEATURE_STEAL_TIME | FEATURE_TLB_FLUSH | FEATURE_UNHALT | FEATURE_IPI;
+const ONE = CLOCK | FEATURE_EOI | FEATURE_STEAL_TIME;
+const SEVERAL = ONE | FEATURE_TLB_FLUSH | FEATURE_UNHALT | FEATURE_IPI;
 
 /** What executes a machine: one processor, whatever its engine (on KVM it finds no offer to leave out an EOI, and writes the register); several in threads of ours; several that may be on KVM. */
 export type ProcessorKind = 'one' | 'threads' | 'kvm';

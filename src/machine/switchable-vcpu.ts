@@ -181,6 +181,9 @@ export class SwitchableVcpu implements Vcpu, EngineSwitch {
   codeWritten(page: number, offset: number, length: number): void {
     this.#vcpu.codeWritten(page, offset, length);
   }
+  addStolenTime(ns: number): void {
+    this.#vcpu.addStolenTime?.(ns);
+  }
   registers(): VcpuRegisters {
     return this.#vcpu.registers();
   }

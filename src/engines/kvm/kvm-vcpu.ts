@@ -467,6 +467,10 @@ export class KvmVcpu implements Vcpu {
     this.#leave();
     this.#home.refresh();
   }
+  /** It lies in memory, wherever the registers are. */
+  addStolenTime(ns: number): void {
+    this.#home.addStolenTime(ns);
+  }
   get mayWake(): boolean {
     return this.#resident ? this.#vm!.run.getUint8(F.if_flag) !== 0 : this.#home.mayWake;
   }
