@@ -61,7 +61,7 @@ function memoryRanges(memory: GuestMemory): Uint8Array {
 
 /** One a line, the last with a zero behind it instead of a line feed. */
 function lines(texts: readonly string[]): Uint8Array {
-  return new TextEncoder().encode(`${texts.join('\n')}\0`);
+  return Uint8Array.from(`${texts.join('\n')}\0`, (letter) => letter.charCodeAt(0));
 }
 
 function littleEndian(value: number, bytes: number): Uint8Array {
