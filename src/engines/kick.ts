@@ -7,7 +7,11 @@ import { VCPU_BASE, VCPU_STRIDE } from '../memory/layout.ts';
  */
 export function kickVcpu(words: Int32Array, index: number): void {
   const cpu = VCPU_BASE + index * VCPU_STRIDE;
-  const left = Atomics.exchange(words, (cpu + BUDGET) >> 2, 0);
-  // The instructions that are not executed are not counted. Where the running code has overwritten the zero, some that are.
-  if (left > 0) Atomics.sub(words, (cpu + BUDGET_START) >> 2, left);
+  // What is used up is left alone: where exactly one instruction is to be executed, a 0 in place of the -1 behind it would let the next one follow.
+  for (let left: number; (left = Atomics.load(words, (cpu + BUDGET) >> 2)) > 0; ) {
+    if (Atomics.compareExchange(words, (cpu + BUDGET) >> 2, left, 0) !== left) continue;
+    // The instructions that are not executed are not counted. Where the running code has overwritten the zero, some that are.
+    Atomics.sub(words, (cpu + BUDGET_START) >> 2, left);
+    return;
+  }
 }
