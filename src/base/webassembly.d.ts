@@ -15,7 +15,7 @@ declare namespace WebAssembly {
     set(index: number, value: ExportedFunction | null): void;
   }
   type ExportedFunction = (...args: never[]) => unknown;
-  type ImportValue = Memory | ((...args: never[]) => unknown);
+  type ImportValue = Memory | number | ((...args: never[]) => unknown);
   class Instance {
     constructor(module: Module, imports?: Record<string, Record<string, ImportValue>>);
     readonly exports: Readonly<Record<string, unknown>>;

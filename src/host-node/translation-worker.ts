@@ -1,10 +1,11 @@
 import { constants, setPriority } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
-import { parentPort, workerData } from 'node:worker_threads';
-import type { HandlerMap } from '../engines/modules.ts';
+import { parentPort } from 'node:worker_threads';
 import { RegionBuilder } from '../engines/translator/region-builder.ts';
-import type { RegionRequest } from '../engines/translator/region-builder.ts';
+import { SharedBuilder } from '../engines/translator/shared-builder.ts';
 import { translate } from '../library/worker-compiler.ts';
+import type { TranslationOrder } from '../library/worker-compiler.ts';
+import type { TranslationClient } from './translation-thread.ts';
 
 // On Linux a thread has a niceness of its own: where processors are few, the guest's thread is to have the first.
 if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
@@ -17,6 +18,9 @@ setFlagsFromString('--no-wasm-lazy-compilation');
 // program's first run takes 5 % less time, all threads' 7 % (`bench:guests --only syscalls`), and runs after it no more.
 setFlagsFromString('--max-inlined-bytecode-size-cumulative=200');
 
-// The thread that translates for one machine: requests in, modules out, in the same order.
-const builder = new RegionBuilder(workerData as HandlerMap);
-parentPort!.on('message', (requests: readonly RegionRequest[]) => translate(builder, requests, (answer) => parentPort!.postMessage(answer)));
+// The thread that translates for the processors of one machine: a port for each, on it orders in and modules out, in the same sequence.
+let builder: SharedBuilder | undefined;
+parentPort!.on('message', ({ handlers, port }: TranslationClient) => {
+  const shared = (builder ??= new SharedBuilder(new RegionBuilder(handlers)));
+  port.on('message', (order: TranslationOrder) => translate(shared, order, (answer) => port.postMessage(answer)));
+});

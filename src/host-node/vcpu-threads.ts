@@ -1,8 +1,10 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
 import type { Thread, ThreadEvents, ThreadHost } from '../host/threads.ts';
 import type { VcpuMessage, VcpuOrder } from '../machine/processors/vcpu-thread.ts';
 import type { NodeClock } from './ports.ts';
+import { NodeTranslationThread } from './translation-thread.ts';
 import { workerUrl } from './worker-url.ts';
 
 /** What a vCPU's thread starts with. */
@@ -10,6 +12,8 @@ export interface VcpuWorkerData {
   readonly order: VcpuOrder;
   /** Of the clock, see NodeClock. */
   readonly origin: number;
+  /** To the thread that translates for the machine's processors; missing: no engine of theirs asks for it. */
+  readonly translation: MessagePort | undefined;
 }
 
 /** A thread that has not ended by then is ended. */
@@ -19,20 +23,28 @@ const END_MS = 2000;
 export class NodeVcpuThreads implements ThreadHost<VcpuOrder> {
   readonly clock: NodeClock;
   readonly processors = availableParallelism();
+  #translation: NodeTranslationThread | undefined;
+  #running = 0;
 
   constructor(clock: NodeClock) {
     this.clock = clock;
   }
 
   start(order: VcpuOrder, { wake, traced, failed }: ThreadEvents): Thread {
-    const workerData: VcpuWorkerData = { order, origin: this.clock.origin };
-    const worker = new Worker(workerUrl('vcpu-worker'), { workerData });
+    if (order.engines.some((engine) => engine === 'translator' || engine === 'hybrid')) this.#translation ??= new NodeTranslationThread(order.modules.handlers);
+    const translation = this.#translation?.connect();
+    const workerData: VcpuWorkerData = { order, origin: this.clock.origin, translation };
+    const worker = new Worker(workerUrl('vcpu-worker'), { workerData, transferList: translation === undefined ? [] : [translation] });
     worker.unref();
+    this.#running++;
     let ended = false;
     worker.on('message', (message: VcpuMessage) => (message === null ? wake() : traced(...message)));
     worker.on('error', (error) => failed(error.message));
     worker.on('exit', (code) => {
       if (!ended) failed(`exit code ${code}`);
+      if (--this.#running > 0) return;
+      this.#translation?.end();
+      this.#translation = undefined;
     });
     return {
       end: () => {

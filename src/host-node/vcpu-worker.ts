@@ -5,19 +5,19 @@ import { KvmUnavailable } from './kvm/linux-kvm.ts';
 import { NodeClock, nodeEntropy } from './ports.ts';
 import type { VcpuWorkerData } from './vcpu-threads.ts';
 import { WorkerCompiler } from '../library/worker-compiler.ts';
-import { startTranslationThread } from './translation-thread.ts';
+import { useTranslationPort } from './translation-thread.ts';
 import { waitingTime } from './waiting-time.ts';
 
 // The thread of one processor of a machine.
-const { order, origin } = workerData as VcpuWorkerData;
+const { order, origin, translation } = workerData as VcpuWorkerData;
 const waitedNs = waitingTime();
-const compiler = new WorkerCompiler(order.modules.handlers, startTranslationThread);
+const compiler = translation === undefined ? undefined : new WorkerCompiler(order.modules.handlers, (_, answered, failed) => useTranslationPort(translation, answered, failed));
 await runVcpuThread(order, {
   clock: new NodeClock(origin),
   entropy: nodeEntropy,
   yield: () => new Promise((resolve) => setImmediate(resolve)),
   tellMachine: (message) => parentPort!.postMessage(message),
-  compiler,
+  ...(compiler === undefined ? {} : { compiler }),
   ...(waitedNs === undefined ? {} : { waitedNs }),
   kvm: () => {
     const kvm = kvmHere();
@@ -25,4 +25,4 @@ await runVcpuThread(order, {
     return kvm;
   },
 });
-compiler.close();
+compiler?.close();

@@ -2,6 +2,13 @@ import type { HandlerMap } from '../engines/modules.ts';
 import { RegionBuilder } from '../engines/translator/region-builder.ts';
 import type { BuildResult, RegionCompiler, RegionRequest } from '../engines/translator/region-builder.ts';
 
+/** What the thread is asked. */
+export interface TranslationOrder {
+  readonly requests: readonly RegionRequest[];
+  /** Modules to release before. */
+  readonly released: readonly number[];
+}
+
 /** What the thread answers. */
 export interface Translated {
   readonly result: BuildResult;
@@ -9,13 +16,13 @@ export interface Translated {
   readonly ns: number;
 }
 
-/** A thread that translates: it answers requests in their order, of which it gets copies: for pages that is cheaper than handing them over. */
+/** A way to a thread that translates: it answers orders in their sequence, of which it gets copies: for pages that is cheaper than handing them over. */
 export interface TranslationThread {
-  post(requests: readonly RegionRequest[]): void;
+  post(order: TranslationOrder): void;
   end(): void;
 }
 
-/** Starts one. `failed`: it is no more. */
+/** Starts one, or takes up the way to one. `failed`: it is no more. */
 export type StartThread = (handlers: HandlerMap, answered: (answer: Translated) => void, failed: () => void) => TranslationThread;
 
 /**
@@ -26,6 +33,7 @@ export class WorkerCompiler implements RegionCompiler {
   readonly #handlers: HandlerMap;
   readonly #start: StartThread;
   readonly #orders: ((result: BuildResult) => void)[] = [];
+  #released: number[] = [];
   #thread: TranslationThread | undefined;
   #here: RegionBuilder | undefined;
   /** Time that the thread was at work. */
@@ -43,7 +51,13 @@ export class WorkerCompiler implements RegionCompiler {
     }
     this.#thread ??= this.#start(this.#handlers, (answer) => this.#answered(answer), () => this.#failed());
     this.#orders.push(done);
-    this.#thread.post(requests);
+    this.#thread.post({ requests, released: this.#released });
+    this.#released = [];
+  }
+
+  /** The thread is told with the next request. */
+  release(id: number): void {
+    if (this.#here === undefined) this.#released.push(id);
   }
 
   /** Ends the thread. */
@@ -60,12 +74,14 @@ export class WorkerCompiler implements RegionCompiler {
   #failed(): void {
     // What was under way is lost with the thread; its blocks stay interpreted.
     this.#here = new RegionBuilder(this.#handlers);
-    for (const done of this.#orders.splice(0)) done({ module: undefined, moduleBytes: 0, regions: [], covered: [] });
+    this.#released = [];
+    for (const done of this.#orders.splice(0)) done({ modules: [], covered: [] });
   }
 }
 
-/** The thread's part: answers one message. */
-export function translate(builder: RegionBuilder, requests: readonly RegionRequest[], answer: (answer: Translated) => void): void {
+/** The thread's part: answers one order. */
+export function translate(builder: RegionCompiler, { requests, released }: TranslationOrder, answer: (answer: Translated) => void): void {
   const began = performance.now();
+  for (const id of released) builder.release?.(id);
   builder.build(requests, (result) => answer({ result, ns: (performance.now() - began) * 1e6 }));
 }

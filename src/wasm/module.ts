@@ -14,6 +14,7 @@ export class ModuleBuilder {
   readonly #types: FunctionType[] = [];
   readonly #typeIndex = new Map<string, number>();
   readonly #imports: { module: string; name: string; type: number }[] = [];
+  readonly #globals: { readonly module: string; readonly name: string; readonly type: WasmType }[] = [];
   readonly #functions: { type: number; locals: readonly WasmType[]; body: Code }[] = [];
   readonly #exports: { name: string; index: number }[] = [];
   #memory: { module: string; name: string; minimum: number; maximum: number; shared: boolean } | undefined;
@@ -37,6 +38,11 @@ export class ModuleBuilder {
     if (this.#functions.length > 0) throw new Error('imports come before functions');
     this.#imports.push({ module, name, type: this.type(params, results) });
     return this.#imports.length - 1;
+  }
+  /** A constant that each instance is given. Returns its index. */
+  importGlobal(module: string, name: string, type: WasmType): number {
+    this.#globals.push({ module, name, type });
+    return this.#globals.length - 1;
   }
   /** `body` without the final `end`. Returns the function's index. */
   addFunction(type: number, locals: readonly WasmType[], body: Code): number {
@@ -71,11 +77,12 @@ export class ModuleBuilder {
     const memory = this.#memory;
     const elements = this.#elements;
     section(2, (code) => {
-      code.u32(this.#imports.length + (memory === undefined ? 0 : 1));
+      code.u32(this.#imports.length + this.#globals.length + (memory === undefined ? 0 : 1));
       if (memory !== undefined) {
         code.name(memory.module).name(memory.name).byte(2).byte(memory.shared ? 3 : 1).u32(memory.minimum).u32(memory.maximum);
       }
       for (const entry of this.#imports) code.name(entry.module).name(entry.name).byte(0).u32(entry.type);
+      for (const entry of this.#globals) code.name(entry.module).name(entry.name).byte(3).byte(typeCode[entry.type]).byte(0);
     });
     section(3, (code) => {
       code.u32(this.#functions.length);

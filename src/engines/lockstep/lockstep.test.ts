@@ -30,7 +30,7 @@ class WrongBuilder implements RegionCompiler {
       if (Number.isInteger(at) && at >= 0) bytes[at] = 0x29;
       return { ...request, bytes };
     });
-    this.#builder.build(wrong, (result) => done({ ...result, regions: result.regions.map((region) => ({ ...region, bytes: requests[region.request]!.bytes })) }));
+    this.#builder.build(wrong, done);
   }
 }
 

@@ -42,8 +42,10 @@ class WatchedCompiler implements RegionCompiler {
 
   build(...[requests, done]: Parameters<RegionCompiler['build']>): void {
     this.#builder.build(requests, (result) => {
-      if (result.module !== undefined) this.#modules.push(new WeakRef(result.module));
-      this.largest = Math.max(this.largest, result.moduleBytes);
+      for (const { module, bytes } of result.modules) {
+        this.#modules.push(new WeakRef(module));
+        this.largest = Math.max(this.largest, bytes);
+      }
       done(result);
     });
   }

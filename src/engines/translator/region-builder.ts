@@ -9,8 +9,6 @@ import { Scratch } from './scratch.ts';
 
 /** A hot block to be translated; plain data, so that another thread can do it. */
 export interface RegionRequest {
-  /** Address of the vCPU that is to run it. */
-  readonly cpu: number;
   /** Identity of the page, and its 4096 bytes as they were when it was asked. */
   readonly page: number;
   readonly bytes: Uint8Array;
@@ -28,27 +26,41 @@ export interface RegionRequest {
 export interface BuiltRegion {
   /** Index of the request. */
   readonly request: number;
+  /** N: its module exports its function as rN. */
+  readonly exported: number;
   /** Offsets of the page's bytes that count: first, end, first, end, ... */
   readonly ranges: readonly number[];
-  /** Functions of other pages that are part of it, and their ranges. */
-  readonly inlined: readonly { readonly callee: Callee; readonly ranges: readonly number[] }[];
+  /** Functions of other pages that are part of it, their ranges, and which of its module's globals is the vCPU's record of it. */
+  readonly inlined: readonly { readonly callee: Callee; readonly ranges: readonly number[]; readonly global: number | undefined }[];
   readonly instructions: number;
   /** Of its function. */
   readonly functionBytes: number;
 }
 
-export interface BuildResult {
-  /** Exports the regions' functions as r0, r1, ...; undefined when there is none. */
-  readonly module: WebAssembly.Module | undefined;
-  readonly moduleBytes: number;
+export interface BuiltModule {
+  /** Names it to `release`. */
+  readonly id: number;
+  readonly module: WebAssembly.Module;
+  readonly bytes: number;
+  /** Globals that an instance is given: `callees` 0, 1, ... */
+  readonly globals: number;
+  /** It was made for these requests; else others have it already. */
+  readonly made: boolean;
+  /** Those that were asked for. */
   readonly regions: readonly BuiltRegion[];
+}
+
+export interface BuildResult {
+  readonly modules: readonly BuiltModule[];
   /** Indices of requests whose block is part of another's region, which may do for both. */
   readonly covered: readonly number[];
 }
 
-/** Makes regions out of hot blocks; `done` is called when the module is there, at once or later. */
+/** Makes regions out of hot blocks; `done` is called when they are there, at once or later. */
 export interface RegionCompiler {
   build(requests: readonly RegionRequest[], done: (result: BuildResult) => void): void;
+  /** Nothing of a module is in use any more; once for each time that it was part of a result. */
+  release?(id: number): void;
 }
 
 /** Translates in the calling thread. */
@@ -57,6 +69,7 @@ export class RegionBuilder implements RegionCompiler {
   readonly #scratch = new Scratch();
   readonly #handlers: HandlerMap;
   readonly #maxInstructions: number | undefined;
+  #modules = 0;
 
   /** `maxInstructions`: of a region; fewer than usual to find out which one is translated wrongly. */
   constructor(handlers: HandlerMap, maxInstructions?: number) {
@@ -79,11 +92,16 @@ export class RegionBuilder implements RegionCompiler {
         continue;
       }
       for (const block of region.blocks) if (block.inlined === 0) blocks.add(key(block.offset));
-      const { instructions, body } = module.add(region, { cpu: request.cpu, long: request.long, flat: !request.long && request.flat, counters: request.counters });
-      regions.push({ request: number, ranges: rangesOf(region, 0), inlined: region.calls.map(({ callee }, i) => ({ callee, ranges: rangesOf(region, i + 1) })), instructions, functionBytes: body.length });
+      const { instructions, body, calleeRecords } = module.add(region, { long: request.long, flat: !request.long && request.flat, counters: request.counters });
+      const inlined = region.calls.map(({ callee }, i) => ({ callee, ranges: rangesOf(region, i + 1), global: calleeRecords[i] }));
+      regions.push({ request: number, exported: regions.length, ranges: rangesOf(region, 0), inlined, instructions, functionBytes: body.length });
     }
-    const wasm = regions.length === 0 ? undefined : module.toBytes();
-    done({ module: wasm === undefined ? undefined : new WebAssembly.Module(wasm), moduleBytes: wasm?.length ?? 0, regions, covered });
+    if (regions.length === 0) {
+      done({ modules: [], covered });
+      return;
+    }
+    const wasm = module.toBytes();
+    done({ modules: [{ id: this.#modules++, module: new WebAssembly.Module(wasm), bytes: wasm.length, globals: module.calleeRecords, made: true, regions }], covered });
   }
 
   #form({ bytes, offset, long, executed, callees }: RegionRequest): Region {

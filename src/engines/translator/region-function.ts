@@ -24,6 +24,7 @@ import type { Scratch } from './scratch.ts';
 import type { Assumptions } from './translator-builder.ts';
 import { CONDITION, FLAGS_MASK, FLAG_A, FLAG_B, FLAG_KIND, IP_PAGE, TARGET, variableTypes } from './variables.ts';
 
+const CPU = 0;
 const REC = 1;
 const I32 = 0x7f;
 const I64 = 0x7e;
@@ -46,12 +47,16 @@ export interface RegionImports {
   left(): number;
   /** (cpu, record): interprets the block of the record. */
   interpret(): number;
+  /** A global: the record of the first block of an inlined function, on the vCPU that the instance is for. */
+  calleeRecord(): number;
 }
 
 export interface RegionFunction {
   readonly locals: readonly WasmType[];
   readonly body: Code;
   readonly instructions: number;
+  /** By inlined call: its global; undefined when nothing verifies it. */
+  readonly calleeRecords: readonly (number | undefined)[];
 }
 
 /** Where a block's control goes: block numbers or EXIT. */
@@ -62,7 +67,10 @@ interface Edges {
   readonly returns: readonly { readonly offset: number; readonly block: number }[];
 }
 
-/** One function (cpu, record) -> LEAVE_ code for a region; it has the interpreter handler's type and place. */
+/**
+ * One function (cpu, record) -> LEAVE_ code for a region; it has the interpreter handler's type and place. All vCPUs of a machine can run it:
+ * what is a vCPU's own it is told by parameters and by globals of its instance.
+ */
 export function buildRegionFunction(region: Region, assumptions: Assumptions, imports: RegionImports, scratch: Scratch): RegionFunction {
   return new RegionWriter(region, assumptions, imports, scratch).write();
 }
@@ -73,8 +81,6 @@ class RegionWriter implements LoweringTarget {
   readonly #lowering: Lowering;
   readonly #grouping: AccessGrouping;
   readonly #assumptions: Assumptions;
-  /** Address of the vCPU: as a constant it needs no register, and V8 knows that the state lies inside the memory. */
-  readonly #cpu: number;
   readonly #code = new Code();
   readonly #locals = new Locals();
   readonly #variables: number[];
@@ -97,6 +103,8 @@ class RegionWriter implements LoweringTarget {
   readonly #read: number;
   readonly #entering: number;
   readonly #writes: boolean;
+  /** By inlined call: its global. */
+  readonly #calleeRecords: number[] = [];
   readonly #loopLabel = new Map<number, number>();
   readonly #blockLabel = new Map<number, number>();
   #exitLabel = 0;
@@ -116,7 +124,6 @@ class RegionWriter implements LoweringTarget {
     this.#grouping = scratch.grouping;
     this.#imports = imports;
     this.#assumptions = assumptions;
-    this.#cpu = assumptions.cpu;
     this.#variables = variableTypes(assumptions.long).map((type) => this.#locals.take(type));
     [this.#budget, this.#tlb, this.#epoch] = [0, 0, 0].map(() => this.#locals.take('i32')) as [number, number, number];
     this.#region = region;
@@ -226,34 +233,34 @@ class RegionWriter implements LoweringTarget {
     const position = this.#locals.take('i32');
     code.set(position).get(this.#budget).get(position).i32Const((1 << MISS_OFFSET_SHIFT) - 1).byte(0x71).byte(0x6b).set(this.#budget);
     this.#handOn(true, UNKNOWN);
-    code.i32Const(this.#cpu).get(this.#variables[IP_PAGE]!).get(position).i32Const(MISS_OFFSET_SHIFT).byte(0x75).byte(0xac).byte(0x7c);
+    code.get(CPU).get(this.#variables[IP_PAGE]!).get(position).i32Const(MISS_OFFSET_SHIFT).byte(0x75).byte(0xac).byte(0x7c);
     if (!this.#assumptions.long) code.i64Const(0xffffffffn).byte(0x83);
     code.returnCall(this.#imports.missed()).end();
     // Behind an instruction that overwrote code; its position is on the stack.
-    code.set(position).i32Const(0).i32Const(this.#cpu + POSITION_RECORD).memory(storeOpcode['32']!, this.#cpu + RECORD);
-    code.i32Const(0).get(position).memory(storeOpcode['32']!, this.#cpu + POSITION_RECORD + REC_PAGE_OFFSET);
+    code.set(position).get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
+    code.get(CPU).get(position).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
     code.i32Const(LEAVE_NEXT).br(this.#exitLabel).end();
     // To an address that is hardly ever gone to; it is on the stack.
     const address = this.#locals.take('i64');
     code.set(address);
     this.#handOn(true, UNKNOWN);
-    code.i32Const(this.#cpu).get(address).returnCall(this.#imports.jump()).end();
+    code.get(CPU).get(address).returnCall(this.#imports.jump()).end();
     // Out, with a code for the driver.
     this.#writeBack();
     const instructions = this.#structure.nodes.reduce((sum, i) => sum + this.#blocks[i]!.places.length, 0);
-    return { locals: this.#locals.types, body: code, instructions };
+    return { locals: this.#locals.types, body: code, instructions, calleeRecords: this.#region.calls.map((_, call) => this.#calleeRecords[call]) };
   }
 
   #enter(): void {
     const code = this.#code;
     if (this.#assumptions.flat) {
-      code.i32Const(0).memory(loadOpcode['32']!, this.#cpu + FLAT_SEGMENTS).byte(0x45).if(undefined, 'unlikely');
-      code.i32Const(this.#cpu).get(REC).returnCall(this.#imports.interpret()).end();
+      code.get(CPU).memory(loadOpcode['32']!, FLAT_SEGMENTS).byte(0x45).if(undefined, 'unlikely');
+      code.get(CPU).get(REC).returnCall(this.#imports.interpret()).end();
     }
-    code.i32Const(0).memory(loadOpcode['64']!, this.#cpu + IP_BASE).set(this.#variables[IP_PAGE]!);
-    if (this.#writes) code.i32Const(0).memory(loadOpcode['32']!, this.#cpu + CODE_EPOCH).set(this.#epoch);
+    code.get(CPU).memory(loadOpcode['64']!, IP_BASE).set(this.#variables[IP_PAGE]!);
+    if (this.#writes) code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).set(this.#epoch);
     this.#fetch(this.#entering);
-    code.i32Const(0).memory(loadOpcode['32']!, this.#cpu + FLAGS_KIND).set(this.#variables[FLAG_KIND]!);
+    code.get(CPU).memory(loadOpcode['32']!, FLAGS_KIND).set(this.#variables[FLAG_KIND]!);
     this.#count(0, 1);
   }
   /** Adds to one of the region's counters, when a profile is made. */
@@ -266,34 +273,34 @@ class RegionWriter implements LoweringTarget {
   #fetch(mask: number): void {
     const code = this.#code;
     const load = this.#assumptions.long ? loadOpcode['64']! : loadOpcode['32']!;
-    code.i32Const(0).memory(loadOpcode['32']!, this.#cpu + TLB_BASE).set(this.#tlb);
-    code.i32Const(0).memory(loadOpcode['32']!, this.#cpu + BUDGET).set(this.#budget);
+    code.get(CPU).memory(loadOpcode['32']!, TLB_BASE).set(this.#tlb);
+    code.get(CPU).memory(loadOpcode['32']!, BUDGET).set(this.#budget);
     for (let n = 0; n < 16; n++) {
-      if ((mask & (1 << n)) !== 0) code.i32Const(0).memory(load, this.#cpu + n * 8).set(this.#variables[n]!);
+      if ((mask & (1 << n)) !== 0) code.get(CPU).memory(load, n * 8).set(this.#variables[n]!);
     }
-    code.i32Const(0).memory(loadOpcode['64']!, this.#cpu + FLAGS_RESULT).set(this.#variables[FLAG_A]!);
-    code.i32Const(0).memory(loadOpcode['64']!, this.#cpu + FLAGS_CARRY).set(this.#variables[FLAG_B]!);
+    code.get(CPU).memory(loadOpcode['64']!, FLAGS_RESULT).set(this.#variables[FLAG_A]!);
+    code.get(CPU).memory(loadOpcode['64']!, FLAGS_CARRY).set(this.#variables[FLAG_B]!);
   }
   /** Budget and flags into the state, which has the registers; flags settled, as everybody but a region wants them. */
   #writeBack(): void {
     this.#storeBudget();
     const [kind, a, b] = [FLAG_KIND, FLAG_A, FLAG_B].map((n) => this.#variables[n]!) as [number, number, number];
-    this.#code.i32Const(this.#cpu).get(kind).get(a).get(b).call(this.#imports.routine('settleFlags'));
+    this.#code.get(CPU).get(kind).get(a).get(b).call(this.#imports.routine('settleFlags'));
   }
   /** The same on the way to another block, which may be a region. `dirty`: flags may have been written. */
   #handOn(dirty: boolean, flags: FlagState): void {
     const code = this.#code;
     this.#storeBudget();
     if (!dirty) return;
-    code.i32Const(0).get(this.#variables[FLAG_A]!).memory(storeOpcode['64']!, this.#cpu + FLAGS_RESULT);
-    code.i32Const(0).get(this.#variables[FLAG_B]!).memory(storeOpcode['64']!, this.#cpu + FLAGS_CARRY);
-    code.i32Const(0);
+    code.get(CPU).get(this.#variables[FLAG_A]!).memory(storeOpcode['64']!, FLAGS_RESULT);
+    code.get(CPU).get(this.#variables[FLAG_B]!).memory(storeOpcode['64']!, FLAGS_CARRY);
+    code.get(CPU);
     if (flags.operation === 'raw' || flags.operation === 'logic') code.i32Const(KIND_RAW);
     else code.get(this.#variables[FLAG_KIND]!);
-    code.memory(storeOpcode['32']!, this.#cpu + FLAGS_KIND);
+    code.memory(storeOpcode['32']!, FLAGS_KIND);
   }
   #storeBudget(): void {
-    this.#code.i32Const(0).get(this.#budget).memory(storeOpcode['32']!, this.#cpu + BUDGET);
+    this.#code.get(CPU).get(this.#budget).memory(storeOpcode['32']!, BUDGET);
   }
 
   /** A block with everything that it dominates. */
@@ -357,7 +364,7 @@ class RegionWriter implements LoweringTarget {
           code.end();
         }
         this.#handOn(this.#flagsDirtyOut(i), block.flags);
-        code.i32Const(this.#cpu).get(this.#variables[TARGET]!).returnCall(this.#imports.jump());
+        code.get(CPU).get(this.#variables[TARGET]!).returnCall(this.#imports.jump());
         return;
     }
   }
@@ -371,7 +378,7 @@ class RegionWriter implements LoweringTarget {
   }
   #jump(i: number, offset: number): void {
     this.#handOn(this.#flagsDirtyOut(i), this.#blocks[i]!.flags);
-    this.#code.i32Const(this.#cpu);
+    this.#code.get(CPU);
     this.#address(offset);
     this.#code.returnCall(this.#imports.jump());
   }
@@ -386,32 +393,32 @@ class RegionWriter implements LoweringTarget {
     const distance = this.#distances[to]! - this.#distances[from]!;
     if (distance !== 0) {
       const { inlined } = this.#region.blocks[to]!;
-      if (inlined !== 0) this.#verify(offset, this.#region.calls[inlined - 1]!.callee.record);
+      if (inlined !== 0) this.#verify(offset, inlined - 1);
       this.#address(distance);
       code.set(this.#variables[IP_PAGE]!);
-      code.i32Const(0).get(this.#variables[IP_PAGE]!).memory(storeOpcode['64']!, this.#cpu + IP_BASE);
+      code.get(CPU).get(this.#variables[IP_PAGE]!).memory(storeOpcode['64']!, IP_BASE);
       offset -= distance;
     }
     if (this.#structure.order[to]! <= this.#structure.order[from]!) {
       code.get(this.#budget).i32Const(0).byte(0x48).if(undefined, 'unlikely');
       this.#writeBack();
-      code.i32Const(0);
+      code.get(CPU);
       this.#address(offset);
-      code.memory(storeOpcode['64']!, this.#cpu + RIP).i32Const(LEAVE_BUDGET).return().end();
+      code.memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
       code.br(this.#loopLabel.get(to)!);
     } else if (this.#structure.isJoin[to] !== 0) code.br(this.#blockLabel.get(to)!);
     else this.#tree(to);
   }
 
-  /** Leaves for an address unless its block is still that of a record, which the jump cache says. */
-  #verify(offset: number, record: number): void {
+  /** Leaves for an address unless its block is still that of the call's record, which the jump cache says. */
+  #verify(offset: number, call: number): void {
     const code = this.#code;
     const [address, entry] = (this.#callLocals ??= [this.#locals.take('i64'), this.#locals.take('i32')]);
     this.#address(offset);
-    code.set(address).i32Const(0).memory(loadOpcode['32']!, this.#cpu + JUMP_BASE);
+    code.set(address).get(CPU).memory(loadOpcode['32']!, JUMP_BASE);
     jumpCacheEntry(code, address).tee(entry);
     code.memory(loadOpcode['64']!, 0).get(address).byte(0x52);
-    code.get(entry).memory(loadOpcode['32']!, JUMP_RECORD).i32Const(record).byte(0x47).byte(0x72);
+    code.get(entry).memory(loadOpcode['32']!, JUMP_RECORD).byte(0x23).u32((this.#calleeRecords[call] ??= this.#imports.calleeRecord())).byte(0x47).byte(0x72);
     code.if(undefined, 'unlikely').get(address).br(this.#jumpLabel).end();
   }
 
@@ -428,10 +435,10 @@ class RegionWriter implements LoweringTarget {
     leaveIf: (code) => void code.brIf(this.#missLabel, 'unlikely').byte(0x1a),
   };
   storePosition(code: Code): void {
-    code.i32Const(0).i32Const(this.#cpu + POSITION_RECORD).memory(storeOpcode['32']!, this.#cpu + RECORD);
+    code.get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
     const place = this.#block.places[this.#place]!;
-    code.i32Const(0).i32Const(place & PLACE_MASK).memory(storeOpcode['32']!, this.#cpu + POSITION_RECORD + REC_PAGE_OFFSET);
-    code.i32Const(0).i32Const((place & ~PLACE_MASK) >>> PLACE_STACK_SHIFT).memory(storeOpcode['8']!, this.#cpu + POSITION_RECORD + REC_SCALE);
+    code.get(CPU).i32Const(place & PLACE_MASK).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
+    code.get(CPU).i32Const((place & ~PLACE_MASK) >>> PLACE_STACK_SHIFT).memory(storeOpcode['8']!, POSITION_RECORD + REC_SCALE);
   }
   field(): void {
     throw new Error('translated code has no record');
@@ -440,19 +447,19 @@ class RegionWriter implements LoweringTarget {
     code.get(this.#tlb);
   }
   cpu(code: Code): void {
-    code.i32Const(this.#cpu);
+    code.get(CPU);
   }
   state(code: Code): number {
-    code.i32Const(0);
-    return this.#cpu;
+    code.get(CPU);
+    return 0;
   }
   /** Leaves 1 on the stack when code has been overwritten since the region was entered. */
   #isStale(): Code {
-    return this.#code.i32Const(0).memory(loadOpcode['32']!, this.#cpu + CODE_EPOCH).get(this.#epoch).byte(0x47);
+    return this.#code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).get(this.#epoch).byte(0x47);
   }
   leave(code: Code): void {
     // A routine that looks at registers has left them in the state.
-    if (this.#spilled) code.i32Const(this.#cpu).returnCall(this.#imports.left());
+    if (this.#spilled) code.get(CPU).returnCall(this.#imports.left());
     else code.br(this.#exitLabel);
   }
   transfer(code: Code, name: string, immediate: number): void {

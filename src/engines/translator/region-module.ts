@@ -24,6 +24,7 @@ export class RegionModule implements RegionImports {
   readonly #regions: RegionFunction[] = [];
   readonly #scratch: Scratch;
   readonly #lowered: LoweredRoutine[] = [];
+  #calleeRecords = 0;
 
   constructor(scratch: Scratch) {
     this.#scratch = scratch;
@@ -40,6 +41,7 @@ export class RegionModule implements RegionImports {
     const module = new ModuleBuilder();
     module.importMemory('env', 'memory', RAM_BASE >> 16, 65_536, true);
     for (const { module: from, name, params, results } of this.#imports) module.importFunction(from, name, params, results);
+    for (let k = 0; k < this.#calleeRecords; k++) module.importGlobal('callees', `${k}`, 'i32');
     const type = module.type(['i32', 'i32'], ['i32']);
     this.#regions.forEach((region, i) => module.exportFunction(`r${i}`, module.addFunction(type, region.locals, region.body)));
     return module.toBytes() as Uint8Array<ArrayBuffer>;
@@ -69,6 +71,13 @@ export class RegionModule implements RegionImports {
   }
   left(): number {
     return this.#index('left', () => ({ module: 'core', params: ['i32', 'i32'], results: ['i32'] }));
+  }
+  /** Globals that an instance is given: records of inlined functions. */
+  get calleeRecords(): number {
+    return this.#calleeRecords;
+  }
+  calleeRecord(): number {
+    return this.#calleeRecords++;
   }
   interpret(): number {
     return this.#index('interpret', () => ({ module: 'core', params: ['i32', 'i32'], results: ['i32'] }));

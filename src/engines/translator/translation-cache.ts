@@ -21,6 +21,9 @@ export function moduleCost(moduleBytes: number): number {
 
 /** Translated code that is given up together: what V8 can free. */
 interface CachedModule {
+  readonly id: number;
+  /** For this vCPU. */
+  readonly made: boolean;
   readonly cost: number;
   readonly regions: Set<CachedRegion>;
   /** When one of its regions was last known to run. */
@@ -46,6 +49,8 @@ export interface CacheSurroundings {
   givenUp(page: number): number;
   /** Handlers of first records have changed: the jump caches have to learn them anew. */
   flushJumps(): void;
+  /** Nothing of a module is in use any more. */
+  released(id: number): void;
 }
 
 /**
@@ -67,7 +72,7 @@ export class TranslationCache {
   #now = 0;
   #cost = 0;
   #costAtCensus = 0;
-  readonly #regions = { made: 0, live: 0, invalidated: 0, evicted: 0 };
+  readonly #regions = { made: 0, shared: 0, live: 0, invalidated: 0, evicted: 0 };
   readonly #made = { made: 0, evicted: 0 };
   #peak = 0;
 
@@ -80,12 +85,12 @@ export class TranslationCache {
     return this.#byRecord.has(record);
   }
 
-  /** A module of `moduleBytes` bytes: its regions are added to what is returned. */
-  addModule(moduleBytes: number): CachedModule {
-    const module: CachedModule = { cost: moduleCost(moduleBytes), regions: new Set(), used: ++this.#now };
+  /** A module of `moduleBytes` bytes: its regions are added to what is returned. `made`: for this vCPU; else others have it, too. */
+  addModule(id: number, moduleBytes: number, made: boolean): CachedModule {
+    const module: CachedModule = { id, made, cost: moduleCost(moduleBytes), regions: new Set(), used: ++this.#now };
     this.#modules.add(module);
     this.#cost += module.cost;
-    this.#made.made++;
+    if (made) this.#made.made++;
     return module;
   }
 
@@ -105,6 +110,7 @@ export class TranslationCache {
       else ofPage.add(cached);
     }
     this.#regions.made++;
+    if (!module.made) this.#regions.shared++;
     this.#regions.live++;
     return true;
   }
@@ -172,7 +178,9 @@ export class TranslationCache {
     if (module.regions.size === 0) this.#removeModule(module);
   }
   #removeModule(module: CachedModule): void {
-    if (this.#modules.delete(module)) this.#cost -= module.cost;
+    if (!this.#modules.delete(module)) return;
+    this.#cost -= module.cost;
+    this.#surroundings.released(module.id);
   }
 
   /** Empties the places of regions that are gone, so that V8 frees them. Legal between blocks, as all below. */

@@ -33,8 +33,6 @@ const mayEnd = operations.map(({ effect }, code) => effect.endsWith('-memory') |
 
 /** What a region may take for granted; checked whenever it is entered. */
 export interface Assumptions {
-  /** Address of the vCPU. */
-  readonly cpu: number;
   /** 64-bit code; else 32-bit. */
   readonly long: boolean;
   /** 32-bit code with FLAT_SEGMENTS. */

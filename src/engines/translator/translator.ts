@@ -12,7 +12,7 @@ import { Pauses } from './pauses.ts';
 import { CalleeFinder, isUnchanged, pageOf } from './callees.ts';
 import type { CalleeCode, FoundCallee } from './callees.ts';
 import { RegionBuilder } from './region-builder.ts';
-import type { BuildResult, RegionCompiler, RegionRequest } from './region-builder.ts';
+import type { BuildResult, BuiltModule, RegionCompiler, RegionRequest } from './region-builder.ts';
 import { TranslationCache } from './translation-cache.ts';
 
 /** Regions of one module: many in one cost less (DESIGN D3), but the first of them waits for the last. */
@@ -102,7 +102,9 @@ export class Translator implements Tier {
     this.#profiler = options.profiler;
     this.#view = new DataView(core.memory.buffer);
     this.#flushJumps = () => void core.runtime.call('flushJumpCaches');
-    this.#cache = new TranslationCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES, { view: this.#view, table: core.table, givenUp: (page) => this.#giveUp(page), flushJumps: this.#flushJumps });
+    this.#cache = new TranslationCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES, {
+      view: this.#view, table: core.table, givenUp: (page) => this.#giveUp(page), flushJumps: this.#flushJumps, released: (id) => this.#compiler.release?.(id),
+    });
     this.#bytes = new Uint8Array(core.memory.buffer);
     this.#fetchBlock = core.runtime.bind('fetchBlock');
     this.#callees = new CalleeFinder(core);
@@ -170,7 +172,7 @@ export class Translator implements Tier {
         known = { bytes: this.#bytes.slice(host - (host & PAGE_MASK), host - (host & PAGE_MASK) + PAGE_SIZE), executed };
         pages.set(key, known);
       }
-      return { cpu: this.#core.cpu, page, ...known, offset: host & PAGE_MASK, long: (mode & MODE_CODE_MASK) === MODE_CODE64, flat, counters: block.counters, callees: this.#callees.read(callees, mode, code) };
+      return { page, ...known, offset: host & PAGE_MASK, long: (mode & MODE_CODE_MASK) === MODE_CODE64, flat, counters: block.counters, callees: this.#callees.read(callees, mode, code) };
     });
     this.#busy = true;
     this.#compiler.build(requests, (result) => {
@@ -198,33 +200,40 @@ export class Translator implements Tier {
   }
 
   #installAll(result: BuildResult, requests: readonly RegionRequest[], blocks: readonly HotBlock[]): void {
-    const { memory, runtime, functions } = this.#core;
     for (const number of result.covered) {
       const record = this.#recordOf(blocks[number]!);
       if (record !== undefined) this.#view.setUint32(record + REC_IMMEDIATE, this.threshold(pageOf(blocks[number]!.host)), true);
     }
-    if (result.module === undefined) return;
-    const instance = new WebAssembly.Instance(result.module, { env: { memory }, runtime: runtime.functions, core: functions });
-    const module = this.#cache.addModule(result.moduleBytes);
-    this.#wasmBytes += result.moduleBytes;
-    result.regions.forEach(({ request, ranges, inlined, instructions, functionBytes }, i) => {
+    for (const module of result.modules) this.#install(module, requests, blocks);
+    if (result.modules.length > 0) this.#flushJumps();
+  }
+
+  #install({ id, module, bytes, globals, made, regions }: BuiltModule, requests: readonly RegionRequest[], blocks: readonly HotBlock[]): void {
+    const { memory, runtime, functions } = this.#core;
+    const callees: Record<string, number> = Object.fromEntries(Array.from({ length: globals }, (_, k) => [k, 0]));
+    for (const { inlined } of regions) for (const { callee, global } of inlined) if (global !== undefined) callees[global] = callee.record;
+    const instance = new WebAssembly.Instance(module, { env: { memory }, runtime: runtime.functions, core: functions, callees });
+    // What others have made costs what is used of it.
+    const cached = this.#cache.addModule(id, made ? bytes : regions.reduce((sum, { functionBytes }) => sum + functionBytes, 0), made);
+    if (made) this.#wasmBytes += bytes;
+    for (const { request, exported, ranges, inlined, instructions, functionBytes } of regions) {
       const block = blocks[request]!;
       const record = this.#recordOf(block);
       const page = pageOf(block.host);
-      if (record === undefined || !isUnchanged(this.#bytes, block.host - (block.host & PAGE_MASK), requests[request]!.bytes, 0, ranges)) return;
+      if (record === undefined || !isUnchanged(this.#bytes, block.host - (block.host & PAGE_MASK), requests[request]!.bytes, 0, ranges)) continue;
       if (!inlined.every(({ callee, ranges: own }) => this.#callees.isUnchanged(callee, own, block.mode))) {
         this.#view.setUint32(record + REC_IMMEDIATE, this.threshold(page), true);
-        return;
+        continue;
       }
       this.#core.cache().depend(page, ranges);
       for (const { callee, ranges: own } of inlined) this.#core.cache().depend(callee.page, own);
-      if (this.#cache.addRegion(module, record, page, [...new Set(inlined.map(({ callee }) => callee.page))].filter((other) => other !== page), instance.exports[`r${i}`] as WebAssembly.ExportedFunction)) this.#instructions += instructions;
+      const others = [...new Set(inlined.map(({ callee }) => callee.page))].filter((other) => other !== page);
+      if (this.#cache.addRegion(cached, record, page, others, instance.exports[`r${exported}`] as WebAssembly.ExportedFunction)) this.#instructions += instructions;
       if (block.counters !== undefined) {
         const base = block.rip - BigInt(block.host & PAGE_MASK);
         this.#profiler!.addRegion({ entry: block.rip, start: base + BigInt(Math.min(...ranges)), end: base + BigInt(Math.max(...ranges)), user: block.user, size: instructions, translatedBytes: functionBytes }, block.counters);
       }
-    });
-    this.#flushJumps();
+    }
   }
 
   dropped(page: number, why: 'overwritten' | 'evicted'): void {

@@ -72,7 +72,9 @@ const KVM_THREAD = 132;
 const KICKS = 136;
 const SENDING_CALLS = 140;
 const SAVED_WRITES = 144;
-/** VCPU_DIRECT and VCPU_SHADOW_POSTED are the next. */
+/** VCPU_DIRECT and VCPU_SHADOW_POSTED are the next; then regions of its translator, and those of them that had been made for others. */
+const REGIONS = 156;
+const SHARED_REGIONS = 160;
 const FAILURE = 0x200;
 const FAILURE_BYTES = 0x200;
 
@@ -270,6 +272,15 @@ export class VcpuWords {
   }
   get paravirtCounts(): Readonly<Record<string, number>> {
     return { paravirtKick: this.#load(KICKS) >>> 0, paravirtInterrupts: this.#load(SENDING_CALLS) >>> 0, paravirtSaved: this.#load(SAVED_WRITES) >>> 0 };
+  }
+
+  /** Its own thread says so now and then. */
+  tellRegions({ made, shared }: { readonly made: number; readonly shared: number }): void {
+    this.#store(REGIONS, made);
+    this.#store(SHARED_REGIONS, shared);
+  }
+  get regionCounts(): Readonly<Record<string, number>> {
+    return { regionsMade: this.#load(REGIONS) >>> 0, regionsShared: this.#load(SHARED_REGIONS) >>> 0 };
   }
 
   /** Whoever takes it is to interrupt the thread; 0: nobody need. */

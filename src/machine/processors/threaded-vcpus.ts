@@ -403,7 +403,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
       const { exception, interrupt, tlbMiss, codeInvalidation, paravirtEoi } = vcpu.exitCounts() as Record<string, number>;
       add({ exception: exception!, interrupt: interrupt!, tlbMiss: tlbMiss!, codeInvalidation: codeInvalidation!, paravirtEoi: paravirtEoi! });
     }
-    for (const { paravirtCounts, directEntries } of this.#words) add({ ...paravirtCounts, entries: directEntries });
+    for (const { paravirtCounts, regionCounts, directEntries } of this.#words) add({ ...paravirtCounts, ...regionCounts, entries: directEntries });
     return counts;
   }
   close(): void {

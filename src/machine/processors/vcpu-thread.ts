@@ -138,6 +138,7 @@ class VcpuThread {
   /** Another processor has woken this one: it goes on behind its HLT, or behind the next one. */
   #woken = false;
   #waitedNs = 0;
+  #translator: Interpreter | undefined;
   readonly #poll: HaltPoll | undefined;
   readonly #spinWait: SpinWait;
   /** Whoever causes interrupts now looks for them next: no kick is needed. */
@@ -200,7 +201,7 @@ class VcpuThread {
       ...(codeArea === undefined ? {} : { codeArea: codeAreaAt(codeArea) }),
     };
     const interpreter = once(() => createInterpreter(options));
-    const translator = once(() => createTranslator({ ...options, clock: ports.clock, cacheBytes: order.cacheBytes, ...(ports.compiler === undefined ? {} : { compiler: ports.compiler }) }));
+    const translator = once(() => this.#translator = createTranslator({ ...options, clock: ports.clock, cacheBytes: order.cacheBytes, ...(ports.compiler === undefined ? {} : { compiler: ports.compiler }) }));
     this.#make = {
       interpreter,
       translator,
@@ -291,7 +292,7 @@ class VcpuThread {
       else if (exit === 'gave up') this.#stand(GAVE_UP, COMMAND_RUN);
       this.#standAside(this.#spinWait.after(exit === 'budget' && this.#vcpu.spins === true));
       if (now < this.#turnEnds) continue;
-      this.#reportWaiting();
+      this.#tell();
       await this.#ports.yield();
       this.#turnEnds = this.#ports.clock.now() + TURN_NS;
     }
@@ -340,6 +341,10 @@ class VcpuThread {
     if (words === undefined) return;
     words.postEvents(EVENT_WAKE);
     alertVcpu(this.#machine, words);
+  }
+  #tell(): void {
+    if (this.#translator !== undefined) this.#words.tellRegions(this.#translator.translation()!.regions);
+    this.#reportWaiting();
   }
   #reportWaiting(): void {
     const { waitedNs } = this.#ports;
