@@ -1,4 +1,4 @@
-// Several processors on our translator, on QEMU's TCG (a thread for each) and on the host itself, in the same run: threads that
+// Several processors on our engines, on QEMU's TCG (a thread for each) and on the host itself, in the same run: threads that
 // compute, lock and wake each other (bench/guest/processors.c), and what the idle guest takes. A command, never a timed test.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { ShellGuest } from './disk/shell-guest.ts';
 import { compile, rootFolder } from './guests/build.ts';
 import { median } from './guests/table.ts';
 
-const ENGINES = ['host', 'translator', 'interpreter', 'qemu'] as const;
+const ENGINES = ['host', 'translator', 'interpreter', 'hybrid', 'qemu'] as const;
 type Engine = (typeof ENGINES)[number];
 const PROGRAM = 'processors';
 /** Lines of the program, with what they are called in the table. */

@@ -44,27 +44,27 @@ describe.skipIf(kvmIsMissing())('user code on the hybrid engine', () => {
   }
 
   /** Long mode, user mode, 2 MiB in small pages mapped one to one; a gate for each vector to HLT, or what the test puts there. */
-  function load(vcpu: Vcpu, code: readonly number[], { compatible = false, start = {}, code: more = {}, pages = {} }: Setting): void {
-    const { memory } = fixture;
+  function load(vcpu: Vcpu, code: readonly number[], { compatible = false, start = {}, code: more = {}, pages = {} }: Setting, into = fixture): void {
+    const { memory } = into;
     memory.write(DATA, new Uint8Array(0x2000));
-    fixture.poke64(TABLES, BigInt(TABLES + 0x1000) | P_U_W);
-    fixture.poke64(TABLES + 0x1000, BigInt(TABLES + 0x2000) | P_U_W);
-    fixture.poke64(TABLES + 0x2000, BigInt(PAGES) | P_U_W);
-    for (let page = 0; page < 512; page++) fixture.poke64(PAGES + 8 * page, pages[page] ?? (BigInt(page) << 12n) | P_U_W);
+    into.poke64(TABLES, BigInt(TABLES + 0x1000) | P_U_W);
+    into.poke64(TABLES + 0x1000, BigInt(TABLES + 0x2000) | P_U_W);
+    into.poke64(TABLES + 0x2000, BigInt(PAGES) | P_U_W);
+    for (let page = 0; page < 512; page++) into.poke64(PAGES + 8 * page, pages[page] ?? (BigInt(page) << 12n) | P_U_W);
     for (let vector = 0; vector < 256; vector++) {
       const dpl = vector === 0x80 || vector === 3 || vector === 4 ? 0x6000 : 0;
-      fixture.poke64(GATES + 16 * vector, BigInt(HANDLERS + 16 * vector) | (8n << 16n) | (BigInt(0x8e00 | dpl) << 32n));
-      fixture.poke64(GATES + 16 * vector + 8, 0n);
+      into.poke64(GATES + 16 * vector, BigInt(HANDLERS + 16 * vector) | (8n << 16n) | (BigInt(0x8e00 | dpl) << 32n));
+      into.poke64(GATES + 16 * vector + 8, 0n);
       memory.write(HANDLERS + 16 * vector, Uint8Array.of(0xf4));
     }
     for (const [selector, value] of [
       [0x08, 0xaf9b_000000_ffffn], [0x10, segmentDescriptor({ access: 0x93 })], [0x18, segmentDescriptor({ access: 0xfb })], [0x20, segmentDescriptor({ access: 0xf3 })], [0x28, 0xaffb_000000_ffffn],
-    ] as const) fixture.poke64(0x1000 + selector, value);
-    fixture.poke64(TASK + 4, BigInt(KERNEL_STACK));
+    ] as const) into.poke64(0x1000 + selector, value);
+    into.poke64(TASK + 4, BigInt(KERNEL_STACK));
     const flat = (selector: number, attributes: number) => ({ selector, base: 0n, limit: 0xffffffff, attributes });
     const data = flat(0x23, 0xc0f3);
     const none = { selector: 0, base: 0n, limit: 0, attributes: 0x10000 };
-    fixture.load(vcpu, code, {
+    into.load(vcpu, code, {
       rflags: 0x202n, cr0: 0x80050033n, cr3: BigInt(TABLES), cr4: 0x10620n, efer: 0xd01n, idtr: { base: BigInt(GATES), limit: 4095 }, gdtr: { base: 0x1000n, limit: 0x2f }, ...start,
       segments: { cs: compatible ? flat(0x1b, 0xc0fb) : flat(0x2b, 0xa0fb), ss: data, ds: data, es: data, fs: compatible ? data : none, gs: compatible ? data : none, tr: { selector: 0x28, base: BigInt(TASK), limit: 103, attributes: 0x8b } },
     });
@@ -238,6 +238,52 @@ describe.skipIf(kvmIsMissing())('user code on the hybrid engine', () => {
     } finally {
       hybrid.run = whole;
     }
+  });
+
+  describe('says of a run that it was spent in a loop that waits', () => {
+    const waits = [...mov(1, 100_000), 0xf3, 0x90, 0x80, 0x3c, 0x24, 1, 0xff, 0xc9, 0x75, 0xf6]; // next: pause; cmp byte [rsp],1; dec ecx; jnz next
+    const counts = [...mov(1, 100_000), 0xff, 0xc9, 0x75, 0xfc]; // next: dec ecx; jnz next
+    let others: KvmFixture;
+    beforeAll(() => {
+      others = new KvmFixture({ waiting: false, admit: () => true, refuse: () => {} });
+    });
+    afterAll(() => others.close());
+
+    /** In runs of 10,000 instructions or some time: how each ended, and whether it says that it waited. */
+    function runs({ hybrid, clock }: KvmFixture): { readonly exits: readonly string[]; readonly spins: readonly boolean[] } {
+      const exits: string[] = [];
+      const spins: boolean[] = [];
+      for (;;) {
+        const until = clock.now() + 300_000;
+        const exit = hybrid.run(10_000, () => until);
+        if (exit === 'halt') return { exits, spins };
+        exits.push(exit);
+        spins.push(exit === 'budget' && hybrid.spins);
+      }
+    }
+
+    it('which the kernel did', () => {
+      const handler = HANDLERS + 16 * 0x90;
+      const room = 0x14000;
+      load(fixture.hybrid, [0x0f, 0x05], { code: { [handler]: [0xe9, ...bytes32(room - handler - 5)], [room]: [...waits, ...counts, 0xf4] } }); // syscall; handler: jmp room
+      const { exits, spins } = runs(fixture);
+      expect(exits.filter((exit) => exit === 'budget').length).toBeGreaterThan(35);
+      expect(spins.filter((spun) => spun).length).toBeGreaterThan(35);
+      expect(spins.lastIndexOf(true)).toBeLessThan(spins.length - 15);
+      expect(fixture.hybrid.exitCounts()['visits']).toBeGreaterThan(visits);
+    });
+
+    it('which user code did, among several processors', () => {
+      load(others.hybrid, [...waits, ...counts, ...UD2], {}, others);
+      const { spins } = runs(others);
+      expect(spins.filter((spun) => spun).length).toBeGreaterThan(30);
+      // The rest of it goes on directly.
+      expect(others.hybrid.exitCounts()['visits']).toBeGreaterThan(0);
+      expect(spins.at(-1)).toBe(false);
+      // Nobody else has the host's processor: it stays directly there.
+      load(fixture.hybrid, [...waits, ...counts, ...UD2], {});
+      expect(runs(fixture).spins).not.toContain(true);
+    });
   });
 
   it('an interrupt that comes meanwhile is taken, and user code goes on', () => {

@@ -4,6 +4,7 @@ import { identify } from '../../src/engines/identity.ts';
 import { tryKvm } from '../../src/engines/kvm/trial.ts';
 import type { KvmFinding } from '../../src/engines/kvm/trial.ts';
 import { KvmVcpu } from '../../src/engines/kvm/kvm-vcpu.ts';
+import type { Interruptions } from '../../src/engines/hybrid/direct-vm.ts';
 import { HybridVcpu } from '../../src/engines/hybrid/hybrid-vcpu.ts';
 import { createTranslator } from '../../src/engines/translator/translator.ts';
 import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts';
@@ -81,7 +82,8 @@ export class KvmFixture {
   onAccess: (text: string) => void = () => {};
   readonly #started = performance.now();
 
-  constructor() {
+  /** `interruptions`: as if there were other processors, for the hybrid engine. */
+  constructor(interruptions?: Interruptions) {
     const kvm = openKvm();
     if (typeof kvm === 'string') throw new Error(kvm);
     const note = (text: string): void => {
@@ -119,7 +121,7 @@ export class KvmFixture {
     this.interpreter = createInterpreter(parts);
     identify(this.memory.wasm, { index: 0, tscKhz: kvm.capabilities.tscKhz, hidden: kvm.capabilities.hidden });
     this.kvm = new KvmVcpu({ ...parts, ...kvm, home: this.interpreter });
-    this.hybrid = new HybridVcpu({ ...parts, ...kvm, ...kvm.user, home: createTranslator(parts), policy: { note: () => {}, goesOn: () => true } });
+    this.hybrid = new HybridVcpu({ ...parts, ...kvm, ...kvm.user, home: createTranslator(parts), ...(interruptions === undefined ? {} : { interruptions }), policy: { note: () => {}, goesOn: () => true } });
   }
 
   poke64(address: number, value: bigint): void { this.guest.poke64(address, value); }

@@ -1,9 +1,10 @@
+import { PAGE_MASK, PAGE_SIZE } from '../../base/addresses.ts';
 import type { Plain } from '../../base/plain.ts';
 import { secondsByName } from '../../base/seconds.ts';
 import type { TranslationFigures, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import {
-  CPL, CR0, CR4, DR7, EFLAGS, EXTRA_HEAT, FAULT_PENDING, LEAVE_SHUTDOWN, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, MSR_DEBUGCTL, PENDING_DEBUG, SEGMENTS, SEGMENT_BYTES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SELECTOR, SHADOW, 
+  CPL, CR0, CR4, DR7, EFLAGS, EXTRA_HEAT, FAULT_PENDING, LEAVE_SHUTDOWN, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, MSR_DEBUGCTL, PENDING_DEBUG, RIP, SCRATCH, SEGMENTS, SEGMENT_BYTES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SELECTOR, SHADOW, 
   USER_ENTERED, USER_ENTRIES, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS,
 } from '../../isa/x86/state/layout.ts';
 import { SHADOW_MEMORY, VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
@@ -53,6 +54,9 @@ const DR6_SINGLE_STEP = 0x4000;
 const TRIAL = 30_000;
 /** An execution of the kernel's code behind a visit that the alarm has ended counts as so many more until the code is hot. */
 const TICK_HEAT = 15;
+const PAUSE = [0xf3, 0x90] as const;
+/** Bytes before and behind an instruction in which the rest of a loop that waits is looked for. */
+const LOOP = 16;
 /** Until it is known better. */
 const ENTRY_NS = 30_000;
 
@@ -75,6 +79,7 @@ export class HybridVcpu implements Vcpu {
   #inVisit = false;
   /** User code has been translated for TRIAL instructions or a slice on end, until just now. */
   #longTrial = false;
+  #spins = false;
 
   constructor(options: HybridOptions) {
     this.#options = options;
@@ -121,9 +126,11 @@ export class HybridVcpu implements Vcpu {
   #run(budget: number, deadline: () => number): VcpuExit {
     let direct = this.#inUser() && this.#goesOnDirectly();
     let visited = false;
+    this.#spins = true;
     for (let left = budget; ; ) {
       if (direct && !this.#exitRequested && this.#mayRunDirectly()) {
         visited = true;
+        this.#spins = false;
         const exit = this.#visit(deadline);
         if (exit !== undefined) return exit;
       }
@@ -133,13 +140,14 @@ export class HybridVcpu implements Vcpu {
       const part = user ? Math.min(left, TRIAL) : left;
       const exit = this.#home.runToUser(part);
       this.#ns.translated += this.#options.clock.now() - began;
+      this.#spins &&= this.#home.spins;
       if (exit === 'requested') this.#exitRequested = false;
       this.#longTrial = exit === 'budget' && user && this.#block.getUint32(USER_ENTRIES, true) === entries;
       left -= part;
       if (exit === 'user') left = budget;
       else if (exit !== 'budget') return exit;
       else if (left <= 0) return visited ? 'time' : 'budget';
-      direct = exit === 'user' || (this.#inUser() && this.#goesOnDirectly());
+      direct = exit === 'user' ? !this.#mayWait() : this.#inUser() && this.#goesOnDirectly();
       if (this.#options.clock.now() < deadline()) continue;
       // The next run does what this one has no time for.
       this.#inVisit = direct;
@@ -155,10 +163,29 @@ export class HybridVcpu implements Vcpu {
   #goesOnDirectly(): boolean {
     const inVisit = this.#inVisit;
     this.#inVisit = false;
-    if (inVisit) return true;
+    if (inVisit) return !this.#mayWait();
     this.#home.runtime.call('enterUser');
     this.#block.setUint32(USER_ENTERED, 0, true);
-    return this.#policy.goesOn(this.#block.getUint32(USER_SLOT, true), this.#longTrial);
+    return !this.#waits() && this.#policy.goesOn(this.#block.getUint32(USER_SLOT, true), this.#longTrial);
+  }
+
+  /**
+   * May user code be in a loop that waits for another processor? One that runs directly would have the host's to itself, for nobody counts its PAUSE there:
+   * where there is one about, it is translated first.
+   */
+  #mayWait(): boolean {
+    if (this.#options.interruptions === undefined) return false;
+    const block = this.#block;
+    block.setBigUint64(SCRATCH, block.getBigUint64(RIP, true), true);
+    const host = this.#home.runtime.call('lookAt', 1) >>> 0;
+    if (host === 0) return false;
+    const here = host & PAGE_MASK;
+    const code = new Uint8Array(this.#options.memory.buffer, host - here, PAGE_SIZE).subarray(Math.max(0, here - LOOP), here + LOOP);
+    return code.some((byte, i) => byte === PAUSE[0] && code[i + 1] === PAUSE[1]);
+  }
+  /** Has user code that is translated done nothing else, until just now? */
+  #waits(): boolean {
+    return this.#options.interruptions !== undefined && this.#home.spins;
   }
 
   /** Can the host's processor do what the guest's would, in the state as it is? */
@@ -272,6 +299,10 @@ export class HybridVcpu implements Vcpu {
   }
   get mayWake(): boolean {
     return this.#home.mayWake;
+  }
+  /** As the interpreter has it. Of a run that was partly direct nobody knows. */
+  get spins(): boolean {
+    return this.#spins;
   }
   get blocksNmi(): boolean {
     return this.#home.blocksNmi;
