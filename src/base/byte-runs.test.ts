@@ -18,4 +18,7 @@ it('shows runs as parts of their memory', () => {
   expect(runs.slice(1, 3).arrays().map((part) => [...part])).toEqual([[41], [3, 4]]);
   runs.slice(1, 1).arrays()[0]!.fill(9);
   expect(memory[41]).toBe(9);
+  const found: [number, number[]][] = [];
+  runs.each(100, (part, at) => found.push([at, [...part]]));
+  expect(found).toEqual([[100, [40, 9]], [102, [3, 4, 5]]]);
 });

@@ -23,6 +23,14 @@ export class ByteRuns {
     return arrays;
   }
 
+  /** The same one after the other, with where it begins in something of which the runs take the bytes from `at` on. */
+  each(at: number, take: (part: Uint8Array, at: number) => void): void {
+    for (const part of this.arrays()) {
+      take(part, at);
+      at += part.length;
+    }
+  }
+
   /** The bytes `from` to `from + count` of all. */
   slice(from: number, count: number): ByteRuns {
     return new ByteRuns(this.memory, slicePlaces(this.places, from, count));

@@ -23,10 +23,7 @@ export class MemoryPort implements BlockPort {
   }
   readNow(offset: number, target: ByteRuns): boolean {
     if (!this.quick) return false;
-    for (const part of target.arrays()) {
-      part.set(this.contents.subarray(offset, offset + part.length));
-      offset += part.length;
-    }
+    target.each(offset, (part, at) => part.set(this.contents.subarray(at, at + part.length)));
     return true;
   }
   async read(offset: number, target: Uint8Array): Promise<void> {

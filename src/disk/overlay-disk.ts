@@ -127,10 +127,7 @@ export class OverlayDisk implements BlockPort {
   readNow(offset: number, target: ByteRuns): boolean {
     const runs = this.#runs(offset, target.bytes);
     if (!runs.every((run) => run.place !== undefined)) return false;
-    for (const part of target.arrays()) {
-      void this.read(offset, part); // at once, as nothing below is asked
-      offset += part.length;
-    }
+    target.each(offset, (part, at) => void this.read(at, part)); // at once, as nothing below is asked
     return true;
   }
 

@@ -43,10 +43,7 @@ export class RamDisk implements BlockPort, Stateful {
   readNow(offset: number, target: ByteRuns): boolean {
     const pieces = this.#pieces(offset, target.bytes);
     if (this.#below !== undefined && !pieces.every(({ index }) => this.#chunks.has(index))) return false;
-    for (const part of target.arrays()) {
-      void this.read(offset, part); // at once, as nothing below is asked
-      offset += part.length;
-    }
+    target.each(offset, (part, at) => void this.read(at, part)); // at once, as nothing below is asked
     return true;
   }
 

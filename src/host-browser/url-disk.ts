@@ -64,10 +64,9 @@ export class UrlDisk extends ReadOnlyDisk {
 
   readNow(offset: number, target: ByteRuns): boolean {
     for (let index = Math.floor(offset / BLOCK); index * BLOCK < offset + target.bytes; index++) if (!this.#blocks.has(index)) return false;
-    for (const part of target.arrays()) {
-      for (let index = Math.floor(offset / BLOCK); index * BLOCK < offset + part.length; index++) copy(this.#blocks.get(index)!, index * BLOCK, offset, part);
-      offset += part.length;
-    }
+    target.each(offset, (part, at) => {
+      for (let index = Math.floor(at / BLOCK); index * BLOCK < at + part.length; index++) copy(this.#blocks.get(index)!, index * BLOCK, at, part);
+    });
     return true;
   }
 

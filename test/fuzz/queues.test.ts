@@ -64,11 +64,7 @@ class FickleDisk extends MemoryDisk {
     this.fail = this.#below(16) === 0;
     this.log.length = 0;
     if (this.#below(2) === 0) return false;
-    let at = offset!;
-    for (const part of target!.arrays()) {
-      part.set(this.contents.subarray(at, at + part.length));
-      at += part.length;
-    }
+    target!.each(offset!, (part, at) => part.set(this.contents.subarray(at, at + part.length)));
     return true;
   }
 }
