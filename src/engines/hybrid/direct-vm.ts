@@ -155,7 +155,7 @@ export class DirectVm {
     const { host, memory, block, capabilities, cpuid, area } = options;
     this.#view = new DataView(memory.buffer);
     this.#block = block;
-    this.#vm = new KvmVm(host, memory, cpuid);
+    this.#vm = new KvmVm(host, memory, capabilities.keptMsrs, cpuid);
     this.#run = this.#vm.run;
     this.#runBytes = new Uint8Array(this.#run.buffer, this.#run.byteOffset);
     this.#regs = this.#part(REGS, STRUCTS.kvm_regs.size);

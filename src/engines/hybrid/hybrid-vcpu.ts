@@ -13,6 +13,7 @@ import type { Interpreter } from '../interpreter/interpreter.ts';
 import { Alarm } from '../kvm/alarm.ts';
 import type { KvmCapabilities } from '../kvm/capabilities.ts';
 import { guestCpuid, knowsHidden } from '../kvm/cpuid-table.ts';
+import type { CpuidEntry } from '../kvm/cpuid-table.ts';
 import type { KvmHost } from '../kvm/kvm-host.ts';
 import { takenByKvm } from '../kvm/kvm-vcpu.ts';
 import { DirectVm, directFigures } from './direct-vm.ts';
@@ -94,9 +95,14 @@ export class HybridVcpu implements Vcpu {
     takenByKvm(() => this.#prepare());
   }
 
-  /** A VM that fits what the guest has been told of its processor. */
-  #prepare(): DirectVm {
-    const cpuid = guestCpuid(this.#home.runtime, this.#block);
+  /** What the guest has been told of its processor. */
+  #cpuid(): readonly CpuidEntry[] {
+    const { memory, index } = this.#options;
+    return guestCpuid(this.#home.runtime, memory, index);
+  }
+
+  /** A VM that fits that. */
+  #prepare(cpuid = this.#cpuid()): DirectVm {
     if (this.#vm?.fits(cpuid) === true) return this.#vm;
     this.close();
     this.#slotsStale = true;
@@ -105,8 +111,7 @@ export class HybridVcpu implements Vcpu {
 
   /** Why the guest whose state is in the block cannot run here; undefined: it can. */
   obstacle(): string | undefined {
-    const { memory, hidden, index } = this.#options;
-    return hybridObstacle(this.#home, memory, hidden, index);
+    return hybridObstacle(this.#cpuid(), this.#options.hidden);
   }
 
   /** Runs until something must be looked at or guest time is `until()`; what runs directly is not counted. Throws KvmFailure. */
@@ -276,7 +281,8 @@ export class HybridVcpu implements Vcpu {
     this.#inVisit = this.#longTrial = false;
     this.#slotsStale = true;
     this.#alarm.forget();
-    if (this.obstacle() === undefined) this.#prepare();
+    const cpuid = this.#cpuid();
+    if (hybridObstacle(cpuid, this.#options.hidden) === undefined) this.#prepare(cpuid);
     this.#vm?.forgetFault();
   }
   init(): void {
@@ -362,8 +368,8 @@ export class HybridVcpu implements Vcpu {
   }
 }
 
-/** Why the guest whose state is in a vCPU's block cannot run on this engine; undefined: it can. `hidden`: see HybridOptions. */
-export function hybridObstacle({ runtime }: Interpreter, memory: WebAssembly.Memory, hidden: readonly number[], index = 0): string | undefined {
-  if (!knowsHidden(runtime, memory, index, hidden)) return undefined;
+/** Why a guest that has been told so by CPUID cannot run on this engine; undefined: it can. `hidden`: see HybridOptions. */
+export function hybridObstacle(cpuid: readonly CpuidEntry[], hidden: readonly number[]): string | undefined {
+  if (!knowsHidden(cpuid, hidden)) return undefined;
   return 'the guest has been told of processor features that user code has not on this host (machines that are started with --switchable leave them out)';
 }

@@ -1,6 +1,8 @@
 import { CONSTANTS, IOCTLS } from './abi.ts';
 import { hiddenByKvm, supportedCpuid } from './cpuid-table.ts';
 import type { XsaveLayout } from './extended-state.ts';
+import { keptMsrs } from './kept-msrs.ts';
+import type { MsrRun } from './kept-msrs.ts';
 import type { KvmHost } from './kvm-host.ts';
 
 /** What this host's KVM can do, as far as it differs between hosts. */
@@ -8,6 +10,8 @@ export interface KvmCapabilities {
   /** Feature bits that guests cannot have, as words of CPUID_HIDDEN. */
   readonly hidden: readonly number[];
   readonly xsave: XsaveLayout;
+  /** MSRs that it keeps itself. */
+  readonly keptMsrs: readonly MsrRun[];
   /** Rate of the time stamp counter that guests see, unless it can be scaled. */
   readonly tscKhz: number;
   readonly tscScaling: boolean;
@@ -46,6 +50,7 @@ export function readCapabilities(host: KvmHost): KvmCapabilities {
       return {
         hidden: hiddenByKvm(supported),
         xsave: { components, pkru: (components >> BigInt(PKRU_COMPONENT)) & 1n ? extended(PKRU_COMPONENT)[1]! : 0 },
+        keptMsrs: keptMsrs(host, supported),
         tscKhz: host.ioctl(vcpu, IOCTLS.KVM_GET_TSC_KHZ, 0),
         syncRegisters: (host.ioctl(host.device, IOCTLS.KVM_CHECK_EXTENSION, CONSTANTS.KVM_CAP_SYNC_REGS) & SYNC_WANTED) === SYNC_WANTED,
         tscScaling: host.ioctl(host.device, IOCTLS.KVM_CHECK_EXTENSION, CONSTANTS.KVM_CAP_TSC_CONTROL) !== 0,

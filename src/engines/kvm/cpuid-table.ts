@@ -88,10 +88,11 @@ export function modelCpuid(runtime: Runtime, block: DataView): readonly CpuidEnt
 }
 
 /**
- * The same as KVM is to be told: what there is at all, for some of it shows in 64-bit code only, or once the guest has
- * switched it on, which KVM finds out itself.
+ * The same, of the vCPU `index`, as KVM is to be told: what there is at all, for some of it shows in 64-bit code only, or once the
+ * guest has switched it on, which KVM finds out itself.
  */
-export function guestCpuid(runtime: Runtime, block: DataView): readonly CpuidEntry[] {
+export function guestCpuid(runtime: Runtime, memory: WebAssembly.Memory, index: number): readonly CpuidEntry[] {
+  const block = new DataView(memory.buffer, VCPU_BASE + index * VCPU_STRIDE, STATE_BYTES);
   const mode = block.getUint32(MODE, true);
   const switches = [CR4, XCR0].map((offset) => [offset, block.getBigUint64(offset, true)] as const);
   block.setUint32(MODE, MODE_CODE64, true);
@@ -102,10 +103,9 @@ export function guestCpuid(runtime: Runtime, block: DataView): readonly CpuidEnt
   return entries;
 }
 
-/** Whether the guest whose state is in a vCPU's block has been told of features that `hidden` names, as words like those of CPUID_HIDDEN. */
-export function knowsHidden(runtime: Runtime, memory: WebAssembly.Memory, index: number, hidden: readonly number[]): boolean {
-  const model = guestCpuid(runtime, new DataView(memory.buffer, VCPU_BASE + index * VCPU_STRIDE, STATE_BYTES));
-  return FEATURE_WORDS.some(([leaf, register], i) => (model.find((entry) => entry.leaf === leaf && entry.index === 0)!.values[register] & hidden[i]!) !== 0);
+/** Whether a guest that has been told so (see `guestCpuid`) knows of features that `hidden` names, as words like those of CPUID_HIDDEN. */
+export function knowsHidden(cpuid: readonly CpuidEntry[], hidden: readonly number[]): boolean {
+  return FEATURE_WORDS.some(([leaf, register], i) => (cpuid.find((entry) => entry.leaf === leaf && entry.index === 0)!.values[register] & hidden[i]!) !== 0);
 }
 
 /** A kvm_cpuid2 structure. */

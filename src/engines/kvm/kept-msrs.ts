@@ -1,5 +1,4 @@
 import { IOCTLS, STRUCTS } from './abi.ts';
-import { supportedCpuid } from './cpuid-table.ts';
 import type { CpuidEntry } from './cpuid-table.ts';
 import { KvmError } from './kvm-host.ts';
 import type { KvmHost } from './kvm-host.ts';
@@ -23,9 +22,10 @@ const HEAD = STRUCTS.kvm_msr_list.size;
 /**
  * MSRs that KVM keeps itself. All others come out as exits, so that the model's answers are the same on every engine. What holds the
  * processor's predictors back has to reach the processor: PRED_CMD where KVM knows it, SPEC_CTRL where KVM holds all that the model may announce of it.
+ * `supported`: what KVM can show in CPUID.
  */
-export function keptMsrs(host: KvmHost): readonly MsrRun[] {
-  return chooseMsrs(savedMsrs(host), supportedCpuid(host));
+export function keptMsrs(host: KvmHost, supported: readonly CpuidEntry[]): readonly MsrRun[] {
+  return chooseMsrs(savedMsrs(host), supported);
 }
 
 /** By what KVM can save, and what it can show in CPUID. */

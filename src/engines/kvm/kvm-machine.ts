@@ -1,5 +1,5 @@
 import { CONSTANTS, IOCTLS, STRUCTS } from './abi.ts';
-import { keptMsrs } from './kept-msrs.ts';
+import type { MsrRun } from './kept-msrs.ts';
 import type { KvmHost } from './kvm-host.ts';
 import { MemorySlots } from './memory-slots.ts';
 
@@ -17,12 +17,13 @@ export class KvmMachine {
   readonly #vm: number;
   readonly #vcpus: number[] = [];
 
-  constructor(host: KvmHost, memory: WebAssembly.Memory) {
+  /** `kept`: MSRs that do not come out of it. */
+  constructor(host: KvmHost, memory: WebAssembly.Memory, kept: readonly MsrRun[]) {
     this.#host = host;
     this.#vm = host.ioctl(host.device, IOCTLS.KVM_CREATE_VM, 0);
     host.ioctl(this.#vm, IOCTLS.KVM_SET_TSS_ADDR, TSS_ADDRESS);
     host.ioctlData(this.#vm, IOCTLS.KVM_SET_IDENTITY_MAP_ADDR, new Uint8Array(BigUint64Array.of(IDENTITY_MAP_ADDRESS).buffer));
-    this.#interceptMsrs();
+    this.#interceptMsrs(kept);
     // What KVM cannot emulate comes out as it was, instead of with a #UD on the way.
     this.#enable(CONSTANTS.KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1);
     this.slots = new MemorySlots(host, this.#vm, memory);
@@ -35,11 +36,10 @@ export class KvmMachine {
     return vcpu;
   }
 
-  #interceptMsrs(): void {
+  #interceptMsrs(kept: readonly MsrRun[]): void {
     this.#enable(CONSTANTS.KVM_CAP_X86_USER_SPACE_MSR, CONSTANTS.KVM_MSR_EXIT_REASON_INVAL | CONSTANTS.KVM_MSR_EXIT_REASON_UNKNOWN | CONSTANTS.KVM_MSR_EXIT_REASON_FILTER);
     const filter = new DataView(new ArrayBuffer(STRUCTS.kvm_msr_filter.size));
     filter.setUint32(F.flags, CONSTANTS.KVM_MSR_FILTER_DEFAULT_DENY, true);
-    const kept = keptMsrs(this.#host);
     const bitmaps = kept.map(() => new Uint8Array([0xff]));
     kept.forEach(({ first, count }, i) => {
       const at = F.ranges + i * RANGE.size;

@@ -12,6 +12,7 @@ import { CONSTANTS as K, IOCTLS, STRUCTS } from './abi.ts';
 import { Alarm } from './alarm.ts';
 import type { KvmCapabilities } from './capabilities.ts';
 import { guestCpuid, knowsHidden } from './cpuid-table.ts';
+import type { CpuidEntry } from './cpuid-table.ts';
 import { KvmError } from './kvm-host.ts';
 import type { KvmHost } from './kvm-host.ts';
 import { LostSyscalls } from './lost-syscalls.ts';
@@ -106,7 +107,7 @@ export class KvmVcpu implements Vcpu {
     this.#home = options.home;
     this.#alarm = new Alarm(options.host, options.clock);
     this.#block = new DataView(options.memory.buffer, VCPU_BASE + options.index * VCPU_STRIDE, STATE_BYTES);
-    this.#transfer = new Transfer({ ...options, block: this.#block, xsave: options.capabilities.xsave });
+    this.#transfer = new Transfer({ ...options, block: this.#block });
     this.#lostSyscalls = options.losesSyscalls === true ? new LostSyscalls(options.home.runtime, this.#block, new DataView(options.memory.buffer)) : undefined;
   }
 
@@ -157,8 +158,8 @@ export class KvmVcpu implements Vcpu {
 
   /** Why the guest whose state is in the block cannot run here; undefined: it can. */
   obstacle(): string | undefined {
-    const { memory, capabilities, tscKhz, index } = this.#options;
-    return kvmObstacle(this.#home, memory, capabilities, tscKhz(), index);
+    const { capabilities, tscKhz } = this.#options;
+    return kvmObstacle(this.#cpuid(), capabilities, tscKhz());
   }
 
   /** Runs until something must be looked at or guest time is `until()`; instructions are not counted. Throws KvmFailure. */
@@ -397,14 +398,20 @@ export class KvmVcpu implements Vcpu {
     this.#resident = true;
   }
 
-  /** A VM whose CPUID is what the state's guest has been told. */
+  /** What the state's guest has been told. */
+  #cpuid(): readonly CpuidEntry[] {
+    const { memory, index } = this.#options;
+    return guestCpuid(this.#home.runtime, memory, index);
+  }
+
+  /** A VM whose CPUID is that. */
   #prepare(): void {
-    const entries = guestCpuid(this.#home.runtime, this.#block);
+    const entries = this.#cpuid();
     if (this.#vm?.fits(entries) === true) return;
     const { vcpu, memory } = this.#options;
     if (vcpu !== undefined && this.#vm !== undefined) throw new KvmFailure('a processor among several cannot become one with other features');
     this.close();
-    this.#vm = vcpu === undefined ? new KvmVm(this.#host, memory, entries) : new KvmProcessor(this.#host, vcpu, entries);
+    this.#vm = vcpu === undefined ? new KvmVm(this.#host, memory, this.#options.capabilities.keptMsrs, entries) : new KvmProcessor(this.#host, vcpu, entries);
     if (this.#logging) this.#vm.logWrites(true);
     if (this.#options.capabilities.tscScaling) this.#host.ioctl(this.#vm.vcpu, IOCTLS.KVM_SET_TSC_KHZ, Math.round(this.#options.tscKhz()));
   }
@@ -504,9 +511,9 @@ export function beginKvm(vcpu: KvmVcpu): void {
   }
 }
 
-/** Why the guest whose state is in a vCPU's block cannot run on KVM; undefined: it can. `rate` in kHz, of its time stamp counter. */
-export function kvmObstacle({ runtime }: Interpreter, memory: WebAssembly.Memory, capabilities: KvmCapabilities, rate: number, index = 0): string | undefined {
-  if (knowsHidden(runtime, memory, index, capabilities.hidden)) {
+/** Why a guest that has been told so by CPUID cannot run on KVM; undefined: it can. `rate` in kHz, of its time stamp counter. */
+export function kvmObstacle(cpuid: readonly CpuidEntry[], capabilities: KvmCapabilities, rate: number): string | undefined {
+  if (knowsHidden(cpuid, capabilities.hidden)) {
     return 'the guest has been told of processor features that KVM lacks on this host (machines that are started with --switchable leave them out)';
   }
   if (!capabilities.tscScaling && Math.abs(rate - capabilities.tscKhz) > rate * TSC_TOLERANCE) {

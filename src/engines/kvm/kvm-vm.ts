@@ -1,5 +1,6 @@
 import { PHYSICAL_MASK } from '../../isa/x86/state/layout.ts';
 import type { CpuidEntry } from './cpuid-table.ts';
+import type { MsrRun } from './kept-msrs.ts';
 import type { KvmHost } from './kvm-host.ts';
 import { KvmMachine } from './kvm-machine.ts';
 import { KvmProcessor } from './kvm-processor.ts';
@@ -12,8 +13,9 @@ export const A20 = 0x100000n;
 export class KvmVm extends KvmProcessor {
   readonly #machine: KvmMachine;
 
-  constructor(host: KvmHost, memory: WebAssembly.Memory, cpuid: readonly CpuidEntry[]) {
-    const machine = new KvmMachine(host, memory);
+  /** `kept`: see KvmMachine. */
+  constructor(host: KvmHost, memory: WebAssembly.Memory, kept: readonly MsrRun[], cpuid: readonly CpuidEntry[]) {
+    const machine = new KvmMachine(host, memory, kept);
     super(host, machine.createVcpu(0), cpuid);
     this.#machine = machine;
   }

@@ -5,9 +5,9 @@ import {
 } from '../../isa/x86/state/layout.ts';
 import type { Interpreter } from '../interpreter/interpreter.ts';
 import { CONSTANTS, IOCTLS, STRUCTS } from './abi.ts';
+import type { KvmCapabilities } from './capabilities.ts';
 import { packExtendedState, unpackExtendedState } from './extended-state.ts';
-import type { XsaveLayout } from './extended-state.ts';
-import { IA32_SPEC_CTRL, keptMsrs } from './kept-msrs.ts';
+import { IA32_SPEC_CTRL } from './kept-msrs.ts';
 import type { KvmHost } from './kvm-host.ts';
 import type { KvmProcessor } from './kvm-processor.ts';
 import { packDebugRegisters, packMsrs, packRegisters, packSystemRegisters, unpackDebugRegisters, unpackRegisters, unpackSystemRegisters } from './registers.ts';
@@ -41,7 +41,7 @@ export interface TransferOptions {
   readonly block: DataView;
   readonly interrupts: InterruptInput;
   readonly hostTsc: () => bigint;
-  readonly xsave: XsaveLayout;
+  readonly capabilities: Pick<KvmCapabilities, 'xsave' | 'keptMsrs'>;
   /** See KvmOptions. */
   readonly hostCounter?: boolean;
   readonly counterLead?: CounterLead;
@@ -60,14 +60,14 @@ export class Transfer {
 
   constructor(options: TransferOptions) {
     this.#options = options;
-    const holdsPredictors = keptMsrs(options.host).some(({ first }) => first === IA32_SPEC_CTRL);
+    const holdsPredictors = options.capabilities.keptMsrs.some(({ first }) => first === IA32_SPEC_CTRL);
     // The last: KVM takes none behind one that it refuses.
     this.#msrs = holdsPredictors ? [...MSRS, [IA32_SPEC_CTRL, MSR_SPEC_CTRL]] : MSRS;
   }
 
   /** Into KVM. */
   push(vm: KvmProcessor): void {
-    const { home, block, interrupts, xsave } = this.#options;
+    const { home, block, interrupts, capabilities } = this.#options;
     // The shadow of STI and MOV SS lasts for one instruction, and not every KVM takes it over.
     while (block.getUint32(SHADOW, true) !== 0) home.run(1);
     const sregs = structure('kvm_sregs2');
@@ -78,7 +78,7 @@ export class Transfer {
     vm.set(IOCTLS.KVM_SET_REGS, regs);
     vm.setXcr0(block.getBigUint64(XCR0, true));
     const image = structure('kvm_xsave');
-    packExtendedState(block, xsave, image);
+    packExtendedState(block, capabilities.xsave, image);
     vm.set(IOCTLS.KVM_SET_XSAVE, image);
     const debug = structure('kvm_debugregs');
     packDebugRegisters(block, debug);
@@ -130,13 +130,13 @@ export class Transfer {
 
   /** Out of KVM; nothing may be under way there. What KVM was about to deliver is delivered in the block. */
   pull(vm: KvmProcessor): void {
-    const { home, block, xsave } = this.#options;
+    const { home, block, capabilities } = this.#options;
     unpackSystemRegisters(vm.get(IOCTLS.KVM_GET_SREGS2, STRUCTS.kvm_sregs2.size), block);
     const flags = unpackRegisters(vm.get(IOCTLS.KVM_GET_REGS, STRUCTS.kvm_regs.size), block);
     home.runtime.call('writeFlags', flags, FLAGS);
     const cpl = (flags & FLAG_VM) !== 0 ? 3 : block.getUint32(SEGMENTS + SEG_SS * SEGMENT_BYTES + SEG_ATTRIBUTES, true) >> 5;
     block.setUint32(CPL, cpl & 3, true);
-    unpackExtendedState(vm.get(IOCTLS.KVM_GET_XSAVE, STRUCTS.kvm_xsave.size), xsave, block);
+    unpackExtendedState(vm.get(IOCTLS.KVM_GET_XSAVE, STRUCTS.kvm_xsave.size), capabilities.xsave, block);
     const xcrs = vm.get(IOCTLS.KVM_GET_XCRS, STRUCTS.kvm_xcrs.size);
     if (xcrs.getUint32(XCRS.nr_xcrs, true) > 0) block.setBigUint64(XCR0, xcrs.getBigUint64(XCRS.xcrs + STRUCTS.kvm_xcr.fields.value, true), true);
     unpackDebugRegisters(vm.get(IOCTLS.KVM_GET_DEBUGREGS, STRUCTS.kvm_debugregs.size), block);

@@ -8,6 +8,7 @@ import { identify } from '../../engines/identity.ts';
 import { hybridObstacle } from '../../engines/hybrid/hybrid-vcpu.ts';
 import type { HybridOptions } from '../../engines/hybrid/hybrid-vcpu.ts';
 import type { EngineModules } from '../../engines/modules.ts';
+import { guestCpuid } from '../../engines/kvm/cpuid-table.ts';
 import { KvmMachine } from '../../engines/kvm/kvm-machine.ts';
 import { kvmObstacle } from '../../engines/kvm/kvm-vcpu.ts';
 import type { KvmOptions } from '../../engines/kvm/kvm-vcpu.ts';
@@ -153,7 +154,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     });
     for (const apic of this.#apics) apic.reset();
     machine.a20 = true;
-    this.#vm = kvm === undefined || calls ? undefined : new KvmMachine(kvm.host, memory.wasm);
+    this.#vm = kvm === undefined || calls ? undefined : new KvmMachine(kvm.host, memory.wasm, kvm.capabilities.keptMsrs);
     this.#changed();
     const traces = THREAD_TRACES.filter((kind) => log.tracing(kind));
     this.#threads = this.#words.map((words, index) => host.start({ memory: memory.wasm, modules, index, apicIds, engines, prepare: kvm !== undefined, cacheBytes: Math.floor(processors.cacheBytes / count), codeArea: areas[index], looksBeforeSleep: count <= host.processors, kvm: this.#kvmOrder(index, shadows[index]!), traces }, {
@@ -456,13 +457,13 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   /** Why the guest whose state is in the blocks cannot run there; undefined: it can. */
   #obstacle(engine: ThreadEngine): string | undefined {
     const { processors: { kvm }, memory, tscKhz } = this.#options;
-    const first = this.#standing[0]!;
-    if (engine === 'hybrid') return hybridObstacle(first, memory.wasm, kvm!.user.hidden);
-    if (engine !== 'kvm') return undefined;
+    if (kvm === undefined || (engine !== 'hybrid' && engine !== 'kvm')) return undefined;
+    const cpuid = guestCpuid(this.#standing[0]!.runtime, memory.wasm, 0);
+    if (engine === 'hybrid') return hybridObstacle(cpuid, kvm.user.hidden);
     if (this.#standing.some(({ paravirt }) => (paravirt & ~paravirtFeatures(true, 'kvm')) !== 0)) {
       return 'the guest has been offered paravirtual calls between its processors, which KVM does not serve here (machines that are started with --switchable or --paravirt off leave them out)';
     }
-    return kvmObstacle(first, memory.wasm, kvm!.capabilities, tscKhz());
+    return kvmObstacle(cpuid, kvm.capabilities, tscKhz());
   }
   #countUsage(): void {
     this.#usage.count(this.current, { ns: this.#words.reduce((sum, { busyNs }) => sum + busyNs, 0), instructions: this.instructions, exits: this.exitCounts() });
