@@ -20,6 +20,7 @@ const MSR_LSTAR = 0xc0000082;
 const MSR_SFMASK = 0xc0000084;
 
 const bytes32 = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
+const mov = (register: number, value: number): number[] => [0xb8 + register, ...bytes32(value)];
 const wrmsr = (index: number, low: number, high: number): number[] => [0xb9, ...bytes32(index), 0xb8, ...bytes32(low), 0xba, ...bytes32(high), 0x0f, 0x30];
 
 /** 64-bit paging of 2 MiB, each page as it is, for the kernel but for those of `user`. */
@@ -101,6 +102,36 @@ test.skipIf(kvmIsMissing())('user code sees what its page tables say, also when 
     const exits = Array.from({ length: 20 }, () => kvm.run(1000));
     expect(exits).toContain('shutdown');
     expect(kvm.registers().gpr[0]).toBe(2n);
+  } finally {
+    fixture.close();
+  }
+});
+
+test.skipIf(kvmIsMissing())('breakpoints of user code are delivered once, wherever the state leaves KVM', () => {
+  const fixture = new KvmFixture();
+  const { kvm, memory, clock } = fixture;
+  const TIMES = 5000;
+  const count = FAULT + 0x800;
+  try {
+    layOut(fixture, [USER]);
+    for (const [vector, at] of [[3, ENTRY], [14, FAULT]] as const) fixture.poke64(IDT + 16 * vector, BigInt(at & 0xffff) | (8n << 16n) | (0xee00n << 32n) | (BigInt(at >> 16) << 48n));
+    memory.write(USER, Uint8Array.from([
+      ...mov(1, TIMES), ...mov(2, 0), 0xcc, 0xff, 0xc2, 0xff, 0xc9, 0x75, 0xf9, // next: int3; inc edx; dec ecx; jnz next
+      0x8b, 0x04, 0x25, ...bytes32(FAULT), // mov eax,[FAULT]
+    ]));
+    memory.write(ENTRY, Uint8Array.from([0xff, 0x04, 0x25, ...bytes32(count), 0x48, 0xcf])); // inc dword [count]; iretq
+    memory.write(FAULT, Uint8Array.of(0xf4));
+    fixture.load(kvm, [], { ...startIn(3), rflags: 0x202n });
+    let left = 0;
+    for (let exit = 'time'; exit !== 'halt' && left < 20_000; left++) {
+      const until = clock.now() + 200_000 + (left * 7919 % 400_000);
+      exit = kvm.run(1000, () => until);
+      expect(['time', 'halt']).toContain(exit);
+      kvm.rest();
+    }
+    const { gpr } = kvm.registers();
+    expect({ loops: gpr[2], delivered: memory.readU32(count) }).toEqual({ loops: BigInt(TIMES), delivered: TIMES });
+    expect(left).toBeGreaterThan(2);
   } finally {
     fixture.close();
   }

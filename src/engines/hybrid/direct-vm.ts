@@ -1,8 +1,7 @@
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import {
-  CR0, CR2, CR4, FAULT_PENDING, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_TSC_AUX, SCRATCH, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, VECTOR_BP, VECTOR_DB,
-  VECTOR_OF, VECTOR_PF, XCR0,
+  CR0, CR2, CR4, FAULT_PENDING, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_TSC_AUX, SCRATCH, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LIMIT, SEG_SELECTOR, SEG_SS, VECTOR_DB, VECTOR_PF, XCR0,
 } from '../../isa/x86/state/layout.ts';
 import { RAM_BASE, SHADOW_END, SHADOW_PATCHES, SHADOW_PHYSICAL } from '../../memory/layout.ts';
 import type { Interpreter } from '../interpreter/interpreter.ts';
@@ -12,6 +11,7 @@ import type { CpuidEntry } from '../kvm/cpuid-table.ts';
 import { KvmFailure } from '../kvm/kvm-vcpu.ts';
 import type { KvmHost } from '../kvm/kvm-host.ts';
 import { KvmVm } from '../kvm/kvm-vm.ts';
+import { LostTraps, isSoftwareTrap } from '../kvm/lost-traps.ts';
 import { packRegisters, packSegment, packSegments, unpackRegisters } from '../kvm/registers.ts';
 import {
   FRAME_END, GDT_LIMIT, IDT_LIMIT, MONITOR_CODE, MONITOR_CS, MONITOR_DATA, MONITOR_GDT, MONITOR_IDT, MONITOR_PATCHER, MONITOR_SS, MONITOR_STUBS, MONITOR_SYSCALL, MONITOR_TASK,
@@ -108,9 +108,6 @@ const FILL_FULL = 3;
 const FILL_SUSPECT = 4;
 /** User code may not execute it, and it is one byte: it has room also at the end of a page. */
 const HLT = 0xf4;
-const INT3 = 0xcc;
-const INT = 0xcd;
-const INTO = 0xce;
 /** Faults on one address in a row that lead nowhere, until another engine takes the instruction. */
 const PATIENCE = 3;
 const HAS_ERROR = new Set([8, 10, 11, 12, 13, 14, 17, 21, 29, 30]);
@@ -135,6 +132,7 @@ export class DirectVm {
   readonly #segmentsPacked: Int32Array;
   readonly #vectors: Vectors;
   readonly #judge: CodeJudge;
+  readonly #lostTraps: LostTraps;
   /** Copies of code pages by the pages' host addresses, and what they were made from. */
   readonly #copies = new Map<number, { readonly verdict: Verdict; readonly copy: number }>();
   /** Bits of CR4 that are always set, and those that are as the guest has them. */
@@ -164,6 +162,7 @@ export class DirectVm {
     this.#segmentsPacked = new Int32Array(this.#segments.length).fill(-1);
     this.#vectors = new Vectors(this.#vm, block, capabilities.xsave);
     this.#judge = new CodeJudge(memory);
+    this.#lostTraps = new LostTraps(options.home, block, memory);
     const has = (word: number, bit: number): boolean => ((capabilities.hidden[word]! >>> bit) & 1) === 0;
     this.#cr4 = CR4_TSD_PAE | (has(3, 2) ? CR4_UMIP : 0n);
     this.#cr4Guest = CR4_OSFXSR_OSXMMEXCPT | (has(2, 0) ? CR4_FSGSBASE : 0n) | (has(0, 26) ? CR4_OSXSAVE : 0n);
@@ -365,8 +364,8 @@ export class DirectVm {
       // SYSCALL has happened: RCX and R11 are as it leaves them, so that doing it again changes nothing.
       rip = regs.getBigUint64(R.rcx, true) - 2n;
       flags = regs.getBigUint64(R.r11, true);
-    } else if (vector === VECTOR_BP || vector === VECTOR_OF) {
-      rip = this.#interruptBefore(rip);
+    } else if (isSoftwareTrap(vector)) {
+      rip = this.#lostTraps.before(rip);
       // KVM goes on naming its vector.
       this.#dirtyEvents = true;
     }
@@ -383,18 +382,6 @@ export class DirectVm {
     return vector === VECTOR_DB && (Number(flags) & FLAG_TF) !== 0 ? 'step' : 'instruction';
   }
 
-  /** Where the INT3, INT 3 or INTO stands that RIP may be behind of, if a KVM has let it happen. */
-  #interruptBefore(rip: bigint): bigint {
-    const last = this.#codeByte(rip - 1n);
-    if (last === INT3 || last === INTO) return rip - 1n;
-    return last === VECTOR_BP && this.#codeByte(rip - 2n) === INT ? rip - 2n : rip;
-  }
-  #codeByte(linear: bigint): number {
-    const { runtime } = this.#options.home;
-    this.#block.setBigUint64(SCRATCH, BigInt.asUintN(64, linear), true);
-    const host = runtime.call('lookAt', 1) >>> 0;
-    return host === 0 ? -1 : this.#view.getUint8(host);
-  }
 
   /** `error`: what the processor said of the access. */
   #pageFault(error: bigint): VisitEnd | undefined {
@@ -436,8 +423,8 @@ export class DirectVm {
     const last = bytes.getUint8(host + PAGE_SIZE - 1);
     if (last !== 0x0f && bytes.getUint8(host + PAGE_SIZE - 2) !== 0x0f) return 0;
     const next = (linear | BigInt(PAGE_MASK)) + 1n;
-    const byte = this.#codeByte(next);
-    return byte === -1 ? UNKNOWN_NEXT : byte | (this.#codeByte(next + 1n) << 8);
+    const byte = this.#lostTraps.codeByte(next);
+    return byte === -1 ? UNKNOWN_NEXT : byte | (this.#lostTraps.codeByte(next + 1n) << 8);
   }
 
   /** Offset in the area of a copy of a page with HLT in some places: what stands there is for another engine. */
@@ -470,7 +457,7 @@ export class DirectVm {
     const vector = events.getUint8(E['exception.nr']);
     let rip = regs.getBigUint64(R.rip, true);
     // Nothing but a trap is lost when it is forgotten. KVM says of these by their vector alone that they wait.
-    if (vector === VECTOR_BP || vector === VECTOR_OF) rip = this.#interruptBefore(rip);
+    if (isSoftwareTrap(vector)) rip = this.#lostTraps.before(rip);
     if (rip === MONITOR_SYSCALL) rip = regs.getBigUint64(R.rcx, true) - 2n;
     regs.setBigUint64(R.rip, rip, true);
     regs.setBigUint64(R.rflags, regs.getBigUint64(R.rflags, true) & ~BigInt(FLAG_RF), true);

@@ -1,7 +1,7 @@
 import type { InterruptInput } from '../../wiring/interrupt-input.ts';
 import {
-  CPL, CR2, FAULT_ADDRESS, MSR_CSTAR, MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_SFMASK, MSR_SPEC_CTRL, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC_AUX, NMI_BLOCKED,
-  SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_SS, SHADOW, TSC_OFFSET, VECTOR_PF, XCR0,
+  CPL, CR2, EFLAGS, FAULT_ADDRESS, MSR_CSTAR, MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_SFMASK, MSR_SPEC_CTRL, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC_AUX, NMI_BLOCKED,
+  RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_SS, SHADOW, TSC_OFFSET, VECTOR_PF, XCR0,
 } from '../../isa/x86/state/layout.ts';
 import type { Interpreter } from '../interpreter/interpreter.ts';
 import { CONSTANTS, IOCTLS, STRUCTS } from './abi.ts';
@@ -10,8 +10,10 @@ import { packExtendedState, unpackExtendedState } from './extended-state.ts';
 import { IA32_SPEC_CTRL } from './kept-msrs.ts';
 import type { KvmHost } from './kvm-host.ts';
 import type { KvmProcessor } from './kvm-processor.ts';
+import { LostTraps, isSoftwareTrap } from './lost-traps.ts';
 import { packDebugRegisters, packMsrs, packRegisters, packSystemRegisters, unpackDebugRegisters, unpackRegisters, unpackSystemRegisters } from './registers.ts';
 
+const RUN = STRUCTS.kvm_run.fields;
 const EVENTS = STRUCTS.kvm_vcpu_events.fields;
 const XCRS = STRUCTS.kvm_xcrs.fields;
 const MSR_ENTRY = STRUCTS.kvm_msr_entry;
@@ -22,8 +24,7 @@ const MSR_APIC_BASE = 0x1b;
 const APIC_X2 = 0x400n;
 /** Each some microseconds. */
 const READINGS = 3;
-const VECTOR_BP = 3;
-const VECTOR_OF = 4;
+const FLAG_IF = 0x200;
 const FLAG_VM = 0x20000;
 const FLAGS = 0x3fffff;
 
@@ -37,6 +38,7 @@ export interface TransferOptions {
   readonly host: KvmHost;
   /** Whose block holds the state while KVM does not. */
   readonly home: Interpreter;
+  readonly memory: WebAssembly.Memory;
   /** A view of that block. */
   readonly block: DataView;
   readonly interrupts: InterruptInput;
@@ -57,9 +59,11 @@ export interface CounterLead {
 export class Transfer {
   readonly #options: TransferOptions;
   readonly #msrs: readonly (readonly [index: number, offset: number])[];
+  readonly #lostTraps: LostTraps;
 
   constructor(options: TransferOptions) {
     this.#options = options;
+    this.#lostTraps = new LostTraps(options.home, options.block, options.memory);
     const holdsPredictors = options.capabilities.keptMsrs.some(({ first }) => first === IA32_SPEC_CTRL);
     // The last: KVM takes none behind one that it refuses.
     this.#msrs = holdsPredictors ? [...MSRS, [IA32_SPEC_CTRL, MSR_SPEC_CTRL]] : MSRS;
@@ -151,19 +155,24 @@ export class Transfer {
     block.setUint32(SHADOW, (shadow & CONSTANTS.KVM_X86_SHADOW_INT_MOV_SS) !== 0 ? 2 : (shadow & CONSTANTS.KVM_X86_SHADOW_INT_STI) !== 0 ? 1 : 0, true);
     // Everything derived is made anew: KVM's guest has changed memory and tables unseen.
     home.load(home.save(), home.stateVersion);
-    this.#deliver(events);
+    this.#deliver(events, vm.run.getUint8(RUN.ready_for_interrupt_injection) !== 0);
   }
 
-  #deliver(events: DataView): void {
+  /** `ready`: KVM would take an interrupt. */
+  #deliver(events: DataView, ready: boolean): void {
     const { home, block, interrupts } = this.#options;
     const flag = (offset: number): boolean => events.getUint8(offset) !== 0;
     const vector = events.getUint8(EVENTS['exception.nr']);
-    // INT3 and INTO, and INT n, are executed once more.
-    if ((flag(EVENTS['exception.injected']) || flag(EVENTS['exception.pending'])) && vector !== VECTOR_BP && vector !== VECTOR_OF) {
+    // INT n is executed once more.
+    if ((flag(EVENTS['exception.injected']) || flag(EVENTS['exception.pending'])) && !isSoftwareTrap(vector)) {
       block.setBigUint64(FAULT_ADDRESS, vector === VECTOR_PF ? block.getBigUint64(CR2, true) : 0n, true);
       home.runtime.call('raiseFault', vector, events.getUint8(EVENTS['exception.has_error_code']), events.getUint32(EVENTS['exception.error_code'], true));
       home.runtime.call('deliverFault');
     }
+    // INT3 and INTO are, too. KVM clears both flags of these, and names their vector long behind them as well: that one of them waits shows in that it takes no interrupt
+    // although nothing else is in the way (kvm_run's ready_for_interrupt_injection).
+    const shut = flag(EVENTS['nmi.injected']) || flag(EVENTS['interrupt.injected']) || flag(EVENTS['interrupt.shadow']) || (block.getUint32(EFLAGS, true) & FLAG_IF) === 0;
+    if (isSoftwareTrap(vector) && !ready && !shut && block.getUint32(CPL, true) === 3) block.setBigUint64(RIP, this.#lostTraps.before(block.getBigUint64(RIP, true)), true);
     if (flag(EVENTS['nmi.injected'])) home.runtime.call('deliverNmi');
     else if (flag(EVENTS['nmi.pending'])) interrupts.giveBackNmi();
     if (flag(EVENTS['interrupt.injected']) && !flag(EVENTS['interrupt.soft'])) home.runtime.call('deliverInterrupt', events.getUint8(EVENTS['interrupt.nr']));
