@@ -1,4 +1,4 @@
-import { SEG_FS, SEG_GS } from '../../src/isa/x86/state/layout.ts';
+import { SEG_DS, SEG_ES, SEG_FS, SEG_GS } from '../../src/isa/x86/state/layout.ts';
 import { RDI, RSI, baseOf, hasOperand, isByteMasked, isCanonical, offsetOf } from './outcome.ts';
 import type { Outcome } from './outcome.ts';
 import { CR2, FS_BASE, GPR, GS_BASE, MXCSR, RAISED_ERROR, RAISED_VECTOR, RFLAGS, SELECTORS, registerNames } from './state.ts';
@@ -70,6 +70,11 @@ const open: readonly Rule[] = [
     why: 'EFLAGS.NT is lost on the way into ring 3',
     differs: /^flags$/,
     when: (o) => o.engine === 'kvm' && losesNt(o) && (o.before.u64(RFLAGS) & NT) !== 0n,
+  },
+  {
+    why: 'ES and DS are null in ring 3, whatever it was told and says itself',
+    differs: /^(flags|r[a-z0-9]+|memory .*)$/,
+    when: (o) => o.engine === 'kvm' && o.instruction.row.semantics === 'movfromseg' && [SEG_ES, SEG_DS].includes(o.instruction.reg & 7) && losesNt(o),
   },
   {
     why: 'with a stack pointer that is not canonical it emulates everything: #UD for what its emulator does not know, BSF for TZCNT, steps are lost',
