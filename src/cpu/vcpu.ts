@@ -80,6 +80,11 @@ export interface Vcpu extends Stateful {
   logWrites(on: boolean): void;
   /** The host has let the processor wait for so many ns since the last call: its guest is told (runtime/paravirt.ts). Legal between two runs. */
   addStolenTime?(ns: number): void;
+  /**
+   * Guest time is about to go forward at once, as if the host had held the guest back: the guest is told (runtime/paravirt.ts). False, or no such
+   * method: it has no clock that could tell it. Legal between two runs, before the clock is put forward.
+   */
+  heldBack?(): boolean;
   /** True while the processor sleeps after HLT; `run` wakes it when the interrupt input has something for it. */
   readonly halted: boolean;
   /** Instructions retired since reset, as far as engines count them. */

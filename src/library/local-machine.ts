@@ -268,7 +268,10 @@ export class LocalMachine {
     this.resume();
   }
 
-  /** Lets the guest and its clock stand still until `resume`; settles when they do. Throws UserError before a run and after it. */
+  /**
+   * Lets the guest and its clock stand still until `resume`, behind which the clock of one that can be told catches up (ADR 7); settles when they do.
+   * Throws UserError before a run and after it.
+   */
   async pause(): Promise<void> {
     if (this.#startedAt === undefined || this.#endedAt !== undefined) throw new UserError('the machine does not run; only one that runs can pause');
     if (this.#resume !== undefined) return;

@@ -3,6 +3,8 @@ import { powerOff, tinyKernel } from '../../test/support/tiny-kernel.ts';
 import { StateError, UserError } from '../base/errors.ts';
 import type { Plain } from '../base/plain.ts';
 import type { Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../cpu/vcpu.ts';
+import { MemoryPort } from '../disk/memory-port.test-support.ts';
+import type { BlockPort } from '../host/blocks.ts';
 import type { Scheduler } from '../host/scheduler.ts';
 import type { VcpuParts } from './engine-factory.ts';
 import { bootFile } from './boot-source.ts';
@@ -25,6 +27,9 @@ class ScriptedVcpu implements Vcpu {
   resets = 0;
   exitRequests = 0;
   interruptsOn = true;
+  /** Its guest has a paravirtual clock, and was told so often that it goes forward. */
+  hasClock = true;
+  told = 0;
   halted = false;
   readonly stolen: number[] = [];
   readonly instructions = 0;
@@ -51,6 +56,10 @@ class ScriptedVcpu implements Vcpu {
   }
   addStolenTime(ns: number): void {
     this.stolen.push(ns);
+  }
+  heldBack(): boolean {
+    this.told++;
+    return this.hasClock;
   }
   setA20(): void {}
   memoryMapChanged(): void {}
@@ -213,6 +222,74 @@ describe('stolen time', () => {
     expect(waited).toBeGreaterThan(1e9);
     expect(t.vcpu.stolen.reduce((sum, ns) => sum + ns, 0)).toBeLessThan(1000);
     expect(t.vcpu.stolen.length).toBeGreaterThan(10);
+  });
+});
+
+describe('a clock that is behind', () => {
+  /**
+   * A machine that stands still for so many seconds behind its first slice; its guest's clock in s at the beginning of each slice, the last of
+   * which is the one at which it is `until`. `more` is done in each, counted from 0.
+   */
+  const standing = async (seconds: number, until: number, exit: 'halt' | 'budget', changes: Partial<MachineOptions> = {}, more: (slice: number, parts: VcpuParts, vcpu: ScriptedVcpu) => void = () => {}): Promise<{ readonly times: readonly number[]; readonly t: ReturnType<typeof build> }> => {
+    let wall = 1e12;
+    const times: number[] = [];
+    const t = build([(parts, vcpu) => {
+      more(times.length, parts, vcpu);
+      if (times.length === 0) void t.machine.atRest(() => Promise.resolve(void (wall += seconds * 1000)));
+      times.push(parts.clock.now() / 1e9);
+      t.host.time += 1e6;
+      return times.at(-1)! >= until || times.length === 500 ? off(parts, vcpu) : exit;
+    }], { wallClock: { now: () => wall }, ...changes });
+    expect(await t.machine.run()).toEqual({ kind: 'poweroff' });
+    return { times, t };
+  };
+  const steps = (times: readonly number[]): number[] => times.slice(1).map((time, i) => Math.round(time - times[i]!)).filter((step) => step > 0);
+
+  it('goes forward whenever a guest has nothing left to do', async () => {
+    const { times, t } = await standing(40, 39.9, 'halt');
+    expect(steps(times)).toEqual([15, 15, 10]);
+    expect(times).toHaveLength(4);
+    expect(t.vcpu.told).toBe(3);
+    expect(t.host.sleeps).toEqual([]);
+  });
+  it('goes forward while a guest is at work, too, but seldom', async () => {
+    const { times } = await standing(40, 39.9, 'budget');
+    expect(steps(times)).toEqual([15, 15, 10]);
+    expect(times.length).toBeGreaterThan(20);
+    expect(times.length).toBeLessThan(40);
+  });
+  it('stays behind where the guest cannot be told', async () => {
+    const { times, t } = await standing(40, 0.05, 'budget', {}, (_slice, _parts, vcpu) => {
+      vcpu.hasClock = false;
+    });
+    expect(steps(times)).toEqual([]);
+    expect(t.vcpu.told).toBe(1);
+  });
+  it('stays where it is while a disk works', async () => {
+    let answer: () => void = () => {};
+    let slices = 0;
+    const block = { ...new MemoryPort(1 << 20), bytes: 1 << 20, readNow: () => false, flush: () => new Promise<void>((resolve) => (answer = resolve)) } as unknown as BlockPort;
+    const { times } = await standing(40, 39.9, 'budget', {
+      drives: [{ kind: 'disk', interface: 'ide', block }],
+      waitedNs: () => {
+        if (slices++ === 30) answer();
+        return 0;
+      },
+    }, (slice, { bus }) => {
+      if (slice > 0) return;
+      bus.writePort(0x1f6, 1, 0xa0);
+      bus.writePort(0x1f7, 1, 0xe7); // FLUSH CACHE
+    });
+    expect(steps(times)).toEqual([15, 15, 10]);
+    expect(times.findIndex((time) => time > 10)).toBeGreaterThan(15);
+  });
+  it('is right again when the guest starts anew', async () => {
+    const { times, t } = await standing(40, 0.05, 'budget', {}, (slice, { bus }) => {
+      if (slice === 7) bus.writePort(0xcf9, 1, 6);
+    });
+    expect(t.vcpu.resets).toBe(1);
+    expect(steps(times)).toEqual([]);
+    expect(t.vcpu.told).toBe(0);
   });
 });
 

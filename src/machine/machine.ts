@@ -20,6 +20,7 @@ import type { MachineConfiguration, MachineName } from './configuration.ts';
 import type { Drive, MediumKind } from './drives.ts';
 import type { EngineFactory } from './engine-factory.ts';
 import type { ProcessorThreads } from './processors/threaded-vcpus.ts';
+import { DiskWork } from './disk-work.ts';
 import { GuestClock } from './guest-clock.ts';
 import { keystrokes, scancodeAt } from './keys.ts';
 import type { Nic } from './nics.ts';
@@ -43,6 +44,12 @@ const TURN_PLAY = 0.25;
 /** What lies between two looks at what has happened meanwhile: time, as far as it is known how long instructions take. */
 const SLICE_NS = 100_000;
 const LONGEST_SLICE = 60_000;
+/**
+ * A guest's clock that is behind goes forward by steps of so much, each once the guest has nothing left to do, or has executed for that long (ADR 7). Linux
+ * takes a processor for stuck after 20 s, systemd a service for dead that is 45 s late, and some clocks wrap in minutes.
+ */
+const LEAP_NS = 15e9;
+const LEAP_EVERY_NS = 10e6;
 const FLAG_IF = 0x200n;
 const MEDIA = { cdrom: { drive: 'CD-ROM drive', option: '--cdrom' }, floppy: { drive: 'floppy drive', option: '--floppy' } } as const;
 
@@ -134,6 +141,9 @@ export class Machine {
   /** What of the thread's waiting the guest knows of, and when it is to be told next. */
   #waitedNs = 0;
   #tellAt = 0;
+  /** When the guest's clock went forward last. */
+  #leaptAt = 0;
+  readonly #diskWork = new DiskWork();
   readonly #sliceLength = new SliceLength(LONGEST_SLICE);
   /** When the slice that is executed will probably end. */
   #sliceEnds = 0;
@@ -150,11 +160,11 @@ export class Machine {
   /** Loads the kernel at once, so that bad input shows here as a UserError. */
   constructor(options: MachineOptions) {
     this.#options = options;
-    this.#clock = new GuestClock(options.clock, options.tscKhz);
+    this.#clock = new GuestClock(options.clock, options.wallClock, options.tscKhz);
     this.#board = BOARDS[options.configuration.machine]({
       memoryBytes: options.configuration.memoryBytes,
       debugExitPort: options.configuration.debugExitPort,
-      drives: options.drives ?? [],
+      drives: (options.drives ?? []).map((drive) => (drive.block === undefined ? drive : { ...drive, block: this.#diskWork.watch(drive.block) })),
       nics: options.nics ?? [],
       shares: options.shares ?? [],
       ...(options.configuration.input === true ? { input: true } : {}),
@@ -229,10 +239,11 @@ export class Machine {
 
   async #loop(): Promise<MachineEnd> {
     const { scheduler, serial } = this.#options;
-    for (;;) {
+    for (let halted = false; ; ) {
       if (this.#framesWait) this.#receiveFrames();
+      if (this.#clock.behind > 0) this.#catchUp(halted && !this.#awaited);
       this.#turnEnds = this.#clock.now() + this.#turnNs;
-      let halted = false;
+      halted = false;
       while (this.#end === undefined && !halted) {
         halted = this.#slice();
         if (this.#resetAsked) this.#reset();
@@ -248,11 +259,11 @@ export class Machine {
       const blocked = serial.ready?.() ?? this.#options.virtioConsole?.ready?.();
       if (blocked !== undefined) await this.#waitFor(blocked);
       // Listeners may have typed an answer, and what was done at rest may have changed everything.
-      else if (halted && !this.#awaited) await this.#sleep();
+      else if (halted && !this.#awaited && !this.#mayLeap(halted)) await this.#sleep();
       else {
         this.#awaited = false;
         await scheduler.yield();
-        this.#turnNs = this.#awaited ? SHORTEST_TURN_NS : Math.min(2 * this.#turnNs, LONGEST_TURN_NS);
+        this.#turnNs = this.#awaited || this.#clock.behind > 0 ? SHORTEST_TURN_NS : Math.min(2 * this.#turnNs, LONGEST_TURN_NS);
       }
     }
   }
@@ -325,6 +336,23 @@ export class Machine {
     for (const card of this.#board.cards) if (card.arrived()) this.#frameArrived();
   }
 
+  /** The guest's clock is behind, and nothing is in the way of a step. While a disk works its driver would take it for dead. */
+  #mayLeap(halted: boolean): boolean {
+    if (this.#clock.behind === 0 || this.#diskWork.underWay > 0) return false;
+    return (halted && this.#board.vcpu.halted) || this.#clock.now() - this.#leaptAt >= LEAP_EVERY_NS;
+  }
+  /** Puts the guest's clock forward by a step, if it is time for one. */
+  #catchUp(halted: boolean): void {
+    if (!this.#mayLeap(halted)) return;
+    if (this.#board.vcpu.heldBack?.() !== true) {
+      this.#options.log.trace('machine', 'the guest has no paravirtual clock; its time of day stays behind');
+      this.#clock.stayBehind();
+      return;
+    }
+    this.#clock.leap(LEAP_NS);
+    this.#leaptAt = this.#clock.now();
+  }
+
   async #sleep(): Promise<void> {
     const { scheduler } = this.#options;
     this.#reportHalt();
@@ -335,7 +363,8 @@ export class Machine {
     const began = this.#clock.now();
     const next = this.#board.timers.nextDeadline();
     this.#asleep = true;
-    await scheduler.sleep(next === undefined ? undefined : Math.max(0, next - began));
+    const wait = Math.min(next === undefined ? Number.POSITIVE_INFINITY : Math.max(0, next - began), this.#clock.behind > 0 ? LEAP_EVERY_NS : Number.POSITIVE_INFINITY);
+    await scheduler.sleep(wait === Number.POSITIVE_INFINITY ? undefined : wait);
     this.#asleep = false;
     if (idle) this.#idleNs += this.#clock.now() - began;
   }
@@ -400,6 +429,8 @@ export class Machine {
     this.#resetAsked = false;
     if (this.#end !== undefined) return;
     this.#options.log.trace('machine', 'reset');
+    // Who starts asks for the time of day.
+    this.#clock.stayBehind();
     if (this.#options.configuration.noReboot) {
       this.#finish({ kind: 'reset' });
       return;

@@ -184,6 +184,12 @@ export class SwitchableVcpu implements Vcpu, EngineSwitch {
   addStolenTime(ns: number): void {
     this.#vcpu.addStolenTime?.(ns);
   }
+  heldBack(): boolean {
+    return this.#vcpu.heldBack?.() ?? false;
+  }
+  pause(): void {
+    this.#vcpu.pause?.();
+  }
   registers(): VcpuRegisters {
     return this.#vcpu.registers();
   }

@@ -29,6 +29,8 @@ const TIME_SHIFT: usize = 28;
 const TIME_FLAGS: usize = 29;
 /** Time stamp counters of all processors agree. */
 const TIME_STABLE: u8 = 1;
+/** The host has held the guest back; the guest clears it when it has seen it. */
+const TIME_STOPPED: u8 = 2;
 // struct pvclock_wall_clock
 const WALL_BYTES: u32 = 12;
 const WALL_SECONDS: usize = 4;
@@ -92,9 +94,22 @@ export function writeSystemTime(cpu: usize): void {
   store<u64>(host, 0, TIME_SYSTEM);
   store<u32>(host, <u32>multiplier, TIME_MULTIPLIER);
   store<i8>(host, <i8>shift, TIME_SHIFT);
-  store<u8>(host, TIME_STABLE, TIME_FLAGS);
+  store<u8>(host, TIME_STABLE | (load<u8>(host, TIME_FLAGS) & TIME_STOPPED), TIME_FLAGS);
   endChange(host);
   wrote(host, TIME_BYTES);
+}
+
+/**
+ * The guest was held back for a time that its clock is about to show: its watchdogs need not bark. Only the flag changes, so that readers
+ * that stand half-way get what they would have got. Returns 0 where the guest has no clock to be told by.
+ */
+export function heldBack(cpu: usize): i32 {
+  const where = load<u64>(cpu, PARAVIRT_SYSTEM_TIME_MSR);
+  const host = (where & ENABLED) == 0 ? 0 : ramAt(where & ~ENABLED, TIME_BYTES);
+  if (host == 0) return 0;
+  store<u8>(host, load<u8>(host, TIME_FLAGS) | TIME_STOPPED, TIME_FLAGS);
+  wrote(host, TIME_BYTES);
+  return 1;
 }
 
 /** The time of day when the guest's clock was zero. */

@@ -127,7 +127,7 @@ test.skipIf(kvmIsMissing())('breakpoints of user code are delivered once, wherev
       const until = clock.now() + 200_000 + (left * 7919 % 400_000);
       exit = kvm.run(1000, () => until);
       expect(['time', 'halt']).toContain(exit);
-      kvm.rest();
+      kvm.pause();
     }
     const { gpr } = kvm.registers();
     expect({ loops: gpr[2], delivered: memory.readU32(count) }).toEqual({ loops: BigInt(TIMES), delivered: TIMES });

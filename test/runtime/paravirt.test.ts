@@ -60,6 +60,22 @@ describe('the clock', () => {
     const wall = bytes(12);
     expect([wall.getUint32(0, true) % 2, wall.getUint32(4, true), wall.getUint32(8, true)]).toEqual([0, 1_700_000_000, 123_456_000]);
   });
+  it('says that the guest was held back, until that has seen it', () => {
+    expect(guest.cpu.heldBack()).toBe(false);
+    run(write(SYSTEM_TIME, WHERE + 1));
+    const [version, before] = [bytes(32).getUint32(0, true), guest.words(WHERE + 8, 5)];
+    expect(guest.cpu.heldBack()).toBe(true);
+    // Nothing else changes, so that who reads it just now need not begin again.
+    expect([bytes(32).getUint32(0, true), bytes(32).getUint8(29), ...guest.words(WHERE + 8, 5)]).toEqual([version, 3, ...before]);
+    // The clock being written once more does not take it back.
+    expect(run(write(SYSTEM_TIME, WHERE + 1))).toBe('end');
+    expect(bytes(32).getUint8(29)).toBe(3);
+    guest.memory.write(WHERE + 29, Uint8Array.of(1));
+    expect(run(write(SYSTEM_TIME, WHERE + 1))).toBe('end');
+    expect(bytes(32).getUint8(29)).toBe(1);
+    expect(run(write(SYSTEM_TIME, WHERE))).toBe('end');
+    expect(guest.cpu.heldBack()).toBe(false);
+  });
   it('is not written where there is no RAM, nor once it is switched off', () => {
     expect(run(write(SYSTEM_TIME, 0xfed00001))).toBe('end');
     expect(run(write(SYSTEM_TIME, WHERE))).toBe('end');

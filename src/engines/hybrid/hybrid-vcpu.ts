@@ -303,6 +303,9 @@ export class HybridVcpu implements Vcpu {
   addStolenTime(ns: number): void {
     this.#home.addStolenTime(ns);
   }
+  heldBack(): boolean {
+    return this.#home.heldBack();
+  }
   get mayWake(): boolean {
     return this.#home.mayWake;
   }

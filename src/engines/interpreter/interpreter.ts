@@ -594,6 +594,13 @@ export class Interpreter implements Vcpu {
   addStolenTime(ns: number): void {
     this.#runtime.call('addStolenTime', ns);
   }
+  /** The guest has told where it wants its clock (MSR_KVM_SYSTEM_TIME_NEW, or the old one). */
+  get hasParavirtClock(): boolean {
+    return (this.#u32(PARAVIRT_SYSTEM_TIME_MSR) & 1) !== 0;
+  }
+  heldBack(): boolean {
+    return this.#runtime.call('heldBack') !== 0;
+  }
   /** This vCPU's routines: legal to call between two runs. */
   get runtime(): Runtime {
     return this.#runtime;

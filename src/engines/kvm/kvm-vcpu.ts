@@ -125,8 +125,8 @@ export class KvmVcpu implements Vcpu {
     this.#handOver();
     this.#home.start(state);
   }
-  /** The state is in the block from now on, until the next run. */
-  rest(): void {
+  /** The state is in the block from now on, until the next run: KVM's time stamp counter would go on. */
+  pause(): void {
     this.#leave();
   }
   save(): Plain {
@@ -477,6 +477,12 @@ export class KvmVcpu implements Vcpu {
   /** It lies in memory, wherever the registers are. */
   addStolenTime(ns: number): void {
     this.#home.addStolenTime(ns);
+  }
+  /** The time stamp counter comes out before the clock goes forward, and goes back in behind it: not where KVM cannot set it. */
+  heldBack(): boolean {
+    if (this.#options.hostCounter === true) return false;
+    this.#leave();
+    return this.#home.heldBack();
   }
   get mayWake(): boolean {
     return this.#resident ? this.#vm!.run.getUint8(F.if_flag) !== 0 : this.#home.mayWake;

@@ -50,6 +50,8 @@ export const EVENT_REFRESH = 16;
 export const EVENT_WAKE = 32;
 /** A machine that was not stored is about to execute its first instruction. */
 export const EVENT_BEGIN = 64;
+/** Guest time has gone forward at once. */
+export const EVENT_HELD_BACK = 128;
 
 /** Offsets of words (u32) in a vCPU's channel. The first is VCPU_ATTENTION. */
 const STATUS = 4;

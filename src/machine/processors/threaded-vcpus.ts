@@ -28,7 +28,7 @@ import { DeviceRequests } from './device-requests.ts';
 import type { DeviceRequestsOptions } from './device-requests.ts';
 import { PostedApic, alertVcpu } from './posted-apic.ts';
 import {
-  COMMAND_CHANGE, COMMAND_END, COMMAND_RUN, COMMAND_STOP, EVENT_BEGIN, EVENT_MAP, EVENT_REFRESH, FAILED, GAVE_UP, HALTED, MachineWords, REQUESTING, RUNNING, SHUT_DOWN, STOPPED, VcpuWords,
+  COMMAND_CHANGE, COMMAND_END, COMMAND_RUN, COMMAND_STOP, EVENT_BEGIN, EVENT_HELD_BACK, EVENT_MAP, EVENT_REFRESH, FAILED, GAVE_UP, HALTED, MachineWords, REQUESTING, RUNNING, SHUT_DOWN, STOPPED, VcpuWords,
 } from './shared-words.ts';
 import type { ThreadEngine } from './thread-engine.ts';
 import { UsageByEngine } from './usage-by-engine.ts';
@@ -321,6 +321,13 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   }
   requestExit(): void {
     this.#exitRequested = true;
+  }
+  /** Each thread tells its processor before that executes anything. */
+  heldBack(): boolean {
+    if (this.current === 'kvm' && this.#options.processors.kvm?.hostCounter === true) return false;
+    this.pause();
+    this.#tell(EVENT_HELD_BACK);
+    return this.#standing[0]!.hasParavirtClock;
   }
 
   /** Their blocks have another state than their threads know. */

@@ -27,7 +27,7 @@ import { hypercalls } from './hypercalls.ts';
 import { PostedApic, alertVcpu } from './posted-apic.ts';
 import { SpinWait } from './spin-wait.ts';
 import {
-  ACKNOWLEDGE_PIC, COMMAND_END, COMMAND_RUN, END_OF_INTERRUPT, EVENT_BEGIN, EVENT_INIT, EVENT_MAP, EVENT_REFRESH, EVENT_START_UP, EVENT_WAKE, FAILED, GAVE_UP, HALTED, MachineWords,
+  ACKNOWLEDGE_PIC, COMMAND_END, COMMAND_RUN, END_OF_INTERRUPT, EVENT_BEGIN, EVENT_HELD_BACK, EVENT_INIT, EVENT_MAP, EVENT_REFRESH, EVENT_START_UP, EVENT_WAKE, FAILED, GAVE_UP, HALTED, MachineWords,
   NUMERIC_ERROR, RUNNING, SHUT_DOWN, STOPPED, VcpuWords,
 } from './shared-words.ts';
 import { ThreadBus } from './thread-bus.ts';
@@ -82,10 +82,10 @@ export interface VcpuThreadPorts {
 export type KvmOfThread = Pick<KvmOptions, 'host' | 'capabilities'>;
 
 /** What a thread asks of the engine that it runs. */
-type ThreadVcpu = Pick<Interpreter, 'requestExit' | 'init' | 'startUp' | 'refresh' | 'setA20' | 'codeWritten' | 'dropCode' | 'recheckCode' | 'mayWake' | 'blocksNmi'> & Partial<Pick<Interpreter, 'wake' | 'leaveProcessor' | 'enterProcessor' | 'addStolenTime' | 'spins'>> & {
+type ThreadVcpu = Pick<Interpreter, 'requestExit' | 'init' | 'startUp' | 'refresh' | 'setA20' | 'codeWritten' | 'dropCode' | 'recheckCode' | 'mayWake' | 'blocksNmi'> & Partial<Pick<Interpreter, 'wake' | 'leaveProcessor' | 'enterProcessor' | 'addStolenTime' | 'heldBack' | 'spins'>> & {
   run(budget: number, until?: () => number): VcpuExit;
   /** All state into the block. */
-  rest?(): void;
+  pause?(): void;
   close?(): void;
 };
 
@@ -315,7 +315,7 @@ class VcpuThread {
 
   /** Waits until the machine wants something else than what it has `seen`. */
   #stand(status: number, seen: number): void {
-    this.#vcpu.rest?.();
+    this.#vcpu.pause?.();
     this.#words.status = status;
     this.#ring();
     this.#words.awaitCommand(seen);
@@ -412,6 +412,7 @@ class VcpuThread {
     if ((events & EVENT_INIT) !== 0) this.#apic.accept('init', 0, false);
     if ((events & EVENT_START_UP) !== 0) this.#defer(EVENT_START_UP);
     if ((events & EVENT_WAKE) !== 0) this.#woken = true;
+    if ((events & EVENT_HELD_BACK) !== 0) this.#vcpu.heldBack?.();
     for (let nmis = words.takeNmis(); nmis > 0; nmis--) this.#apic.accept('nmi', 0, false);
     words.takeInterrupts((vector, level) => this.#apic.accept('fixed', vector, level));
     this.#looking = false;
