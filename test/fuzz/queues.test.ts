@@ -412,13 +412,14 @@ const e1000 = ((): Subject => {
 const rtl8139 = (chip: 'c+' | 'd'): Subject => {
   let tail = 0;
   const plus = chip === 'c+';
-  const timers = new TimerQueue();
+  // Of the card that was made last: others' timers would be looked at for ever.
+  let timers = new TimerQueue();
   let time = 0;
   return {
     name: `rtl8139 ${chip}`,
     registers: 0x100,
     bar: 0x14,
-    make: (below) => (wiring) => new Rtl8139({ chip, mac: OWN_MAC, port: new FicklePort(below) }, { ...wiring, clock: { now: () => time }, timers }),
+    make: (below) => (wiring) => new Rtl8139({ chip, mac: OWN_MAC, port: new FicklePort(below) }, { ...wiring, clock: { now: () => time }, timers: timers = new TimerQueue() }),
     bringUp: (bench) => {
       const { below, write, memory } = bench;
       tail = 0;

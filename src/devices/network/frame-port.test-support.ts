@@ -28,7 +28,8 @@ export const OTHER_MAC = Uint8Array.of(0x52, 0x54, 0, 9, 9, 9);
 
 /** A frame of so many bytes, none of them like the next; of a type that nobody knows. */
 export function frameTo(mac: Uint8Array, length = 60, seed = 0): Uint8Array {
-  const bytes = Uint8Array.from({ length }, (_, i) => i * 7 + seed);
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = i * 7 + seed; // Uint8Array.from with a function takes 30 times as long
   bytes.set(mac);
   bytes.set(OTHER_MAC, 6);
   bytes.set([0x88, 0xb5], 12);

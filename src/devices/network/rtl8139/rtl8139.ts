@@ -355,8 +355,9 @@ export class Rtl8139 extends PciEndpoint implements NetworkCard {
   }
 
   #intoBuffer(frame: Frame, why: number): 'taken' | 'full' | 'lost' {
-    const bytes = withCheck(filledUp(frame.bytes));
-    if (bytes.length > LONGEST_BUFFER + CHECK_BYTES) return 'lost';
+    const filled = filledUp(frame.bytes);
+    if (filled.length > LONGEST_BUFFER) return 'lost';
+    const bytes = withCheck(filled);
     const size = this.#bufferBytes();
     const [at, read] = [this.#u16(CBR), this.#u16(CAPR) + READ_AHEAD].map((offset) => offset & (size - 1)) as [number, number];
     const straight = (this.#u32(RCR) & RCR_NO_WRAP) !== 0 && size < 0x10000;
@@ -369,8 +370,9 @@ export class Rtl8139 extends PciEndpoint implements NetworkCard {
   #intoRing({ bytes, offload }: Frame, why: number): 'taken' | 'full' | 'lost' {
     const command = this.#file[CPCR]!;
     const tagged = (command & PLUS_TAGS) !== 0 && isTagged(bytes);
-    const whole = withCheck(filledUp(tagged ? withoutTag(bytes) : bytes));
-    if (whole.length > LONGEST_RECEIVED) return 'lost';
+    const filled = filledUp(tagged ? withoutTag(bytes) : bytes);
+    if (filled.length + CHECK_BYTES > LONGEST_RECEIVED) return 'lost';
+    const whole = withCheck(filled);
     // What nobody vouches for is told to be none of what is checked.
     const checked = (command & PLUS_CHECKSUMS) !== 0 && offload?.verified === true ? protocolBits(bytes) : 0;
     const next = fill(this.#memory, this.#u64(RDSAR), this.#receiveIndex, whole, why * 2 ** 11 | checked, tagged ? TAG_AVAILABLE | (bytes[15]! << 8) | bytes[14]! : 0);
