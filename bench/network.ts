@@ -1,7 +1,9 @@
-// iperf3 in the guest against iperf3 on the host, over a TAP interface, on our translator and on QEMU's TCG in the same run: the
-// same Debian, the same model of card. A command for root, never a timed test.
+// iperf3 in the guest against iperf3 on the host, over a TAP interface, and between two guests, on our translator and on QEMU's TCG
+// in the same run: the same Debian, the same model of card. A command for root, never a timed test.
 import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -16,23 +18,41 @@ type Engine = (typeof ENGINES)[number];
 const CARDS = { virtio: 'virtio-net-pci', e1000: 'e1000' } as const;
 type Card = keyof typeof CARDS;
 const DIRECTIONS = [['guest sends', ''], ['guest receives', '-R']] as const;
+const BETWEEN = 'between two guests';
+const NAMES = [...DIRECTIONS.map(([name]) => name), BETWEEN];
 
 const TAP = 'pvbench0';
 const HOST = '10.78.0.1';
-const GUEST = '10.78.0.2';
+const GUESTS = ['10.78.0.2', '10.78.0.3'] as const;
+const MACS = ['52:54:00:78:00:02', '52:54:00:78:00:03'] as const;
 const MEMORY = '512M';
 const cli = join(dirname(fileURLToPath(import.meta.url)), '../src/cli/main.js');
 
-function start(engine: Engine, card: Card, { kernel, initrd, image, ...system }: DebianSystem): ShellGuest {
+/** Where a guest's cable goes, in the words of our command line and of QEMU's. */
+interface Cable {
+  readonly ours: string;
+  readonly qemu: string;
+}
+const TAP_CABLE: Cable = { ours: `tap:${TAP}`, qemu: `tap,id=net,ifname=${TAP},script=no,downscript=no,vhost=off` };
+
+/** The two ends of a cable between guests, QEMU's by a socket in a folder. */
+function cableBetween(folder: string): readonly [Cable, Cable] {
+  const end = (server: boolean): Cable => ({ ours: `hub:bench${process.pid}`, qemu: `stream,id=net,server=${server ? 'on' : 'off'},addr.type=unix,addr.path=${join(folder, 'cable')}` });
+  return [end(true), end(false)];
+}
+
+/** `number`: of the guest, 0 or 1. */
+function start(engine: Engine, card: Card, { kernel, initrd, image, ...system }: DebianSystem, number: 0 | 1, cable: Cable): ShellGuest {
   const append = `${system.append} quiet init=/bin/sh`;
+  const mac = MACS[number];
   if (engine !== 'qemu') {
     return new ShellGuest(process.execPath, [
-      cli, 'run', '--kernel', kernel, '--initrd', initrd, '--append', append, '--memory', MEMORY, '--engine', engine, '--disk', `${image.replaceAll(',', ',,')},readonly`, '--net', `tap:${TAP}`, '--nic', card,
+      cli, 'run', '--kernel', kernel, '--initrd', initrd, '--append', append, '--memory', MEMORY, '--engine', engine, '--disk', `${image.replaceAll(',', ',,')},readonly`, '--net', cable.ours, '--nic', `${card},mac=${mac}`,
     ]);
   }
   return new ShellGuest('qemu-system-x86_64', [
     '-machine', 'pc,accel=tcg', '-cpu', 'max', '-m', MEMORY, '-nodefaults', '-nographic', '-serial', 'stdio', '-no-reboot', '-kernel', kernel, '-initrd', initrd, '-append', append,
-    '-drive', `file=${image.replaceAll(',', ',,')},format=raw,if=virtio,readonly=on`, '-netdev', `tap,id=net,ifname=${TAP},script=no,downscript=no,vhost=off`, '-device', `${CARDS[card]},netdev=net`,
+    '-drive', `file=${image.replaceAll(',', ',,')},format=raw,if=virtio,readonly=on`, '-netdev', cable.qemu, '-device', `${CARDS[card]},netdev=net,mac=${mac}`,
   ]);
 }
 
@@ -42,26 +62,57 @@ interface Figure {
   readonly cpu: number;
 }
 
+/** Its card gets its address. */
+async function connect(guest: ShellGuest, card: Card, address: string): Promise<void> {
+  await guest.waitFor(/# /);
+  await guest.run('stty -echo; PS1=; mount -t devtmpfs none /dev; mount -t proc none /proc; mount -t sysfs none /sys; mount -t tmpfs none /tmp; cd /tmp; export PATH=$PATH:/sbin:/usr/sbin');
+  await guest.run(`modprobe ${card === 'virtio' ? 'virtio_net' : card}; sleep 1; cd /sys/class/net; ip link set lo up; for i in e*; do ip link set $i up && ip addr add ${address}/24 dev $i; done; cd /tmp`);
+}
+
+/** What the guest's iperf3 says; processor time is that of `all`. */
+async function iperf(guest: ShellGuest, all: readonly ShellGuest[], to: string, option: string, seconds: number): Promise<Figure> {
+  const run = (time: number): Promise<string> => guest.run(`iperf3 -c ${to} -f m -t ${time} ${option}`);
+  await run(2); // hot code is translated
+  const cpu = (): number => all.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0);
+  const before = cpu();
+  const output = await run(seconds);
+  const megabits = /([\d.]+) Mbits\/sec\s+receiver/.exec(output)?.[1];
+  if (megabits === undefined) throw new Error(`iperf3 says: ${output}`);
+  return { megabits: Number(megabits), cpu: (cpu() - before) / seconds };
+}
+
 /** One boot, both directions. */
 async function measure(engine: Engine, card: Card, system: DebianSystem, seconds: number): Promise<Map<string, Figure>> {
-  const guest = start(engine, card, system);
+  const guest = start(engine, card, system, 0, TAP_CABLE);
   try {
-    await guest.waitFor(/# /);
-    await guest.run('stty -echo; PS1=; mount -t devtmpfs none /dev; mount -t proc none /proc; mount -t sysfs none /sys; mount -t tmpfs none /tmp; cd /tmp; export PATH=$PATH:/sbin:/usr/sbin');
-    await guest.run(`modprobe ${card === 'virtio' ? 'virtio_net' : card}; sleep 1; cd /sys/class/net; for i in e*; do ip link set $i up && ip addr add ${GUEST}/24 dev $i; done; cd /tmp; ping -c 3 -W 5 ${HOST}`);
+    await connect(guest, card, GUESTS[0]);
+    await guest.run(`ping -c 3 -W 5 ${HOST}`);
     const figures = new Map<string, Figure>();
-    for (const [name, option] of DIRECTIONS) {
-      const iperf = (time: number): Promise<string> => guest.run(`iperf3 -c ${HOST} -f m -t ${time} ${option}`);
-      await iperf(2); // hot code is translated
-      const before = guest.cpuSeconds;
-      const output = await iperf(seconds);
-      const megabits = /([\d.]+) Mbits\/sec\s+receiver/.exec(output)?.[1];
-      if (megabits === undefined) throw new Error(`iperf3 says: ${output}`);
-      figures.set(name, { megabits: Number(megabits), cpu: (guest.cpuSeconds - before) / seconds });
-    }
+    for (const [name, option] of DIRECTIONS) figures.set(name, await iperf(guest, [guest], HOST, option, seconds));
     return figures;
   } finally {
     await guest.end();
+  }
+}
+
+/** The first guest sends to the second. */
+async function measureBetween(engine: Engine, card: Card, system: DebianSystem, seconds: number): Promise<Figure> {
+  const folder = mkdtempSync(join(tmpdir(), 'polyvisor-bench-'));
+  const guests: ShellGuest[] = [];
+  try {
+    const cables = cableBetween(folder);
+    for (const number of [0, 1] as const) {
+      const guest = start(engine, card, system, number, cables[number]);
+      guests.push(guest);
+      await connect(guest, card, GUESTS[number]);
+    }
+    const [first, second] = guests as [ShellGuest, ShellGuest];
+    await second.run('iperf3 -s -D');
+    await first.run(`ping -c 3 -W 5 ${GUESTS[1]}`);
+    return await iperf(first, guests, GUESTS[1], '', seconds);
+  } finally {
+    for (const guest of guests) await guest.end();
+    rmSync(folder, { recursive: true });
   }
 }
 
@@ -89,14 +140,16 @@ async function main(): Promise<void> {
     const found = new Map<string, number[]>();
     for (let round = 0; round < Number(values.repeat); round++) {
       for (const engine of engines) {
-        for (const [name, { megabits, cpu }] of await measure(engine, card, system, Number(values.seconds))) {
+        const figures = await measure(engine, card, system, Number(values.seconds));
+        figures.set(BETWEEN, await measureBetween(engine, card, system, Number(values.seconds)));
+        for (const [name, { megabits, cpu }] of figures) {
           log(`${engine} ${round + 1}: ${name} ${megabits} Mbit/s, processor ${(100 * cpu).toFixed(0)} %`);
           found.set(`${engine} ${name}`, [...(found.get(`${engine} ${name}`) ?? []), megabits]);
         }
       }
     }
     console.log(`${`${card}, medians, Mbit/s`.padEnd(26)}${engines.map((engine) => engine.padStart(14)).join('')}`);
-    for (const [name] of DIRECTIONS) console.log(`${name.padEnd(26)}${engines.map((engine) => median(found.get(`${engine} ${name}`) ?? []).toFixed(0).padStart(14)).join('')}`);
+    for (const name of NAMES) console.log(`${name.padEnd(26)}${engines.map((engine) => median(found.get(`${engine} ${name}`) ?? []).toFixed(0).padStart(14)).join('')}`);
   } finally {
     server.kill();
     execFileSync('ip', ['link', 'delete', TAP]);

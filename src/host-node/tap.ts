@@ -15,6 +15,7 @@ import { fileTrouble } from './words.ts';
 const DEVICE = '/dev/net/tun';
 const TUNSETIFF = 0x400454ca;
 const TUNSETOFFLOAD = 0x400454d0;
+const TUNSETVNETHDRSZ = 0x400454d8;
 const IFF_TAP = 0x0002;
 const IFF_NO_PI = 0x1000;
 /** Each frame has a struct virtio_net_hdr in front. */
@@ -85,7 +86,12 @@ export class TapPort implements PacketPort {
     const request = new Uint8Array(REQUEST_BYTES);
     request.set(new TextEncoder().encode(name).subarray(0, LONGEST_NAME));
     new DataView(request.buffer).setUint16(REQUEST_FLAGS, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, true);
-    if (system.ioctl(fd, TUNSETIFF, request) === 0) return new TapPort(name, fd, system, log);
+    if (system.ioctl(fd, TUNSETIFF, request) === 0) {
+      // An interface keeps what whoever had it before has set: QEMU's headers are longer.
+      system.ioctl(fd, TUNSETVNETHDRSZ, new Uint8Array(Int32Array.of(HEADER_BYTES).buffer));
+      system.ioctlNumber(fd, TUNSETOFFLOAD, 0);
+      return new TapPort(name, fd, system, log);
+    }
     const error = system.errno();
     closeSync(fd);
     if (error === EPERM) throw new UserError(`the network interface ${name} is not yours to use; as root: ip link delete ${name}; ${remedy}`);
