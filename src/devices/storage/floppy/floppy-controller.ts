@@ -195,6 +195,7 @@ export class FloppyController implements Stateful {
       this.#softReset();
       this.#lower();
     } else if (leaves) this.#leaveReset();
+    else this.#update(); // DMAGATE lets the interrupt through
   }
 
   /** Section 3.2: the controller polls the drives after a reset and interrupts, once, for four changes of state. */

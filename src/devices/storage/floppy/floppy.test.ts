@@ -81,6 +81,17 @@ describe('FloppyController', () => {
     expect(results()).toEqual([0x71, 40]);
   });
 
+  it('interrupts only while DMAGATE of the digital output register is set', () => {
+    const { out, irq } = make();
+    out(2, 0x14);
+    const seen = [irq.high];
+    for (const value of [0x1c, 0x14, 0x1c]) {
+      out(2, value);
+      seen.push(irq.high);
+    }
+    expect(seen).toEqual([false, true, false, true]);
+  });
+
   it('reads sectors over both heads until the DMA count ends', async () => {
     const { block, read, send, results, setUpDma, start, seek, msr, irq } = make();
     start();
