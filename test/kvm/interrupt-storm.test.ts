@@ -9,15 +9,15 @@ describe.skipIf(nativeUnavailable() !== undefined)('a guest in a storm of interr
 
   describe.each(engines)('on the %s', (engine) => {
     // A KVM that emulates ring 0 replaces VMCALL by the processor's own such instruction, and emulates that again, for ever.
-    const flags = engine === 'kvm' && kvmLacks('ring0') ? ['-DNO_HYPERCALLS'] : [];
+    const flags = engine === 'kvm' && kvmLacks('ring0') ? ['-DRING0_EMULATED'] : [];
     const create = (cpus: number) => VirtualMachine.create({ kernel: assembledKernel(new URL('interrupt-storm.S', import.meta.url), flags), memory: '16M', cpus, overcommit: true, engine });
 
     test.each([1, 2])('with %i processors hurts only itself', async (cpus) => {
       const vm = await create(cpus);
       const ended = vm.start();
       const [, interrupts] = /storm ([0-9a-f]{8}) end/.exec(await vm.console.waitFor(/storm [0-9a-f]{8} end/))!;
-      // Of each round at least one; a KVM that emulates ring 0 misses nearly all of the short times in which it may hand one over.
-      expect(parseInt(interrupts!, 16)).toBeGreaterThanOrEqual(flags.length > 0 ? 1 : 1000);
+      // Of each of 1,000 rounds at least one; of 100 on a KVM that emulates ring 0, which looks seldom whether it may hand one over.
+      expect(parseInt(interrupts!, 16)).toBeGreaterThanOrEqual(flags.length > 0 ? 10 : 1000);
       const { engine: found, end, engines: usage } = vm.report();
       expect([found, end]).toEqual([engine, null]);
       for (const { instructions } of Object.values(usage)) expect(instructions ?? 0).toBeLessThan(1e9);
