@@ -35,7 +35,8 @@ export async function shell(options: VirtualMachineOptions): Promise<VirtualMach
 /** Types a command; all that it has printed, its lines ending in `\n`, and `[status N]` behind that. */
 export async function attempt(vm: VirtualMachine, text: string, timeoutMs = COMMAND_MS): Promise<string> {
   vm.console.write(`echo "[be""gin]"; ${text}; echo "[sta""tus $?]"\n`);
-  await vm.console.waitFor(/\[begin\]\r?\n/, timeoutMs);
+  // Behind each other, Linux's terminal and Xen's console make two carriage returns of each line's end.
+  await vm.console.waitFor(/\[begin\]\r*\n/, timeoutMs);
   const output = await vm.console.waitFor(/[^]*\[status \d+\]/, timeoutMs);
   await vm.console.waitFor('# ', timeoutMs);
   return output.replaceAll('\r', '');
