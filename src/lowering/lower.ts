@@ -44,10 +44,8 @@ export interface LoweringTarget {
   field(code: Code, suffix: string, offset: number): void;
   /** Puts the address of the TLB set in use on the stack. */
   tlbBase(code: Code): void;
-  /** Puts the vCPU's address on the stack. */
+  /** Puts the vCPU's address, from which offsets of the state count, on the stack. */
   cpu(code: Code): void;
-  /** Puts what accesses to the state start from on the stack; returns what their offsets start from. */
-  state(code: Code): number;
   /** Leaves the function; the code to return is on the stack. */
   leave(code: Code): void;
   /** Writes an operation of effect 'transfer': where the guest goes on. `push` puts its operand on the stack. */
@@ -302,15 +300,14 @@ export class Lowering {
         }
         else code.bytes([0xfd, 0x0c]).bytes(ir.constants[immediate]!);
         return;
-      case 'state.load': {
-        const start = this.#target.state(code);
+      case 'state.load':
+        this.#target.cpu(code);
         if (plan.at) {
           this.#push(ir.a[i]!);
           code.byte(0x6a);
         }
-        code.memory(loadOpcode[plan.suffix]!, start + immediate);
+        code.memory(loadOpcode[plan.suffix]!, immediate);
         return;
-      }
       case 'field':
         this.#target.field(code, plan.suffix, immediate);
         return;
@@ -336,16 +333,15 @@ export class Lowering {
     const code = this.#code;
     const plan = plans[ir.op[i]!]!;
     switch (plan.kind) {
-      case 'state.store': {
-        const start = this.#target.state(code);
+      case 'state.store':
+        this.#target.cpu(code);
         if (plan.at) {
           this.#push(ir.a[i]!);
           code.byte(0x6a);
           this.#push(ir.b[i]!);
         } else this.#push(ir.a[i]!);
-        code.memory(storeOpcode[plan.suffix]!, start + ir.small(i));
+        code.memory(storeOpcode[plan.suffix]!, ir.small(i));
         return;
-      }
       case 'memory.store':
         this.#store(i, plan.suffix);
         return;
@@ -418,8 +414,8 @@ export class Lowering {
 
   #leaveOnFault(): void {
     const { faultPending, leaveFault } = this.#target.memory;
-    const start = this.#target.state(this.#code);
-    this.#code.memory(loadOpcode['32']!, start + faultPending).if(undefined, 'unlikely').i32Const(leaveFault);
+    this.#target.cpu(this.#code);
+    this.#code.memory(loadOpcode['32']!, faultPending).if(undefined, 'unlikely').i32Const(leaveFault);
     this.#target.leave(this.#code);
     this.#code.end();
   }

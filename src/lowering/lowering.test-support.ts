@@ -82,10 +82,6 @@ export function compile(ir: Ir, routines: readonly TestRoutine[] = []): Compiled
     field: (code, suffix, offset) => void code.get(1).memory(loadOpcode[suffix]!, offset),
     tlbBase: (code) => void code.get(0).memory(loadOpcode['32']!, TLB_BASE),
     cpu: (code) => void code.get(0),
-    state: (code) => {
-      code.get(0);
-      return 0;
-    },
     leave: (code) => void code.return(),
     transfer: (code, name, immediate, push) => {
       if (name === 'next') code.get(0).get(1).returnCall(next);

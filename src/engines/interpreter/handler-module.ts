@@ -93,10 +93,6 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
     },
     tlbBase: (code) => void code.get(CPU).memory(loadOpcode['32']!, TLB_BASE),
     cpu: (code) => void code.get(CPU),
-    state: (code) => {
-      code.get(CPU);
-      return 0;
-    },
     leave: (code) => void code.get(CPU).returnCall(left),
     transfer: (code, name, immediate, push) => {
       switch (name) {

@@ -449,10 +449,6 @@ class RegionWriter implements LoweringTarget {
   cpu(code: Code): void {
     code.get(CPU);
   }
-  state(code: Code): number {
-    code.get(CPU);
-    return 0;
-  }
   /** Leaves 1 on the stack when code has been overwritten since the region was entered. */
   #isStale(): Code {
     return this.#code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).get(this.#epoch).byte(0x47);
