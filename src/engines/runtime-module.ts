@@ -39,6 +39,8 @@ export interface Runtime {
   call(name: string, ...args: number[]): number;
   /** A routine by name, to be called with the vCPU's address: for hot paths. */
   bind(name: string): RuntimeFunction;
+  /** Host address of the byte at a linear address that user code, or the kernel, may read; 0: there is none. */
+  lookAt(linear: bigint, user: boolean): number;
 }
 
 /** Instantiates the runtime over the machine's memory for the vCPU whose block is at `cpu`. */
@@ -84,5 +86,12 @@ export function instantiateRuntime(module: WebAssembly.Module, memory: WebAssemb
     if (found === undefined) throw new Error(`the runtime module has no ${name}`);
     return found as unknown as RuntimeFunction;
   };
-  return { functions, bind, call: (name, ...args) => bind(name)(cpu, ...args) };
+  return {
+    functions, bind,
+    call: (name, ...args) => bind(name)(cpu, ...args),
+    lookAt: (linear, user) => {
+      view.setBigUint64(cpu + SCRATCH, BigInt.asUintN(64, linear), true);
+      return bind('lookAt')(cpu, user ? 1 : 0) >>> 0;
+    },
+  };
 }

@@ -382,7 +382,6 @@ export class DirectVm {
     return vector === VECTOR_DB && (Number(flags) & FLAG_TF) !== 0 ? 'step' : 'instruction';
   }
 
-
   /** `error`: what the processor said of the access. */
   #pageFault(error: bigint): VisitEnd | undefined {
     const began = this.#options.clock.now();

@@ -4,7 +4,7 @@ import { secondsByName } from '../../base/seconds.ts';
 import type { TranslationFigures, Vcpu, VcpuExit, VcpuRegisters, VcpuStart } from '../../cpu/vcpu.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
 import {
-  CPL, CR0, CR4, DR7, EFLAGS, EXTRA_HEAT, FAULT_PENDING, LEAVE_SHUTDOWN, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, MSR_DEBUGCTL, PENDING_DEBUG, RIP, SCRATCH, SEGMENTS, SEGMENT_BYTES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SELECTOR, SHADOW, 
+  CPL, CR0, CR4, DR7, EFLAGS, EXTRA_HEAT, FAULT_PENDING, LEAVE_SHUTDOWN, LINK_FROM, MODE, MODE_CODE16, MODE_CODE32, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, MSR_DEBUGCTL, PENDING_DEBUG, RIP, SEGMENTS, SEGMENT_BYTES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SELECTOR, SHADOW,
   USER_ENTERED, USER_ENTRIES, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS,
 } from '../../isa/x86/state/layout.ts';
 import { SHADOW_MEMORY, VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
@@ -180,9 +180,7 @@ export class HybridVcpu implements Vcpu {
    */
   #mayWait(): boolean {
     if (this.#options.interruptions === undefined) return false;
-    const block = this.#block;
-    block.setBigUint64(SCRATCH, block.getBigUint64(RIP, true), true);
-    const host = this.#home.runtime.call('lookAt', 1) >>> 0;
+    const host = this.#home.runtime.lookAt(this.#block.getBigUint64(RIP, true), true);
     if (host === 0) return false;
     const here = host & PAGE_MASK;
     const code = new Uint8Array(this.#options.memory.buffer, host - here, PAGE_SIZE).subarray(Math.max(0, here - LOOP), here + LOOP);

@@ -1,4 +1,4 @@
-import { CPL, CR2, EFER, IDTR_BASE, IDTR_LIMIT, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_LSTAR, R11, RCX, RIP, RSP, SCRATCH, VECTOR_PF } from '../../isa/x86/state/layout.ts';
+import { CPL, CR2, EFER, IDTR_BASE, IDTR_LIMIT, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_LSTAR, R11, RCX, RIP, RSP, VECTOR_PF } from '../../isa/x86/state/layout.ts';
 import type { Runtime } from '../runtime-module.ts';
 import { CONSTANTS as K, IOCTLS, STRUCTS } from './abi.ts';
 import type { KvmProcessor } from './kvm-processor.ts';
@@ -93,8 +93,7 @@ export class LostSyscalls {
 
   /** The guest's word at a linear address, as its kernel sees it. */
   #word(linear: bigint): bigint | undefined {
-    this.#block.setBigUint64(SCRATCH, BigInt.asUintN(64, linear), true);
-    const host = this.#runtime.call('lookAt', 0) >>> 0;
+    const host = this.#runtime.lookAt(linear, false);
     return host === 0 || (host & 7) !== 0 ? undefined : this.#memory.getBigUint64(host, true);
   }
 }

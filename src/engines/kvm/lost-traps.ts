@@ -1,4 +1,4 @@
-import { MODE, MODE_CODE64, MODE_CODE_MASK, SCRATCH, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_CS, VECTOR_BP, VECTOR_OF } from '../../isa/x86/state/layout.ts';
+import { MODE, MODE_CODE64, MODE_CODE_MASK, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_CS, VECTOR_BP, VECTOR_OF } from '../../isa/x86/state/layout.ts';
 import type { Interpreter } from '../interpreter/interpreter.ts';
 
 const INT3 = 0xcc;
@@ -36,8 +36,7 @@ export class LostTraps {
 
   /** The byte at a linear address, if user code may read it; else -1. */
   codeByte(linear: bigint): number {
-    this.#block.setBigUint64(SCRATCH, BigInt.asUintN(64, linear), true);
-    const host = this.#home.runtime.call('lookAt', 1) >>> 0;
+    const host = this.#home.runtime.lookAt(linear, true);
     return host === 0 ? -1 : this.#memory.getUint8(host);
   }
 }
