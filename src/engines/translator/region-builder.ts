@@ -41,6 +41,7 @@ export interface BuiltModule {
   /** Names it to `release`. */
   readonly id: number;
   readonly module: WebAssembly.Module;
+  /** Size of it, or of what is asked for if others have it already. */
   readonly bytes: number;
   /** Globals that an instance is given: `callees` 0, 1, ... */
   readonly globals: number;

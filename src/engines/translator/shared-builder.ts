@@ -1,3 +1,4 @@
+import { isUnchanged } from './callees.ts';
 import type { BuildResult, BuiltModule, BuiltRegion, RegionCompiler, RegionRequest } from './region-builder.ts';
 import type { Callee } from './region.ts';
 
@@ -9,13 +10,12 @@ interface SharedModule {
   uses: number;
 }
 
-/** A region that was made, and the code that it was made from. */
+/** A region that was made, and what it was made from of its page: the bytes from `start` on. */
 interface SharedRegion {
   readonly module: SharedModule;
   readonly region: BuiltRegion;
-  readonly code: Uint8Array;
-  /** By inlined call. */
-  readonly callees: readonly Uint8Array[];
+  readonly bytes: Uint8Array;
+  readonly start: number;
 }
 
 /**
@@ -48,7 +48,7 @@ export class SharedBuilder implements RegionCompiler {
     });
     const shared = [...found].map(([module, regions]): BuiltModule => {
       module.uses++;
-      return { ...module.built, made: false, regions };
+      return { ...module.built, made: false, bytes: regions.reduce((sum, { functionBytes }) => sum + functionBytes, 0), regions };
     });
     if (missing.length === 0) {
       done({ modules: shared, covered: [] });
@@ -80,9 +80,9 @@ export class SharedBuilder implements RegionCompiler {
   #find(request: RegionRequest): SharedRegion | undefined {
     // Counters are those of one vCPU.
     if (request.counters !== undefined) return undefined;
-    return this.#regions.get(keyOf(request))?.find(({ region, code, callees }) => isSame(request.bytes, 0, region.ranges, code) && region.inlined.every(({ callee, ranges }, i) => {
+    return this.#regions.get(keyOf(request))?.find(({ region, bytes, start }) => isUnchanged(request.bytes, 0, bytes, start, region.ranges) && region.inlined.every(({ callee, ranges }) => {
       const own = sameCallee(request, callee);
-      return own !== undefined && isSame(own.bytes, own.offset, ranges, callees[i]!);
+      return own !== undefined && isUnchanged(own.bytes, -own.offset, callee.bytes, callee.offset, ranges);
     }));
   }
 
@@ -92,11 +92,8 @@ export class SharedBuilder implements RegionCompiler {
     this.#modules.set(built.id, module);
     for (const region of sharable) {
       const request = requests[region.request]!;
-      // Without the pages that it came from, which are no longer needed.
-      const inlined = region.inlined.map((call) => ({ ...call, callee: { ...call.callee, bytes: new Uint8Array(), executed: [] } }));
-      const shared: SharedRegion = {
-        module, region: { ...region, inlined }, code: copyOf(request.bytes, 0, region.ranges), callees: region.inlined.map(({ callee, ranges }) => copyOf(callee.bytes, callee.offset, ranges)),
-      };
+      const start = Math.min(...region.ranges);
+      const shared: SharedRegion = { module, region, bytes: request.bytes.slice(start, Math.max(...region.ranges)), start };
       const key = keyOf(request);
       const others = this.#regions.get(key);
       if (others === undefined) this.#regions.set(key, [shared]);
@@ -112,17 +109,4 @@ function keyOf({ page, offset, long, flat }: RegionRequest): string {
 /** The requester's own entry for a function, where it calls the same one. */
 function sameCallee(request: RegionRequest, { at, page, offset }: Callee): Callee | undefined {
   return request.callees.find((callee) => callee.at === at && callee.page === page && callee.offset === offset);
-}
-
-/** Ranges (first, end) of offsets in a page, of which `bytes` has those from `start` on, one behind the other. */
-function copyOf(bytes: Uint8Array, start: number, ranges: readonly number[]): Uint8Array {
-  const pieces: number[] = [];
-  for (let k = 0; k < ranges.length; k += 2) for (let offset = ranges[k]!; offset < ranges[k + 1]!; offset++) pieces.push(bytes[offset - start]!);
-  return Uint8Array.from(pieces);
-}
-
-function isSame(bytes: Uint8Array, start: number, ranges: readonly number[], code: Uint8Array): boolean {
-  let at = 0;
-  for (let k = 0; k < ranges.length; k += 2) for (let offset = ranges[k]!; offset < ranges[k + 1]!; offset++) if (bytes[offset - start] !== code[at++]) return false;
-  return true;
 }

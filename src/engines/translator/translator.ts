@@ -213,8 +213,7 @@ export class Translator implements Tier {
     const callees: Record<string, number> = Object.fromEntries(Array.from({ length: globals }, (_, k) => [k, 0]));
     for (const { inlined } of regions) for (const { callee, global } of inlined) if (global !== undefined) callees[global] = callee.record;
     const instance = new WebAssembly.Instance(module, { env: { memory }, runtime: runtime.functions, core: functions, callees });
-    // What others have made costs what is used of it.
-    const cached = this.#cache.addModule(id, made ? bytes : regions.reduce((sum, { functionBytes }) => sum + functionBytes, 0), made);
+    const cached = this.#cache.addModule(id, bytes, made);
     if (made) this.#wasmBytes += bytes;
     for (const { request, exported, ranges, inlined, instructions, functionBytes } of regions) {
       const block = blocks[request]!;
