@@ -1,4 +1,4 @@
-# A hostile guest, entered in flat 32-bit code (multiboot with address fields). Interrupts come faster than it can take them: from the
+# A hostile guest. Interrupts come faster than it can take them: from the
 # 8254, the APIC's timer, and itself; it sends messages to processors that are not there, INIT, start-up and NMI to the one that may be,
 # calls hypervisors with wild numbers and addresses, and offers structures of the paravirtual interface outside of memory.
 # Says so on the serial port, then echoes what it gets there, while the storm goes on.
@@ -10,11 +10,7 @@
 #define APIC 0xfee00000
 #define IO_APIC 0xfec00000
 #define TRAMPOLINE 0x8000
-  .code32
-  .globl _start
-_start:
-header:
-  .long 0x1badb002, 0x10000, -(0x1badb002 + 0x10000), header, header, 0, 0, entry
+#include "flat-guest.inc"
 
 .macro out port, value
   movb $\value, %al
@@ -39,16 +35,7 @@ header:
   wrmsr
 .endm
 
-entry:
-  cli
-  cld
-  movl $0x90000, %esp
-  lgdt gdt_pointer
-  ljmp $8, $1f
-1: movw $16, %ax
-  movw %ax, %ds
-  movw %ax, %es
-  movw %ax, %ss
+main:
   # Vector 2 is NMI; 0 to 31 else are what is refused; the others the storm.
   xorl %ebx, %ebx
 1: movl $taken, %eax
@@ -175,39 +162,11 @@ refused:
   popl %eax
   iret
 
-print:
-  movw $0x3f8, %dx
-1: lodsb
-  testb %al, %al
-  jz 2f
-  outb %al, %dx
-  jmp 1b
-2: ret
-
-hex:
-  movl $8, %ecx
-  movl %edx, %ebx
-1: roll $4, %ebx
-  movl %ebx, %eax
-  andl $15, %eax
-  movb digits(%eax), %al
-  movw $0x3f8, %dx
-  outb %al, %dx
-  loop 1b
-  ret
-
-  .balign 8
-gdt:
-  .quad 0, 0x00cf9b000000ffff, 0x00cf93000000ffff
-gdt_pointer:
-  .word 23
-  .long gdt
 idt_pointer:
   .word 0x7ff
   .long idt
 text: .asciz "storm "
-end: .asciz " end\n"
-digits: .ascii "0123456789abcdef"
+end: .asciz "end\n"
   .balign 64
 interrupts: .long 0
   .balign 64

@@ -1,25 +1,12 @@
-# A guest for two processors, entered in flat 32-bit code (multiboot with address fields): the first starts the second by INIT and
+# A guest for two processors: the first starts the second by INIT and
 # start-up, both count under a spin lock, then they send each other interrupts: to one that is awake, then asleep. Says what it found on the serial port.
 #define ROUNDS 5000
 #define MESSAGES 200
 #define APIC 0xfee00000
 #define TRAMPOLINE 0x8000
-  .code32
-  .globl _start
-_start:
-header:
-  .long 0x1badb002, 0x10000, -(0x1badb002 + 0x10000), header, header, 0, 0, entry
+#include "flat-guest.inc"
 
-entry:
-  cli
-  cld
-  movl $0x90000, %esp
-  lgdt gdt_pointer
-  ljmp $8, $1f
-1: movw $16, %ax
-  movw %ax, %ds
-  movw %ax, %es
-  movw %ax, %ss
+main:
   # Gate 40h.
   movl $received, %eax
   movw %ax, idt + 8 * 0x40
@@ -120,29 +107,6 @@ received:
   popl %eax
   iret
 
-print:
-  movw $0x3f8, %dx
-1: lodsb
-  testb %al, %al
-  jz 2f
-  outb %al, %dx
-  jmp 1b
-2: ret
-
-hex:
-  movl $8, %ecx
-  movl %edx, %ebx
-1: roll $4, %ebx
-  movl %ebx, %eax
-  andl $15, %eax
-  movb digits(%eax), %al
-  movw $0x3f8, %dx
-  outb %al, %dx
-  loop 1b
-  movb $' ', %al
-  outb %al, %dx
-  ret
-
   .code16
 trampoline:
   cli
@@ -164,18 +128,11 @@ flat:
   jmp *%eax
 trampoline_end:
 
-  .balign 8
-gdt:
-  .quad 0, 0x00cf9b000000ffff, 0x00cf93000000ffff
-gdt_pointer:
-  .word 23
-  .long gdt
 idt_pointer:
   .word 0x207
   .long idt
 text: .asciz "found "
 end: .asciz "end\n"
-digits: .ascii "0123456789abcdef"
   .balign 64
 online: .long 0
 counted: .long 0
