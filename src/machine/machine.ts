@@ -363,8 +363,8 @@ export class Machine {
     const began = this.#clock.now();
     const next = this.#board.timers.nextDeadline();
     this.#asleep = true;
-    const wait = Math.min(next === undefined ? Number.POSITIVE_INFINITY : Math.max(0, next - began), this.#clock.behind > 0 ? LEAP_EVERY_NS : Number.POSITIVE_INFINITY);
-    await scheduler.sleep(wait === Number.POSITIVE_INFINITY ? undefined : wait);
+    const until = this.#clock.behind > 0 ? Math.min(next ?? Number.POSITIVE_INFINITY, began + LEAP_EVERY_NS) : next;
+    await scheduler.sleep(until === undefined ? undefined : Math.max(0, until - began));
     this.#asleep = false;
     if (idle) this.#idleNs += this.#clock.now() - began;
   }
