@@ -8,8 +8,8 @@ export interface VcpuStart {
   readonly order: VcpuOrder;
   /** Of the clock, see BrowserClock. */
   readonly origin: number;
-  /** To the thread that translates for the machine's processors; missing: no engine of theirs asks for it. */
-  readonly translation: MessagePort | undefined;
+  /** To the thread that translates for the machine's processors. */
+  readonly translation: MessagePort;
 }
 
 /** What it is told later: the thread that translates is no more. */
@@ -37,9 +37,8 @@ export class BrowserVcpuThreads implements ThreadHost<VcpuOrder> {
     this.#workers.add(worker);
     // A port does not say that the other end is gone.
     const tellAll = (): void => this.#workers.forEach((each) => each.postMessage('translation failed' satisfies VcpuNews));
-    if (order.engines.some((engine) => engine === 'translator' || engine === 'hybrid')) this.#translation ??= new BrowserTranslationThread(order.modules.handlers, tellAll);
-    const translation = this.#translation?.connect();
-    worker.postMessage({ order, origin: this.clock.origin, translation } satisfies VcpuStart, translation === undefined ? [] : [translation]);
+    const translation = (this.#translation ??= new BrowserTranslationThread(order.modules.handlers, tellAll)).connect();
+    worker.postMessage({ order, origin: this.clock.origin, translation } satisfies VcpuStart, [translation]);
     return {
       end: () => {
         worker.terminate();

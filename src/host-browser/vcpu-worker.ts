@@ -1,5 +1,4 @@
 import { runVcpuThread } from '../machine/processors/vcpu-thread.ts';
-import type { VcpuMessage } from '../machine/processors/vcpu-thread.ts';
 import { WorkerCompiler } from '../library/worker-compiler.ts';
 import { BrowserClock, BrowserScheduler, browserEntropy } from './ports.ts';
 import { useTranslationPort } from './translation-thread.ts';
@@ -17,10 +16,9 @@ scope.onmessage = ({ data }: MessageEvent<VcpuStart | VcpuNews>) => {
   const { order, origin, translation } = data;
   const clock = new BrowserClock(origin);
   const scheduler = new BrowserScheduler();
-  const compiler = translation === undefined ? undefined : new WorkerCompiler(order.modules.handlers, (_, answered, failed) => {
+  const compiler = new WorkerCompiler(order.modules.handlers, (_, answered, failed) => {
     void translationGone.then(failed);
     return useTranslationPort(translation, answered);
   });
-  const ports = { clock, entropy: browserEntropy, yield: () => scheduler.yield(), tellMachine: (message: VcpuMessage) => scope.postMessage(message) };
-  void runVcpuThread(order, compiler === undefined ? ports : { ...ports, compiler }).finally(() => compiler?.close());
+  void runVcpuThread(order, { clock, entropy: browserEntropy, yield: () => scheduler.yield(), tellMachine: (message) => scope.postMessage(message), compiler }).finally(() => compiler.close());
 };

@@ -12,8 +12,8 @@ export interface VcpuWorkerData {
   readonly order: VcpuOrder;
   /** Of the clock, see NodeClock. */
   readonly origin: number;
-  /** To the thread that translates for the machine's processors; missing: no engine of theirs asks for it. */
-  readonly translation: MessagePort | undefined;
+  /** To the thread that translates for the machine's processors. */
+  readonly translation: MessagePort;
 }
 
 /** A thread that has not ended by then is ended. */
@@ -31,10 +31,9 @@ export class NodeVcpuThreads implements ThreadHost<VcpuOrder> {
   }
 
   start(order: VcpuOrder, { wake, traced, failed }: ThreadEvents): Thread {
-    if (order.engines.some((engine) => engine === 'translator' || engine === 'hybrid')) this.#translation ??= new NodeTranslationThread(order.modules.handlers);
-    const translation = this.#translation?.connect();
+    const translation = (this.#translation ??= new NodeTranslationThread(order.modules.handlers)).connect();
     const workerData: VcpuWorkerData = { order, origin: this.clock.origin, translation };
-    const worker = new Worker(workerUrl('vcpu-worker'), { workerData, transferList: translation === undefined ? [] : [translation] });
+    const worker = new Worker(workerUrl('vcpu-worker'), { workerData, transferList: [translation] });
     worker.unref();
     this.#running++;
     let ended = false;

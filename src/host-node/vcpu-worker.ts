@@ -11,13 +11,13 @@ import { waitingTime } from './waiting-time.ts';
 // The thread of one processor of a machine.
 const { order, origin, translation } = workerData as VcpuWorkerData;
 const waitedNs = waitingTime();
-const compiler = translation === undefined ? undefined : new WorkerCompiler(order.modules.handlers, (_, answered, failed) => useTranslationPort(translation, answered, failed));
+const compiler = new WorkerCompiler(order.modules.handlers, (_, answered, failed) => useTranslationPort(translation, answered, failed));
 await runVcpuThread(order, {
   clock: new NodeClock(origin),
   entropy: nodeEntropy,
   yield: () => new Promise((resolve) => setImmediate(resolve)),
   tellMachine: (message) => parentPort!.postMessage(message),
-  ...(compiler === undefined ? {} : { compiler }),
+  compiler,
   ...(waitedNs === undefined ? {} : { waitedNs }),
   kvm: () => {
     const kvm = kvmHere();
@@ -25,4 +25,4 @@ await runVcpuThread(order, {
     return kvm;
   },
 });
-compiler?.close();
+compiler.close();
