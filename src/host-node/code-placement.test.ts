@@ -10,10 +10,12 @@ const maps = (): { from: number; to: number; kind: string }[] =>
   [...readFileSync('/proc/self/maps', 'latin1').matchAll(/^([0-9a-f]+)-([0-9a-f]+) (\S+)/gm)].map(([, from, to, kind]) => ({ from: Number.parseInt(from!, 16), to: Number.parseInt(to!, 16), kind: kind! }));
 
 test.runIf(process.platform === 'linux')('modules lie near one another', () => {
+  // Smaller ones are V8's, which come and go.
+  const reserved = (): number => maps().filter(({ kind, from, to }) => kind === '---p' && to <= 2 ** 46 && to - from >= 2 ** 30).length;
   keepCodeTogether();
-  const reserved = maps().filter(({ kind, to }) => kind === '---p' && to <= 2 ** 46).length;
+  const places = reserved();
   keepCodeTogether();
-  expect(maps().filter(({ kind, to }) => kind === '---p' && to <= 2 ** 46).length).toBe(reserved);
+  expect(reserved()).toBe(places);
 
   const code = (): Set<number> => new Set(maps().filter(({ kind }) => kind.includes('x')).map(({ from }) => from));
   const before = code();
