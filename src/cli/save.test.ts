@@ -6,7 +6,7 @@ import { echo, hardReset, print, tinyKernel } from '../../test/support/tiny-kern
 import type { Plain } from '../base/plain.ts';
 import { VirtualMachine } from '../index.ts';
 import { FakeIo } from './fake-io.test-support.ts';
-import { main } from './main.ts';
+import { main } from './program.ts';
 import { parseSaveTarget } from './save.ts';
 
 let folder: string;

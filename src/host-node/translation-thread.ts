@@ -1,8 +1,8 @@
-import { MessageChannel, Worker } from 'node:worker_threads';
+import { MessageChannel } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import type { HandlerMap } from '../engines/modules.ts';
 import type { Translated, TranslationThread } from '../library/worker-compiler.ts';
-import { workerUrl } from './worker-url.ts';
+import { startWorker } from './start-worker.ts';
 
 /** What the thread is sent: one more that it works for. */
 export interface TranslationClient {
@@ -13,11 +13,10 @@ export interface TranslationClient {
 /** A thread that translates for one machine; it does not keep the process alive. */
 export class NodeTranslationThread {
   readonly #handlers: HandlerMap;
-  readonly #worker = new Worker(workerUrl('translation-worker'));
+  readonly #worker = startWorker('translation-worker');
 
   constructor(handlers: HandlerMap) {
     this.#handlers = handlers;
-    this.#worker.unref();
     // Whoever has a way to it sees that the way ends.
     this.#worker.on('error', () => {});
   }

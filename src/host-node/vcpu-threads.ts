@@ -1,11 +1,11 @@
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import type { Thread, ThreadEvents, ThreadHost } from '../host/threads.ts';
 import type { VcpuMessage, VcpuOrder } from '../machine/processors/vcpu-thread.ts';
 import type { NodeClock } from './ports.ts';
+import { startWorker } from './start-worker.ts';
 import { NodeTranslationThread } from './translation-thread.ts';
-import { workerUrl } from './worker-url.ts';
+import { smallYoungGeneration } from './young-generation.ts';
 
 /** What a vCPU's thread starts with. */
 export interface VcpuWorkerData {
@@ -33,8 +33,7 @@ export class NodeVcpuThreads implements ThreadHost<VcpuOrder> {
   start(order: VcpuOrder, { wake, traced, failed }: ThreadEvents): Thread {
     const translation = (this.#translation ??= new NodeTranslationThread(order.modules.handlers)).connect();
     const workerData: VcpuWorkerData = { order, origin: this.clock.origin, translation };
-    const worker = new Worker(workerUrl('vcpu-worker'), { workerData, transferList: [translation] });
-    worker.unref();
+    const worker = startWorker('vcpu-worker', { workerData, transferList: [translation], resourceLimits: smallYoungGeneration() ?? {} });
     this.#running++;
     let ended = false;
     worker.on('message', (message: VcpuMessage) => (message === null ? wake() : traced(...message)));

@@ -5,7 +5,7 @@ import { Writable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { echo, haltForever, hardReset, outByte, powerOff, print, spin, tinyKernel, tripleFault } from '../../test/support/tiny-kernel.ts';
 import { FakeIo } from './fake-io.test-support.ts';
-import { main } from './main.ts';
+import { main } from './program.ts';
 
 let folder: string;
 const at = (name: string): string => join(folder, name);
