@@ -3,7 +3,8 @@
 
 /**
  * May the page at a host address hold, at any alignment: CPUID, XGETBV, RDTSC, RDTSCP, RDPID (the host's answers where its KVM does
- * not intercept them), LSL (descriptor tables), VMCALL, VMMCALL (a hypercall of KVM's). An instruction that begins in
+ * not intercept them), XSAVE, XSAVEOPT, XSAVEC (its XCR0: what they store is larger then than CPUID has said, and XRSTOR refuses it
+ * where the guest's holds), LSL (descriptor tables), VMCALL, VMMCALL (a hypercall of KVM's). An instruction that begins in
  * the page's last bytes may be one of them. Not LAR, VERR and VERW, which user code has no use for.
  */
 export function isOpen(host: u32): bool {
@@ -31,8 +32,16 @@ function begins(at: usize, end: usize): bool {
       const third = load<u8>(at, 2);
       return third == 0xc1 || third == 0xd0 || third == 0xd9 || third == 0xf9;
     }
-    case 0xc7:
-      return at + 2 == end || load<u8>(at, 2) >= 0xf8;
+    case 0xae: {
+      if (at + 2 == end) return true;
+      const third = load<u8>(at, 2);
+      return third < 0xc0 && ((third & 0x38) == 0x20 || (third & 0x38) == 0x30);
+    }
+    case 0xc7: {
+      if (at + 2 == end) return true;
+      const third = load<u8>(at, 2);
+      return third >= 0xf8 || (third < 0xc0 && (third & 0x38) == 0x20);
+    }
     default:
       return false;
   }

@@ -197,6 +197,19 @@ describe.skipIf(kvmIsMissing())('user code on the hybrid engine', () => {
     expect(Number(gpr[3]! & 0xffn)).toBe(1);
   });
 
+  it.skipIf(!hasAvx2())('extended state is stored as far as the guest has enabled it, whatever the host has', () => {
+    const ones = [0xc5, 0xf5, 0x76, 0xc9, ...mov(0, 0xee), 0x31, 0xd2]; // vpcmpeqd ymm1,ymm1,ymm1; mov eax,0eeh; xor edx,edx
+    const at = (area: number): number[] => [0x25, ...bytes32(area)];
+    const setting = { start: { cr4: 0x50620n }, code: { [DATA + 0xc0]: Array<number>(64).fill(0x77) } };
+    const header = DATA - 512;
+    for (const [xsave, compacted] of [[[0x0f, 0xae, 0x24], 0], [[0x0f, 0xae, 0x34], 0], [[0x0f, 0xc7, 0x24], 0x80000000]] as const) { // xsave, xsaveopt, xsavec
+      const { data } = same([...ones, ...xsave, ...at(header), ...UD2], setting) as unknown as { data: number[] };
+      expect(data.slice(0, 4)).toEqual([6, 0, compacted === 0 ? 0 : 6, compacted]);
+      // Behind AVX's the host may have more.
+      same([...ones, ...xsave, ...at(DATA + 0xc0 - 1088), ...UD2], setting);
+    }
+  });
+
   it('instructions across the end of a page', () => {
     const end = 0x14000;
     const from = (start: number): number[] => [0xbf, ...bytes32(start), 0xff, 0xe7]; // mov edi,start; jmp rdi
