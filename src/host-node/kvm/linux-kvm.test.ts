@@ -1,4 +1,9 @@
-import { expect, it } from 'vitest';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { kvmIsMissing } from '../../../test/support/kvm.ts';
 import { UserError } from '../../base/errors.ts';
 import { settleEngine } from '../engine-choice.ts';
 import { kvmHere } from './kvm-here.ts';
@@ -31,4 +36,18 @@ it('a machine on a software engine has KVM to change to only if that is asked fo
 
 it('auto is what the environment says, where it does', () => {
   expect(settleEngine('auto')).toEqual({ first: 'translator' });
+});
+
+it.skipIf(kvmIsMissing())('signals, as of a profiler, end no call', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'polyvisor-signals-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const built = new URL('../../../dist/src/', import.meta.url).href;
+  const program = `
+    import { IOCTLS } from '${built}engines/kvm/abi.js';
+    import { LinuxKvm } from '${built}host-node/kvm/linux-kvm.js';
+    const kvm = new LinuxKvm();
+    for (let i = 0; i < 300; i++) kvm.close(kvm.ioctl(kvm.device, IOCTLS.KVM_CREATE_VM, 0));
+    console.log('made');
+  `;
+  expect(execFileSync(process.execPath, ['--cpu-prof', '--cpu-prof-dir', folder, '--cpu-prof-interval', '100', '--input-type=module', '-e', program], { encoding: 'utf8' })).toBe('made\n');
 });

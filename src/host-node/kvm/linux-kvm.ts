@@ -83,15 +83,20 @@ export class LinuxKvm implements KvmHost {
     return timer[0]!;
   }
 
+  // A signal may end a call before it has done anything, as a profiler's does to KVM_CREATE_VM: once more.
   ioctl(fd: number, request: number, argument: number): number {
-    const result = this.#ioctlNumber(fd, request, argument);
-    if (result < 0) throw this.#error(callName(request));
-    return result;
+    for (;;) {
+      const result = this.#ioctlNumber(fd, request, argument);
+      if (result >= 0) return result;
+      if (this.#koffi.errno() !== C.EINTR) throw this.#error(callName(request));
+    }
   }
   ioctlData(fd: number, request: number, data: Uint8Array): number {
-    const result = this.#ioctlData(fd, request, data);
-    if (result < 0) throw this.#error(callName(request));
-    return result;
+    for (;;) {
+      const result = this.#ioctlData(fd, request, data);
+      if (result >= 0) return result;
+      if (this.#koffi.errno() !== C.EINTR) throw this.#error(callName(request));
+    }
   }
   runVcpu(vcpu: number): number {
     return this.#ioctlNumber(vcpu, IOCTLS.KVM_RUN, 0) < 0 ? this.#koffi.errno() : 0;
