@@ -24,25 +24,12 @@ export function isOpen(host: u32): bool {
 function begins(at: usize, end: usize): bool {
   if (load<u8>(at) != 0x0f) return false;
   if (at + 1 == end) return true;
-  switch (load<u8>(at, 1)) {
-    case 0xa2: case 0x31: case 0x03:
-      return true;
-    case 0x01: {
-      if (at + 2 == end) return true;
-      const third = load<u8>(at, 2);
-      return third == 0xc1 || third == 0xd0 || third == 0xd9 || third == 0xf9;
-    }
-    case 0xae: {
-      if (at + 2 == end) return true;
-      const third = load<u8>(at, 2);
-      return third < 0xc0 && ((third & 0x38) == 0x20 || (third & 0x38) == 0x30);
-    }
-    case 0xc7: {
-      if (at + 2 == end) return true;
-      const third = load<u8>(at, 2);
-      return third >= 0xf8 || (third < 0xc0 && (third & 0x38) == 0x20);
-    }
-    default:
-      return false;
-  }
+  const second = load<u8>(at, 1);
+  if (second == 0xa2 || second == 0x31 || second == 0x03) return true;
+  if (second != 0x01 && second != 0xae && second != 0xc7) return false;
+  if (at + 2 == end) return true;
+  const third = load<u8>(at, 2);
+  if (second == 0x01) return third == 0xc1 || third == 0xd0 || third == 0xd9 || third == 0xf9;
+  const memory: i32 = third < 0xc0 ? (third >> 3) & 7 : -1;
+  return second == 0xae ? memory == 4 || memory == 6 : memory == 4 || third >= 0xf8;
 }
