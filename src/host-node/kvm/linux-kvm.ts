@@ -83,17 +83,16 @@ export class LinuxKvm implements KvmHost {
     return timer[0]!;
   }
 
-  // A signal may end a call before it has done anything, as a profiler's does to KVM_CREATE_VM: once more.
   ioctl(fd: number, request: number, argument: number): number {
-    for (;;) {
-      const result = this.#ioctlNumber(fd, request, argument);
-      if (result >= 0) return result;
-      if (this.#koffi.errno() !== C.EINTR) throw this.#error(callName(request));
-    }
+    return this.#whole(this.#ioctlNumber, fd, request, argument);
   }
   ioctlData(fd: number, request: number, data: Uint8Array): number {
+    return this.#whole(this.#ioctlData, fd, request, data);
+  }
+  /** A signal may end a call before it has done anything, as a profiler's does to KVM_CREATE_VM: once more. */
+  #whole<T>(call: (fd: number, request: number, argument: T) => number, fd: number, request: number, argument: T): number {
     for (;;) {
-      const result = this.#ioctlData(fd, request, data);
+      const result = call(fd, request, argument);
       if (result >= 0) return result;
       if (this.#koffi.errno() !== C.EINTR) throw this.#error(callName(request));
     }
