@@ -33,7 +33,7 @@ export class NodeVcpuThreads implements ThreadHost<VcpuOrder> {
   start(order: VcpuOrder, { wake, traced, failed }: ThreadEvents): Thread {
     const translation = (this.#translation ??= new NodeTranslationThread(order.modules.handlers)).connect();
     const workerData: VcpuWorkerData = { order, origin: this.clock.origin, translation };
-    const worker = startWorker('vcpu-worker', { workerData, transferList: [translation], resourceLimits: smallYoungGeneration() ?? {} });
+    const worker = startWorker('vcpu-worker', { workerData, transferList: [translation], resourceLimits: smallYoungGeneration() });
     this.#running++;
     let ended = false;
     worker.on('message', (message: VcpuMessage) => (message === null ? wake() : traced(...message)));

@@ -1,4 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
+import type { ResourceLimits } from 'node:worker_threads';
 
 /** MiB of half a young generation; V8's own bound. */
 const LARGE = 16;
@@ -18,10 +19,10 @@ export function keepYoungGenerationSmall(): void {
   setFlagsFromString(`--min-semi-space-size=${LARGE}`);
 }
 
-/** How a thread is to begin that makes as little garbage as this one; undefined: as it likes. */
-export function smallYoungGeneration(): { readonly maxYoungGenerationSizeMb: number } | undefined {
+/** Limits of a thread that makes as little garbage as this one. */
+export function smallYoungGeneration(): ResourceLimits {
   // Three times half of it: a MiB, V8's least.
-  return small ? { maxYoungGenerationSizeMb: 3 } : undefined;
+  return small ? { maxYoungGenerationSizeMb: 3 } : {};
 }
 
 /** To be called when another thread has begun: V8 makes the factor 2 where it sets up a heap (Heap::ConfigureHeap). */
