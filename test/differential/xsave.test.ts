@@ -128,11 +128,11 @@ describe.skipIf(why !== undefined)(`XSAVE against the host processor${why === un
       const mine = new Uint8Array(4096);
       engine.memory.read(PAGE, mine);
       const theirs = expected.subarray(i * 4097, i * 4097 + 4096);
-      // MXCSR_MASK: AMD's processors have a bit more.
-      if (theirs[SAVED + 30] === 2) theirs[SAVED + 30] = mine[SAVED + 30]!;
       const faulted = expected[i * 4097 + 4096] === 1;
       if (faulted) faults++;
       else takeInUse(mine, theirs);
+      // MXCSR_MASK: AMD's processors have a bit more. Only here, for what has been taken in use has a mask of its own.
+      if (theirs[SAVED + 30] === 2) theirs[SAVED + 30] = mine[SAVED + 30]!;
       const first = mine.findIndex((byte, k) => byte !== theirs[k]);
       if (faulted !== (after.exception !== '')) failures.push(`${Buffer.from(code).toString('hex')}: [${Buffer.from(page.subarray(512, 576)).toString("hex")}] ${faulted ? 'a fault' : 'no fault'} expected, got ${after.exception || 'none'}`);
       else if (!faulted && first >= 0) failures.push(`${Buffer.from(code).toString('hex')}: byte ${first} is ${theirs[first]} expected, got ${mine[first]}`);
