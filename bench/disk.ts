@@ -3,13 +3,13 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { debianSystem } from '../guest/debian-image.ts';
 import type { DebianSystem } from '../guest/debian-image.ts';
 import { UserError } from '../src/base/errors.ts';
 import { ShellGuest } from './disk/shell-guest.ts';
+import { CLI } from './guests/engines.ts';
 import { median } from './guests/table.ts';
 
 const ENGINES = ['translator', 'interpreter', 'qemu'] as const;
@@ -34,13 +34,12 @@ const JOBS: readonly Job[] = [
 ];
 const DISK_MIB = 512;
 const MEMORY = '512M';
-const cli = join(dirname(fileURLToPath(import.meta.url)), '../src/cli/main.js');
 
 function start(engine: Engine, bus: Bus, { kernel, initrd, image, ...system }: DebianSystem, data: string): ShellGuest {
   const append = `${system.append} quiet init=/bin/sh`;
   if (engine !== 'qemu') {
     const disk = (path: string): string => `${path.replaceAll(',', ',,')},if=${bus}`;
-    return new ShellGuest(process.execPath, [cli, 'run', '--kernel', kernel, '--initrd', initrd, '--append', append, '--memory', MEMORY, '--engine', engine, '--disk', `${disk(image)},readonly`, '--disk', disk(data)]);
+    return new ShellGuest(process.execPath, [CLI, 'run', '--kernel', kernel, '--initrd', initrd, '--append', append, '--memory', MEMORY, '--engine', engine, '--disk', `${disk(image)},readonly`, '--disk', disk(data)]);
   }
   const device = { virtio: 'virtio-blk-pci', ahci: 'ide-hd', nvme: 'nvme' }[bus];
   const disk = (path: string, id: number, more: string): string[] => [

@@ -4,13 +4,13 @@ import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { debianSystem } from '../guest/debian-image.ts';
 import type { DebianSystem } from '../guest/debian-image.ts';
 import { UserError } from '../src/base/errors.ts';
 import { ShellGuest } from './disk/shell-guest.ts';
+import { CLI } from './guests/engines.ts';
 import { median } from './guests/table.ts';
 
 const ENGINES = ['translator', 'interpreter', 'qemu'] as const;
@@ -26,7 +26,6 @@ const HOST = '10.78.0.1';
 const GUESTS = ['10.78.0.2', '10.78.0.3'] as const;
 const MACS = ['52:54:00:78:00:02', '52:54:00:78:00:03'] as const;
 const MEMORY = '512M';
-const cli = join(dirname(fileURLToPath(import.meta.url)), '../src/cli/main.js');
 
 /** Where a guest's cable goes, in the words of our command line and of QEMU's. */
 interface Cable {
@@ -47,7 +46,7 @@ function start(engine: Engine, card: Card, { kernel, initrd, image, ...system }:
   const mac = MACS[number];
   if (engine !== 'qemu') {
     return new ShellGuest(process.execPath, [
-      cli, 'run', '--kernel', kernel, '--initrd', initrd, '--append', append, '--memory', MEMORY, '--engine', engine, '--disk', `${image.replaceAll(',', ',,')},readonly`, '--net', cable.ours, '--nic', `${card},mac=${mac}`,
+      CLI, 'run', '--kernel', kernel, '--initrd', initrd, '--append', append, '--memory', MEMORY, '--engine', engine, '--disk', `${image.replaceAll(',', ',,')},readonly`, '--net', cable.ours, '--nic', `${card},mac=${mac}`,
     ]);
   }
   return new ShellGuest('qemu-system-x86_64', [

@@ -3,15 +3,15 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { UserError } from '../src/base/errors.ts';
 import { catalogue } from '../src/host-node/guests/catalogue.ts';
 import { DIRECTORY, EXECUTABLE, writeCpio } from '../src/host-node/guests/cpio.ts';
 import { ShellGuest } from './disk/shell-guest.ts';
 import { compile, rootFolder } from './guests/build.ts';
+import { CLI } from './guests/engines.ts';
 import { median } from './guests/table.ts';
 
 const ENGINES = ['host', 'translator', 'interpreter', 'hybrid', 'qemu'] as const;
@@ -22,7 +22,6 @@ const LINES = { one: 'compute, one thread', all: 'compute, all', mutex: 'mutex',
 const GAIN = 'gain of computing';
 const IDLE = 'idle, % of a processor';
 const MEMORY = '512M';
-const cli = join(dirname(fileURLToPath(import.meta.url)), '../src/cli/main.js');
 
 interface Files {
   readonly kernel: string;
@@ -34,7 +33,7 @@ type Figures = Map<string, number[]>;
 function start(engine: Exclude<Engine, 'host'>, cpus: number, { kernel, initrd }: Files): ShellGuest {
   const append = 'console=ttyS0 quiet';
   if (engine !== 'qemu') {
-    return new ShellGuest(process.execPath, [cli, 'run', '--kernel', kernel, '--initrd', initrd, '--append', append, '--memory', MEMORY, '--engine', engine, '--cpus', `${cpus}`, '--overcommit']);
+    return new ShellGuest(process.execPath, [CLI, 'run', '--kernel', kernel, '--initrd', initrd, '--append', append, '--memory', MEMORY, '--engine', engine, '--cpus', `${cpus}`, '--overcommit']);
   }
   return new ShellGuest('qemu-system-x86_64', [
     '-machine', 'pc', '-accel', 'tcg,thread=multi', '-smp', `${cpus}`, '-cpu', 'max', '-m', MEMORY, '-nodefaults', '-nographic', '-serial', 'stdio', '-no-reboot',

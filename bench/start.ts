@@ -2,17 +2,16 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../src/base/errors.ts';
 import { catalogue } from '../src/host-node/guests/catalogue.ts';
 import { CHARACTER_DEVICE, DIRECTORY, EXECUTABLE, writeCpio } from '../src/host-node/guests/cpio.ts';
 import { compile, rootFolder } from './guests/build.ts';
+import { CLI } from './guests/engines.ts';
 import { processCpuSeconds } from './guests/process-figures.ts';
 import { median } from './guests/table.ts';
 
-const cli = join(dirname(fileURLToPath(import.meta.url)), '../src/cli/main.js');
 const SAID = 'first user process';
 const PATIENCE_MS = 120_000;
 
@@ -25,7 +24,7 @@ interface Start {
 function measure(args: readonly string[]): Promise<Start> {
   return new Promise((resolve, reject) => {
     const began = performance.now();
-    const child = spawn(process.execPath, [cli, 'run', ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [CLI, 'run', ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
     let output = '';
     const end = (): void => void child.kill('SIGKILL');
     const timer = setTimeout(end, PATIENCE_MS);

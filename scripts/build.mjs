@@ -1,7 +1,7 @@
 // Builds everything into dist/: TypeScript, the runtime module (AssemblyScript), the interpreter generated from the
 // instruction semantics. Steps whose inputs have not changed are skipped.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -38,7 +38,6 @@ step('TypeScript', 'dist/.tsbuild', ['src', 'bench', 'fuzz', 'web', 'test/suites
   rmSync(join(root, 'dist/src'), { recursive: true, force: true });
   run(process.execPath, [tsc, '-p', 'tsconfig.build.json']);
   run(process.execPath, ['-e', "require('node:fs').writeFileSync('dist/.tsbuild', '')"]);
-  chmodSync(join(root, 'dist/src/cli/main.js'), 0o755);
 });
 try {
   buildRuntime();
@@ -47,6 +46,7 @@ try {
   process.exit(1);
 }
 step('interpreter', 'dist/generated/interpreter.wasm', ['dist/.tsbuild', 'scripts/build-interpreter.mjs'], () => run(process.execPath, ['scripts/build-interpreter.mjs']));
+step('Node', 'dist/node/polyvisor.js', ['dist/.tsbuild', 'scripts/build-node.mjs'], () => run(process.execPath, ['scripts/build-node.mjs']));
 step('browser', 'dist/browser/index.js', ['dist/.tsbuild', 'dist/generated', 'scripts/build-browser.mjs'], () => {
   run(process.execPath, [tsc, '-p', 'tsconfig.page.json', '--noEmit', 'false', '--emitDeclarationOnly', '--outDir', 'dist']);
   run(process.execPath, ['scripts/build-browser.mjs']);

@@ -31,7 +31,8 @@ export interface EngineCommand {
 
 const SEABIOS = '/usr/share/seabios';
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => existsSync(path));
-const cli = join(REPOSITORY, 'dist/src/cli/main.js');
+/** The command, for a child process. */
+export const CLI = join(REPOSITORY, 'dist/node/polyvisor.js');
 
 function qemu(width: Width): string {
   return width === 64 ? 'qemu-system-x86_64' : 'qemu-system-i386';
@@ -45,7 +46,7 @@ export function commandLine(engine: Engine, width: Width, files: RunFiles): Engi
     case 'interpreter':
       return {
         program: process.execPath,
-        args: [cli, 'run', '--kernel', files.kernel, '--initrd', files.initrd, '--append', files.append, '--memory', `${GUEST_MEMORY_MIB}M`, '--engine', engine, '--no-reboot', '--report', files.report],
+        args: [CLI, 'run', '--kernel', files.kernel, '--initrd', files.initrd, '--append', files.append, '--memory', `${GUEST_MEMORY_MIB}M`, '--engine', engine, '--no-reboot', '--report', files.report],
         ramOffset: RAM_BASE,
         endsAtMarker: false,
       };
@@ -82,7 +83,7 @@ export function unavailable(engine: Engine, width: Width): string | undefined {
     case 'hybrid':
       try {
         // A kernel that is none: what is complained of first is an engine that does not exist.
-        execFileSync(process.execPath, [cli, 'run', '--kernel', cli, '--engine', engine], { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] });
+        execFileSync(process.execPath, [CLI, 'run', '--kernel', CLI, '--engine', engine], { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] });
         return undefined;
       } catch (error) {
         const message = String((error as { stderr?: string }).stderr ?? error);
@@ -105,7 +106,7 @@ export function version(engine: Engine, width: Width): string | undefined {
     switch (engine) {
       case 'translator':
       case 'interpreter':
-        return execFileSync(process.execPath, [cli, '--version'], { encoding: 'utf8' }).trim();
+        return execFileSync(process.execPath, [CLI, '--version'], { encoding: 'utf8' }).trim();
       case 'qemu':
         return execFileSync(qemu(width), ['--version'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).split('\n')[0]!.replace('QEMU emulator version ', '');
       case 'chromium':

@@ -8,7 +8,7 @@ let loaded: EngineModules | undefined;
 /** The engines' compiled parts, from dist/generated; read and compiled once a process. */
 export function loadEngineModules(): EngineModules {
   if (loaded !== undefined) return loaded;
-  // From dist/src/host-node when built, from src/host-node in tests.
+  // From dist/src/host-node; from dist/node, or src/host-node in tests.
   const base = [new URL('../../generated/', import.meta.url), new URL('../../dist/generated/', import.meta.url)].find((url) => existsSync(new URL('runtime.wasm', url)));
   if (base === undefined) throw new Error('dist/generated is missing: run npm run build');
   const read = (name: string): Uint8Array<ArrayBuffer> => new Uint8Array(readFileSync(new URL(name, base)));

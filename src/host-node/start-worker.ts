@@ -10,9 +10,9 @@ export function startWorker(name: string, options: WorkerOptions = {}): Worker {
   return worker;
 }
 
-/** Where its file lies: threads run what is built, from dist/src/host-node, and from src/host-node in tests. */
+/** Where its file lies: threads run what is built, beside who starts them, and from dist/src/host-node in tests. */
 function workerUrl(name: string): URL {
   const url = [new URL(`./${name}.js`, import.meta.url), new URL(`../../dist/src/host-node/${name}.js`, import.meta.url)].find((candidate) => existsSync(candidate));
-  if (url === undefined) throw new Error('dist/src is missing: run npm run build');
+  if (url === undefined) throw new Error('dist is missing: run npm run build');
   return url;
 }

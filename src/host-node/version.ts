@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** The package's version, from package.json: three folders up when built, two in tests. */
+/** The package's version, from package.json: two folders up from dist/node, or in tests, three from dist/src. */
 export function packageVersion(): string {
   for (const path of ['../../../package.json', '../../package.json']) {
     try {

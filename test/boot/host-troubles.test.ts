@@ -80,7 +80,7 @@ test('what goes wrong on the host is an I/O error in the guest, and one line for
 
 test('kill -9 loses nothing that the guest has flushed', async () => {
   const [plain, ...legs] = ['plain', 'left', 'right'].map((name) => image(join(folder, `${name}.img`))) as [string, string, string];
-  const cli = new URL('../../dist/src/cli/main.js', import.meta.url).pathname;
+  const cli = new URL('../../dist/node/polyvisor.js', import.meta.url).pathname;
   const child = spawn(process.execPath, [cli, 'run', 'linux', '--append', 'quiet', '--memory', '128M', '--disk', plain, '--disk', `mirror:${legs.join(',')}`], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   let output = '';
