@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { VirtualMachine } from '../../src/index.ts';
 import type { VirtualMachineOptions } from '../../src/index.ts';
 import { catalogue } from '../../src/host-node/guests/catalogue.ts';
-import { EXECUTABLE, writeCpio } from '../../src/host-node/guests/cpio.ts';
+import { DIRECTORY, EXECUTABLE, writeCpio } from '../../src/host-node/guests/cpio.ts';
+import type { CpioEntry } from '../../src/host-node/guests/cpio.ts';
 import { ready } from './guest-shell.ts';
 
 /** Without a C library: those ask CPUID which instructions they may use, which some KVMs answer with the host's. */
@@ -16,6 +17,8 @@ export const FREESTANDING = ['-nostdlib', '-ffreestanding', '-fno-stack-protecto
 export interface GuestProgram {
   readonly source: URL;
   readonly flags?: readonly string[];
+  /** Linked dynamically; the host's dynamic linker and libraries go along. */
+  readonly dynamic?: boolean;
 }
 
 /** A kernel in 32-bit assembly, which begins with its multiboot header. */
@@ -31,14 +34,26 @@ export function assembledKernel(source: URL, flags: readonly string[] = []): Uin
   }
 }
 
+/** Paths of the dynamic linker and of the libraries that it loads for a program. */
+function librariesOf(program: string): string[] {
+  return execFileSync('ldd', [program], { encoding: 'utf8' }).split('\n').flatMap((line) => /(\/\S+) \(0x/.exec(line)?.[1] ?? []);
+}
+
+/** Entries of the folders that a file is in. */
+function foldersOf(path: string): CpioEntry[] {
+  const names = path.slice(1).split('/').slice(0, -1);
+  return names.map((_, k) => ({ path: names.slice(0, k + 1).join('/'), mode: DIRECTORY }));
+}
+
 /** Boots the catalogue's Linux as far as its shell, with compiled programs in its root folder, by their names. */
 export async function bootWith(programs: Readonly<Record<string, GuestProgram>>, options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
   const folder = mkdtempSync(join(tmpdir(), 'polyvisor-compiled-'));
   try {
-    const entries = Object.entries(programs).map(([path, { source, flags = [] }]) => {
+    const file = (path: string, from: string) => ({ path, mode: EXECUTABLE, data: new Uint8Array(readFileSync(from)) });
+    const entries = Object.entries(programs).flatMap(([path, { source, flags = [], dynamic = false }]) => {
       const program = join(folder, path);
-      execFileSync('cc', ['-O2', '-static', ...flags, '-o', program, fileURLToPath(source)]);
-      return { path, mode: EXECUTABLE, data: new Uint8Array(readFileSync(program)) };
+      execFileSync('cc', ['-O2', ...(dynamic ? [] : ['-static']), '-o', program, fileURLToPath(source), ...flags]);
+      return [file(path, program), ...(dynamic ? librariesOf(program).flatMap((library) => [...foldersOf(library), file(library.slice(1), library)]) : [])];
     });
     const files = await catalogue.find(({ name }) => name === 'linux')!.fetch(() => {});
     const vm = await VirtualMachine.create({
