@@ -1,7 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import { DebianSession } from '../support/debian.ts';
 import { checkExt4 } from '../support/ext4.ts';
 
@@ -22,7 +23,10 @@ fcntl.ioctl(fd, 0x249, 0)
 describe('Debian 12 from its own disk', () => {
   let session: DebianSession | undefined;
   const folder = mkdtempSync(join(tmpdir(), 'polyvisor-floppy-'));
-  afterEach(() => session?.remove());
+  afterEach(() => {
+    vi.restoreAllMocks();
+    return session?.remove();
+  });
   afterAll(() => rmSync(folder, { recursive: true }));
 
   for (const [bus, device] of [['virtio', '/dev/vda'], ['ahci', '/dev/sda'], ['nvme', '/dev/nvme0n1']] as const) {
@@ -51,4 +55,22 @@ describe('Debian 12 from its own disk', () => {
       expect(disk.filter((byte) => byte === 0x11)).toHaveLength(disk.length - track);
     }, 1_800_000);
   }
+
+  test('after hours of standing still its time of day is soon right, its timers go on and no unit has failed', async () => {
+    const hours = 3;
+    session = await DebianSession.boot('virtio', { append: 'nosoftlockup' });
+    expect(await session.run('systemctl is-system-running --wait || systemctl --failed', 900_000)).toBe('running\n');
+    await session.vm.pause();
+    const hostTime = Date.now.bind(Date);
+    vi.spyOn(Date, 'now').mockImplementation(() => hostTime() + hours * 3_600_000);
+    const began = performance.now();
+    session.vm.resume();
+    while (Math.abs(Number(await session.run('date +%s')) - Date.now() / 1000) > 2) await sleep(500);
+    console.log(`right after ${((performance.now() - began) / 1000).toFixed(1)} s`);
+    expect(Number(await session.run('cut -d . -f 1 /proc/uptime'))).toBeGreaterThan(hours * 3600);
+    expect(await session.run('a=$(date +%s); sleep 2; b=$(date +%s); echo $((b-a))')).toMatch(/^[23]\n$/);
+    expect(await session.run('systemctl is-system-running --wait || systemctl --failed', 900_000)).toBe('running\n');
+    expect(await session.run('dmesg --level=emerg,alert,crit')).toBe('');
+    await session.powerOff();
+  }, 1_800_000);
 });
