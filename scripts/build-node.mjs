@@ -1,5 +1,5 @@
-// Bundles what runs under Node into dist/node: the command, the library, their threads. Of single modules the command alone has some
-// 350, and finding and reading each takes three times as long as all that it does besides before it is ready.
+// Bundles what runs under Node into dist/node: the command, the library, their threads. The command alone has some 350 modules, and to
+// find and read them one by one takes longer than all else that it does before it is ready.
 import { chmodSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
