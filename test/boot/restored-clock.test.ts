@@ -3,6 +3,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { VirtualMachine } from '../../src/index.ts';
 import type { VirtualMachineOptions } from '../../src/index.ts';
 import { answer, boot, command, powerOff, shell } from '../support/guest-shell.ts';
+import { setForward } from '../support/host-clock.ts';
 
 // The host's time of day goes forward while a machine is stored, or stands still: what its Linux takes for the time afterwards.
 
@@ -11,11 +12,7 @@ const HOUR = 3600 * SECOND;
 const DAY = 24 * HOUR;
 const guest = { append: 'quiet loglevel=3', memory: '256M', machine: 'microvm' } as const;
 
-const hostTime = Date.now.bind(Date);
 afterEach(() => vi.restoreAllMocks());
-function setForward(ms: number): void {
-  vi.spyOn(Date, 'now').mockImplementation(() => hostTime() + ms);
-}
 
 /** A shell whose kernel's watchdogs are on. */
 async function watched(options: VirtualMachineOptions): Promise<VirtualMachine> {

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import { DebianSession } from '../support/debian.ts';
 import { checkExt4 } from '../support/ext4.ts';
+import { setForward } from '../support/host-clock.ts';
 
 const program = `#include <stdio.h>
 #include <math.h>
@@ -61,8 +62,7 @@ describe('Debian 12 from its own disk', () => {
     session = await DebianSession.boot('virtio', { append: 'nosoftlockup' });
     expect(await session.run('systemctl is-system-running --wait || systemctl --failed', 900_000)).toBe('running\n');
     await session.vm.pause();
-    const hostTime = Date.now.bind(Date);
-    vi.spyOn(Date, 'now').mockImplementation(() => hostTime() + hours * 3_600_000);
+    setForward(hours * 3_600_000);
     const began = performance.now();
     session.vm.resume();
     while (Math.abs(Number(await session.run('date +%s')) - Date.now() / 1000) > 2) await sleep(500);

@@ -6,8 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { VirtualMachine } from '../../src/index.ts';
 import type { VirtualMachineOptions } from '../../src/index.ts';
 import { catalogue } from '../../src/host-node/guests/catalogue.ts';
-import { DIRECTORY, EXECUTABLE, writeCpio } from '../../src/host-node/guests/cpio.ts';
-import type { CpioEntry } from '../../src/host-node/guests/cpio.ts';
+import { EXECUTABLE, foldersOf, writeCpio } from '../../src/host-node/guests/cpio.ts';
 import { ready } from './guest-shell.ts';
 
 /** Without a C library: those ask CPUID which instructions they may use, which some KVMs answer with the host's. */
@@ -39,10 +38,21 @@ function librariesOf(program: string): string[] {
   return execFileSync('ldd', [program], { encoding: 'utf8' }).split('\n').flatMap((line) => /(\/\S+) \(0x/.exec(line)?.[1] ?? []);
 }
 
-/** Entries of the folders that a file is in. */
-function foldersOf(path: string): CpioEntry[] {
-  const names = path.slice(1).split('/').slice(0, -1);
-  return names.map((_, k) => ({ path: names.slice(0, k + 1).join('/'), mode: DIRECTORY }));
+/** Compiles a program into a file. */
+function compile({ source, flags = [], dynamic = false }: GuestProgram, output: string): void {
+  execFileSync('cc', ['-O2', ...(dynamic ? [] : ['-static']), '-o', output, fileURLToPath(source), ...flags]);
+}
+
+/** What a program prints on the host. */
+export function printedByHost(program: GuestProgram): string {
+  const folder = mkdtempSync(join(tmpdir(), 'polyvisor-printed-'));
+  try {
+    const output = join(folder, 'program');
+    compile(program, output);
+    return execFileSync(output, { encoding: 'utf8' });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
 /** Boots the catalogue's Linux as far as its shell, with compiled programs in its root folder, by their names. */
@@ -50,10 +60,11 @@ export async function bootWith(programs: Readonly<Record<string, GuestProgram>>,
   const folder = mkdtempSync(join(tmpdir(), 'polyvisor-compiled-'));
   try {
     const file = (path: string, from: string) => ({ path, mode: EXECUTABLE, data: new Uint8Array(readFileSync(from)) });
-    const entries = Object.entries(programs).flatMap(([path, { source, flags = [], dynamic = false }]) => {
-      const program = join(folder, path);
-      execFileSync('cc', ['-O2', ...(dynamic ? [] : ['-static']), '-o', program, fileURLToPath(source), ...flags]);
-      return [file(path, program), ...(dynamic ? librariesOf(program).flatMap((library) => [...foldersOf(library), file(library.slice(1), library)]) : [])];
+    const entries = Object.entries(programs).flatMap(([path, program]) => {
+      const output = join(folder, path);
+      compile(program, output);
+      const libraries = program.dynamic === true ? librariesOf(output).map((library) => file(library.slice(1), library)) : [];
+      return [file(path, output), ...foldersOf(libraries.map((library) => library.path)), ...libraries];
     });
     const files = await catalogue.find(({ name }) => name === 'linux')!.fetch(() => {});
     const vm = await VirtualMachine.create({

@@ -13,6 +13,16 @@ export const EXECUTABLE = 0o100755;
 export const SYMLINK = 0o120777;
 export const CHARACTER_DEVICE = 0o020600;
 
+/** Entries of every folder above the files, those further up first. */
+export function foldersOf(paths: readonly string[]): CpioEntry[] {
+  const found = new Set<string>();
+  for (const path of paths) {
+    const parts = path.split('/');
+    for (let i = 1; i < parts.length; i++) found.add(parts.slice(0, i).join('/'));
+  }
+  return [...found].sort().map((path) => ({ path, mode: DIRECTORY }));
+}
+
 /** Writes a cpio archive in the `newc` format (Linux: Documentation/driver-api/early-userspace/buffer-format.rst). */
 export function writeCpio(entries: readonly CpioEntry[]): Uint8Array {
   const parts: Uint8Array[] = [];

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { DIRECTORY } from './cpio.ts';
+import { foldersOf } from './cpio.ts';
 import type { CpioEntry } from './cpio.ts';
 
 /** Drivers of what a machine may have, and what they need; kernels that have one built in come without its module. */
@@ -46,7 +46,7 @@ export function moduleEntries(files: readonly ModuleFile[]): readonly CpioEntry[
   const aliases = [...known].flatMap(([name, info]) => info.aliases.map((alias) => `alias ${alias} ${name}\n`));
   const text = (lines: readonly string[]): Uint8Array => new TextEncoder().encode(lines.join(''));
   return [
-    ...folders(files.map((file) => file.path)).map((path) => ({ path, mode: DIRECTORY })),
+    ...foldersOf(files.map((file) => file.path)),
     ...files.map(({ path, data }) => ({ path, mode: 0o100644, data })),
     { path: `${root}/modules.dep`, mode: 0o100644, data: text(dependencies) },
     { path: `${root}/modules.alias`, mode: 0o100644, data: text(aliases) },
@@ -65,14 +65,4 @@ function moduleInfo({ path, data }: ModuleFile): { readonly depends: readonly st
   const [depends] = values('depends');
   if (depends === undefined) throw new Error(`${path} does not say what it depends on`);
   return { depends: depends.split(',').filter((name) => name !== '').map(moduleName), aliases: values('alias') };
-}
-
-/** Every folder above the files, those further up first. */
-function folders(paths: readonly string[]): readonly string[] {
-  const found = new Set<string>();
-  for (const path of paths) {
-    const parts = path.split('/');
-    for (let i = 1; i < parts.length; i++) found.add(parts.slice(0, i).join('/'));
-  }
-  return [...found].sort();
 }
