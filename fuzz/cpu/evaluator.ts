@@ -43,8 +43,8 @@ export function createEvaluator(options: InterpreterOptions): Interpreter {
 }
 
 /** The shapes behind each place of the handlers' table: equal functions share one, so any of their shapes will do. */
-function requestsByPlace(places: Uint16Array): Map<number, HandlerRequest> {
-  const requests = new Map<number, HandlerRequest>();
+function requestsByPlace(places: Uint16Array): Map<number, Pick<HandlerRequest, 'semantics' | 'shape'>> {
+  const requests = new Map<number, Pick<HandlerRequest, 'semantics' | 'shape'>>();
   opcodeRows.forEach((row, number) => {
     const found = semantics[row.semantics];
     if (found === undefined || (row.feature !== '' && !implementedFeatures.has(row.feature))) return;

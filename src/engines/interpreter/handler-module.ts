@@ -1,24 +1,29 @@
 import { Builder } from '../../ir/builder.ts';
 import { Ir } from '../../ir/ir.ts';
-import { lower } from '../../lowering/lower.ts';
-import type { LoweringTarget } from '../../lowering/lower.ts';
+import { Lowering, lower } from '../../lowering/lower.ts';
+import type { Locals, LoweringTarget } from '../../lowering/lower.ts';
 import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
+import type { WasmType } from '../../wasm/module.ts';
 import type { Semantics, Shape } from '../../isa/x86/semantics/context.ts';
-import { jumpCacheEntry } from '../jump-cache.ts';
 import { callEffects, wasmTypeOf } from '../routine-calls.ts';
 import { x86MemoryModel } from '../x86-memory-model.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import {
-  BUDGET, EXTRA_HEAT, FAULT_PENDING, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, IP_BASE, JUMP_BASE, JUMP_HANDLER, JUMP_PAGE_OFFSET, JUMP_RECORD, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_MISSED, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, RECORD, RIP, TLB_BASE, VECTOR_GP, VECTOR_UD,
+  BUDGET, EXTRA_HEAT, FAULT_PENDING, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, IP_BASE, JUMP_HANDLER, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_MISSED, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, RECORD, RIP, TLB_BASE, VECTOR_GP, VECTOR_UD,
 } from '../../isa/x86/state/layout.ts';
-import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
-import { FIRST_HANDLER, HANDLER_COUNT, LINK_NEVER } from './handler-places.ts';
+import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LINK, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
+import { CPU, REC, branchTarget, countDown, counted, enterCounting, enterFound, isSpent, leaveIfSpent, lookup } from './handler-code.ts';
+import { loopFunction } from './handler-loop.ts';
+import type { Dispatch } from './handler-loop.ts';
+import { FIRST_HANDLER, LINK_NEVER } from './handler-places.ts';
 import { InterpreterContext } from './interpreter-context.ts';
 
 export interface HandlerRequest {
   readonly semantics: Semantics;
   readonly shape: Shape;
+  /** Its handler is to be a part of a loop (handler-loop.ts). */
+  readonly frequent: boolean;
 }
 
 export interface HandlerModule {
@@ -29,12 +34,18 @@ export interface HandlerModule {
   readonly terminates: readonly boolean[];
 }
 
-const CPU = 0;
-const REC = 1;
+/** What shapes have in common that are executed alike. */
+interface Handler {
+  /** The first of them. */
+  readonly request: HandlerRequest;
+  readonly locals: readonly WasmType[];
+  readonly body: Code;
+  readonly ends: boolean;
+}
 
 /**
  * Builds the interpreter: one wasm function (vCPU, record) -> LEAVE_ code for each instruction shape, from the same
- * semantics the translator uses. Functions go on to the next record's by tail call (DESIGN D3).
+ * semantics the translator uses. Functions go on to the next record's by tail call (DESIGN D3); those executed most are one function.
  */
 export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPages: { minimum: number; maximum: number }): HandlerModule {
   const module = new ModuleBuilder();
@@ -63,18 +74,29 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
     code.get(CPU).get(REC).i32Const(RECORD_BYTES).byte(0x6a);
     return code.get(REC).memory(loadOpcode['16u']!, RECORD_BYTES + REC_HANDLER).returnCallIndirect(handlerType, 0);
   };
+  const tailCalls: Dispatch = {
+    next,
+    enter: (code) => void enterCounting(code, handlerType, REC),
+    branch: (code, width) => void code.get(CPU).get(REC).returnCall(branch.get(width)!),
+    indirect: (code, push) => {
+      code.get(CPU).get(REC);
+      push();
+      code.returnCall(indirect);
+    },
+  };
   const storePosition = (code: Code): void => void code.get(CPU).get(REC).memory(storeOpcode['32']!, RECORD);
   /** `width`: bits of the instruction pointer that are kept (16, 32, 64). */
-  const jumpRelative = (code: Code, width: number): void => {
+  const jumpRelative = (dispatch: Dispatch, code: Code, width: number): void => {
     countDown(code);
     code.if(undefined, 'unlikely').get(CPU).get(REC).returnCall(takeBudget.get(width)!).end();
     // A linked target lies in the same page, so IP_BASE stays as it is.
     code.get(REC).memory(loadOpcode['32']!, REC_LINK).i32Const(LINK_NEVER).byte(0x4b).if(undefined, 'likely');
     code.get(REC).memory(loadOpcode['32']!, REC_LINK).set(REC);
-    enterCounting(code, handlerType, REC).end();
-    code.get(CPU).get(REC).returnCall(branch.get(width)!);
+    dispatch.enter(code);
+    code.end();
+    dispatch.branch(code, width);
   };
-  const target: LoweringTarget = {
+  const targetOf = (dispatch: Dispatch): LoweringTarget => ({
     memory: x86MemoryModel,
     lowered: (routine) => routineFunctions[routine]!,
     miss: {
@@ -97,64 +119,85 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
     transfer: (code, name, immediate, push) => {
       switch (name) {
         case 'next':
-          next(code);
+          dispatch.next(code);
           return;
         case 'jump.relative':
-          jumpRelative(code, immediate);
+          jumpRelative(dispatch, code, immediate);
           return;
         case 'jump.relative.if':
           push();
           code.if();
-          jumpRelative(code, immediate);
+          jumpRelative(dispatch, code, immediate);
           code.end();
           return;
         case 'jump.indirect':
-          code.get(CPU).get(REC);
-          push();
-          code.returnCall(indirect);
+          dispatch.indirect(code, push);
           return;
         default:
           throw new Error(`the interpreter has no ${name}`);
       }
     },
-  };
+  });
 
   const table: number[] = [];
   const terminates: boolean[] = [];
-  const add = (locals: Parameters<ModuleBuilder['addFunction']>[1], body: Code, ends: boolean): number => {
-    table.push(module.addFunction(handlerType, locals, body));
+  const place = (index: number, ends: boolean): number => {
+    table.push(index);
     terminates.push(ends);
     return table.length - 1;
   };
+  const add = (locals: readonly WasmType[], body: Code, ends: boolean): void => void place(module.addFunction(handlerType, locals, body), ends);
   add([], new Code().byte(0x00), true);
   add(['i64'], continueBody(jump), true);
   add([], staleBody(), true);
   for (const [vector, hasError] of [[VECTOR_UD, 0], [VECTOR_GP, 1]] as const) {
     const code = new Code();
-    target.storePosition(code);
+    storePosition(code);
     code.get(CPU).i32Const(vector).i32Const(hasError).i32Const(0).call(functionOf('raiseFault'));
     add([], code, true);
   }
   add([], countBody(next), false);
   if (table.length !== FIRST_HANDLER) throw new Error('special handlers out of step with their numbers');
 
-  const known = new Map<string, number>();
   const ir = new Ir();
   const directory = { find: (name: string) => routines[routineIndex(name)]! };
-  const places = requests.map(({ semantics, shape }) => {
+  /** Fills `ir`; true when nothing of the block follows. */
+  const buildIr = ({ semantics, shape }: HandlerRequest): boolean => {
     ir.clear();
     const builder = new Builder(ir);
     const context = new InterpreterContext(builder, shape, directory);
     semantics(context);
     if (!context.terminated) builder.op('next');
+    return context.terminated;
+  };
+  const target = targetOf(tailCalls);
+  const known = new Map<string, Handler>();
+  const handlers = requests.map((request) => {
+    const ends = buildIr(request);
     const lowered = lower(ir, target);
-    const key = `${context.terminated}|${lowered.locals.join()}|${bytesKey(lowered.body.toBytes())}`;
-    let place = known.get(key);
-    if (place === undefined) {
-      place = add(lowered.locals, lowered.body, context.terminated);
-      known.set(key, place);
-    }
-    return place;
+    const key = `${ends}|${lowered.locals.join()}|${bytesKey(lowered.body.toBytes())}`;
+    let handler = known.get(key);
+    if (handler === undefined) known.set(key, (handler = { request, ...lowered, ends }));
+    return handler;
+  });
+  /** Those of a loop, for 64-bit code and for other; the rest. */
+  const placesOf = new Map<boolean | undefined, Map<Handler, number>>([[undefined, new Map()]]);
+  for (const long of [true, false]) {
+    const frequent = new Set(handlers.filter((_, i) => requests[i]!.frequent && requests[i]!.shape.long === long));
+    const writers = [...frequent].map(({ request }) => (code: Code, locals: Locals, dispatch: Dispatch): void => {
+      buildIr(request);
+      new Lowering().run(code, locals, ir, targetOf(dispatch), []);
+    });
+    const loop = loopFunction(table.length, writers, { handlerType, branch: (width) => branch.get(width)!, search });
+    const index = module.addFunction(handlerType, loop.locals, loop.body);
+    placesOf.set(long, new Map([...frequent].map((handler) => [handler, place(index, handler.ends)])));
+  }
+  const places = handlers.map((handler, i) => {
+    const found = placesOf.get(requests[i]!.shape.long)!.get(handler) ?? placesOf.get(undefined)!.get(handler);
+    if (found !== undefined) return found;
+    const own = place(module.addFunction(handlerType, handler.locals, handler.body), handler.ends);
+    placesOf.get(undefined)!.set(handler, own);
+    return own;
   });
 
   // What the driver calls: to go on at RIP when its block may be known, and to enter a block.
@@ -170,7 +213,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   const jumpSettled = new Code();
   settle(jumpSettled);
   isSpent(jumpSettled);
-  const settled = module.addFunction(jumpType, [], jumpUnlessSpent(jumpSettled, 1, jump));
+  const settled = module.addFunction(jumpType, [], leaveIfSpent(jumpSettled, 1).get(CPU).get(1).returnCall(jump));
   module.exportFunction('jump', module.addFunction(jumpType, ['i32'], jumpFromRegionBody(handlerType, settled, table.length)));
   module.exportFunction('left', left);
   const interpret = new Code();
@@ -188,33 +231,6 @@ function bytesKey(bytes: Uint8Array): string {
   let text = '';
   for (const byte of bytes) text += String.fromCharCode(byte);
   return text;
-}
-
-/** BUDGET -= REC_COUNT; leaves 1 on the stack when it is used up. */
-function countDown(code: Code): void {
-  code.get(CPU);
-  code.get(CPU).memory(loadOpcode['32']!, BUDGET).get(REC).memory(loadOpcode['8u']!, REC_COUNT).byte(0x6b);
-  code.memory(storeOpcode['32']!, BUDGET);
-  isSpent(code);
-}
-
-/** Leaves 1 on the stack when the budget is used up. */
-function isSpent(code: Code): void {
-  code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48);
-}
-
-/** To the address in a local; out with it as RIP when the value on the stack says that the budget is used up. */
-function jumpUnlessSpent(code: Code, rip: number, jump: number): Code {
-  code.if(undefined, 'unlikely').get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
-  return code.get(CPU).get(rip).returnCall(jump);
-}
-
-/** Leaves the target of the direct branch at REC on the stack (i64). */
-function branchTarget(code: Code, width: number): void {
-  code.get(CPU).memory(loadOpcode['64']!, IP_BASE);
-  code.get(REC).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).get(REC).memory(loadOpcode['8u']!, REC_LENGTH).byte(0x6a);
-  code.get(REC).memory(loadOpcode['32']!, REC_IMMEDIATE).byte(0x6a).byte(0xac).byte(0x7c);
-  if (width !== 64) code.i64Const(width === 32 ? 0xffffffffn : 0xffffn).byte(0x83);
 }
 
 function unlinkedBranchBody(width: number, jump: number): Code {
@@ -238,20 +254,8 @@ function budgetBody(width: number): Code {
 function jumpBody(handlerType: number, search: number): Code {
   const code = new Code();
   const [rip, entry, record] = [1, 2, 3];
-  lookup(code, () => code.if(undefined, 'unlikely').get(CPU).get(rip).returnCall(search).end());
+  lookup(code, rip, entry, () => code.if(undefined, 'unlikely').get(CPU).get(rip).returnCall(search).end());
   return enterFound(code, handlerType, rip, entry, record);
-}
-
-/**
- * (cpu, rip, entry): finds the entry of the block at RIP in the jump cache. `otherwise` gets 1 on the stack where it is not
- * there; it leaves by a tail call, so that the way that every jump between blocks takes has nothing to keep over calls.
- */
-function lookup(code: Code, otherwise: () => void): void {
-  const [rip, entry] = [1, 2];
-  code.get(CPU).memory(loadOpcode['32']!, JUMP_BASE);
-  jumpCacheEntry(code, rip).tee(entry);
-  code.memory(loadOpcode['64']!, 0).get(rip).byte(0x52);
-  otherwise();
 }
 
 /** (cpu, rip): the same by the table of all blocks. */
@@ -262,50 +266,6 @@ function searchBody(handlerType: number, findBlock: number): Code {
   code.get(CPU).get(rip).memory(storeOpcode['64']!, RIP);
   code.i32Const(LEAVE_JUMP).return().end();
   return enterBlock(code, handlerType, rip, record);
-}
-
-/**
- * Where the record in a local counts executions (`handler` puts its handler on the stack), counts this one and goes on to the block's
- * first instruction: only the last execution costs a handler's way in and out.
- */
-function countHere(code: Code, record: number, handler: () => void, goOn: () => void): void {
-  handler();
-  code.i32Const(HANDLER_COUNT).byte(0x46).if();
-  code.get(record).memory(loadOpcode['32']!, REC_IMMEDIATE).i32Const(1).byte(0x6b).get(CPU).memory(loadOpcode['32']!, EXTRA_HEAT).byte(0x4b).if(undefined, 'likely');
-  code.get(record);
-  counted(code, record).memory(storeOpcode['32']!, REC_IMMEDIATE);
-  code.get(record).i32Const(RECORD_BYTES).byte(0x6a).set(record);
-  goOn();
-  code.end().end();
-}
-
-/** The count of executions that are left, behind this one (EXTRA_HEAT), on the stack. */
-function counted(code: Code, record: number): Code {
-  code.get(record).memory(loadOpcode['32']!, REC_IMMEDIATE).i32Const(1).byte(0x6b);
-  return code.get(CPU).memory(loadOpcode['32']!, EXTRA_HEAT).byte(0x6b);
-}
-
-/** To the instruction of a record. */
-function enterRecord(code: Code, handlerType: number, record: number): Code {
-  return code.get(CPU).get(record).get(record).memory(loadOpcode['16u']!, REC_HANDLER).returnCallIndirect(handlerType, 0);
-}
-
-/** To the block whose first record is in a local. */
-function enterCounting(code: Code, handlerType: number, record: number): Code {
-  countHere(code, record, () => void code.get(record).memory(loadOpcode['16u']!, REC_HANDLER), () => {});
-  return enterRecord(code, handlerType, record);
-}
-
-/** To the block at RIP, whose entry in the jump cache is known. `record`: a local, where the block may count. */
-function enterFound(code: Code, handlerType: number, rip: number, entry: number, record?: number): Code {
-  code.get(CPU).get(rip).get(entry).memory(loadOpcode['16u']!, JUMP_PAGE_OFFSET).byte(0xad).byte(0x7d);
-  code.memory(storeOpcode['64']!, IP_BASE);
-  if (record !== undefined) {
-    code.get(entry).memory(loadOpcode['32']!, JUMP_RECORD).set(record);
-    countHere(code, record, () => void code.get(entry).memory(loadOpcode['16u']!, JUMP_HANDLER), () => void enterRecord(code, handlerType, record));
-  }
-  code.get(CPU).get(entry).memory(loadOpcode['32']!, JUMP_RECORD);
-  return code.get(entry).memory(loadOpcode['16u']!, JUMP_HANDLER).returnCallIndirect(handlerType, 0);
 }
 
 /** To the block at RIP, whose first record is known. */
@@ -319,7 +279,7 @@ function enterBlock(code: Code, handlerType: number, rip: number, record: number
 function indirectBody(jump: number): Code {
   const code = new Code();
   countDown(code);
-  return jumpUnlessSpent(code, 2, jump);
+  return leaveIfSpent(code, 2).get(CPU).get(2).returnCall(jump);
 }
 
 /** The record behind a block's last instruction: RIP = IP_BASE + its page offset; REC_COUNT counts it as one more. */
@@ -329,7 +289,7 @@ function continueBody(jump: number): Code {
   uncount(code);
   code.get(CPU).memory(loadOpcode['64']!, IP_BASE).get(REC).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7c).set(rip);
   isSpent(code);
-  return jumpUnlessSpent(code, rip, jump);
+  return leaveIfSpent(code, rip).get(CPU).get(rip).returnCall(jump);
 }
 
 /** (cpu, rip): interprets the block at RIP, which begins with the instruction whose access a region has not found in the TLB. */
@@ -350,7 +310,7 @@ function jumpFromRegionBody(handlerType: number, settled: number, regions: numbe
   const otherwise = (): void => void code.if(undefined, 'unlikely').get(CPU).get(rip).returnCall(settled).end();
   isSpent(code);
   otherwise();
-  lookup(code, otherwise);
+  lookup(code, rip, entry, otherwise);
   code.get(entry).memory(loadOpcode['16u']!, JUMP_HANDLER).i32Const(regions).byte(0x49);
   otherwise();
   return enterFound(code, handlerType, rip, entry);

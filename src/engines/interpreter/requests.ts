@@ -5,6 +5,7 @@ import type { Shape } from '../../isa/x86/semantics/context.ts';
 import { semantics } from '../../isa/x86/semantics/table.ts';
 import { SHAPES_PER_ROW, handlerIndex } from '../modules.ts';
 import type { HandlerMap } from '../modules.ts';
+import { isFrequent } from './frequent-instructions.ts';
 import { buildHandlerModule } from './handler-module.ts';
 import type { HandlerRequest } from './handler-module.ts';
 
@@ -43,7 +44,7 @@ export function buildInterpreter(memoryPages: { minimum: number; maximum: number
       return;
     }
     for (const { shape, rep } of shapesOf(row)) {
-      requests.push({ semantics: found, shape });
+      requests.push({ semantics: found, shape, frequent: isFrequent(row, shape) });
       indices.push(handlerIndex(number, shape.size, shape.memory, shape.long, rep, shape.locked));
     }
   });
