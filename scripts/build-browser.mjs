@@ -8,7 +8,7 @@ import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const out = join(root, 'dist/browser');
-const ENGINES = ['runtime.wasm', 'interpreter.wasm', 'handlers.places', 'handlers.terminates'];
+const ENGINES = ['runtime.wasm', 'interpreter.wasm', 'handlers.places', 'handlers.traits'];
 /** Compressed, in KB, without guests (issue 8). */
 const MOST_KB = 700;
 

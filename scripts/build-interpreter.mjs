@@ -7,5 +7,5 @@ mkdirSync(out, { recursive: true });
 const { wasm, map } = buildInterpreter({ minimum: 0, maximum: 65536 });
 writeFileSync(new URL('interpreter.wasm', out), wasm);
 writeFileSync(new URL('handlers.places', out), new Uint8Array(map.places.buffer, map.places.byteOffset, map.places.byteLength));
-writeFileSync(new URL('handlers.terminates', out), map.terminates);
-console.log(`interpreter: ${map.terminates.length} handlers, ${(wasm.length / 1024).toFixed(0)} KiB`);
+writeFileSync(new URL('handlers.traits', out), map.traits);
+console.log(`interpreter: ${map.traits.length} handlers, ${(wasm.length / 1024).toFixed(0)} KiB`);

@@ -1,4 +1,5 @@
-import { handlerIndex } from '../../src/engines/modules.ts';
+import { HAS_PLAIN, handlerIndex } from '../../src/engines/modules.ts';
+import type { HandlerMap } from '../../src/engines/modules.ts';
 import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts';
 import type { Interpreter, InterpreterCore, InterpreterOptions } from '../../src/engines/interpreter/interpreter.ts';
 import { FIRST_HANDLER } from '../../src/engines/interpreter/handler-places.ts';
@@ -43,12 +44,16 @@ export function createEvaluator(options: InterpreterOptions): Interpreter {
 }
 
 /** The shapes behind each place of the handlers' table: equal functions share one, so any of their shapes will do. */
-function requestsByPlace(places: Uint16Array): Map<number, Pick<HandlerRequest, 'semantics' | 'shape'>> {
+function requestsByPlace({ places, traits }: HandlerMap): Map<number, Pick<HandlerRequest, 'semantics' | 'shape'>> {
   const requests = new Map<number, Pick<HandlerRequest, 'semantics' | 'shape'>>();
   opcodeRows.forEach((row, number) => {
     const found = semantics[row.semantics];
     if (found === undefined || (row.feature !== '' && !implementedFeatures.has(row.feature))) return;
-    for (const { shape, rep } of shapesOf(row)) requests.set(places[handlerIndex(number, shape.size, shape.memory, shape.long, rep, shape.locked)]!, { semantics: found, shape });
+    for (const { shape, rep } of shapesOf(row)) {
+      const place = places[handlerIndex(number, shape.size, shape.memory, shape.long, rep, shape.locked)]!;
+      requests.set(place, { semantics: found, shape });
+      if ((traits[place]! & HAS_PLAIN) !== 0) requests.set(place + 1, { semantics: found, shape });
+    }
   });
   return requests;
 }
@@ -56,7 +61,7 @@ function requestsByPlace(places: Uint16Array): Map<number, Pick<HandlerRequest, 
 function installEvaluator(core: InterpreterCore): void {
   const { cpu, memory, table, functions } = core;
   const bytes = Buffer.from(memory.buffer as ArrayBuffer);
-  const requests = requestsByPlace(core.handlers.places);
+  const requests = requestsByPlace(core.handlers);
   const runs = new Map<number, Ir>();
   const directory = { find: (name: string) => routines[routineIndex(name)]! };
   const call = callerOf(core);

@@ -13,9 +13,14 @@ export interface EngineModules {
 /** Index: see `handlerIndex`. Places of handlers in the function table; 0 where a shape cannot occur. */
 export interface HandlerMap {
   readonly places: Uint16Array;
-  /** By place: 1 when nothing of the block follows. */
-  readonly terminates: Uint8Array;
+  /** By place: ENDS_BLOCK, HAS_PLAIN. */
+  readonly traits: Uint8Array;
 }
+
+/** Nothing of the block follows the handler. */
+export const ENDS_BLOCK = 1;
+/** The place behind is that of the same handler for memory operands of which only base and displacement count. */
+export const HAS_PLAIN = 2;
 
 /** Shapes per opcode row: operand size (16, 32, 64) x memory or register x 64-bit code or not x none, rep, repne, locked. */
 export const SHAPES_PER_ROW = 48;

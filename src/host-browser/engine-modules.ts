@@ -3,11 +3,11 @@ import type { EngineModules } from '../engines/modules.ts';
 
 /** The engines' compiled parts, which lie beside the worker's script. Throws UserError. */
 export async function loadEngineModules(base: URL): Promise<EngineModules> {
-  const [runtime, interpreter, places, terminates] = await Promise.all([
+  const [runtime, interpreter, places, traits] = await Promise.all([
     load(base, 'runtime.wasm').then(compile), load(base, 'interpreter.wasm').then(compile),
-    load(base, 'handlers.places').then((response) => response.arrayBuffer()), load(base, 'handlers.terminates').then((response) => response.arrayBuffer()),
+    load(base, 'handlers.places').then((response) => response.arrayBuffer()), load(base, 'handlers.traits').then((response) => response.arrayBuffer()),
   ]);
-  return { runtime, interpreter, handlers: { places: new Uint16Array(places), terminates: new Uint8Array(terminates) } };
+  return { runtime, interpreter, handlers: { places: new Uint16Array(places), traits: new Uint8Array(traits) } };
 }
 
 async function load(base: URL, name: string): Promise<Response> {

@@ -19,7 +19,7 @@ export function loadEngineModules(): EngineModules {
   loaded = {
     runtime: new WebAssembly.Module(read('runtime.wasm')),
     interpreter: new WebAssembly.Module(read('interpreter.wasm')),
-    handlers: { places: new Uint16Array(places.buffer, places.byteOffset, places.length / 2), terminates: read('handlers.terminates') },
+    handlers: { places: new Uint16Array(places.buffer, places.byteOffset, places.length / 2), traits: read('handlers.traits') },
   };
   return loaded;
 }

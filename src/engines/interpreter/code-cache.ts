@@ -4,6 +4,7 @@ import { RECORD_BYTES, REC_HANDLER, REC_LENGTH, REC_LINK } from '../../isa/x86/d
 import { BLOCKS, CODE_EPOCH, CODE_LEFT, COUNT_CODE_INVALIDATIONS, IP_BASE, LINK_FROM, MODE, MODE_CODE_MASK, VECTOR_GP } from '../../isa/x86/state/layout.ts';
 import { BLOCK_SETS, BLOCK_SET_BYTES, BLOCK_SLOT_BYTES, RAM_BASE } from '../../memory/layout.ts';
 import type { Runtime } from '../runtime-module.ts';
+import { ENDS_BLOCK } from '../modules.ts';
 import type { HandlerMap } from '../modules.ts';
 import { HANDLER_STALE, HANDLER_TOO_LONG, HANDLER_UNDEFINED, LINK_NEVER } from './handler-places.ts';
 import { TABLE_BYTES } from './code-area.ts';
@@ -382,7 +383,7 @@ export class CodeCache {
       }
       this.#cover(page, offset, offset + result - 1);
       offset += result;
-      ends = this.#handlers.terminates[this.#view.getUint16(record + REC_HANDLER, true)] !== 0;
+      ends = (this.#handlers.traits[this.#view.getUint16(record + REC_HANDLER, true)]! & ENDS_BLOCK) !== 0;
       record += RECORD_BYTES;
       count++;
       if (ends || offset >= PAGE_SIZE || count > MAX_BLOCK) break;

@@ -68,11 +68,13 @@ export function registerPlaces(instruction: Instruction): Readonly<Record<Regist
   };
 }
 
-/** Writes the 32-byte record of a decoded instruction; see isa/x86/decode/record.ts. */
-export function encodeRecord(view: DataView, record: number, instruction: Instruction, pageOffset: number, count: number, handler: number): void {
+/**
+ * Writes the 32-byte record of a decoded instruction; see isa/x86/decode/record.ts. `plainHandler`: where of a memory operand only base
+ * and displacement count (in 64-bit code no segment does but FS and GS).
+ */
+export function encodeRecord(view: DataView, record: number, instruction: Instruction, pageOffset: number, count: number, handler: number, plainHandler = handler): void {
   const row = instruction.row;
   const fields = fieldsOf(row);
-  view.setUint16(record + REC_HANDLER, handler, true);
   view.setUint16(record + REC_PAGE_OFFSET, pageOffset, true);
   view.setUint8(record + REC_LENGTH, instruction.length);
   view.setUint8(record + REC_COUNT, count);
@@ -94,6 +96,9 @@ export function encodeRecord(view: DataView, record: number, instruction: Instru
     }
   }
   const long = instruction.codeSize === 64;
+  const isFullSize = instruction.addressSize === (long ? 64 : 32);
+  const isPlain = index === ZERO && isFullSize && (!long || instruction.segment < 4);
+  view.setUint16(record + REC_HANDLER, isPlain ? plainHandler : handler, true);
   view.setUint16(record + REC_BASE, base, true);
   view.setUint16(record + REC_INDEX, index, true);
   view.setUint16(record + REC_SEGMENT, long && instruction.segment < 4 ? ZERO : SEGMENTS + instruction.segment * SEGMENT_BYTES, true);

@@ -6,6 +6,7 @@ import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import type { WasmType } from '../../wasm/module.ts';
 import type { Semantics, Shape } from '../../isa/x86/semantics/context.ts';
+import { ENDS_BLOCK, HAS_PLAIN } from '../modules.ts';
 import { callEffects, wasmTypeOf } from '../routine-calls.ts';
 import { x86MemoryModel } from '../x86-memory-model.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
@@ -30,8 +31,8 @@ export interface HandlerModule {
   readonly wasm: Uint8Array;
   /** For each request: its handler's place in the table. Equal functions share one. */
   readonly places: readonly number[];
-  /** By place: nothing of the block follows such a handler. */
-  readonly terminates: readonly boolean[];
+  /** By place: ENDS_BLOCK, HAS_PLAIN. */
+  readonly traits: readonly number[];
 }
 
 /** What shapes have in common that are executed alike. */
@@ -40,7 +41,8 @@ interface Handler {
   readonly request: HandlerRequest;
   readonly locals: readonly WasmType[];
   readonly body: Code;
-  readonly ends: boolean;
+  /** ENDS_BLOCK or 0. */
+  readonly trait: number;
 }
 
 /**
@@ -140,62 +142,68 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   });
 
   const table: number[] = [];
-  const terminates: boolean[] = [];
-  const place = (index: number, ends: boolean): number => {
+  const traits: number[] = [];
+  const place = (index: number, trait: number): number => {
     table.push(index);
-    terminates.push(ends);
+    traits.push(trait);
     return table.length - 1;
   };
-  const add = (locals: readonly WasmType[], body: Code, ends: boolean): void => void place(module.addFunction(handlerType, locals, body), ends);
-  add([], new Code().byte(0x00), true);
-  add(['i64'], continueBody(jump), true);
-  add([], staleBody(), true);
+  const add = (locals: readonly WasmType[], body: Code, trait: number): void => void place(module.addFunction(handlerType, locals, body), trait);
+  add([], new Code().byte(0x00), ENDS_BLOCK);
+  add(['i64'], continueBody(jump), ENDS_BLOCK);
+  add([], staleBody(), ENDS_BLOCK);
   for (const [vector, hasError] of [[VECTOR_UD, 0], [VECTOR_GP, 1]] as const) {
     const code = new Code();
     storePosition(code);
     code.get(CPU).i32Const(vector).i32Const(hasError).i32Const(0).call(functionOf('raiseFault'));
-    add([], code, true);
+    add([], code, ENDS_BLOCK);
   }
-  add([], countBody(next), false);
+  add([], countBody(next), 0);
   if (table.length !== FIRST_HANDLER) throw new Error('special handlers out of step with their numbers');
 
   const ir = new Ir();
   const directory = { find: (name: string) => routines[routineIndex(name)]! };
-  /** Fills `ir`; true when nothing of the block follows. */
-  const buildIr = ({ semantics, shape }: HandlerRequest): boolean => {
+  /** Fills `ir`; returns ENDS_BLOCK or 0. */
+  const buildIr = ({ semantics, shape }: HandlerRequest, plain = false): number => {
     ir.clear();
     const builder = new Builder(ir);
-    const context = new InterpreterContext(builder, shape, directory);
+    const context = new InterpreterContext(builder, shape, directory, plain);
     semantics(context);
     if (!context.terminated) builder.op('next');
-    return context.terminated;
+    return context.terminated ? ENDS_BLOCK : 0;
   };
   const target = targetOf(tailCalls);
   const known = new Map<string, Handler>();
   const handlers = requests.map((request) => {
-    const ends = buildIr(request);
+    const trait = buildIr(request);
     const lowered = lower(ir, target);
-    const key = `${ends}|${lowered.locals.join()}|${bytesKey(lowered.body.toBytes())}`;
+    const key = `${trait}|${lowered.locals.join()}|${bytesKey(lowered.body.toBytes())}`;
     let handler = known.get(key);
-    if (handler === undefined) known.set(key, (handler = { request, ...lowered, ends }));
+    if (handler === undefined) known.set(key, (handler = { request, ...lowered, trait }));
     return handler;
   });
   /** Those of a loop, for 64-bit code and for other; the rest. */
   const placesOf = new Map<boolean | undefined, Map<Handler, number>>([[undefined, new Map()]]);
   for (const long of [true, false]) {
     const frequent = new Set(handlers.filter((_, i) => requests[i]!.frequent && requests[i]!.shape.long === long));
-    const writers = [...frequent].map(({ request }) => (code: Code, locals: Locals, dispatch: Dispatch): void => {
-      buildIr(request);
+    const members = [...frequent].flatMap((handler) => (handler.request.shape.memory ? [{ handler, plain: false }, { handler, plain: true }] : [{ handler, plain: false }]));
+    const writers = members.map(({ handler, plain }) => (code: Code, locals: Locals, dispatch: Dispatch): void => {
+      buildIr(handler.request, plain);
       new Lowering().run(code, locals, ir, targetOf(dispatch), []);
     });
     const loop = loopFunction(table.length, writers, { handlerType, branch: (width) => branch.get(width)!, search });
     const index = module.addFunction(handlerType, loop.locals, loop.body);
-    placesOf.set(long, new Map([...frequent].map((handler) => [handler, place(index, handler.ends)])));
+    const own = new Map<Handler, number>();
+    for (const { handler, plain } of members) {
+      const at = place(index, handler.trait | (handler.request.shape.memory && !plain ? HAS_PLAIN : 0));
+      if (!plain) own.set(handler, at);
+    }
+    placesOf.set(long, own);
   }
   const places = handlers.map((handler, i) => {
     const found = placesOf.get(requests[i]!.shape.long)!.get(handler) ?? placesOf.get(undefined)!.get(handler);
     if (found !== undefined) return found;
-    const own = place(module.addFunction(handlerType, handler.locals, handler.body), handler.ends);
+    const own = place(module.addFunction(handlerType, handler.locals, handler.body), handler.trait);
     placesOf.get(undefined)!.set(handler, own);
     return own;
   });
@@ -223,7 +231,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   module.exportFunction('interpret', module.addFunction(handlerType, [], interpret));
   module.exportFunction('missed', module.addFunction(jumpType, ['i32'], missedBody(settle, functionOf('findBlock'), interpretBlock)));
   module.table(table);
-  return { wasm: module.toBytes(), places, terminates };
+  return { wasm: module.toBytes(), places, traits };
 }
 
 /** A string key of bytes (Latin-1). */

@@ -1,6 +1,7 @@
+import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/ir.ts';
 import { Context } from '../../isa/x86/semantics/context.ts';
-import type { RegisterSlot } from '../../isa/x86/semantics/context.ts';
+import type { RegisterSlot, RoutineDirectory, Shape } from '../../isa/x86/semantics/context.ts';
 import { IP_BASE } from '../../isa/x86/state/layout.ts';
 import {
   REC_ADDRESS_SHIFT, REC_BASE, REC_DISPLACEMENT, REC_IMMEDIATE, REC_INDEX, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET, REC_REG, REC_REG3, REC_RM, REC_SCALE, REC_SEGMENT,
@@ -10,6 +11,13 @@ const slotField: Record<RegisterSlot, number> = { reg: REC_REG, rm: REC_RM, vvvv
 
 /** Operands come from the decoded record: one handler serves every instruction of its shape. */
 export class InterpreterContext extends Context {
+  readonly #plain: boolean;
+
+  /** `plain`: of memory operands only base and displacement count (HAS_PLAIN). */
+  constructor(builder: Builder, shape: Shape, routines: RoutineDirectory, plain = false) {
+    super(builder, shape, routines);
+    this.#plain = plain;
+  }
   protected loadRegister(slot: RegisterSlot, suffix: '8u' | '16u' | '32' | '64' | 'v128', offset: number): Value {
     return this.b.op(`state.load${suffix}.at`, [this.registerNumber(slot)], offset);
   }
@@ -32,6 +40,11 @@ export class InterpreterContext extends Context {
     const b = this.b;
     if (this.shape.operands.some((operand) => operand[0] === 'O')) return this.long ? this.immediate64() : this.immediate32();
     const suffix = this.long ? '64' : '32';
+    if (this.#plain) {
+      const base = b.op(`state.load${suffix}.at`, [b.op('field.16u', [], REC_BASE)]);
+      const displacement = b.op('field.32', [], REC_DISPLACEMENT);
+      return b.add(base, this.long ? b.extendS(displacement) : displacement);
+    }
     const scale = b.op('field.8u', [], REC_SCALE);
     const base = b.op(`state.load${suffix}.at`, [b.op('field.16u', [], REC_BASE)]);
     const index = b.op(`state.load${suffix}.at`, [b.op('field.16u', [], REC_INDEX)]);
@@ -46,6 +59,9 @@ export class InterpreterContext extends Context {
   }
   protected segmentOffset(): Value {
     return this.b.op('field.16u', [], REC_SEGMENT);
+  }
+  override addressAt(offset: Value, access: 'read' | 'write', bytes: number): Value {
+    return this.#plain && this.long ? offset : super.addressAt(offset, access, bytes);
   }
   currentIp(): Value {
     const b = this.b;

@@ -12,6 +12,7 @@ import {
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import { REC_COUNT, REC_HANDLER, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
+import { ENDS_BLOCK } from '../modules.ts';
 import type { EngineModules, HandlerMap } from '../modules.ts';
 import { instantiateRuntime } from '../runtime-module.ts';
 import type { HostFunctions, Hypercalls, Runtime } from '../runtime-module.ts';
@@ -416,7 +417,7 @@ export class Interpreter implements Vcpu {
 
   /** Did the instruction, at `start`, transfer control (SDM 3B, 18.4.3)? Those that always do end their block, as HLT does. */
   #branched(start: bigint, record: number): boolean {
-    if (this.#handlers.terminates[this.#view.getUint16(record + REC_HANDLER, true)] !== 0) return this.#u32(HALTED) === 0;
+    if ((this.#handlers.traits[this.#view.getUint16(record + REC_HANDLER, true)]! & ENDS_BLOCK) !== 0) return this.#u32(HALTED) === 0;
     return this.#u64(RIP) !== start + BigInt(this.#view.getUint8(record + REC_LENGTH));
   }
   /** Whether a string instruction is next: repeated it ends its block as well, but is no branch. */

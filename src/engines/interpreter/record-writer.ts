@@ -5,7 +5,7 @@ import type { Instruction } from '../../isa/x86/decode/instruction.ts';
 import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
 import { implementedFeatures } from '../../isa/x86/features.ts';
 import { MODE, MODE_CODE16, MODE_CODE32, MODE_CODE_MASK } from '../../isa/x86/state/layout.ts';
-import { handlerIndexOf } from '../modules.ts';
+import { HAS_PLAIN, handlerIndexOf } from '../modules.ts';
 import type { HandlerMap } from '../modules.ts';
 import type { Runtime } from '../runtime-module.ts';
 import { encodeRecord } from './encode-record.ts';
@@ -80,7 +80,9 @@ export class RecordWriter {
     }
     const view = this.#view;
     if (status === 'ok') {
-      encodeRecord(view, record, instruction, offset, count, this.#handlers.places[handlerIndexOf(instruction)]! || HANDLER_UNDEFINED);
+      const { places, traits } = this.#handlers;
+      const handler = places[handlerIndexOf(instruction)]! || HANDLER_UNDEFINED;
+      encodeRecord(view, record, instruction, offset, count, handler, (traits[handler]! & HAS_PLAIN) === 0 ? handler : handler + 1);
       return second === 0 ? instruction.length : -second;
     }
     // The exception is raised when the record is executed; it takes no bytes with it.

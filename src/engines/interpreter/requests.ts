@@ -48,10 +48,10 @@ export function buildInterpreter(memoryPages: { minimum: number; maximum: number
       indices.push(handlerIndex(number, shape.size, shape.memory, shape.long, rep, shape.locked));
     }
   });
-  const { wasm, places, terminates } = buildHandlerModule(requests, memoryPages);
+  const { wasm, places, traits } = buildHandlerModule(requests, memoryPages);
   const map = new Uint16Array(opcodeRows.length * SHAPES_PER_ROW);
   indices.forEach((index, i) => {
     map[index] = places[i]!;
   });
-  return { wasm, map: { places: map, terminates: Uint8Array.from(terminates, Number) } };
+  return { wasm, map: { places: map, traits: Uint8Array.from(traits) } };
 }

@@ -2,7 +2,7 @@ import { PAGE_SIZE } from '../../base/addresses.ts';
 import type { Decoder } from '../../isa/x86/decode/decoder.ts';
 import { createInstruction } from '../../isa/x86/decode/instruction.ts';
 import type { Instruction } from '../../isa/x86/decode/instruction.ts';
-import { handlerIndexOf } from '../modules.ts';
+import { ENDS_BLOCK, handlerIndexOf } from '../modules.ts';
 import type { HandlerMap } from '../modules.ts';
 
 /** Bounds of one region: the optimising compiler's time grows faster than a function's size (DESIGN D3). */
@@ -199,7 +199,7 @@ function decodeAt({ bytes, start, end }: Piece, codeSize: 32 | 64, offset: numbe
 }
 
 function endOf({ instruction, offset }: RegionInstruction, handlers: HandlerMap): { kind: RegionBlock['kind']; target: number | undefined } {
-  const terminates = handlers.terminates[handlers.places[handlerIndexOf(instruction)]!] !== 0;
+  const terminates = (handlers.traits[handlers.places[handlerIndexOf(instruction)]!]! & ENDS_BLOCK) !== 0;
   const direct = instruction.row.operands.some((operand) => operand[0] === 'J');
   if (direct) {
     const target = offset + instruction.length + instruction.immediate;
