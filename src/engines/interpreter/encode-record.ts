@@ -37,30 +37,30 @@ interface RowFields {
 }
 
 const segmentNames = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'];
-const fieldsOfRow = new WeakMap<OpcodeRow, RowFields>();
+/** By the row's index. */
+const fieldsOfRows: RowFields[] = [];
 
-function fieldsOf(row: OpcodeRow): RowFields {
-  let fields = fieldsOfRow.get(row);
-  if (fields === undefined) {
-    const find = (letters: string): string => row.operands.find((operand) => letters.includes(operand[0]!) && operand.length > 1 && operand === operand.replace(/^[A-Z]{2,}$/, '')) ?? '';
-    const reg = find(row.opcodeRegister ? 'Z' : 'GVPSCD');
-    const rm = find('EWQRUNM');
-    const vvvv = find('BH');
-    fields = {
-      reg: reg[0] ?? 'x', regByte: reg[1] === 'b', rm: rm[0] ?? 'x', rmByte: rm[1] === 'b', vvvv: vvvv[0] ?? 'x',
-      branch: row.operands.some((operand) => operand[0] === 'J'),
-      second: row.name === 'enter' || row.operands.includes('Ap'),
-      fixedSegment: row.operands.length === 1 ? segmentNames.indexOf(row.operands[0]!) : -1,
-    };
-    fieldsOfRow.set(row, fields);
-  }
-  return fields;
+function fieldsOf({ row, rowIndex }: Instruction): RowFields {
+  return (fieldsOfRows[rowIndex] ??= findFields(row));
+}
+
+function findFields(row: OpcodeRow): RowFields {
+  const find = (letters: string): string => row.operands.find((operand) => letters.includes(operand[0]!) && operand.length > 1 && operand === operand.replace(/^[A-Z]{2,}$/, '')) ?? '';
+  const reg = find(row.opcodeRegister ? 'Z' : 'GVPSCD');
+  const rm = find('EWQRUNM');
+  const vvvv = find('BH');
+  return {
+    reg: reg[0] ?? 'x', regByte: reg[1] === 'b', rm: rm[0] ?? 'x', rmByte: rm[1] === 'b', vvvv: vvvv[0] ?? 'x',
+    branch: row.operands.some((operand) => operand[0] === 'J'),
+    second: row.name === 'enter' || row.operands.includes('Ap'),
+    fixedSegment: row.operands.length === 1 ? segmentNames.indexOf(row.operands[0]!) : -1,
+  };
 }
 
 /** State offsets (or numbers) of the registers that an instruction's ModRM.reg, or opcode, ModRM.rm and VEX.vvvv name. */
 export function registerPlaces(instruction: Instruction): Readonly<Record<RegisterSlot, number>> {
   const { row } = instruction;
-  const fields = fieldsOf(row);
+  const fields = fieldsOf(instruction);
   return {
     reg: fields.fixedSegment >= 0 ? fields.fixedSegment : registerOffset(fields.reg, fields.regByte, row.opcodeRegister ? instruction.opcodeRegister : instruction.reg, instruction.rex),
     rm: registerOffset(fields.rm, fields.rmByte, instruction.rm, instruction.rex),
@@ -73,8 +73,7 @@ export function registerPlaces(instruction: Instruction): Readonly<Record<Regist
  * and displacement count (in 64-bit code no segment does but FS and GS).
  */
 export function encodeRecord(view: DataView, record: number, instruction: Instruction, pageOffset: number, count: number, handler: number, plainHandler = handler): void {
-  const row = instruction.row;
-  const fields = fieldsOf(row);
+  const fields = fieldsOf(instruction);
   view.setUint16(record + REC_PAGE_OFFSET, pageOffset, true);
   view.setUint8(record + REC_LENGTH, instruction.length);
   view.setUint8(record + REC_COUNT, count);
