@@ -95,14 +95,15 @@ export function encodeRecord(view: DataView, record: number, instruction: Instru
     }
   }
   const long = instruction.codeSize === 64;
-  const isFullSize = instruction.addressSize === (long ? 64 : 32);
-  const isPlain = index === ZERO && isFullSize && (!long || instruction.segment < 4);
+  const addressShift = (long ? 64 : 32) - instruction.addressSize;
+  const segment = long && instruction.segment < 4 ? ZERO : SEGMENTS + instruction.segment * SEGMENT_BYTES;
+  const isPlain = index === ZERO && addressShift === 0 && (!long || segment === ZERO);
   view.setUint16(record + REC_HANDLER, isPlain ? plainHandler : handler, true);
   view.setUint16(record + REC_BASE, base, true);
   view.setUint16(record + REC_INDEX, index, true);
-  view.setUint16(record + REC_SEGMENT, long && instruction.segment < 4 ? ZERO : SEGMENTS + instruction.segment * SEGMENT_BYTES, true);
+  view.setUint16(record + REC_SEGMENT, segment, true);
   view.setUint8(record + REC_SCALE, scale | stackAccess(instruction));
-  view.setUint8(record + REC_ADDRESS_SHIFT, (long ? 64 : 32) - instruction.addressSize);
+  view.setUint8(record + REC_ADDRESS_SHIFT, addressShift);
   view.setInt32(record + REC_DISPLACEMENT, displacement | 0, true);
   view.setInt32(record + REC_IMMEDIATE, instruction.immediate, true);
   view.setInt32(record + REC_LINK, fields.branch ? 0 : fields.second ? instruction.immediate2 : instruction.immediateHigh, true);

@@ -24,7 +24,7 @@ export function isSpent(code: Code): void {
   code.get(CPU).memory(loadOpcode['32']!, BUDGET).i32Const(0).byte(0x48);
 }
 
-/** Out with the address in a local as RIP when the value on the stack says that the budget is used up. */
+/** Out with the address in a local as RIP when 1 is on the stack: the budget is used up. */
 export function leaveIfSpent(code: Code, rip: number): Code {
   return code.if(undefined, 'unlikely').get(CPU).get(rip).memory(storeOpcode['64']!, RIP).i32Const(LEAVE_BUDGET).return().end();
 }
@@ -38,21 +38,26 @@ export function branchTarget(code: Code, width: number): void {
 }
 
 /**
- * Finds the entry of the block at RIP in the jump cache: locals. `otherwise` gets 1 on the stack where it is not
- * there; it leaves by a tail call, so that the way that every jump between blocks takes has nothing to keep over calls.
+ * To function (cpu, rip) `otherwise` when 1 is on the stack: by a tail call, so that the way that every jump between blocks takes has
+ * nothing to keep over calls.
  */
-export function lookup(code: Code, rip: number, entry: number, otherwise: () => void): void {
+export function divert(code: Code, rip: number, otherwise: number): void {
+  code.if(undefined, 'unlikely').get(CPU).get(rip).returnCall(otherwise).end();
+}
+
+/** Finds the entry of the block at RIP in the jump cache: locals. Where it is not there, to `otherwise`. */
+export function lookup(code: Code, rip: number, entry: number, otherwise: number): void {
   code.get(CPU).memory(loadOpcode['32']!, JUMP_BASE);
   jumpCacheEntry(code, rip).tee(entry);
   code.memory(loadOpcode['64']!, 0).get(rip).byte(0x52);
-  otherwise();
+  divert(code, rip, otherwise);
 }
 
 /**
  * Where the record in a local counts executions (`handler` puts its handler on the stack), counts this one and goes on to the block's
  * first instruction: only the last execution costs a handler's way in and out.
  */
-export function countHere(code: Code, record: number, handler: () => void, goOn: () => void): void {
+function countHere(code: Code, record: number, handler: () => void, goOn: () => void): void {
   handler();
   code.i32Const(HANDLER_COUNT).byte(0x46).if();
   code.get(record).memory(loadOpcode['32']!, REC_IMMEDIATE).i32Const(1).byte(0x6b).get(CPU).memory(loadOpcode['32']!, EXTRA_HEAT).byte(0x4b).if(undefined, 'likely');
@@ -74,9 +79,14 @@ export function enterRecord(code: Code, handlerType: number, record: number): Co
   return code.get(CPU).get(record).get(record).memory(loadOpcode['16u']!, REC_HANDLER).returnCallIndirect(handlerType, 0);
 }
 
+/** Counts an execution of the block whose first record is in a local, if it counts; then the local has the record to go on with. */
+export function countRecord(code: Code, record: number): void {
+  countHere(code, record, () => void code.get(record).memory(loadOpcode['16u']!, REC_HANDLER), () => {});
+}
+
 /** To the block whose first record is in a local. */
 export function enterCounting(code: Code, handlerType: number, record: number): Code {
-  countHere(code, record, () => void code.get(record).memory(loadOpcode['16u']!, REC_HANDLER), () => {});
+  countRecord(code, record);
   return enterRecord(code, handlerType, record);
 }
 

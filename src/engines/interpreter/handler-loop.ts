@@ -3,7 +3,7 @@ import { JUMP_RECORD } from '../../isa/x86/state/layout.ts';
 import { Locals } from '../../lowering/lower.ts';
 import { Code, loadOpcode } from '../../wasm/code.ts';
 import type { WasmType } from '../../wasm/module.ts';
-import { CPU, REC, branchTarget, countDown, countHere, enterRecord, leaveIfSpent, lookup, setPage } from './handler-code.ts';
+import { CPU, REC, branchTarget, countDown, countRecord, enterRecord, leaveIfSpent, lookup, setPage } from './handler-code.ts';
 
 /** How handlers hand on to one another; nothing follows what these write. */
 export interface Dispatch {
@@ -38,7 +38,7 @@ export type HandlerWriter = (code: Code, locals: Locals, dispatch: Dispatch) => 
  * One function (cpu, record) -> LEAVE_ code that stands for many handlers, in the table at the places from `first` on: it goes from
  * record to record by a loop around a `br_table`, which costs some ten machine instructions where a tail call, with a frame and the
  * checks of an indirect call, costs thirty. Other handlers, and regions, it leaves to by a tail call; they come back by the same.
- * Optimising compilers take a few hundred handlers well (V8: 40 ms for 30 KB of code), not thousands: so only what is executed most.
+ * Optimising compilers take a few hundred handlers well (V8: 60 to 175 ms in the background for 36 KB of WebAssembly), not thousands: so only what is executed most.
  */
 export function loopFunction(first: number, handlers: readonly HandlerWriter[], { handlerType, branch, search }: LoopExits): LoopFunction {
   const code = new Code();
@@ -59,7 +59,7 @@ export function loopFunction(first: number, handlers: readonly HandlerWriter[], 
   const dispatch: Dispatch = {
     next: (to) => void to.get(REC).i32Const(RECORD_BYTES).byte(0x6a).set(REC).br(again),
     enter: (to) => {
-      countHere(to, REC, () => void to.get(REC).memory(loadOpcode['16u']!, REC_HANDLER), () => {});
+      countRecord(to, REC);
       to.br(again);
     },
     branch: (to, width) => {
@@ -82,7 +82,7 @@ export function loopFunction(first: number, handlers: readonly HandlerWriter[], 
   code.end();
   enterRecord(code, handlerType, REC);
   code.end();
-  lookup(code, rip, entry, () => void code.if(undefined, 'unlikely').get(CPU).get(rip).returnCall(search).end());
+  lookup(code, rip, entry, search);
   setPage(code, rip, entry).get(entry).memory(loadOpcode['32']!, JUMP_RECORD).set(REC);
   dispatch.enter(code);
   code.end().byte(0x00);

@@ -14,7 +14,7 @@ import {
   BUDGET, EXTRA_HEAT, FAULT_PENDING, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, IP_BASE, JUMP_HANDLER, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HOT, LEAVE_JUMP, LEAVE_MISSED, LEAVE_RESUME, LEAVE_STALE, LINK_FROM, RECORD, RIP, TLB_BASE, VECTOR_GP, VECTOR_UD,
 } from '../../isa/x86/state/layout.ts';
 import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LINK, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
-import { CPU, REC, branchTarget, countDown, counted, enterCounting, enterFound, isSpent, leaveIfSpent, lookup } from './handler-code.ts';
+import { CPU, REC, branchTarget, countDown, counted, divert, enterCounting, enterFound, isSpent, leaveIfSpent, lookup } from './handler-code.ts';
 import { loopFunction } from './handler-loop.ts';
 import type { Dispatch } from './handler-loop.ts';
 import { FIRST_HANDLER, LINK_NEVER } from './handler-places.ts';
@@ -182,30 +182,31 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
     if (handler === undefined) known.set(key, (handler = { request, ...lowered, trait }));
     return handler;
   });
-  /** Those of a loop, for 64-bit code and for other; the rest. */
-  const placesOf = new Map<boolean | undefined, Map<Handler, number>>([[undefined, new Map()]]);
-  for (const long of [true, false]) {
-    const frequent = new Set(handlers.filter((_, i) => requests[i]!.frequent && requests[i]!.shape.long === long));
-    const members = [...frequent].flatMap((handler) => (handler.request.shape.memory ? [{ handler, plain: false }, { handler, plain: true }] : [{ handler, plain: false }]));
+  const lowering = new Lowering();
+  /** Writes the loop of what is frequent in 64-bit code, or in other; returns the places. */
+  const addLoop = (long: boolean): Map<Handler, number> => {
+    const frequent = [...new Set(handlers.filter((_, i) => requests[i]!.frequent && requests[i]!.shape.long === long))];
+    const members = frequent.flatMap((handler) => (handler.request.shape.memory ? [false, true] : [false]).map((plain) => ({ handler, plain })));
     const writers = members.map(({ handler, plain }) => (code: Code, locals: Locals, dispatch: Dispatch): void => {
       buildIr(handler.request, plain);
-      new Lowering().run(code, locals, ir, targetOf(dispatch), []);
+      lowering.run(code, locals, ir, targetOf(dispatch), []);
     });
     const loop = loopFunction(table.length, writers, { handlerType, branch: (width) => branch.get(width)!, search });
     const index = module.addFunction(handlerType, loop.locals, loop.body);
-    const own = new Map<Handler, number>();
+    const found = new Map<Handler, number>();
     for (const { handler, plain } of members) {
-      const at = place(index, handler.trait | (handler.request.shape.memory && !plain ? HAS_PLAIN : 0));
-      if (!plain) own.set(handler, at);
+      if (plain) place(index, handler.trait);
+      else found.set(handler, place(index, handler.trait | (handler.request.shape.memory ? HAS_PLAIN : 0)));
     }
-    placesOf.set(long, own);
-  }
+    return found;
+  };
+  const loops = { long: addLoop(true), other: addLoop(false) };
+  const single = new Map<Handler, number>();
   const places = handlers.map((handler, i) => {
-    const found = placesOf.get(requests[i]!.shape.long)!.get(handler) ?? placesOf.get(undefined)!.get(handler);
-    if (found !== undefined) return found;
-    const own = place(module.addFunction(handlerType, handler.locals, handler.body), handler.trait);
-    placesOf.get(undefined)!.set(handler, own);
-    return own;
+    const loop = requests[i]!.shape.long ? loops.long : loops.other;
+    let found = loop.get(handler) ?? single.get(handler);
+    if (found === undefined) single.set(handler, (found = place(module.addFunction(handlerType, handler.locals, handler.body), handler.trait)));
+    return found;
   });
 
   // What the driver calls: to go on at RIP when its block may be known, and to enter a block.
@@ -221,7 +222,7 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
   const jumpSettled = new Code();
   settle(jumpSettled);
   isSpent(jumpSettled);
-  const settled = module.addFunction(jumpType, [], leaveIfSpent(jumpSettled, 1).get(CPU).get(1).returnCall(jump));
+  const settled = module.addFunction(jumpType, [], jumpUnlessSpent(jumpSettled, 1, jump));
   module.exportFunction('jump', module.addFunction(jumpType, ['i32'], jumpFromRegionBody(handlerType, settled, table.length)));
   module.exportFunction('left', left);
   const interpret = new Code();
@@ -239,6 +240,11 @@ function bytesKey(bytes: Uint8Array): string {
   let text = '';
   for (const byte of bytes) text += String.fromCharCode(byte);
   return text;
+}
+
+/** To the address in a local by `jump`; out with it as RIP when 1 is on the stack: the budget is used up. */
+function jumpUnlessSpent(code: Code, rip: number, jump: number): Code {
+  return leaveIfSpent(code, rip).get(CPU).get(rip).returnCall(jump);
 }
 
 function unlinkedBranchBody(width: number, jump: number): Code {
@@ -262,7 +268,7 @@ function budgetBody(width: number): Code {
 function jumpBody(handlerType: number, search: number): Code {
   const code = new Code();
   const [rip, entry, record] = [1, 2, 3];
-  lookup(code, rip, entry, () => code.if(undefined, 'unlikely').get(CPU).get(rip).returnCall(search).end());
+  lookup(code, rip, entry, search);
   return enterFound(code, handlerType, rip, entry, record);
 }
 
@@ -287,7 +293,7 @@ function enterBlock(code: Code, handlerType: number, rip: number, record: number
 function indirectBody(jump: number): Code {
   const code = new Code();
   countDown(code);
-  return leaveIfSpent(code, 2).get(CPU).get(2).returnCall(jump);
+  return jumpUnlessSpent(code, 2, jump);
 }
 
 /** The record behind a block's last instruction: RIP = IP_BASE + its page offset; REC_COUNT counts it as one more. */
@@ -297,7 +303,7 @@ function continueBody(jump: number): Code {
   uncount(code);
   code.get(CPU).memory(loadOpcode['64']!, IP_BASE).get(REC).memory(loadOpcode['16u']!, REC_PAGE_OFFSET).byte(0xad).byte(0x7c).set(rip);
   isSpent(code);
-  return leaveIfSpent(code, rip).get(CPU).get(rip).returnCall(jump);
+  return jumpUnlessSpent(code, rip, jump);
 }
 
 /** (cpu, rip): interprets the block at RIP, which begins with the instruction whose access a region has not found in the TLB. */
@@ -315,12 +321,11 @@ function missedBody(settle: (code: Code) => void, findBlock: number, interpret: 
 function jumpFromRegionBody(handlerType: number, settled: number, regions: number): Code {
   const code = new Code();
   const [rip, entry] = [1, 2];
-  const otherwise = (): void => void code.if(undefined, 'unlikely').get(CPU).get(rip).returnCall(settled).end();
   isSpent(code);
-  otherwise();
-  lookup(code, rip, entry, otherwise);
+  divert(code, rip, settled);
+  lookup(code, rip, entry, settled);
   code.get(entry).memory(loadOpcode['16u']!, JUMP_HANDLER).i32Const(regions).byte(0x49);
-  otherwise();
+  divert(code, rip, settled);
   return enterFound(code, handlerType, rip, entry);
 }
 
