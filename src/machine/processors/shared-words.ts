@@ -7,25 +7,26 @@ import type { ThreadEngine } from './thread-engine.ts';
 // Words in the linear memory that the machine's thread and those of its vCPUs have in common. All are read and written
 // with Atomics, but for what belongs to whoever the status of a vCPU says.
 
-/** What a vCPU's thread does. */
+// What a vCPU's thread does. Of the block the vCPU's thread is the owner but while it stands: then the machine's is, until that makes the status RUNNING.
+/** It stands, also before the first run. */
 export const STOPPED = 0;
 export const RUNNING = 1;
 /** It waits for the machine's thread to serve a request. */
 export const REQUESTING = 2;
 /** The processor sleeps after HLT, or has not been started. */
 export const HALTED = 3;
-/** Triple fault. */
+/** It stands behind a triple fault. */
 export const SHUT_DOWN = 4;
 /** An error of ours: its text is where `failure` finds it. */
 export const FAILED = 5;
-/** Its engine cannot go on, another one may: the same. */
+/** It stands, for its engine cannot go on; another one may: the same. */
 export const GAVE_UP = 6;
 
 /** What it is to do. */
 export const COMMAND_STOP = 0;
 export const COMMAND_RUN = 1;
 export const COMMAND_END = 2;
-/** As COMMAND_STOP; the machine's engine has changed meanwhile. Of two changes without a run in between one adds 1. */
+/** As COMMAND_STOP; the machine's engine has changed meanwhile. */
 export const COMMAND_CHANGE = 3;
 
 // What it asks of the machine's thread.
@@ -214,15 +215,15 @@ export class VcpuWords {
     this.#store(STATUS, status);
     Atomics.notify(this.#words, (this.#at + STATUS) >> 2);
   }
+  /** Its thread waits until the machine's has made it run, or has ended it. */
+  awaitHandOver(): void {
+    for (let { status } = this; status !== RUNNING && this.command !== COMMAND_END; { status } = this) Atomics.wait(this.#words, (this.#at + STATUS) >> 2, status);
+  }
   get command(): number {
     return this.#load(COMMAND);
   }
   set command(command: number) {
     this.#store(COMMAND, command);
-    Atomics.notify(this.#words, (this.#at + COMMAND) >> 2);
-  }
-  awaitCommand(seen: number): void {
-    Atomics.wait(this.#words, (this.#at + COMMAND) >> 2, seen);
   }
 
   // A request: written by the vCPU's thread before its status says so, answered by the machine's.

@@ -76,7 +76,12 @@ const FALLBACK = 'translator';
 const THREAD_TRACES = ['interrupt', 'exception'] as const;
 
 function stands({ status }: VcpuWords): boolean {
-  return status === STOPPED || status === FAILED;
+  return status === STOPPED || status === SHUT_DOWN || status === GAVE_UP || status === FAILED;
+}
+/** Gives the block to the vCPU's thread, which follows the command. */
+function handOver(words: VcpuWords, command: number): void {
+  words.command = command;
+  if (words.status === STOPPED) words.status = RUNNING;
 }
 /** KVM does not. */
 function countsInstructions(engine: string): boolean {
@@ -242,7 +247,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     this.#machine.picPending = pic.pending;
     this.#vm?.slots.update(this.#machine.a20);
     this.#going = this.#begun = true;
-    for (const words of this.#words) words.command = COMMAND_RUN;
+    for (const words of this.#words) handOver(words, COMMAND_RUN);
   }
 
   /** The difference to the host's clock stays while it may be right. */
@@ -268,6 +273,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
       for (const words of this.#words) if (words.status === REQUESTING) this.#requests.serve(words);
       return this.#words.every(stands);
     });
+    for (const words of this.#words) if (words.status === SHUT_DOWN || words.status === GAVE_UP) words.status = STOPPED;
   }
   #order(): void {
     for (const words of this.#words) {
@@ -289,11 +295,11 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   readonly exclusively = (change: () => void): void => {
     if (this.#going) {
       this.#order();
-      this.#wait(() => this.#words.every(({ status }) => status !== RUNNING));
+      this.#wait(() => this.#words.every((words) => stands(words) || words.status === REQUESTING));
     }
     change();
     this.#vm?.slots.update(this.#machine.a20);
-    if (this.#going) for (const words of this.#words) words.command = COMMAND_RUN;
+    if (this.#going) for (const words of this.#words) handOver(words, COMMAND_RUN);
   };
   memoryMapChanged(): void {
     for (const words of this.#words) {
@@ -417,6 +423,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
   close(): void {
     for (const words of this.#words) {
       words.command = COMMAND_END;
+      if (stands(words)) words.status = RUNNING;
       alertVcpu(this.#machine, words);
     }
     for (const thread of this.#threads) thread.end();
@@ -452,10 +459,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
     this.#machine.engine = engine;
     this.#changed();
     if (this.#begun) {
-      for (const words of this.#words) {
-        words.status = RUNNING;
-        words.command = COMMAND_CHANGE + (this.#switches & 1);
-      }
+      for (const words of this.#words) handOver(words, COMMAND_CHANGE);
       this.#wait(() => this.#words.every(stands));
     }
     this.#switches++;

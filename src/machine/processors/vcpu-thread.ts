@@ -125,6 +125,8 @@ class VcpuThread {
   readonly #make: Readonly<Record<ThreadEngine, () => ThreadVcpu>>;
   readonly #kvm: () => KvmVcpu;
   readonly #hybrid: () => HybridVcpu;
+  /** What is to be made before the first run and asks the processor, so that its block has to be this thread's. */
+  readonly #begin: () => void;
   /** Give back what engines hold of the host's, whichever is the current one. */
   readonly #ends: (() => void)[] = [];
   #engine: ThreadEngine;
@@ -215,8 +217,9 @@ class VcpuThread {
     if (order.prepare) for (const engine of order.engines) this.#make[engine]();
     this.#engine = machine.engine;
     this.#vcpu = this.#make[this.#engine]();
-    // Making its VM asks CPUID, which looks for what others have posted.
-    if (order.prepare && order.engines.includes('hybrid')) this.#hybrid().begin();
+    this.#begin = () => {
+      if (order.prepare && order.engines.includes('hybrid')) this.#hybrid().begin();
+    };
   }
 
   /** Whoever alerts this processor while user code runs directly ends that. */
@@ -259,6 +262,8 @@ class VcpuThread {
   async run(): Promise<void> {
     const words = this.#words;
     const until = (): number => Math.min(this.#timer.deadline ?? Number.POSITIVE_INFINITY, this.#turnEnds + this.#machine.clockOffset);
+    words.awaitHandOver();
+    if (words.command !== COMMAND_END) this.#begin();
     for (this.#turnEnds = this.#ports.clock.now() + TURN_NS; ; ) {
       if (words.status !== RUNNING) words.status = RUNNING;
       const { command } = words;
@@ -266,7 +271,7 @@ class VcpuThread {
       if (words.attention) this.#look();
       this.#actOnDeferred();
       if (command !== COMMAND_RUN) {
-        this.#stand(STOPPED, command);
+        this.#stand(STOPPED);
         continue;
       }
       const began = this.#ports.clock.now();
@@ -288,8 +293,8 @@ class VcpuThread {
       words.busyNs += now - began;
       if (exit === 'budget') this.#sliceLength.measured(budget, now - began);
       else if (exit === 'halt') this.#halted();
-      else if (exit === 'shutdown') this.#stand(SHUT_DOWN, COMMAND_RUN);
-      else if (exit === 'gave up') this.#stand(GAVE_UP, COMMAND_RUN);
+      else if (exit === 'shutdown') this.#stand(SHUT_DOWN);
+      else if (exit === 'gave up') this.#stand(GAVE_UP);
       this.#standAside(this.#spinWait.after(exit === 'budget' && this.#vcpu.spins === true));
       if (now < this.#turnEnds) continue;
       this.#tell();
@@ -313,12 +318,12 @@ class VcpuThread {
     for (const end of this.#ends) end();
   }
 
-  /** Waits until the machine wants something else than what it has `seen`. */
-  #stand(status: number, seen: number): void {
+  /** The block is the machine's until that says otherwise. */
+  #stand(status: number): void {
     this.#vcpu.pause?.();
     this.#words.status = status;
     this.#ring();
-    this.#words.awaitCommand(seen);
+    this.#words.awaitHandOver();
   }
 
   #ring(): void {
