@@ -1,5 +1,6 @@
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
 import type { TranslationFigures } from '../../cpu/vcpu.ts';
+import { isDirectBranch } from '../../isa/x86/decode/instruction.ts';
 import { RECORD_BYTES, REC_HANDLER, REC_LENGTH, REC_LINK } from '../../isa/x86/decode/record.ts';
 import { BLOCKS, CODE_EPOCH, CODE_LEFT, COUNT_CODE_INVALIDATIONS, IP_BASE, LINK_FROM, MODE, MODE_CODE_MASK, VECTOR_GP } from '../../isa/x86/state/layout.ts';
 import { BLOCK_SETS, BLOCK_SET_BYTES, BLOCK_SLOT_BYTES, RAM_BASE } from '../../memory/layout.ts';
@@ -192,10 +193,12 @@ export class CodeCache {
   #rememberSlot(host: number, key: number, record: number): void {
     const slot = this.#area.table + blockSet(host);
     // What was there last has the other place from now on.
-    if (this.#view.getUint32(slot, true) !== host) this.#bytes.copyWithin(slot + BLOCK_SLOT_BYTES, slot, slot + BLOCK_SLOT_BYTES);
-    this.#view.setUint32(slot, host, true);
-    this.#view.setUint32(slot + 4, key >> PAGE_SHIFT, true);
-    this.#view.setUint32(slot + 8, record, true);
+    const words = this.#words;
+    const first = slot >> 2;
+    if (words[first] !== (host | 0)) for (let k = 0; k < BLOCK_SLOT_BYTES >> 2; k++) words[first + (BLOCK_SLOT_BYTES >> 2) + k] = words[first + k]!;
+    words[first] = host;
+    words[first + 1] = key >> PAGE_SHIFT;
+    words[first + 2] = record;
   }
   #forgetSlots(number: number, page: CodePage): void {
     for (const key of page.blocks.keys()) {
@@ -400,7 +403,7 @@ export class CodeCache {
     const { row, immediate } = this.#writer.last;
     if (row.semantics === 'ret') {
       if (count <= LEAF_INSTRUCTIONS) this.#leaves.set(first, place);
-    } else if (row.operands.some((operand) => operand[0] === 'J')) {
+    } else if (isDirectBranch(this.#writer.last)) {
       const target = offset + immediate;
       if (target < 0 || target >= PAGE_SIZE) page.outgoing.add(target);
     }

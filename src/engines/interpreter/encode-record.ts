@@ -1,5 +1,5 @@
 import type { Instruction } from '../../isa/x86/decode/instruction.ts';
-import { BASE_RIP, NO_REGISTER } from '../../isa/x86/decode/instruction.ts';
+import { BASE_RIP, NO_REGISTER, isDirectBranch } from '../../isa/x86/decode/instruction.ts';
 import {
   REC_ADDRESS_SHIFT, REC_BASE, REC_COUNT, REC_DISPLACEMENT, REC_HANDLER, REC_IMMEDIATE, REC_INDEX, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET, REC_REG, REC_REG3, REC_RM,
   REC_SCALE, REC_SEGMENT,
@@ -9,28 +9,44 @@ import { CONST_4G, GPR, IP_BASE, SEGMENTS, SEGMENT_BYTES, VECTOR, VECTOR_BYTES, 
 import type { OpcodeRow } from '../../isa/x86/opcodes/row.ts';
 import type { RegisterSlot } from '../../isa/x86/semantics/context.ts';
 
-/** How a register field becomes a state offset: by the operand's letter. */
-function registerOffset(letter: string, byte: boolean, number: number, rex: boolean): number {
+/** How a register field becomes a state offset: that of a register of the file, from where and how far apart; or none, where the number itself is what counts. */
+interface RegisterFile {
+  readonly base: number;
+  readonly stride: number;
+  readonly mask: number;
+  /** Without REX, byte registers 4 to 7 are AH, CH, DH, BH. */
+  readonly high: boolean;
+}
+
+const GENERAL: RegisterFile = { base: GPR, stride: 8, mask: 15, high: false };
+const BYTES: RegisterFile = { ...GENERAL, high: true };
+const VECTORS: RegisterFile = { base: VECTOR, stride: VECTOR_BYTES, mask: 15, high: false };
+const MMX: RegisterFile = { base: X87, stride: 16, mask: 7, high: false };
+/** Segment, control and debug registers, ST(i). */
+const NUMBERS: RegisterFile = { base: 0, stride: 1, mask: 15, high: false };
+
+/** By the operand: its letter, and b for bytes. */
+function registerFile([letter, size]: string): RegisterFile {
   switch (letter) {
     case 'E': case 'G': case 'R': case 'Z': case 'M': case 'B':
-      // Without REX, byte registers 4 to 7 are AH, CH, DH, BH.
-      return byte && !rex && number >= 4 && number < 8 ? GPR + (number - 4) * 8 + 1 : GPR + number * 8;
+      return size === 'b' ? BYTES : GENERAL;
     case 'V': case 'W': case 'U': case 'H':
-      return VECTOR + number * VECTOR_BYTES;
+      return VECTORS;
     case 'P': case 'Q': case 'N':
-      return X87 + (number & 7) * 16;
+      return MMX;
     default:
-      return number; // segment, control and debug registers, ST(i): the number itself
+      return NUMBERS;
   }
 }
 
+function registerOffset({ base, stride, mask, high }: RegisterFile, number: number, rex: boolean): number {
+  return high && !rex && number >= 4 && number < 8 ? base + (number - 4) * stride + 1 : base + (number & mask) * stride;
+}
+
 interface RowFields {
-  readonly reg: string;
-  readonly regByte: boolean;
-  readonly rm: string;
-  readonly rmByte: boolean;
-  readonly vvvv: string;
-  readonly branch: boolean;
+  readonly reg: RegisterFile;
+  readonly rm: RegisterFile;
+  readonly vvvv: RegisterFile;
   readonly second: boolean;
   /** Number of the segment register that a fixed operand names. */
   readonly fixedSegment: number;
@@ -46,12 +62,8 @@ function fieldsOf({ row, rowIndex }: Instruction): RowFields {
 
 function findFields(row: OpcodeRow): RowFields {
   const find = (letters: string): string => row.operands.find((operand) => letters.includes(operand[0]!) && operand.length > 1 && operand === operand.replace(/^[A-Z]{2,}$/, '')) ?? '';
-  const reg = find(row.opcodeRegister ? 'Z' : 'GVPSCD');
-  const rm = find('EWQRUNM');
-  const vvvv = find('BH');
   return {
-    reg: reg[0] ?? 'x', regByte: reg[1] === 'b', rm: rm[0] ?? 'x', rmByte: rm[1] === 'b', vvvv: vvvv[0] ?? 'x',
-    branch: row.operands.some((operand) => operand[0] === 'J'),
+    reg: registerFile(find(row.opcodeRegister ? 'Z' : 'GVPSCD')), rm: registerFile(find('EWQRUNM')), vvvv: registerFile(find('BH')),
     second: row.name === 'enter' || row.operands.includes('Ap'),
     fixedSegment: row.operands.length === 1 ? segmentNames.indexOf(row.operands[0]!) : -1,
   };
@@ -62,9 +74,9 @@ export function registerPlaces(instruction: Instruction): Readonly<Record<Regist
   const { row } = instruction;
   const fields = fieldsOf(instruction);
   return {
-    reg: fields.fixedSegment >= 0 ? fields.fixedSegment : registerOffset(fields.reg, fields.regByte, row.opcodeRegister ? instruction.opcodeRegister : instruction.reg, instruction.rex),
-    rm: registerOffset(fields.rm, fields.rmByte, instruction.rm, instruction.rex),
-    vvvv: registerOffset(fields.vvvv, false, instruction.vvvv, true),
+    reg: fields.fixedSegment >= 0 ? fields.fixedSegment : registerOffset(fields.reg, row.opcodeRegister ? instruction.opcodeRegister : instruction.reg, instruction.rex),
+    rm: registerOffset(fields.rm, instruction.rm, instruction.rex),
+    vvvv: registerOffset(fields.vvvv, instruction.vvvv, true),
   };
 }
 
@@ -106,5 +118,5 @@ export function encodeRecord(view: DataView, record: number, instruction: Instru
   view.setUint8(record + REC_ADDRESS_SHIFT, addressShift);
   view.setInt32(record + REC_DISPLACEMENT, displacement | 0, true);
   view.setInt32(record + REC_IMMEDIATE, instruction.immediate, true);
-  view.setInt32(record + REC_LINK, fields.branch ? 0 : fields.second ? instruction.immediate2 : instruction.immediateHigh, true);
+  view.setInt32(record + REC_LINK, isDirectBranch(instruction) ? 0 : fields.second ? instruction.immediate2 : instruction.immediateHigh, true);
 }

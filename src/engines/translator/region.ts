@@ -1,6 +1,6 @@
 import { PAGE_SIZE } from '../../base/addresses.ts';
 import type { Decoder } from '../../isa/x86/decode/decoder.ts';
-import { createInstruction } from '../../isa/x86/decode/instruction.ts';
+import { createInstruction, isDirectBranch } from '../../isa/x86/decode/instruction.ts';
 import type { Instruction } from '../../isa/x86/decode/instruction.ts';
 import { ENDS_BLOCK, handlerIndexOf } from '../modules.ts';
 import type { HandlerMap } from '../modules.ts';
@@ -194,13 +194,13 @@ function decodeAt({ bytes, start, end }: Piece, codeSize: 32 | 64, offset: numbe
   const { row } = instruction;
   if (handlers.places[handlerIndexOf(instruction)] === 0) return null;
   // Near branches that cut the instruction pointer to 16 bits.
-  if (codeSize === 32 && instruction.operandSize === 16 && (row.operands.some((operand) => operand[0] === 'J') || row.semantics === 'ret' || row.semantics === 'callev' || row.semantics === 'jmpev')) return null;
+  if (codeSize === 32 && instruction.operandSize === 16 && (isDirectBranch(instruction) || row.semantics === 'ret' || row.semantics === 'callev' || row.semantics === 'jmpev')) return null;
   return { instruction, offset };
 }
 
 function endOf({ instruction, offset }: RegionInstruction, handlers: HandlerMap): { kind: RegionBlock['kind']; target: number | undefined } {
   const terminates = (handlers.traits[handlers.places[handlerIndexOf(instruction)]!]! & ENDS_BLOCK) !== 0;
-  const direct = instruction.row.operands.some((operand) => operand[0] === 'J');
+  const direct = isDirectBranch(instruction);
   if (direct) {
     const target = offset + instruction.length + instruction.immediate;
     return { kind: !terminates ? 'branch' : instruction.row.semantics === 'calljz' ? 'call' : 'jump', target };

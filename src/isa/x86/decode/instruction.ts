@@ -43,6 +43,12 @@ export interface Instruction {
   immediate2: number;
 }
 
+const directBranches = Uint8Array.from(opcodeRows, ({ operands }) => (operands.some((operand) => operand[0] === 'J') ? 1 : 0));
+/** It jumps, perhaps, to where its displacement says. */
+export function isDirectBranch({ rowIndex }: Instruction): boolean {
+  return directBranches[rowIndex] !== 0;
+}
+
 /** Its access to memory is a locked one. */
 export function isLocked({ lock, row, isMemory }: Instruction): boolean {
   return lock || (row.locks && isMemory);
