@@ -118,6 +118,11 @@ export class CodeCache {
     this.#bytes.fill(0, area.table, area.table + TABLE_BYTES);
   }
 
+  /** Address of a chunk of records that nothing keeps. */
+  get scratch(): number {
+    return this.#arena.scratch;
+  }
+
   /** Drops everything decoded. Legal between blocks. */
   clear(): void {
     for (const [number, page] of this.#pages) {

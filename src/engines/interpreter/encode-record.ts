@@ -9,7 +9,7 @@ import { CONST_4G, GPR, IP_BASE, SEGMENTS, SEGMENT_BYTES, VECTOR, VECTOR_BYTES, 
 import type { OpcodeRow } from '../../isa/x86/opcodes/row.ts';
 import type { RegisterSlot } from '../../isa/x86/semantics/context.ts';
 
-/** How a register field becomes a state offset: that of a register of the file, from where and how far apart; or none, where the number itself is what counts. */
+/** Where the registers that a field may name lie in the state: from `base` on, `stride` bytes apart. */
 interface RegisterFile {
   readonly base: number;
   readonly stride: number;
@@ -22,7 +22,7 @@ const GENERAL: RegisterFile = { base: GPR, stride: 8, mask: 15, high: false };
 const BYTES: RegisterFile = { ...GENERAL, high: true };
 const VECTORS: RegisterFile = { base: VECTOR, stride: VECTOR_BYTES, mask: 15, high: false };
 const MMX: RegisterFile = { base: X87, stride: 16, mask: 7, high: false };
-/** Segment, control and debug registers, ST(i). */
+/** Segment, control and debug registers, ST(i): the number itself is what counts. */
 const NUMBERS: RegisterFile = { base: 0, stride: 1, mask: 15, high: false };
 
 /** By the operand: its letter, and b for bytes. */

@@ -10,7 +10,7 @@ import {
   LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_DEBUGCTL, MSR_STAR, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
   NMI_BLOCKED, PAUSES, PARAVIRT, PARAVIRT_END, PARAVIRT_EOI_COUNT, PARAVIRT_EOI_MSR, PARAVIRT_SYSTEM_TIME_MSR, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, STI_DONE, STI_NEXT, USER_ENTERED, VECTOR_DB, VECTOR_PF, WAIT_SIPI, X87,
 } from '../../isa/x86/state/layout.ts';
-import { RECORD_MARKS_BYTES, VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
+import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import { REC_COUNT, REC_HANDLER, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
 import { ENDS_BLOCK } from '../modules.ts';
 import type { EngineModules, HandlerMap } from '../modules.ts';
@@ -169,11 +169,10 @@ export class Interpreter implements Vcpu {
       functions: Object.fromEntries(Object.entries(instance.exports).filter(([, value]) => typeof value === 'function')) as Record<string, WebAssembly.ExportedFunction>, cache: () => this.#cache,
     });
     this.#owners = new CodeOwners(options.memory, options.index, options.vcpus ?? 1, this.#runtime, options.interruptVcpu ?? (() => {}));
-    const { codeArea = FIRST_CODE_AREA } = options;
-    this.#cache = new CodeCache(options.memory, this.#cpu, this.#runtime, options.modules.handlers, codeArea, this.#owners, this.#tier);
+    this.#cache = new CodeCache(options.memory, this.#cpu, this.#runtime, options.modules.handlers, options.codeArea ?? FIRST_CODE_AREA, this.#owners, this.#tier);
     this.#view.setUint32(this.#cpu + APIC_ID, options.apicId ?? options.index, true);
     if (options.adopts === true) return;
-    warmUp(options.modules, this.#view, this.#cpu, codeArea.base + RECORD_MARKS_BYTES, this.#enter);
+    warmUp(options.modules, this.#view, this.#cpu, this.#cache.scratch, this.#enter);
     this.reset();
   }
 
