@@ -19,8 +19,10 @@ test.runIf(process.platform === 'linux')('modules lie near one another', () => {
 
   const code = (): Set<number> => new Set(maps().filter(({ kind }) => kind.includes('x')).map(({ from }) => from));
   const before = code();
-  const functions = Array.from({ length: 40 }, (_, salt) => new WebAssembly.Instance(module(salt)).exports['f'] as () => number);
+  const modules = 40;
+  const functions = Array.from({ length: modules }, (_, salt) => new WebAssembly.Instance(module(salt)).exports['f'] as () => number);
   expect(functions.map((f) => f())).toEqual(functions.map(() => 7));
   const gibibytes = new Set([...code()].filter((from) => !before.has(from)).map((from) => Math.floor(from / 2 ** 30)));
-  expect(gibibytes.size).toBeLessThan(4);
+  // Places by chance would be one each. The system fills the gaps between libraries and threads, of which a process may have several.
+  expect(gibibytes.size).toBeLessThan(modules / 4);
 });
