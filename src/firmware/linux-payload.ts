@@ -36,5 +36,5 @@ export function unpackLinux(kernel: Uint8Array, setupBytes: number, decompressor
   const size = view.getUint32(start + length - 4, true);
   if (size > LARGEST) return undefined;
   const packed = format === 'gzip' ? payload : payload.subarray(0, length - 4);
-  return format === 'lz4' ? unpackLz4(packed, size) : decompressor?.decompress(format, packed, size);
+  return format === 'lz4' ? unpackLz4(packed, size, decompressor?.lz4Block) : decompressor?.decompress(format, packed, size);
 }

@@ -104,8 +104,9 @@ describe('an LZ4 legacy frame', () => {
     const long = 'abcdefghij'.repeat(5);
     expect(text(unpackLz4(frame([0xff, 35, ...letters(long), 50, 0, 31, 0x10, ...letters('z')]), 101))).toBe(`${long}${long}z`);
   });
-  it('goes on in its next block, whose matches may lie in the last one', () => {
-    expect(text(unpackLz4(frame([0x40, ...letters('abcd')], [0x00, 4, 0, 0x10, ...letters('!')]), 9))).toBe('abcdabcd!');
+  it('goes on in its next block, which stands by itself', () => {
+    expect(text(unpackLz4(frame([0x40, ...letters('abcd')], [0x20, ...letters('ef')]), 6))).toBe('abcdef');
+    expect(unpackLz4(frame([0x40, ...letters('abcd')], [0x00, 4, 0, 0x10, ...letters('!')]), 9)).toBeUndefined();
   });
   it('is refused when it is damaged', () => {
     expect(unpackLz4(frame([0x50, ...letters('hello')]), 4)).toBeUndefined(); // too long

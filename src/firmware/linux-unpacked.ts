@@ -38,8 +38,8 @@ export function loadUnpacked(input: BootInput, placement: Placement): LoadedKern
     const image = parseElf(input);
     const first = image.segments.find(({ type }) => type === PT_LOAD);
     if (first === undefined || first.physical !== placement.preferred) return undefined;
-    const relocations = readRelocations(input.kernel, elfEnd(input.kernel, image), placement.width);
-    const moves = relocations === undefined || placement.entropy === undefined ? STAYS : chooseMoves(placement, placement.entropy);
+    const relocations = placement.entropy === undefined ? undefined : readRelocations(input.kernel, elfEnd(input.kernel, image), placement.width);
+    const moves = relocations === undefined ? STAYS : chooseMoves(placement, placement.entropy!);
     for (const { type, physical, memoryBytes } of image.segments) {
       if (type === PT_LOAD) requireMemory(input, physical + moves.physical, physical + moves.physical + memoryBytes);
     }
@@ -86,10 +86,11 @@ function elfEnd(file: Uint8Array, image: ElfImage): number {
 
 interface Relocations {
   /** Virtual addresses of words that grow with the kernel's, 32 and 64 bits wide, and of 32-bit ones that shrink. */
-  readonly words: readonly number[];
-  readonly inverse: readonly number[];
-  readonly longs: readonly number[];
+  readonly words: Uint32Array;
+  readonly inverse: Uint32Array;
+  readonly longs: Uint32Array;
 }
+const NONE = new Uint32Array(0);
 
 /**
  * The lists behind the ELF file, each a zero and then 32-bit virtual addresses (64-bit kernels': sign extended): of 64-bit
@@ -98,16 +99,16 @@ interface Relocations {
  */
 function readRelocations(file: Uint8Array, start: number, width: 32 | 64): Relocations | undefined {
   if (start >= file.length || (file.length - start) % 4 !== 0) return undefined;
-  const view = new DataView(file.buffer, file.byteOffset + start, file.length - start);
-  const lists: number[][] = [];
-  for (let at = 0; at < view.byteLength; at += 4) {
-    const address = view.getUint32(at, true);
-    if (address === 0) lists.push([]);
-    else if (lists.length === 0) return undefined;
-    else lists.at(-1)!.push(address);
+  const words = new Uint32Array(file.slice(start).buffer);
+  if (words[0] !== 0) return undefined;
+  const lists: Uint32Array[] = [];
+  for (let at = 0; at >= 0;) {
+    const end = words.indexOf(0, at + 1);
+    lists.push(words.subarray(at + 1, end < 0 ? words.length : end));
+    at = end;
   }
-  if (width === 32) return lists.length === 1 ? { words: lists[0]!, inverse: [], longs: [] } : undefined;
-  if (lists.length === 2) return { words: lists[1]!, inverse: [], longs: lists[0]! };
+  if (width === 32) return lists.length === 1 ? { words: lists[0]!, inverse: NONE, longs: NONE } : undefined;
+  if (lists.length === 2) return { words: lists[1]!, inverse: NONE, longs: lists[0]! };
   return lists.length === 3 ? { words: lists[2]!, inverse: lists[1]!, longs: lists[0]! } : undefined;
 }
 

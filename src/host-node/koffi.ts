@@ -8,8 +8,8 @@ export interface CFunction {
 
 /** What the optional package koffi is used for: calls of C functions, addresses, and views of memory that C has allocated. */
 export interface Koffi {
-  /** Null: the process itself, whatever C library Node was linked with. */
-  load(library: null): { func(prototype: string): CFunction };
+  /** By its file, where the system looks for libraries; null: the process itself, whatever C library Node was linked with. */
+  load(library: string | null): { func(prototype: string): CFunction };
   errno(): number;
   address(bytes: Uint8Array): bigint;
   view(address: unknown, bytes: number): ArrayBuffer;
