@@ -38,7 +38,7 @@ function measure(engine: keyof typeof engines, modules: EngineModules, [code, pe
   const interrupts = {
     pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
   };
-  const vcpu = engines[engine]({ modules, memory: memory.wasm, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
+  const vcpu = engines[engine]({ modules, memory: memory.wasm, bus, interrupts, hostTsc: () => 0, random32: () => 0, index: 0 });
   const turns = Buffer.alloc(4);
   turns.writeUInt32LE(Math.round(lengths[engine] / perTurn));
   memory.write(CODE, Uint8Array.from(Buffer.from(code.replace('________', turns.toString('hex')), 'hex')));

@@ -28,7 +28,7 @@ function measure(engine: keyof typeof engines, width: '64-bit' | '32-bit'): numb
   const interrupts = {
     pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
   };
-  const vcpu = engines[engine]({ modules: loadEngineModules(), memory: memory.wasm, bus: nothing, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
+  const vcpu = engines[engine]({ modules: loadEngineModules(), memory: memory.wasm, bus: nothing, interrupts, hostTsc: () => 0, random32: () => 0, index: 0 });
   memory.write(CODE, Uint8Array.from(Buffer.from(programs[width], 'hex')));
   // One 1 GiB page maps everything.
   memory.writeU32(PAGE_TABLES, PAGE_TABLES + 0x1007);

@@ -31,7 +31,7 @@ const bus = new PcBus(silentLog);
 let written = 0;
 bus.ports.map(0x80, { name: 'count', length: 1, read: () => 0, write: () => void written++ });
 const parts = {
-  modules: loadEngineModules(), memory: memory.wasm, bus, index: 0, clock, hostTsc: () => 0n, tscKhz: () => kvm.capabilities.tscKhz, random32: () => 0,
+  modules: loadEngineModules(), memory: memory.wasm, bus, index: 0, clock, hostTsc: () => 0, tscKhz: () => kvm.capabilities.tscKhz, random32: () => 0,
   interrupts: {
     pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
   },

@@ -102,8 +102,8 @@ export class UserMode {
     };
     let seed = 1;
     const random32 = (): number => (seed = Math.imul(seed, 0x19660d) + 0x3c6ef35f | 0) >>> 0;
-    let ticks = 0n;
-    const options = { modules: loadEngineModules(), memory: memory.wasm, bus, interrupts, hostTsc: () => (ticks += 1000n), random32, index: 0 };
+    let ticks = 0;
+    const options = { modules: loadEngineModules(), memory: memory.wasm, bus, interrupts, hostTsc: () => (ticks += 1000), random32, index: 0 };
     this.cpu = engine === 'kvm' ? new KvmUser(options, () => this.#debugFrame()) : makers[engine](options);
     const buffer = memory.wasm.buffer as ArrayBuffer;
     this.ram = Buffer.from(buffer, RAM_BASE, memoryBytes);

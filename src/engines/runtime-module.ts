@@ -13,7 +13,7 @@ export interface HostFunctions {
   readMmio(address: number, size: 1 | 2 | 4): number;
   writeMmio(address: number, size: 1 | 2 | 4, value: number): void;
   codeWritten(page: number, offset: number, length: number): void;
-  hostTsc(): bigint;
+  hostTsc(): number;
   random32(): number;
   interruptPending(): number;
   acknowledgeInterrupt(): number;

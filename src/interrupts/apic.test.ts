@@ -17,7 +17,7 @@ class Bench {
   readonly pic: PicPair = new PicPair(() => this.apic?.picChanged());
   readonly apic: LocalApic = new LocalApic({
     id: 0, boot: true, bus: this.bus, clock: { now: () => this.time }, timers: this.queue, kick: { kick: () => void this.kicks++ },
-    tsc: () => BigInt(Math.floor(this.time)) + 1000n, pic: this.pic, processor: { init: () => {}, startup: () => {} },
+    tsc: () => Math.floor(this.time) + 1000, pic: this.pic, processor: { init: () => {}, startup: () => {} },
     windowMoved: (address) => this.windows.push(address),
   });
   readonly io = new IoApic(this.bus);

@@ -65,7 +65,7 @@ export interface LocalApicOptions {
   readonly timers: Timers;
   readonly kick: VcpuKick;
   /** The time stamp counter before the guest's own offset, for the TSC-deadline timer; it derives from the clock. */
-  readonly tsc: () => bigint;
+  readonly tsc: () => number;
   /** Its rate; missing: 1 GHz. */
   readonly tscKhz?: () => number;
   /** The 8259 pair behind LINT0. */
@@ -546,7 +546,7 @@ export class LocalApic implements InterruptInput, ApicTarget, Stateful {
     }
     const { clock, tsc, tscKhz = () => 1_000_000 } = this.#options;
     // The comparison is unsigned; a deadline beyond a double's exact range is as good as never.
-    const wait = this.#deadlineTsc - BigInt.asUintN(64, tsc());
+    const wait = this.#deadlineTsc - BigInt(tsc());
     if (wait <= 0n) this.#timerDue();
     else this.#timer.arm(Math.min(Number.MAX_SAFE_INTEGER, clock.now() + (Number(wait) * 1e6) / tscKhz()));
   }

@@ -110,7 +110,7 @@ interface Processors {
 function oneProcessor(options: BoardOptions, { memory, bus, timers, apicBus, pic, numericError }: Surroundings): Processors {
   const { clock, events, log, tscKhz = () => 1_000_000 } = options;
   // One clock for all: the time stamp counter runs from it too, so that the guest's calibrations agree.
-  const hostTsc = (): bigint => ticksAt(clock.now(), tscKhz());
+  const hostTsc = (): number => ticksAt(clock.now(), tscKhz());
   const localApic: LocalApic = new LocalApic({
     id: 0, boot: true, bus: apicBus, clock, timers, kick: { kick: () => events.kick() }, tsc: hostTsc, tscKhz, pic,
     processor: { init: () => {}, startup: () => {} },

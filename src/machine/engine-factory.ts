@@ -12,7 +12,7 @@ export interface VcpuParts {
   readonly ram: LinearMemory;
   readonly bus: SystemBus;
   readonly interrupts: InterruptInput;
-  readonly hostTsc: () => bigint;
+  readonly hostTsc: () => number;
   /** Its rate: as the machine was made, or as a stored one had it. */
   readonly tscKhz: () => number;
   readonly random32: () => number;

@@ -271,7 +271,7 @@ export function setAlignmentFlag(cpu: usize, value: i32): i32 {
 }
 
 export function timeStamp(cpu: usize): u64 {
-  return <u64>hostTsc() + load<u64>(cpu, TSC_OFFSET);
+  return <u64><i64>hostTsc() + load<u64>(cpu, TSC_OFFSET);
 }
 
 /** RDTSC, RDTSCP (`aux` 1). */

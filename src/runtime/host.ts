@@ -8,8 +8,8 @@
 @external("host", "writeMmio") export declare function writeMmio(address: f64, size: i32, value: i32): void;
 /** Bytes of a page that holds decoded code are about to have been written: drop the code. */
 @external("host", "codeWritten") export declare function codeWritten(ramPage: i32, offset: i32, length: i32): void;
-/** The host-side time stamp counter before the guest's offset is added. */
-@external("host", "hostTsc") export declare function hostTsc(): i64;
+/** The host-side time stamp counter before the guest's offset is added, whole: as a double, for a BigInt takes twice as long to make as the rest. */
+@external("host", "hostTsc") export declare function hostTsc(): f64;
 @external("host", "random32") export declare function random32(): i32;
 @external("host", "interruptPending") export declare function interruptPending(): i32;
 /** Vector of the acknowledged interrupt, or -1. */

@@ -5,9 +5,10 @@ import {
   MSR_MTRR_VARIABLE, MSR_PAT, MSR_SFMASK, MSR_SPEC_CTRL, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC_ADJUST, MSR_TSC_AUX, PHYSICAL_MASK, PKRS, RAX,
   RCX, RDX, SCRATCH, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FS, SEG_GS, TSC_OFFSET,
 } from "../isa/x86/state/layout.ts";
+import { timeStamp } from "./control.ts";
 import { registerExists, speculationControls } from "./cpuid.ts";
 import { raiseGeneralProtection } from "./faults.ts";
-import { apicMsrRead, apicMsrWrite, hostTsc } from "./host.ts";
+import { apicMsrRead, apicMsrWrite } from "./host.ts";
 import { isParavirtRegister, readParavirtRegister, writeParavirtRegister, writeSystemTime } from "./paravirt.ts";
 import { flushAccessRights, flushTlb, isCanonical } from "./paging.ts";
 
@@ -144,7 +145,7 @@ export function readMsr(cpu: usize): i32 {
   if (isApicRegister(index)) return apicMsrRead(index) != 0 ? give(cpu, load<u64>(cpu, SCRATCH)) : raiseGeneralProtection(cpu, 0);
   if (isParavirtRegister(cpu, index)) return give(cpu, readParavirtRegister(cpu, index));
   switch (index) {
-    case 0x10: return give(cpu, <u64>hostTsc() + load<u64>(cpu, TSC_OFFSET));
+    case 0x10: return give(cpu, timeStamp(cpu));
     case IA32_PKRS: return give(cpu, load<u32>(cpu, PKRS));
     case 0x3b: return give(cpu, load<u64>(cpu, MSR_TSC_ADJUST));
     case 0x3a: return give(cpu, 1); // FEATURE_CONTROL: locked, nothing enabled
@@ -194,7 +195,7 @@ export function writeMsr(cpu: usize): i32 {
   if (isParavirtRegister(cpu, index)) return writeParavirtRegister(cpu, index, value) ? 0 : raiseGeneralProtection(cpu, 0);
   switch (index) {
     case 0x10:
-      moveTimeStamp(cpu, value - (<u64>hostTsc() + load<u64>(cpu, TSC_OFFSET)));
+      moveTimeStamp(cpu, value - timeStamp(cpu));
       return 0;
     case 0x3b:
       moveTimeStamp(cpu, value - load<u64>(cpu, MSR_TSC_ADJUST));

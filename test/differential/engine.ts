@@ -20,7 +20,7 @@ export function createEngine({ cr4 = 0x40620n }: { readonly cr4?: bigint } = {})
   const interrupts = {
     pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
   };
-  const cpu = createInterpreter({ modules: loadEngineModules(), memory: memory.wasm, bus: nothing, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
+  const cpu = createInterpreter({ modules: loadEngineModules(), memory: memory.wasm, bus: nothing, interrupts, hostTsc: () => 0, random32: () => 0, index: 0 });
   const view = new DataView(memory.wasm.buffer);
   const write64 = (address: number, value: bigint): void => {
     const bytes = new Uint8Array(8);

@@ -53,7 +53,7 @@ function createGuest(create: typeof createInterpreter, { code, entries }: Native
   const memory = new LinearMemory(32 << 20);
   const nothing = { readPort: () => 0xff, writePort: () => {}, readMmio: () => 0xffffffff, writeMmio: () => {} };
   const interrupts = { pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false };
-  const vcpu = create({ modules: loadEngineModules(), memory: memory.wasm, bus: nothing, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
+  const vcpu = create({ modules: loadEngineModules(), memory: memory.wasm, bus: nothing, interrupts, hostTsc: () => 0, random32: () => 0, index: 0 });
   const quads = (address: number, ...values: readonly bigint[]): void => memory.write(address, new Uint8Array(BigUint64Array.from(values).buffer));
   memory.write(CODE, code);
   // mov [rsp], r12; iretq

@@ -33,7 +33,7 @@ function machine(name: keyof typeof engines) {
     pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
   };
   const guest = new FlatGuest(memory, 256, [{ access: 0xfb }, { access: 0xf3 }]);
-  const cpu = engines[name]({ modules: loadEngineModules(), memory: memory.wasm, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
+  const cpu = engines[name]({ modules: loadEngineModules(), memory: memory.wasm, bus, interrupts, hostTsc: () => 0, random32: () => 0, index: 0 });
   const run = (random: Random, virtual: boolean): { readonly result: unknown; readonly made: number } | undefined => {
     const bits = (count: number): number => random.below(2 ** count);
     const code = Array.from({ length: 4 + random.below(20) }, () => random.pick(pieces)).flat();

@@ -236,7 +236,7 @@ describe('model-specific registers', () => {
   });
   test('time stamp, its adjustment, and a deadline that keeps its guest time', () => {
     m.apic.set(0x6e0, 0n);
-    m.tsc = 1000n;
+    m.tsc = 1000;
     expect(read(0x10)).toBe(1000n);
     expect(write(0x10, 5000n)).toBe(0);
     expect([read(0x10), read(0x3b), m.u64(TSC_OFFSET)]).toEqual([5000n, 4000n, 4000n]);

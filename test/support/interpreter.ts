@@ -27,7 +27,7 @@ export class InterpreterFixture {
   ignoreErrors = false;
   onPort: (port: number, value: number) => void = () => {};
   /** The host's time stamp counter, and the time of day at its zero, in microseconds. */
-  tsc = 0n;
+  tsc = 0;
   bootTime = 0;
   /** Calls for other processors; what they answer. */
   readonly calls: (number | bigint)[][] = [];

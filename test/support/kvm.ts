@@ -8,6 +8,7 @@ import type { Interruptions } from '../../src/engines/hybrid/direct-vm.ts';
 import { HybridVcpu } from '../../src/engines/hybrid/hybrid-vcpu.ts';
 import { createTranslator } from '../../src/engines/translator/translator.ts';
 import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts';
+import { ticksAt } from '../../src/host/clock.ts';
 import type { KvmParts } from '../../src/machine/engines.ts';
 import type { Interpreter } from '../../src/engines/interpreter/interpreter.ts';
 import type { Vcpu, VcpuStart } from '../../src/cpu/vcpu.ts';
@@ -96,7 +97,7 @@ export class KvmFixture {
     const parts = {
       modules: loadEngineModules(), memory: this.memory.wasm, index: 0, random32: () => 0, clock,
       tscKhz: () => kvm.capabilities.tscKhz,
-      hostTsc: () => BigInt(Math.floor(clock.now() * (kvm.capabilities.tscKhz / 1e6))),
+      hostTsc: () => ticksAt(clock.now(), kvm.capabilities.tscKhz),
       bus: {
         readPort: (port: number, size: number) => (note(`in${size} ${hex(port)}`), answer(size)),
         writePort: (port: number, size: number, value: number) => note(`out${size} ${hex(port)} ${hex(value)}`),

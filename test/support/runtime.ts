@@ -49,7 +49,7 @@ export class RuntimeFixture {
   /** What ports and the bus answer, by address; all ones where nothing is set. */
   readonly answers = new Map<number, number>();
   readonly apic = new Map<number, bigint>();
-  tsc = 1000n;
+  tsc = 1000;
 
   constructor() {
     compiled ??= new WebAssembly.Module(readFileSync(buildRuntime()));

@@ -3,6 +3,7 @@ import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import { engineFactory, tscKhzFor } from '../../src/machine/engines.ts';
 import type { RunningEngine } from '../../src/machine/engines.ts';
 import type { KvmHost } from '../../src/engines/kvm/kvm-host.ts';
+import { ticksAt } from '../../src/host/clock.ts';
 import type { Log } from '../../src/host/log.ts';
 import { silentLog } from '../../src/machine/trace.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
@@ -42,7 +43,7 @@ export function userGuest(user: readonly number[], first: RunningEngine, hook: (
   const clock = { now: () => performance.now() * 1e6 };
   const tscKhz = tscKhzFor(parts) ?? 1e6;
   const vcpu = factory({
-    memory: memory.wasm, ram: memory, index: 0, clock, log, random32: () => 0, hostTsc: () => BigInt(Math.floor(clock.now() * (tscKhz / 1e6))), tscKhz: () => tscKhz, numericError: () => false,
+    memory: memory.wasm, ram: memory, index: 0, clock, log, random32: () => 0, hostTsc: () => ticksAt(clock.now(), tscKhz), tscKhz: () => tscKhz, numericError: () => false,
     bus: { readPort: () => 0, writePort: () => {}, readMmio: () => 0, writeMmio: () => {} },
     interrupts: {
       pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,

@@ -52,7 +52,7 @@ export class InstructionRunner {
     const bus = { readPort: never, writePort: never, readMmio: never, writeMmio: never };
     const interrupts = { pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false };
     const segment = (attributes: number) => ({ selector: 8, base: 0n, limit: 0xffffffff, attributes });
-    createInterpreter({ modules, memory, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index }).start({
+    createInterpreter({ modules, memory, bus, interrupts, hostTsc: () => 0, random32: () => 0, index }).start({
       rip: BigInt(LINEAR), gpr: {}, rflags: 2n, cr0: 0x80000011n, cr3: BigInt(TABLES), cr4: 0x20n, efer: 0x500n, gdtr: { base: BigInt(GDT), limit: 0xfff },
       segments: { cs: segment(0xa09b), ss: segment(0xc093), ds: segment(0xc093), es: segment(0xc093) },
     });
@@ -60,7 +60,7 @@ export class InstructionRunner {
     this.#view = new DataView(memory.buffer);
     this.#records = DECODE_BASE + (1 + index) * AREA_BYTES;
     const runtime = instantiateRuntime(modules.runtime, memory, this.#cpu, {
-      ...bus, codeWritten: never, hostTsc: () => 0n, random32: () => 0, interruptPending: () => 0, acknowledgeInterrupt: () => -1, takeNmi: () => 0,
+      ...bus, codeWritten: never, hostTsc: () => 0, random32: () => 0, interruptPending: () => 0, acknowledgeInterrupt: () => -1, takeNmi: () => 0,
       readTaskPriority: () => 0, writeTaskPriority: () => {}, readApicMsr: () => undefined, writeApicMsr: () => false,
     });
     this.#enter = new WebAssembly.Instance(modules.interpreter, { env: { memory }, runtime: runtime.functions }).exports['enter'] as (cpu: number, record: number) => number;

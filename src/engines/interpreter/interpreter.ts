@@ -32,7 +32,7 @@ export interface InterpreterOptions {
   readonly bus: SystemBus;
   readonly interrupts: InterruptInput;
   /** The time stamp counter before the guest's own offset, in ticks. */
-  readonly hostTsc: () => bigint;
+  readonly hostTsc: () => number;
   readonly random32: () => number;
   /** For the paravirtual interface: the time of day when the guest's clock was zero, in microseconds since 1970; calls for other processors. */
   readonly bootTime?: (() => number) | undefined;

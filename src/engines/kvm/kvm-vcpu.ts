@@ -33,7 +33,7 @@ export interface KvmOptions {
   readonly interrupts: InterruptInput;
   /** The guest's clock, for the times that `run` is given. */
   readonly clock: MonotonicClock;
-  readonly hostTsc: () => bigint;
+  readonly hostTsc: () => number;
   /** Its rate. */
   readonly tscKhz: () => number;
   readonly index: number;

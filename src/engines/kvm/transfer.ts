@@ -42,7 +42,7 @@ export interface TransferOptions {
   /** A view of that block. */
   readonly block: DataView;
   readonly interrupts: InterruptInput;
-  readonly hostTsc: () => bigint;
+  readonly hostTsc: () => number;
   readonly capabilities: Pick<KvmCapabilities, 'xsave' | 'keptMsrs'>;
   /** See KvmOptions. */
   readonly hostCounter?: boolean;
@@ -127,7 +127,7 @@ export class Transfer {
       const before = hostTsc();
       const counter = this.#readTimeStamp(vm);
       const after = hostTsc();
-      return { counter, clock: (before + after) / 2n, took: after - before };
+      return { counter, clock: BigInt(Math.floor((before + after) / 2)), took: after - before };
     });
     return readings.reduce((best, reading) => (reading.took < best.took ? reading : best));
   }

@@ -29,7 +29,7 @@ function callsBy(answer: Answer, interrupts: InterruptCalls, numericError: boole
       readMsr: (index) => answer('readMsr', [index]) as bigint | undefined,
       writeMsr: (index, value) => answer('writeMsr', [index, value]) as boolean,
     },
-    hostTsc: () => answer('hostTsc', []) as bigint,
+    hostTsc: () => answer('hostTsc', []) as number,
     random32: () => answer('random32', []) as number,
     bootTime: () => answer('bootTime', []) as number,
     ...(numericError ? { numericError: (pending: boolean) => answer('numericError', [pending]) as boolean } : {}),

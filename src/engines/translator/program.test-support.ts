@@ -22,7 +22,7 @@ export function runProgram(create: (options: InterpreterOptions & { readonly ram
   const interrupts = {
     pending: () => false, acknowledge: () => -1, takeNmi: () => false, giveBackNmi: () => {}, readTaskPriority: () => 0, writeTaskPriority: () => {}, readMsr: () => undefined, writeMsr: () => false,
   };
-  const vcpu = create({ ram: memory, modules: loadEngineModules(), memory: memory.wasm, bus, interrupts, hostTsc: () => 0n, random32: () => 0, index: 0 });
+  const vcpu = create({ ram: memory, modules: loadEngineModules(), memory: memory.wasm, bus, interrupts, hostTsc: () => 0, random32: () => 0, index: 0 });
   memory.write(CODE, Uint8Array.from(Buffer.from(code, 'hex')));
   memory.writeU32(TABLES, TABLES + 0x1007);
   memory.writeU32(TABLES + 0x1000, 0x87);

@@ -150,7 +150,7 @@ export class ThreadedVcpus implements Vcpu, EngineSwitch {
       tsc: () => ticksAt(clock.now(), tscKhz()), tscKhz, pic: index === 0 ? pic : undefined, processor: { init: () => {}, startup: () => {} }, windowMoved: () => {},
     }));
     for (const words of this.#words) options.apicBus.add(new PostedApic(machine, words, apicIds[words.index]!));
-    const nobody = { bus: options.bus, hostTsc: () => 0n, random32: () => 0 };
+    const nobody = { bus: options.bus, hostTsc: () => 0, random32: () => 0 };
     this.#standing = this.#words.map((_, index) => {
       const area = areas[index];
       const vcpu = createInterpreter({ ...nobody, memory: memory.wasm, modules, index, apicId: apicIds[index]!, vcpus: count, interrupts: this.#apics[index]!, ...(area === undefined ? {} : { codeArea: codeAreaAt(area) }) });

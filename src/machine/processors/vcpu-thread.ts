@@ -162,7 +162,7 @@ class VcpuThread {
     this.#timer = new ApicTimer(words.apic);
     const bus = new ApicBus();
     const clock: MonotonicClock = { now: () => this.#now() };
-    const tsc = (): bigint => ticksAt(this.#now(), machine.tscKhz);
+    const tsc = (): number => ticksAt(this.#now(), machine.tscKhz);
     this.#apic = new LocalApic({
       id: apicIds[index]!, boot: index === 0, bus, clock, timers: this.#timer, store: words.apic, tsc, tscKhz: () => machine.tscKhz,
       kick: {
