@@ -6,7 +6,7 @@ import {
   TLB_PAGE_GLOBAL, TLB_PAGE_LARGE, TLB_PAGE_MASK, TLB_PAGE_WRITABLE, TLB_RAM_PAGE, TLB_READ, TLB_SETS, TLB_SET_BYTES, TLB_SET_KERNEL, TLB_SET_KERNEL_AC,
   TLB_SET_USER, TLB_WRITE, VECTOR_GP, VECTOR_SS, VECTOR_UD,
 } from "../isa/x86/state/layout.ts";
-import { REC_SCALE, STACK_READS, STACK_WRITES } from "../isa/x86/decode/record.ts";
+import { REC_ADDRESSING, STACK_READS, STACK_WRITES } from "../isa/x86/decode/record.ts";
 import { MACHINE_THREADS, PAGE_FLAGS, RAM_BASE, REGION_KIND_RAM, TLB_EMPTY } from "../memory/layout.ts";
 import { raiseFault } from "./faults.ts";
 import { ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE, NO_TRANSLATION, mayFetch, mayRead, mayWrite, walk, walkDirty, walkGlobal, walkPageBits } from "./page-walk.ts";
@@ -57,7 +57,7 @@ export let foundKind: u32 = 0;
 /** A non-canonical address is #SS(0) where the instruction's reads or writes go to the stack segment, else #GP(0) (SDM 3A, 6.15). */
 export function raiseNonCanonical(cpu: usize, write: bool): void {
   const record: usize = load<u32>(cpu, RECORD);
-  const stack = record != 0 && (load<u8>(record, REC_SCALE) & <u8>(write ? STACK_WRITES : STACK_READS)) != 0;
+  const stack = record != 0 && (load<u8>(record, REC_ADDRESSING) & <u8>(write ? STACK_WRITES : STACK_READS)) != 0;
   raiseFault(cpu, stack ? VECTOR_SS : VECTOR_GP, 1, 0);
 }
 

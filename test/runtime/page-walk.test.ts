@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { HIGH_RAM, RuntimeFixture } from '../support/runtime.ts';
-import { REC_SCALE, STACK_WRITES } from '../../src/isa/x86/decode/record.ts';
+import { REC_ADDRESSING, STACK_WRITES } from '../../src/isa/x86/decode/record.ts';
 import { CR0, CR4, EFER, PHYSICAL_MASK, PKRS, PKRU, POSITION_RECORD, RECORD } from '../../src/isa/x86/state/layout.ts';
 import { VCPU_BASE } from '../../src/memory/layout.ts';
 
@@ -213,7 +213,7 @@ describe('4-level paging', () => {
   test('non-canonical addresses are #GP(0), of what goes to the stack #SS(0)', () => {
     expect(m.access('read', 0x800000000000n)).toBe('#13(0)');
     expect(m.access('write', 0x7fff000000000000n)).toBe('#13(0)');
-    m.view.setUint8(VCPU_BASE + POSITION_RECORD + REC_SCALE, STACK_WRITES);
+    m.view.setUint8(VCPU_BASE + POSITION_RECORD + REC_ADDRESSING, STACK_WRITES);
     m.setU32(RECORD, VCPU_BASE + POSITION_RECORD);
     expect(m.access('read', 0x800000000008n)).toBe('#13(0)');
     expect(m.access('write', 0x7ffffffffff8n)).toBe('#PF(2)');

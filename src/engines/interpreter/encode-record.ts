@@ -1,12 +1,12 @@
 import type { Instruction } from '../../isa/x86/decode/instruction.ts';
 import { BASE_RIP, NO_REGISTER, isDirectBranch } from '../../isa/x86/decode/instruction.ts';
 import {
-  REC_ADDRESS_SHIFT, REC_BASE, REC_COUNT, REC_DISPLACEMENT, REC_HANDLER, REC_IMMEDIATE, REC_INDEX, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET, REC_REG, REC_REG3, REC_RM,
-  REC_SCALE, REC_SEGMENT,
+  REC_ADDRESSING, REC_BASE, REC_COUNT, REC_DISPLACEMENT, REC_HANDLER, REC_IMMEDIATE, REC_INDEX, REC_INDEX_SHIFT, REC_LENGTH, REC_PAGE_OFFSET, REC_REG, REC_REG3, REC_SEGMENT,
 } from '../../isa/x86/decode/record.ts';
 import { stackAccess } from '../../isa/x86/decode/stack-access.ts';
 import { CONST_4G, GPR, IP_BASE, SEGMENTS, SEGMENT_BYTES, VECTOR, VECTOR_BYTES, X87, ZERO } from '../../isa/x86/state/layout.ts';
 import type { OpcodeRow } from '../../isa/x86/opcodes/row.ts';
+import { isMoffs } from '../../isa/x86/semantics/context.ts';
 import type { RegisterSlot } from '../../isa/x86/semantics/context.ts';
 
 /** Where the registers that a field may name lie in the state: from `base` on, `stride` bytes apart. */
@@ -47,7 +47,10 @@ interface RowFields {
   readonly reg: RegisterFile;
   readonly rm: RegisterFile;
   readonly vvvv: RegisterFile;
+  /** There are two immediates. */
   readonly second: boolean;
+  /** The immediate is an address (isMoffs). */
+  readonly moffs: boolean;
   /** Number of the segment register that a fixed operand names. */
   readonly fixedSegment: number;
 }
@@ -64,7 +67,7 @@ function findFields(row: OpcodeRow): RowFields {
   const find = (letters: string): string => row.operands.find((operand) => letters.includes(operand[0]!) && operand.length > 1 && operand === operand.replace(/^[A-Z]{2,}$/, '')) ?? '';
   return {
     reg: registerFile(find(row.opcodeRegister ? 'Z' : 'GVPSCD')), rm: registerFile(find('EWQRUNM')), vvvv: registerFile(find('BH')),
-    second: row.name === 'enter' || row.operands.includes('Ap'),
+    second: row.name === 'enter' || row.operands.includes('Ap'), moffs: isMoffs(row.operands),
     fixedSegment: row.operands.length === 1 ? segmentNames.indexOf(row.operands[0]!) : -1,
   };
 }
@@ -81,7 +84,7 @@ export function registerPlaces(instruction: Instruction): Readonly<Record<Regist
 }
 
 /**
- * Writes the 32-byte record of a decoded instruction; see isa/x86/decode/record.ts. `plainHandler`: where of a memory operand only base
+ * Writes the record of a decoded instruction; see isa/x86/decode/record.ts. `plainHandler`: where of a memory operand only base
  * and displacement count (in 64-bit code no segment does but FS and GS).
  */
 export function encodeRecord(view: DataView, record: number, instruction: Instruction, pageOffset: number, count: number, handler: number, plainHandler = handler): void {
@@ -92,7 +95,6 @@ export function encodeRecord(view: DataView, record: number, instruction: Instru
   const { reg, rm, vvvv } = registerPlaces(instruction);
   view.setUint16(record + REC_REG3, vvvv, true);
   view.setUint16(record + REC_REG, reg, true);
-  view.setUint16(record + REC_RM, rm, true);
 
   let displacement = instruction.displacement;
   let base = instruction.base === NO_REGISTER ? ZERO : GPR + instruction.base * 8;
@@ -111,12 +113,12 @@ export function encodeRecord(view: DataView, record: number, instruction: Instru
   const segment = long && instruction.segment < 4 ? ZERO : SEGMENTS + instruction.segment * SEGMENT_BYTES;
   const isPlain = index === ZERO && addressShift === 0 && (!long || segment === ZERO);
   view.setUint16(record + REC_HANDLER, isPlain ? plainHandler : handler, true);
-  view.setUint16(record + REC_BASE, base, true);
-  view.setUint16(record + REC_INDEX, index, true);
+  view.setUint16(record + REC_BASE, instruction.isMemory ? base : rm, true);
+  view.setUint8(record + REC_INDEX, index >> REC_INDEX_SHIFT);
   view.setUint16(record + REC_SEGMENT, segment, true);
-  view.setUint8(record + REC_SCALE, scale | stackAccess(instruction));
-  view.setUint8(record + REC_ADDRESS_SHIFT, addressShift);
-  view.setInt32(record + REC_DISPLACEMENT, displacement | 0, true);
+  view.setUint8(record + REC_ADDRESSING, scale | addressShift | stackAccess(instruction));
   view.setInt32(record + REC_IMMEDIATE, instruction.immediate, true);
-  view.setInt32(record + REC_LINK, isDirectBranch(instruction) ? 0 : fields.second ? instruction.immediate2 : instruction.immediateHigh, true);
+  // Also the link of a direct branch, to which none is known yet.
+  const second = isDirectBranch(instruction) ? 0 : fields.second ? instruction.immediate2 : instruction.isMemory && !fields.moffs ? displacement | 0 : instruction.immediateHigh;
+  view.setInt32(record + REC_DISPLACEMENT, second, true);
 }

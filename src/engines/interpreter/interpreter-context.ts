@@ -1,10 +1,11 @@
 import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/ir.ts';
-import { Context } from '../../isa/x86/semantics/context.ts';
+import { Context, isMoffs } from '../../isa/x86/semantics/context.ts';
 import type { RegisterSlot, RoutineDirectory, Shape } from '../../isa/x86/semantics/context.ts';
 import { IP_BASE } from '../../isa/x86/state/layout.ts';
 import {
-  REC_ADDRESS_SHIFT, REC_BASE, REC_DISPLACEMENT, REC_IMMEDIATE, REC_INDEX, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET, REC_REG, REC_REG3, REC_RM, REC_SCALE, REC_SEGMENT,
+  ADDRESS_SHIFT_MASK, REC_ADDRESSING, REC_BASE, REC_DISPLACEMENT, REC_IMMEDIATE, REC_INDEX, REC_INDEX_SHIFT, REC_LENGTH, REC_LINK, REC_PAGE_OFFSET, REC_REG, REC_REG3, REC_RM,
+  REC_SEGMENT, SCALE_MASK,
 } from '../../isa/x86/decode/record.ts';
 
 const slotField: Record<RegisterSlot, number> = { reg: REC_REG, rm: REC_RM, vvvv: REC_REG3 };
@@ -31,25 +32,27 @@ export class InterpreterContext extends Context {
     return this.b.op('field.32', [], REC_IMMEDIATE);
   }
   immediate64(): Value {
-    return this.b.op('field.64', [], REC_IMMEDIATE);
+    const { memory, operands } = this.shape;
+    return memory && !isMoffs(operands) ? this.b.extendS(this.immediate32()) : this.b.op('field.64', [], REC_IMMEDIATE);
   }
   secondImmediate(): Value {
     return this.b.op('field.32', [], REC_LINK);
   }
   protected buildEffectiveAddress(): Value {
     const b = this.b;
-    if (this.shape.operands.some((operand) => operand[0] === 'O')) return this.long ? this.immediate64() : this.immediate32();
+    if (isMoffs(this.shape.operands)) return this.long ? this.immediate64() : this.immediate32();
     const suffix = this.long ? '64' : '32';
     if (this.#plain) {
       const base = b.op(`state.load${suffix}.at`, [b.op('field.16u', [], REC_BASE)]);
       const displacement = b.op('field.32', [], REC_DISPLACEMENT);
       return b.add(base, this.long ? b.extendS(displacement) : displacement);
     }
-    const scale = b.op('field.8u', [], REC_SCALE);
+    const addressing = b.op('field.8u', [], REC_ADDRESSING);
+    const scale = b.andConst(addressing, SCALE_MASK);
     const base = b.op(`state.load${suffix}.at`, [b.op('field.16u', [], REC_BASE)]);
-    const index = b.op(`state.load${suffix}.at`, [b.op('field.16u', [], REC_INDEX)]);
+    const index = b.op(`state.load${suffix}.at`, [b.shl(b.op('field.8u', [], REC_INDEX), b.i32(REC_INDEX_SHIFT))]);
     const displacement = b.op('field.32', [], REC_DISPLACEMENT);
-    const shift = b.op('field.8u', [], REC_ADDRESS_SHIFT);
+    const shift = b.andConst(addressing, ADDRESS_SHIFT_MASK);
     if (this.long) {
       const sum = b.add(b.add(base, b.shl(index, b.extendU(scale))), b.extendS(displacement));
       return b.and(sum, b.shrU(b.i64(-1), b.extendU(shift)));
@@ -74,6 +77,6 @@ export class InterpreterContext extends Context {
   }
   addressSize(): Value {
     const b = this.b;
-    return b.sub(b.i32(this.long ? 64 : 32), b.op('field.8u', [], REC_ADDRESS_SHIFT));
+    return b.sub(b.i32(this.long ? 64 : 32), b.andConst(b.op('field.8u', [], REC_ADDRESSING), ADDRESS_SHIFT_MASK));
   }
 }

@@ -2,7 +2,7 @@ import { RECORD_BYTES } from '../../isa/x86/decode/record.ts';
 import { RECORD_CHUNK_BYTES, RECORD_CHUNK_SHIFT, RECORD_MARKS_BYTES } from '../../memory/layout.ts';
 
 /** Records of a chunk. */
-export const CHUNK_RECORDS = RECORD_CHUNK_BYTES / RECORD_BYTES;
+export const CHUNK_RECORDS = Math.floor(RECORD_CHUNK_BYTES / RECORD_BYTES);
 /** Instructions a block may have: with its counting record and the one behind it, it fits into a chunk. */
 export const MAX_BLOCK = CHUNK_RECORDS - 2;
 const NOBODY = -1;

@@ -2,12 +2,12 @@ import { PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
 import { GPR, RCX, RIP } from '../../isa/x86/state/layout.ts';
 import { PAGE_FLAGS, PAGE_FLAG_CODE, RAM_BASE, REGIONS, REGIONS_MAX, REGION_BYTES, VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import type { Interpreter } from '../interpreter/interpreter.ts';
+import { MAX_BLOCK } from '../interpreter/record-arena.ts';
 import { Divergence } from './event-log.ts';
 import type { Effect, LogReader, Place } from './event-log.ts';
 
 const REGION_TABLE_BYTES = 16 + REGIONS_MAX * REGION_BYTES;
-/** No block, and no region, retires more instructions behind the one at which its budget ends. */
-const BLOCK_REACH = 66;
+/** No region retires more instructions behind the one at which its budget ends; no block does more than MAX_BLOCK. */
 const REGION_REACH = 1024;
 const WORDS = PAGE_SIZE / 4;
 
@@ -112,7 +112,7 @@ export class Twin {
   /** Runs until as many instructions are retired and exceptions raised as at a place, or the vCPU has gone elsewhere. */
   runTo(place: Place): void {
     const { vcpu } = this;
-    const reach = vcpu.translates ? REGION_REACH : BLOCK_REACH;
+    const reach = vcpu.translates ? REGION_REACH : MAX_BLOCK;
     for (;;) {
       const left = place.instructions - vcpu.instructions;
       if (left < 0 || (left === 0 && vcpu.exceptions >= place.exceptions && !this.#repeats(place))) return;

@@ -5,7 +5,7 @@ import {
   BUDGET, CODE_EPOCH, FLAGS_CARRY, FLAGS_KIND, FLAGS_RESULT, FLAT_SEGMENTS, IP_BASE, JUMP_BASE, JUMP_RECORD, LEAVE_BUDGET, LEAVE_NEXT, POSITION_RECORD, RECORD, RIP, TLB_BASE,
 } from '../../isa/x86/state/layout.ts';
 import { KIND_RAW } from '../../isa/x86/state/flag-kinds.ts';
-import { REC_PAGE_OFFSET, REC_SCALE } from '../../isa/x86/decode/record.ts';
+import { REC_PAGE_OFFSET, REC_ADDRESSING } from '../../isa/x86/decode/record.ts';
 import type { AccessGrouping } from '../../ir/passes/access-groups.ts';
 import { eraseDeadStores } from '../../ir/passes/dead-stores.ts';
 import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
@@ -438,7 +438,7 @@ class RegionWriter implements LoweringTarget {
     code.get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
     const place = this.#block.places[this.#place]!;
     code.get(CPU).i32Const(place & PLACE_MASK).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
-    code.get(CPU).i32Const((place & ~PLACE_MASK) >>> PLACE_STACK_SHIFT).memory(storeOpcode['8']!, POSITION_RECORD + REC_SCALE);
+    code.get(CPU).i32Const((place & ~PLACE_MASK) >>> PLACE_STACK_SHIFT).memory(storeOpcode['8']!, POSITION_RECORD + REC_ADDRESSING);
   }
   field(): void {
     throw new Error('translated code has no record');

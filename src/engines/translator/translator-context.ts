@@ -1,7 +1,7 @@
 import type { Value } from '../../ir/ir.ts';
 import type { Instruction } from '../../isa/x86/decode/instruction.ts';
 import { BASE_RIP, NO_REGISTER } from '../../isa/x86/decode/instruction.ts';
-import { Context } from '../../isa/x86/semantics/context.ts';
+import { Context, isMoffs } from '../../isa/x86/semantics/context.ts';
 import type { RegisterSlot, Shape } from '../../isa/x86/semantics/context.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
 import { GPR, SEGMENTS, SEGMENT_BYTES, SEG_FS, ZERO } from '../../isa/x86/state/layout.ts';
@@ -65,7 +65,7 @@ export class TranslatorContext extends Context {
 
   protected buildEffectiveAddress(): Value {
     const { b } = this;
-    if (this.shape.operands.some((operand) => operand[0] === 'O')) return this.long ? this.immediate64() : this.immediate32();
+    if (isMoffs(this.shape.operands)) return this.long ? this.immediate64() : this.immediate32();
     const { base, index, scale, displacement, addressSize } = this.#instruction;
     const register = (number: number): Value => b.loadState(this.long ? '64' : '32', GPR + number * 8);
     const constant = (value: number): Value => (this.long ? b.i64(value) : b.i32(value));

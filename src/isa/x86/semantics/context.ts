@@ -21,6 +21,11 @@ export interface Shape {
   readonly locked: boolean;
 }
 
+/** MOV between the accumulator and an address that is the instruction's immediate. */
+export function isMoffs(operands: readonly string[]): boolean {
+  return operands.some((operand) => operand[0] === 'O');
+}
+
 /** Which register field of the instruction: ModRM.reg or the opcode's register, ModRM.rm, VEX.vvvv. */
 export type RegisterSlot = 'reg' | 'rm' | 'vvvv';
 
