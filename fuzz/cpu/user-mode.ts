@@ -4,7 +4,7 @@ import type { InterpreterOptions } from '../../src/engines/interpreter/interpret
 import { createTranslator } from '../../src/engines/translator/translator.ts';
 import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import {
-  CPL, CR2, HALTED, TLB, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_FETCH, TLB_INVALID, TLB_PAGE_WRITABLE, TLB_RAM_PAGE, TLB_READ, TLB_SET_BYTES, TLB_SET_USER, TLB_WRITE, XCR0,
+  CPL, CR2, HALTED, TLB, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_FETCH, TLB_INVALID, TLB_LOCAL_COUNT, TLB_LOCAL_LIST, TLB_PAGE_NOT_GLOBAL, TLB_PAGE_WRITABLE, TLB_RAM_PAGE, TLB_READ, TLB_SET_USER, TLB_WRITE, XCR0,
 } from '../../src/isa/x86/state/layout.ts';
 import { RAM_BASE, VCPU_BASE } from '../../src/memory/layout.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
@@ -174,13 +174,17 @@ export class UserMode {
 
   /** Enters a page of data into the TLB: translated code hands instructions with accesses that are not there to the interpreter. */
   warm(linear: bigint, physical: number, writable: boolean): void {
-    const entry = TLB + TLB_SET_USER * TLB_SET_BYTES + (Number(linear >> 12n) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
+    const index = TLB_SET_USER * TLB_ENTRIES + (Number(linear >> 12n) & (TLB_ENTRIES - 1));
+    const entry = TLB + index * TLB_ENTRY_BYTES;
     const host = RAM_BASE + physical;
     this.#blockView.setBigUint64(entry + TLB_READ, linear, true);
     this.#blockView.setBigUint64(entry + TLB_WRITE, writable ? linear : BigInt(TLB_INVALID), true);
     this.#blockView.setBigUint64(entry + TLB_FETCH, BigInt(TLB_INVALID), true);
     this.#blockView.setUint32(entry + TLB_ADDEND, (host - Number(linear & 0xffffffffn)) >>> 0, true);
-    this.#blockView.setUint32(entry + TLB_RAM_PAGE, (physical >>> 12) + (writable ? TLB_PAGE_WRITABLE : 0), true);
+    this.#blockView.setUint32(entry + TLB_RAM_PAGE, (physical >>> 12) + (writable ? TLB_PAGE_WRITABLE : 0) + TLB_PAGE_NOT_GLOBAL, true);
+    const count = this.#blockView.getUint32(TLB_LOCAL_COUNT, true);
+    this.#blockView.setUint16(TLB_LOCAL_LIST + 2 * count, index, true);
+    this.#blockView.setUint32(TLB_LOCAL_COUNT, count + 1, true);
   }
 
   /** After this the state's registers may be written, then comes `start`. */

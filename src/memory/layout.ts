@@ -26,14 +26,14 @@ export const MACHINE_CODE_LOCK = MACHINE_WORDS + 4;
 export const MACHINE_SPLIT_LOCK = MACHINE_WORDS + 24;
 
 /**
- * A set of every software TLB that is always empty, 32 KiB of ones, in use while each access must be looked at: alignment checks,
+ * A set of every software TLB that is always empty, 128 KiB of ones, in use while each access must be looked at: alignment checks,
  * data breakpoints.
  */
 export const TLB_EMPTY = 0x98000;
 
 /** vCPU blocks, one after the other; their state layout is the instruction set's but for the offsets here. */
 export const VCPU_BASE = 0x100000;
-export const VCPU_STRIDE = 0x40000;
+export const VCPU_STRIDE = 0x92000;
 export const VCPU_MAX = 64;
 /** The local APIC's registers (interrupts/apic-store.ts). */
 export const VCPU_APIC = 0x1000;
@@ -61,7 +61,7 @@ export const VCPU_CODE_DROPS_BYTES = 0x1800;
  * descriptor tables and stubs (engines/hybrid/monitor.ts). That of the first lies here; that of others lies behind RAM. Whole
  * pages; untouched unless that engine runs. Offsets in such an area:
  */
-export const SHADOW_MEMORY = 0x1200000;
+export const SHADOW_MEMORY = 0x2600000;
 /** What the runtime keeps about the tables: see runtime/shadow.ts. */
 export const SHADOW_HEADER = 0;
 /** Table entries that KVM may know otherwise: 16 bytes each, linear address of the entry, linear address that it maps. */
@@ -94,18 +94,18 @@ export const PAGE_FLAG_TRACK = 2;
 export const PAGE_FLAG_COPIED = 4;
 
 /** For each host page of RAM, a bit for each vCPU that has decoded code of it: two u32. */
-export const CODE_OWNERS = 0x2500000;
+export const CODE_OWNERS = 0x3900000;
 
 /** Counters of translated regions while a profile is made: two u64 each (engines/profile). */
-export const PROFILE_COUNTERS = 0x3000000;
-export const PROFILE_COUNTERS_END = 0x4000000;
+export const PROFILE_COUNTERS = 0x4100000;
+export const PROFILE_COUNTERS_END = 0x4f00000;
 
 /**
  * The first vCPU's decoded code; that of others lies behind RAM (`codeArea`). Its block table has decoded blocks by the host
  * address of their first byte, two in each set: u64 host address | code size << 32 (0: none), u32 first record.
  * Set: (address ^ address >> 12) & (BLOCK_SETS - 1).
  */
-export const BLOCK_TABLE = 0x4000000;
+export const BLOCK_TABLE = 0x4f00000;
 export const BLOCK_SETS = 65536;
 export const BLOCK_SET_BYTES = 32;
 export const BLOCK_SLOT_BYTES = 16;
@@ -113,7 +113,8 @@ export const BLOCK_SLOT_BYTES = 16;
  * Arena of decoded instruction records of the interpreter, right behind its block table: first a byte for each chunk of the arena, counted
  * from its base, not 0 once a jump has led there; then the chunks.
  */
-export const DECODE_BASE = 0x4200000;
+export const DECODE_BASE = 0x5100000;
+/** 47 MiB: a compiler has 1.4 million instructions decoded in its run, most of which it needs again. */
 export const DECODE_END = 0x8000000;
 export const RECORD_MARKS_BYTES = 0x8000;
 export const RECORD_CHUNK_SHIFT = 11;

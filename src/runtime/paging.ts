@@ -3,7 +3,7 @@
 import {
   BREAKPOINTS_ARMED, CODE_PAGES, CODE_PAGES_BYTES, COUNT_TLB_MISSES, CPL, CR0, CR4, EFER, EFLAGS, JUMP_BASE, JUMP_CACHE, JUMP_CACHE_SETS, JUMP_CACHE_SET_BYTES,
   LOCAL_KERNEL_CODE, RECORD, TLB, TLB_ADDEND, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_FETCH, TLB_INVALID,
-  TLB_PAGE_GLOBAL, TLB_PAGE_LARGE, TLB_PAGE_MASK, TLB_PAGE_WRITABLE, TLB_RAM_PAGE, TLB_READ, TLB_SETS, TLB_SET_BYTES, TLB_SET_KERNEL, TLB_SET_KERNEL_AC,
+  TLB_GLOBAL_COUNT, TLB_GLOBAL_LIST, TLB_LOCAL_COUNT, TLB_LOCAL_LIST, TLB_PAGE_GLOBAL, TLB_PAGE_LARGE, TLB_PAGE_MASK, TLB_PAGE_NOT_GLOBAL, TLB_PAGE_NOT_LOCAL, TLB_PAGE_WRITABLE, TLB_RAM_PAGE, TLB_READ, TLB_READY, TLB_SETS, TLB_SET_BYTES, TLB_SET_KERNEL, TLB_SET_KERNEL_AC,
   TLB_SET_USER, TLB_WRITE, VECTOR_GP, VECTOR_SS, VECTOR_UD,
 } from "../isa/x86/state/layout.ts";
 import { REC_ADDRESSING, STACK_READS, STACK_WRITES } from "../isa/x86/decode/record.ts";
@@ -18,6 +18,8 @@ const CR4_SMAP: u64 = 0x200000;
 const EFER_LMA: u64 = 0x400;
 const FLAG_AC: u32 = 0x40000;
 const PAGE: u64 = ~0xfff;
+/** No RAM page has this number. */
+const ALL_PAGES: u32 = 0xffffffff;
 
 /** Linear addresses that parts of large pages in the TLB span: INVLPG inside looks at all entries. */
 let largeFirst: u64 = u64.MAX_VALUE;
@@ -90,9 +92,9 @@ export function translateIn(cpu: usize, linear: u64, access: i32, set: u32): boo
   foundKind = regionKind;
   if (host == 0) return true;
 
-  let ramPage: u32 = (host - RAM_BASE) >> 12;
+  let ramPage: u32 = ((host - RAM_BASE) >> 12) | list(cpu, entry, walkGlobal);
   const writable = foundKind == REGION_KIND_RAM && walkDirty && mayWrite(cpu, set);
-  const number = ramPage;
+  const number = ramPage & TLB_PAGE_MASK;
   if (writable) ramPage |= TLB_PAGE_WRITABLE;
   if (walkGlobal) ramPage |= TLB_PAGE_GLOBAL;
   if (walkPageBits != 12) {
@@ -107,6 +109,32 @@ export function translateIn(cpu: usize, linear: u64, access: i32, set: u32): boo
   store<u32>(entry, ramPage, TLB_RAM_PAGE);
   if (writable) allowStores(entry, page, number);
   return true;
+}
+
+/** Has an entry that is about to be filled in a list; returns the flags that say in which it is. */
+function list(cpu: usize, entry: usize, global: bool): u32 {
+  const not = load<u32>(entry, TLB_RAM_PAGE) & (TLB_PAGE_NOT_LOCAL | TLB_PAGE_NOT_GLOBAL);
+  if ((not & TLB_PAGE_NOT_LOCAL) == 0) return not; // goes sooner than a global one need: never wrong
+  if (global && (not & TLB_PAGE_NOT_GLOBAL) == 0) return not;
+  const count = load<u32>(counterOf(cpu, global));
+  store<u16>(cpu + (global ? TLB_GLOBAL_LIST : TLB_LOCAL_LIST) + (count << 1), <u16>((entry - cpu - TLB) / TLB_ENTRY_BYTES));
+  store<u32>(counterOf(cpu, global), count + 1);
+  return not & ~notIn(global);
+}
+
+// The two lists: of entries that a load of CR3 empties, and of the others (`global`).
+// @ts-ignore: decorator
+@inline function counterOf(cpu: usize, global: bool): usize {
+  return cpu + (global ? TLB_GLOBAL_COUNT : TLB_LOCAL_COUNT);
+}
+// @ts-ignore: decorator
+@inline function notIn(global: bool): u32 {
+  return global ? TLB_PAGE_NOT_GLOBAL : TLB_PAGE_NOT_LOCAL;
+}
+/** Entry by its place in a list. */
+// @ts-ignore: decorator
+@inline function listed(cpu: usize, global: bool, place: u32): usize {
+  return cpu + TLB + <usize>load<u16>(cpu + (global ? TLB_GLOBAL_LIST : TLB_LOCAL_LIST) + (place << 1)) * TLB_ENTRY_BYTES;
 }
 
 /**
@@ -137,6 +165,17 @@ export function pageHost(cpu: usize, linear: u64, access: i32): usize {
   if (load<u64>(entry + <usize>(access == ACCESS_WRITE ? TLB_WRITE : TLB_READ)) == (linear & PAGE)) return <u32>linear + load<u32>(entry, TLB_ADDEND);
   if (!translateIn(cpu, linear, access, currentSet(cpu))) return 0;
   return access == ACCESS_WRITE && foundKind != REGION_KIND_RAM ? 0 : foundHost;
+}
+
+/**
+ * Host address of the byte at a linear address, when the TLB has it for reads with the current rights, or (`fetch`) for code; else 0. Nothing
+ * changes by it.
+ */
+export function peek(cpu: usize, linear: u64, fetch: i32): u32 {
+  const set: u32 = load<u32>(cpu, CPL) == 3 ? TLB_SET_USER : TLB_SET_KERNEL;
+  const entry = entryOf(cpu, linear, fetch != 0 ? set : currentSet(cpu));
+  const tag = fetch != 0 ? load<u64>(entry, TLB_FETCH) : load<u64>(entry, TLB_READ);
+  return tag == (linear & PAGE) ? <u32>linear + load<u32>(entry, TLB_ADDEND) : 0;
 }
 
 /** Host address of the code byte at a linear address, or 0 with a fault pending. */
@@ -171,9 +210,9 @@ export function flushJumpCaches(cpu: usize): void {
   store<u32>(cpu, 0, LOCAL_KERNEL_CODE);
 }
 
-/** Forgets every translation: CR0, CR4, EFER, memory regions or everything changed. All ones is no page's address. */
+/** Forgets every translation: CR0, CR4, EFER, memory regions or everything changed. */
 export function flushTlb(cpu: usize): void {
-  memory.fill(cpu + TLB, 0xff, TLB_SETS * TLB_SET_BYTES);
+  emptyTlb(cpu);
   largeFirst = u64.MAX_VALUE;
   largeLast = 0;
   flushJumpCaches(cpu);
@@ -183,15 +222,33 @@ export function flushTlb(cpu: usize): void {
 
 /** PKRU has changed: every page's rights may have. What code is where has not. */
 export function flushAccessRights(cpu: usize): void {
-  memory.fill(cpu + TLB, 0xff, TLB_SETS * TLB_SET_BYTES);
+  emptyTlb(cpu);
+}
+
+function emptyTlb(cpu: usize): void {
+  if (load<u32>(cpu, TLB_READY) == 0) {
+    // All ones is no page's address.
+    memory.fill(cpu + TLB, 0xff, TLB_SETS * TLB_SET_BYTES);
+    store<u32>(cpu, 1, TLB_READY);
+  }
+  emptyListed(cpu, false);
+  emptyListed(cpu, true);
+}
+
+/** Empties the entries of a list, and the list. */
+function emptyListed(cpu: usize, global: bool): void {
+  const count = load<u32>(counterOf(cpu, global));
+  for (let place: u32 = 0; place < count; place++) {
+    const entry = listed(cpu, global, place);
+    invalidate(entry);
+    store<u32>(entry, load<u32>(entry, TLB_RAM_PAGE) | notIn(global), TLB_RAM_PAGE);
+  }
+  store<u32>(counterOf(cpu, global), 0);
 }
 
 /** Forgets what a load of CR3 makes invalid: pages that are not global (SDM 3A, 4.10.4.1). */
 export function flushTlbNonGlobal(cpu: usize): void {
-  const end: usize = cpu + TLB + TLB_SETS * TLB_SET_BYTES;
-  for (let entry: usize = cpu + TLB; entry < end; entry += TLB_ENTRY_BYTES) {
-    if ((load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_GLOBAL) == 0) invalidate(entry);
-  }
+  emptyListed(cpu, false);
   // The kernel's own blocks stay when all of them lie in global pages.
   if (load<u32>(cpu, LOCAL_KERNEL_CODE) != 0) flushJumpCaches(cpu);
   else memory.fill(cpu + JUMP_CACHE + JUMP_CACHE_SET_BYTES, 0xff, JUMP_CACHE_SET_BYTES);
@@ -211,17 +268,19 @@ export function flushPage(cpu: usize, linear: u64): void {
   let code = (<u32>load<u8>(cpu + (bit >> 3), CODE_PAGES) >> (bit & 7) & 1) != 0;
   if (linear >= largeFirst && linear <= largeLast) {
     // Which size the page has is not kept: everything within 1 GiB that came from a large page goes.
-    const end: usize = cpu + TLB + TLB_SETS * TLB_SET_BYTES;
-    for (let entry: usize = cpu + TLB; entry < end; entry += TLB_ENTRY_BYTES) {
-      if ((load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_LARGE) == 0) continue;
-      if (near(entry, TLB_READ, linear) || near(entry, TLB_FETCH, linear)) {
-        if (load<u64>(entry, TLB_FETCH) != TLB_INVALID) code = true;
-        invalidate(entry);
-      }
-    }
+    forgetLarge(cpu, false, linear);
+    forgetLarge(cpu, true, linear);
     code = true; // blocks of the large page may outlive its TLB entries
   }
   if (code) flushJumpCaches(cpu);
+}
+
+function forgetLarge(cpu: usize, global: bool, linear: u64): void {
+  const count = load<u32>(counterOf(cpu, global));
+  for (let place: u32 = 0; place < count; place++) {
+    const entry = listed(cpu, global, place);
+    if ((load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_LARGE) != 0 && (near(entry, TLB_READ, linear) || near(entry, TLB_FETCH, linear))) invalidate(entry);
+  }
 }
 
 // @ts-ignore: decorator
@@ -247,9 +306,18 @@ export function updateTlbBase(cpu: usize): void {
 
 /** Stores of a vCPU, wherever to, must look at page flags again. */
 export function clearAllWriteTags(cpu: usize): void {
-  const end: usize = cpu + TLB + TLB_SETS * TLB_SET_BYTES;
-  for (let entry: usize = cpu + TLB; entry < end; entry += TLB_ENTRY_BYTES) store<u64>(entry, TLB_INVALID, TLB_WRITE);
+  clearTagsOf(cpu, false, ALL_PAGES);
+  clearTagsOf(cpu, true, ALL_PAGES);
   dropShadows(cpu);
+}
+
+/** Write tags of listed entries, those of one RAM page or ALL_PAGES. */
+function clearTagsOf(cpu: usize, global: bool, ramPage: u32): void {
+  const count = load<u32>(counterOf(cpu, global));
+  for (let place: u32 = 0; place < count; place++) {
+    const entry = listed(cpu, global, place);
+    if (ramPage == ALL_PAGES || (load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_MASK) == ramPage) store<u64>(entry, TLB_INVALID, TLB_WRITE);
+  }
 }
 
 /**
@@ -257,9 +325,7 @@ export function clearAllWriteTags(cpu: usize): void {
  * non-zero: on user code that runs directly, in which it has to be interrupted.
  */
 export function clearWriteTags(cpu: usize, ramPage: u32): i32 {
-  const end: usize = cpu + TLB + TLB_SETS * TLB_SET_BYTES;
-  for (let entry: usize = cpu + TLB; entry < end; entry += TLB_ENTRY_BYTES) {
-    if ((load<u32>(entry, TLB_RAM_PAGE) & TLB_PAGE_MASK) == ramPage) store<u64>(entry, TLB_INVALID, TLB_WRITE);
-  }
+  clearTagsOf(cpu, false, ramPage);
+  clearTagsOf(cpu, true, ramPage);
   return <i32>protectShadow(cpu, ramPage);
 }

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import {
   BREAKPOINTS_ARMED, COUNT_TLB_MISSES, CPL, CR3, DR, DR7, JUMP_CACHE, JUMP_CACHE_SET_BYTES, MODE, MODE_CODE32, MODE_LONG, MODE_REAL, PENDING_DEBUG, SEG_DS, SEG_FAST_READ, SEG_FAST_WRITE,
-  SEG_SS, SEGMENTS, SEGMENT_BYTES, STACK_MASK, TLB, TLB_BASE, TLB_ENTRY_BYTES, TLB_SET_BYTES, TLB_WRITE,
+  SEG_SS, SEGMENTS, SEGMENT_BYTES, STACK_MASK, TLB, TLB_BASE, TLB_ENTRY_BYTES, TLB_GLOBAL_COUNT, TLB_LOCAL_COUNT, TLB_SET_BYTES, TLB_WRITE,
 } from '../../src/isa/x86/state/layout.ts';
 import { PAGE_FLAG_CODE, PAGE_FLAG_TRACK, TLB_EMPTY } from '../../src/memory/layout.ts';
 import { MMIO, ROM, RuntimeFixture } from '../support/runtime.ts';
@@ -276,6 +276,26 @@ describe('the TLB', () => {
     expect(m.u64(JUMP_CACHE)).toBe(0n);
     m.call('flushPage', 0x1000n);
     expect(m.u64(JUMP_CACHE)).toBe(0xffffffffffffffffn);
+  });
+  test('an entry in turn of a global page and of another is in each list once, and goes with either', () => {
+    // 2 MiB pages at 0 and, where entries come again, at 16 MiB.
+    paged({});
+    m.poke64(directory, 0x83n);
+    m.poke64(directory + 64, 0x200183n);
+    for (let i = 0; i < 3; i++) {
+      expect([m.access('write', 0x1000n), m.access('write', 0x1001000n)]).toEqual(['ok', 'ok']);
+      expect([m.u32(TLB_LOCAL_COUNT), m.u32(TLB_GLOBAL_COUNT)]).toEqual([1, 0]);
+    }
+    m.call('flushTlbNonGlobal');
+    expect([m.u32(TLB_LOCAL_COUNT), m.access('write', 0x1001000n), m.access('write', 0x1000n)]).toEqual([0, 'ok', 'ok']);
+    expect([m.u32(TLB_LOCAL_COUNT), m.u32(TLB_GLOBAL_COUNT), writeTag(1)]).toEqual([1, 1, 0x1000n]);
+    m.call('clearWriteTags', 1);
+    expect(writeTag(1)).not.toBe(0x1000n);
+    m.poke64(directory, 0n);
+    m.call('flushTlbNonGlobal');
+    expect(m.access('read', 0x1000n)).toBe('#PF(0)');
+    m.poke64(directory + 64, 0n);
+    expect(m.access('read', 0x1001000n)).toBe('#PF(0)');
   });
   test('a hit is no miss', () => {
     paged({ 1: 0x20003n });

@@ -208,9 +208,9 @@ export const STATE_BYTES = 4096;
 
 /** Software TLB: TLB_SETS sets of TLB_ENTRIES entries; index = (linear >> 12) & (TLB_ENTRIES - 1). */
 export const TLB = 0x4000;
-export const TLB_ENTRIES = 1024;
+export const TLB_ENTRIES = 4096;
 export const TLB_ENTRY_BYTES = 32;
-export const TLB_SET_BYTES = 32768;
+export const TLB_SET_BYTES = 131072;
 export const TLB_SETS = 3;
 /** Which set: user accesses (CPL 3), kernel accesses, kernel accesses with EFLAGS.AC under SMAP. */
 export const TLB_SET_KERNEL = 0;
@@ -229,6 +229,16 @@ export const TLB_ADDEND = 24; // u32
 /** Host page number - RAM page index of the entry ((host - RAM_BASE) >> 12), to clear write tags by page. */
 export const TLB_RAM_PAGE = 28; // u32
 export const TLB_INVALID = 0x800;
+/**
+ * Which entries (u16 each: counted over all sets) may be valid, so that emptying the TLB costs what filling it did: those that a
+ * load of CR3 empties, and the others. How many there are (u32 each), and the lists. An entry is at most once in each.
+ */
+export const TLB_LOCAL_COUNT = 0x84e00;
+export const TLB_GLOBAL_COUNT = 0x84e04;
+/** 1 once the TLB, which is zero at first, has been emptied (u32). */
+export const TLB_READY = 0x84e08;
+export const TLB_LOCAL_LIST = 0x85000;
+export const TLB_GLOBAL_LIST = 0x8b000;
 
 /**
  * Two jump caches, kernel then user: RIP of a block's first byte to its record, for the current mode and address
@@ -236,7 +246,7 @@ export const TLB_INVALID = 0x800;
  * the record: who changes a first record's handler flushes. Empty entries are all ones, so a flush is a fill with 0xff.
  * Place of an entry: (RIP ^ RIP >> JUMP_CACHE_BITS) modulo JUMP_CACHE_ENTRIES.
  */
-export const JUMP_CACHE = 0x1c000;
+export const JUMP_CACHE = 0x64000;
 export const JUMP_CACHE_BITS = 12;
 export const JUMP_CACHE_ENTRIES = 4096;
 export const JUMP_CACHE_ENTRY_BYTES = 16;
@@ -328,41 +338,44 @@ export const TLB_PAGE_LARGE = 0x20000000;
 export const TLB_PAGE_WRITABLE = 0x40000000;
 /** Survives a load of CR3. */
 export const TLB_PAGE_GLOBAL = 0x80000000;
+/** The entry is not in the list of those that a load of CR3 empties; not in that of the others. Of an empty entry all bits are ones. */
+export const TLB_PAGE_NOT_LOCAL = 0x10000000;
+export const TLB_PAGE_NOT_GLOBAL = 0x08000000;
 /** One bit per (linear page number mod 4096): code was fetched there since the jump caches were last emptied. */
-export const CODE_PAGES = 0x3c000;
+export const CODE_PAGES = 0x84000;
 export const CODE_PAGES_BYTES = 512;
 /** Non-zero: the kernel's jump cache has blocks of pages that are not global (u32). */
-export const LOCAL_KERNEL_CODE = 0x3c204;
+export const LOCAL_KERNEL_CODE = 0x84204;
 
 // For translated code (engines/translator); derived, so not part of the saved state.
 /** Counts invalidations of decoded code (u32): a running region compares it to see whether it is still true. */
-export const CODE_EPOCH = 0x3c208;
+export const CODE_EPOCH = 0x84208;
 /** 1 while ES, CS, SS and DS reach all 4 GiB from 0, may be read, and all but CS written; SS.B is set (u32). */
-export const FLAT_SEGMENTS = 0x3c20c;
+export const FLAT_SEGMENTS = 0x8420c;
 /** Bytes from RIP to the end of the code segment, when it ends in RIP's page (u32); else 0. Set by fetchBlock. */
-export const CODE_LEFT = 0x3c234;
+export const CODE_LEFT = 0x84234;
 /** Address of this vCPU's block table (u32), see memory/layout.ts. */
-export const BLOCKS = 0x3c238;
+export const BLOCKS = 0x84238;
 /** How often PAUSE was executed in this run (u32). */
-export const PAUSES = 0x3c23c;
+export const PAUSES = 0x8423c;
 /** Non-zero: leave translated and interpreted code when user mode is entered, unless USER_STAYS says otherwise (u32). */
-export const USER_STOPS = 0x3c240;
+export const USER_STOPS = 0x84240;
 /** It was entered, and code was left for that (u32); which place of USER_STAYS it has (u32); how often it was entered (u32). */
-export const USER_ENTERED = 0x3c244;
-export const USER_SLOT = 0x3c248;
-export const USER_ENTRIES = 0x3c24c;
+export const USER_ENTERED = 0x84244;
+export const USER_SLOT = 0x84248;
+export const USER_ENTRIES = 0x8424c;
 /** CR3 of the address space whose user code has run long when it was seen last (u64). */
-export const USER_LONG = 0x3c250;
+export const USER_LONG = 0x84250;
 /** How much more than once an execution of a block counts until it is hot (u32). */
-export const EXTRA_HEAT = 0x3c258;
+export const EXTRA_HEAT = 0x84258;
 /** Address of this vCPU's shadow tables while they are in use (u32), see memory/layout.ts; else 0. */
-export const SHADOW_AREA = 0x3c25c;
+export const SHADOW_AREA = 0x8425c;
 /**
  * By address space and page of the entry (u16 each): what happens when user mode is entered there. 0: code is left; USER_UNKNOWN: it is
  * if the address space is USER_LONG; else it is not, so often, and then unknown.
  */
-export const USER_STAYS = 0x3c400;
+export const USER_STAYS = 0x84400;
 export const USER_UNKNOWN = 0xffff;
 export const USER_STAYS_SLOTS = 1024;
 /** A record of translated code's own (32 bytes): RECORD points here while a routine runs for it. */
-export const POSITION_RECORD = 0x3c210;
+export const POSITION_RECORD = 0x84210;
