@@ -1,18 +1,17 @@
 // Entry to decoded blocks: where the code at RIP lies, and the jump caches that let blocks find one another.
 
 import {
-  BLOCKS, BUDGET, CODE_LEFT, COUNT_EXCEPTIONS, CPL, CR3, DR7, EFLAGS, EVENTS, FAULT_PENDING, HALTED, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_HANDLER, JUMP_KEYS, JUMP_PAGE_OFFSET, JUMP_RECORD, MODE, MODE_CODE64, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_JUMP, LEAVE_RESUME, MODE_CODE_MASK, PENDING_DEBUG, RECORD, RIP, SEGMENTS, SEGMENT_BYTES,
+  BLOCKS, BUDGET, CODE_LEFT, COUNT_EXCEPTIONS, CPL, CR3, DR7, EFLAGS, EVENTS, FAULT_PENDING, HALTED, IP_BASE, JUMP_BASE, JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_BYTES, JUMP_CACHE_SET_BYTES, JUMP_HANDLER, JUMP_KEYS, JUMP_PAGE_OFFSET, JUMP_RECORD, MODE, MODE_CODE64, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_JUMP, LEAVE_RESUME, MODE_CODE_MASK, PENDING_DEBUG, RECORD, RF_BUDGET, RF_NEXT, RF_TAKEN, RIP, SEGMENTS, SEGMENT_BYTES,
   SEG_BASE, SEG_CS, SEG_LIMIT, SHADOW, STEP, STEP_TRAPS, STI_DONE, STI_NEXT, USER_ENTERED, USER_ENTRIES, USER_LONG, USER_SLOT, USER_STAYS, USER_STAYS_SLOTS, USER_STOPS, USER_UNKNOWN, VECTOR_GP,
 } from "../isa/x86/state/layout.ts";
 import { REC_COUNT, REC_HANDLER, REC_PAGE_OFFSET } from "../isa/x86/decode/record.ts";
 import { deliverFault } from "./exceptions.ts";
 import { raiseFault } from "./faults.ts";
+import { FLAG_RF, FLAG_TF } from "./flags.ts";
 import { interruptPending } from "./host.ts";
 import { BLOCK_SETS, BLOCK_SET_BYTES, BLOCK_SLOT_BYTES, RECORD_CHUNK_SHIFT, VCPU_ATTENTION } from "../memory/layout.ts";
 import { translateFetch } from "./paging.ts";
 
-const FLAG_TF: u32 = 0x100;
-const FLAG_RF: u32 = 0x10000;
 const CS: usize = SEGMENTS + SEG_CS * SEGMENT_BYTES;
 
 /** The mode and, outside 64-bit code, the code segment's limit in one word. */
@@ -135,10 +134,28 @@ export function mayResume(cpu: usize): i32 {
   // Whether this code is decoded is no matter to who executes it otherwise.
   if (load<u32>(cpu, USER_STOPS) != 0 && load<u32>(cpu, CPL) == 3 && enterUser(cpu) != 0) return LEAVE_JUMP;
   if (special != 0 || isBehindSti(cpu) || jumpCacheHolds(cpu) == 0) return LEAVE_JUMP;
-  // RF, as IRET has it behind page faults, holds for one instruction (SDM 3B, 18.3.1.1); without breakpoints it does nothing.
-  store<u32>(cpu, load<u32>(cpu, EFLAGS) & ~FLAG_RF, EFLAGS);
+  takeResumeFlag(cpu);
   store<u32>(cpu, STEP_TRAPS, STEP);
   return 0;
+}
+
+/**
+ * RF, as IRET has it behind page faults, holds for one instruction (SDM 3B, 18.3.1.1): clears it for the one at RIP. Should that one
+ * not be executed after all, for its block has to be decoded or the vCPU stops, giveResumeFlagBack follows.
+ */
+export function takeResumeFlag(cpu: usize): void {
+  const flags = load<u32>(cpu, EFLAGS);
+  if ((flags & FLAG_RF) == 0) return;
+  store<u32>(cpu, flags & ~FLAG_RF, EFLAGS);
+  store<u32>(cpu, 1, RF_TAKEN);
+  store<i32>(cpu, load<i32>(cpu, BUDGET), RF_BUDGET);
+  store<u64>(cpu, load<u64>(cpu, RIP), RF_NEXT);
+}
+
+/** Between two blocks, with RF_TAKEN set. */
+export function giveResumeFlagBack(cpu: usize): void {
+  store<u32>(cpu, 0, RF_TAKEN);
+  if (load<i32>(cpu, BUDGET) == load<i32>(cpu, RF_BUDGET) && load<u64>(cpu, RIP) == load<u64>(cpu, RF_NEXT)) store<u32>(cpu, load<u32>(cpu, EFLAGS) | FLAG_RF, EFLAGS);
 }
 
 /** Not 0 while traps, breakpoints, shadows or events have to be looked at between two instructions. */

@@ -1,12 +1,13 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { DR, DR6, DR7, MSR_DEBUGCTL, X87_DP, X87_DP_SELECTOR, X87_IP } from '../../src/isa/x86/state/layout.ts';
+import { DR, DR6, DR7, EFLAGS, MSR_DEBUGCTL, X87_DP, X87_DP_SELECTOR, X87_IP } from '../../src/isa/x86/state/layout.ts';
 import { CODE, InterpreterFixture, STACK } from '../support/interpreter.ts';
 
 const TF = 0x100n;
 const BS = 0x4000;
 const NOP = 0x90;
 /** mov eax, imm32 */
-const movEax = (value: number): number[] => [0xb8, value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, value >>> 24];
+const movEax = (value: number): number[] => [0xb8, ...bytes32(value)];
+const bytes32 = (value: number): number[] => [value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, value >>> 24];
 
 let m: InterpreterFixture;
 beforeEach(() => {
@@ -93,6 +94,37 @@ describe('single step', () => {
   test('ends a halt', () => {
     m.load([0xf4, NOP], { rflags: TF });
     expect(m.run()).toBe('#1 at +1');
+  });
+});
+
+describe('the resume flag', () => {
+  const RF = 0x10000;
+  const target = CODE + 0x800;
+  /** pushf; or dword [esp], RF; push cs; push target; iret */
+  const returns = [0x9c, 0x81, 0x0c, 0x24, 0, 0, 1, 0, 0x0e, 0x68, ...bytes32(target), 0xcf];
+  const length = 5;
+  const state = (): [rip: number, rf: number] => [Number(m.cpu.registers().rip), m.u32(EFLAGS) & RF];
+  test('stays behind IRET until the next instruction, wherever the run ends', () => {
+    // First the target is not decoded yet.
+    for (let time = 0; time < 3; time++) {
+      m.load(returns);
+      m.memory.write(target, Uint8Array.of(NOP, NOP, 0xf4));
+      m.run(length);
+      // A run may go on for another block.
+      const [rip, rf] = state();
+      expect(rf).toBe(rip === target ? RF : 0);
+      if (time === 0) expect(rip).toBe(target);
+      expect(m.run()).toBe('end');
+      expect(state()).toEqual([target + 3, 0]);
+    }
+  });
+  test('stays behind IRET when it is stepped', () => {
+    m.load(returns);
+    m.memory.write(target, Uint8Array.of(NOP, NOP, 0xf4));
+    for (let k = 0; k < length; k++) m.cpu.step();
+    expect(state()).toEqual([target, RF]);
+    m.cpu.step();
+    expect(state()).toEqual([target + 1, 0]);
   });
 });
 

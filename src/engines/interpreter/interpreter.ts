@@ -8,7 +8,7 @@ import {
   APIC_ID, BUDGET, BUDGET_START, COUNT_CODE_INVALIDATIONS, COUNT_EXCEPTIONS, COUNT_INTERRUPTS, COUNT_TLB_MISSES, CPL, CORE_THREADS, CPUID_HIDDEN, CR0, CR3, CR4, DR, DR7, EFER, EFLAGS,
   EVENTS, FAULT_ADDRESS, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_PENDING, FAULT_VECTOR, FLAGS_KIND, GDTR_BASE, GDTR_LIMIT, GPR, HALTED, IDTR_BASE, IDTR_LIMIT, INSTRUCTIONS, IP_BASE, LEAVE_BUDGET, LEAVE_FAULT, LEAVE_HALT, LEAVE_HOT, LEAVE_JUMP, LEAVE_MISSED, LEAVE_NEXT,
   LEAVE_RESUME, LEAVE_SHUTDOWN, LEAVE_STALE, LINK_FROM, MODE, MODE_CODE64, MODE_CODE_MASK, MSR_DEBUGCTL, MSR_STAR, PENDING_DEBUG, PHYSICAL_MASK, RECORD, RIP, SEGMENTS, SEGMENT_BYTES, SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_LIMIT, SEG_SELECTOR, SEG_SS,
-  NMI_BLOCKED, PAUSES, PARAVIRT, PARAVIRT_END, PARAVIRT_EOI_COUNT, PARAVIRT_EOI_MSR, PARAVIRT_SYSTEM_TIME_MSR, PDPTES_LOADED, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, STI_DONE, STI_NEXT, USER_ENTERED, VECTOR_DB, VECTOR_PF, WAIT_SIPI, X87,
+  NMI_BLOCKED, PAUSES, PARAVIRT, PARAVIRT_END, PARAVIRT_EOI_COUNT, PARAVIRT_EOI_MSR, PARAVIRT_SYSTEM_TIME_MSR, PDPTES_LOADED, RF_TAKEN, SHADOW, STATE_BYTES, STEP, STEP_AS_TF_IS, STEP_TRAPS, STI_DONE, STI_NEXT, USER_ENTERED, VECTOR_DB, VECTOR_PF, WAIT_SIPI, X87,
 } from '../../isa/x86/state/layout.ts';
 import { VCPU_BASE, VCPU_STRIDE } from '../../memory/layout.ts';
 import { REC_COUNT, REC_HANDLER, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
@@ -327,6 +327,7 @@ export class Interpreter implements Vcpu {
     const tracing = this.#log?.tracing('exception') === true;
     for (let first = true; ; first = false) {
       if (this.#u32(STI_DONE) !== 0) this.#shadeBehindSti();
+      if (this.#u32(RF_TAKEN) !== 0) this.#runtime.call('giveResumeFlagBack');
       if (once && !first) return 'budget';
       if (this.#exitRequested && !once) {
         this.#exitRequested = false;
@@ -372,8 +373,7 @@ export class Interpreter implements Vcpu {
           continue;
         }
       }
-      // RF holds for one instruction (SDM 3B, 18.3.1.1).
-      if ((flags & FLAG_RF) !== 0) this.#setU32(EFLAGS, flags & ~FLAG_RF);
+      if ((flags & FLAG_RF) !== 0) this.#runtime.call('takeResumeFlag');
 
       const byBranches = trap && (this.#u64(MSR_DEBUGCTL) & DEBUGCTL_BTF) !== 0n;
       const start = byBranches && !this.#stringAhead() ? this.#u64(RIP) : undefined;

@@ -370,6 +370,10 @@ export const USER_LONG = 0x84250;
 export const EXTRA_HEAT = 0x84258;
 /** Address of this vCPU's shadow tables while they are in use (u32), see memory/layout.ts; else 0. */
 export const SHADOW_AREA = 0x8425c;
+/** 1: RF is cleared for the instruction at RF_NEXT, which with BUDGET at RF_BUDGET has not been executed yet (u32, i32, u64). */
+export const RF_TAKEN = 0x84260;
+export const RF_BUDGET = 0x84264;
+export const RF_NEXT = 0x84268;
 /**
  * By address space and page of the entry (u16 each): what happens when user mode is entered there. 0: code is left; USER_UNKNOWN: it is
  * if the address space is USER_LONG; else it is not, so often, and then unknown.
