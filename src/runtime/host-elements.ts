@@ -13,6 +13,37 @@
   else store<u64>(host, value);
 }
 
+/** Up to here loads and stores are quicker than what memory.copy and memory.fill call. */
+const FEW_BYTES: usize = 64;
+
+/** As memory.copy: whatever overlaps, all is read before anything is written. */
+function copyBytes(to: usize, from: usize, bytes: usize): void {
+  if (bytes > FEW_BYTES) memory.copy(to, from, bytes);
+  else if (bytes >= 32) {
+    const a = v128.load(from), b = v128.load(from, 16), c = v128.load(from + bytes - 32), d = v128.load(from + bytes - 16);
+    v128.store(to, a);
+    v128.store(to, b, 16);
+    v128.store(to + bytes - 32, c);
+    v128.store(to + bytes - 16, d);
+  } else if (bytes >= 16) {
+    const a = v128.load(from), b = v128.load(from + bytes - 16);
+    v128.store(to, a);
+    v128.store(to + bytes - 16, b);
+  } else if (bytes >= 8) {
+    const a = load<u64>(from), b = load<u64>(from + bytes - 8);
+    store<u64>(to, a);
+    store<u64>(to + bytes - 8, b);
+  } else if (bytes >= 4) {
+    const a = load<u32>(from), b = load<u32>(from + bytes - 4);
+    store<u32>(to, a);
+    store<u32>(to + bytes - 4, b);
+  } else if (bytes >= 2) {
+    const a = load<u16>(from), b = load<u8>(from + bytes - 1);
+    store<u16>(to, a);
+    store<u8>(to + bytes - 1, b);
+  } else store<u8>(to, load<u8>(from));
+}
+
 /** Below this distance between source and destination a copy goes by elements. */
 const SMALL_DISTANCE: usize = 64;
 
@@ -25,7 +56,7 @@ export function copyElements(to: usize, from: usize, n: u32, size: u32, down: bo
   if (!down) {
     const distance = to - from; // huge when `to` lies below
     if (distance == 0 || distance >= bytes) {
-      memory.copy(to, from, bytes);
+      copyBytes(to, from, bytes);
       return;
     }
     if (distance == 1 && size == 1) {
@@ -43,7 +74,7 @@ export function copyElements(to: usize, from: usize, n: u32, size: u32, down: bo
   const distance = from - to;
   if (distance == 0 || distance >= bytes) {
     const below = bytes - size;
-    memory.copy(to - below, from - below, bytes);
+    copyBytes(to - below, from - below, bytes);
     return;
   }
   for (let i: usize = 0; i < bytes; i += size) hostStore(to - i, hostLoad(from - i, size), size);
@@ -52,13 +83,16 @@ export function copyElements(to: usize, from: usize, n: u32, size: u32, down: bo
 /** Stores n copies of an element from the lowest address on. */
 export function fillElements(to: usize, value: u64, n: u32, size: u32): void {
   const bytes: usize = n * size;
-  const pattern: u64 = (value & 0xff) * 0x0101010101010101;
+  const byte: u64 = (value & 0xff) * 0x0101010101010101;
   const unused: u64 = 64 - (<u64>size << 3);
-  if (pattern << unused == value << unused) {
+  if (bytes > FEW_BYTES && byte << unused == value << unused) {
     memory.fill(to, <u8>value, bytes);
     return;
   }
-  const seed: usize = min<usize>(bytes, 64); // a multiple of every element size
-  for (let i: usize = 0; i < seed; i += size) hostStore(to + i, value, size);
+  const pattern = size == 1 ? byte : size == 2 ? (value & 0xffff) * 0x0001000100010001 : size == 4 ? (value & 0xffffffff) * 0x0000000100000001 : value;
+  const seed: usize = min<usize>(bytes, FEW_BYTES); // a multiple of every element size
+  let i: usize = 0;
+  for (; i + 8 <= seed; i += 8) store<u64>(to + i, pattern);
+  for (; i < seed; i += size) hostStore(to + i, value, size);
   for (let done = seed; done < bytes; done *= 2) memory.copy(to + done, to, min<usize>(done, bytes - done));
 }

@@ -190,7 +190,7 @@ export function loadUnaligned(cpu: usize, linear: u64, bytes: u32): u64 {
 
 /** Host address when the access hits the TLB, else 0. */
 // @ts-ignore: decorator
-@inline function hit(cpu: usize, linear: u64, bytes: u32, tag: usize): usize {
+@inline export function hit(cpu: usize, linear: u64, bytes: u32, tag: usize): usize {
   const entry: usize = load<u32>(cpu, TLB_BASE) + (<u32>(linear >> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
   return load<u64>(entry + tag) == ((linear + bytes - 1) & ~0xfff) ? <usize>(<u32>linear + load<u32>(entry, TLB_ADDEND)) : 0;
 }

@@ -3,13 +3,13 @@
 
 import {
   BREAKPOINTS_ARMED, BUDGET, BUDGET_START, CPL, EFLAGS, EVENTS, FAULT_PENDING, FLAGS_CARRY, FLAGS_RESULT, LEAVE_FAULT, LEAVE_RESUME, MODE, MODE_CODE64, MODE_CODE_MASK,
-  RAX, RCX, RDI, RDX, RIP, RSI, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FAST_READ, SEG_FAST_WRITE, SEG_FS, ZERO,
+  RAX, RCX, RDI, RDX, RIP, RSI, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FAST_READ, SEG_FAST_WRITE, SEG_FS, TLB_READ, TLB_WRITE, ZERO,
 } from "../isa/x86/state/layout.ts";
 import { notePort } from "./breakpoints.ts";
 import { FLAG_DF, FLAG_RF, FLAG_TF } from "./flags.ts";
 import { copyElements, fillElements, hostLoad } from "./host-elements.ts";
 import { readPort, writePort } from "./host.ts";
-import { checkSegment, loadLinear, probeLinear, storeLinear } from "./memory.ts";
+import { checkSegment, hit, loadLinear, probeLinear, storeLinear } from "./memory.ts";
 import { ACCESS_READ, ACCESS_WRITE } from "./page-walk.ts";
 import { looksAtEachAccess, pageHost } from "./paging.ts";
 import { afterWrite } from "./physical.ts";
@@ -31,6 +31,8 @@ const REP: i32 = 1;
 
 /** Elements that take as much of the budget as one instruction: a page of bytes is 256. */
 const ELEMENTS_PER_INSTRUCTION: u32 = 16;
+/** As many elements as a page has at most. */
+const MOST_AT_ONCE: u64 = 0x1000;
 
 // Operands of the comparison made last.
 let compareX: u64 = 0;
@@ -132,17 +134,54 @@ function one(cpu: usize, operation: i32, size: u32, mask: u64, source: u32, dest
   return 0;
 }
 
+/**
+ * Lowest host address of all elements from an offset on, `tail` bytes above the lowest one's, when they lie in one page that the TLB has and
+ * within what needs no segment check; else 0.
+ */
+// @ts-ignore: decorator
+@inline function span(cpu: usize, segment: u32, offset: u64, mask: u64, bytes: u64, tail: u64, write: bool): usize {
+  const lowest = offset - tail;
+  if (tail > offset || lowest + bytes - 1 > mask) return 0;
+  let linear = load<u64>(cpu + segment, SEG_BASE) + lowest;
+  if (!isCode64(cpu)) {
+    if (lowest + bytes > <u64>(write ? load<u32>(cpu + segment, SEG_FAST_WRITE) : load<u32>(cpu + segment, SEG_FAST_READ))) return 0;
+    linear = <u64><u32>linear;
+  }
+  return hit(cpu, linear, <u32>bytes, write ? TLB_WRITE : TLB_READ);
+}
+
+/** A repeated MOVS or STOS that `span` has both ends of, done as a whole; false: nothing is done. At most MOST_AT_ONCE elements. */
+function whole(cpu: usize, operation: i32, size: u32, mask: u64, source: u32, destination: u32, count: u64): bool {
+  const down = (load<u32>(cpu, EFLAGS) & FLAG_DF) != 0;
+  const bytes = count << ctz<u64>(size);
+  const tail = down ? bytes - size : 0;
+  const to = span(cpu, destination, load<u64>(cpu, RDI) & mask, mask, bytes, tail, true);
+  if (to == 0) return false;
+  const delta = down ? -<i64>bytes : <i64>bytes;
+  if (operation == MOVS) {
+    const from = span(cpu, source, load<u64>(cpu, RSI) & mask, mask, bytes, tail, false);
+    if (from == 0) return false;
+    copyElements(to + <usize>tail, from + <usize>tail, <u32>count, size, down);
+    advance(cpu, RSI, mask, delta);
+  } else fillElements(to, load<u64>(cpu, RAX), <u32>count, size);
+  afterWrite(to, <u32>bytes);
+  advance(cpu, RDI, mask, delta);
+  advance(cpu, RCX, mask, -<i64>count);
+  return true;
+}
+
 /** How many elements from an offset on lie in its page, do not wrap and need no further segment check. */
 function reach(cpu: usize, segment: u32, offset: u64, mask: u64, size: u32, write: bool, down: bool): u64 {
   const inPage = <u64>((<u32>load<u64>(cpu + segment, SEG_BASE) + <u32>offset) & 0xfff);
   if (inPage + size > 0x1000) return 0;
   let n: u64;
-  if (down) n = min<u64>(inPage / size, offset / size) + 1;
-  else n = min<u64>((0x1000 - inPage) / size, (mask - offset) / size);
+  const shift = ctz<u64>(size);
+  if (down) n = (min<u64>(inPage, offset) >> shift) + 1;
+  else n = min<u64>(0x1000 - inPage, mask - offset) >> shift;
   if (!isCode64(cpu)) {
     const fast: u64 = write ? load<u32>(cpu + segment, SEG_FAST_WRITE) : load<u32>(cpu + segment, SEG_FAST_READ);
     if (offset >= fast) return 0;
-    if (!down) n = min<u64>(n, (fast - 1 - offset) / size + 1);
+    if (!down) n = min<u64>(n, ((fast - 1 - offset) >> shift) + 1);
   }
   return n;
 }
@@ -221,6 +260,7 @@ export function stringOperation(cpu: usize, operation: i32, size: i32, addressSi
   const compares = operation == CMPS || operation == SCAS;
   const single = (load<u32>(cpu, EFLAGS) & FLAG_TF) != 0 || load<u32>(cpu, BREAKPOINTS_ARMED) != 0;
   const bulk = (compares || operation == MOVS || operation == STOS) && !single && !looksAtEachAccess(cpu);
+  if (bulk && !compares && count <= MOST_AT_ONCE && whole(cpu, operation, size, mask, source, destination, count)) return 0;
   const flagsResult = load<u64>(cpu, FLAGS_RESULT);
   const flagsCarry = load<u64>(cpu, FLAGS_CARRY);
   let work: u32 = 0;

@@ -83,6 +83,24 @@ describe('MOVS', () => {
     const moved = BigInt(count * size) * (down ? -1n : 1n);
     expect(registers()).toEqual([BigInt(start + from) + moved, BigInt(start + to) + moved, 0n]);
   });
+  test.each([1, 2, 4, 8])('a few elements of %i bytes in a page, overlapping or not', (size) => {
+    const start = 0x40000;
+    const middle = 0x800;
+    for (const down of [false, true]) {
+      m.setU32(EFLAGS, down ? DF | 2 : 2);
+      for (let count = 1; count * size <= 80; count++) {
+        for (let distance = -90; distance <= 90; distance += distance < -20 || distance > 19 ? 7 : 1) {
+          const expected = pattern(0x1000, count);
+          m.fill(start, ...expected);
+          copyByElements(expected, middle, middle + distance, count, size, down);
+          const code = run('movs', { rsi: BigInt(start + middle), rdi: BigInt(start + middle + distance), rcx: BigInt(count) }, { size });
+          if (code !== 0 || !Buffer.from(m.slice(start, 0x1000)).equals(Buffer.from(expected))) expect({ code, count, distance, down }).toBe('as by elements');
+          const moved = BigInt(count * size) * (down ? -1n : 1n);
+          expect(registers()).toEqual([BigInt(start + middle) + moved, BigInt(start + middle + distance) + moved, 0n]);
+        }
+      }
+    }
+  });
   test('the same page at two addresses still overlaps', () => {
     m.poke64(0x13000 + 0x51 * 8, 0x50007n);
     m.fill(0x50000, ...pattern(256));
@@ -160,6 +178,21 @@ describe('STOS and LODS', () => {
     expect(run('stos', { rdi: 0x40003n + BigInt((count - 1) * size), rcx: BigInt(count), rax: value }, { size })).toBe(0);
     expect(m.slice(0x40002, count * size + 2)).toEqual([0, ...expected, 0]);
     expect(m.u64(RDI)).toBe(0x40003n - BigInt(size));
+  });
+  test.each([1, 2, 4, 8])('STOS of a few elements of %i bytes in a page', (size) => {
+    for (const value of [0x8877665544332211n, 0n]) {
+      const element = Array.from({ length: size }, (_, i) => Number((value >> BigInt(i * 8)) & 0xffn));
+      for (const down of [false, true]) {
+        m.setU32(EFLAGS, down ? DF | 2 : 2);
+        for (let count = 1; count * size <= 80; count++) {
+          m.fill(0x30000, ...pattern(100, 1));
+          const expected = [...pattern(3, 1), ...Array.from({ length: count }, () => element).flat(), ...pattern(100, 1).slice(3 + count * size)];
+          expect(run('stos', { rdi: 0x30003n + BigInt(down ? (count - 1) * size : 0), rcx: BigInt(count), rax: value }, { size })).toBe(0);
+          expect(m.slice(0x30000, 100)).toEqual(expected);
+          expect([m.u64(RDI), m.u64(RCX)]).toEqual([down ? 0x30003n - BigInt(size) : 0x30003n + BigInt(count * size), 0n]);
+        }
+      }
+    }
   });
   test('STOS of equal bytes', () => {
     run('stos', { rdi: 0x30000n, rcx: 10n, rax: 0x12347777n }, { size: 2 });
@@ -268,6 +301,24 @@ describe('outside 64-bit code', () => {
     expect(run('movs', { rsi: 1n, rdi: 0x8003n, rcx: 4n }, { address: 16 })).toBe(0);
     expect(m.slice(0x58000, 4)).toEqual([3, 4, 1, 2]);
     expect(registers()).toEqual([0xfffdn, 0x7fffn, 0n]);
+  });
+  test('a page that the TLB has changes neither where offsets wrap nor where the limit is', () => {
+    m.segment(SEG_DS, 0x30800n, 0xffff, 0x93);
+    for (let time = 0; time < 2; time++) {
+      m.fill(0x407fe, 1, 2, 9, 9);
+      m.fill(0x30800, 3, 4);
+      expect(run('movs', { rsi: 0xfffen, rdi: 0n, rcx: 4n }, { address: 16 })).toBe(0);
+      expect(m.slice(0x50000, 4)).toEqual([1, 2, 3, 4]);
+      expect(registers()).toEqual([2n, 4n, 0n]);
+    }
+    m.segment(SEG_ES, 0x50000n, 0x1806, 0x93);
+    for (let time = 0; time < 2; time++) {
+      m.fill(0x51800, ...pattern(16));
+      expect(run('stos', { rdi: 0x1800n, rcx: 3n, rax: 0n }, { address: 32, size: 4 })).toBe(LEAVE_FAULT);
+      expect(m.takeFault()).toMatchObject({ vector: 13, error: 0 });
+      expect([m.u64(RDI), m.u64(RCX)]).toEqual([0x1804n, 2n]);
+      expect(m.slice(0x51800, 16)).toEqual([0, 0, 0, 0, ...pattern(16).slice(4)]);
+    }
   });
   test('the limit stops a copy at the exact element', () => {
     m.segment(SEG_ES, 0x50000n, 0x1804, 0x93);
