@@ -1,4 +1,4 @@
-import { MessageChannel } from 'node:worker_threads';
+import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import type { HandlerMap } from '../engines/modules.ts';
 import type { Translated, TranslationThread } from '../library/worker-compiler.ts';
@@ -42,6 +42,9 @@ export function useTranslationPort(port: MessagePort, answered: (answer: Transla
   port.unref();
   return {
     post: (order) => port.postMessage(order),
+    poll: () => {
+      for (let found = receiveMessageOnPort(port); found !== undefined; found = receiveMessageOnPort(port)) answered(found.message as Translated);
+    },
     end: () => {
       ended = true;
       port.close();
@@ -52,9 +55,9 @@ export function useTranslationPort(port: MessagePort, answered: (answer: Transla
 /** Starts a thread for the calling one alone. */
 export function startTranslationThread(handlers: HandlerMap, answered: (answer: Translated) => void, failed: () => void): TranslationThread {
   const thread = new NodeTranslationThread(handlers);
-  const { post, end } = useTranslationPort(thread.connect(), answered, failed);
+  const { end, ...way } = useTranslationPort(thread.connect(), answered, failed);
   return {
-    post,
+    ...way,
     end: () => {
       end();
       thread.end();

@@ -19,6 +19,8 @@ export interface Translated {
 /** A way to a thread that translates: it answers orders in their sequence, of which it gets copies: for pages that is cheaper than handing them over. */
 export interface TranslationThread {
   post(order: TranslationOrder): void;
+  /** Takes the answers that have come; missing: the event loop alone brings them. */
+  poll?(): void;
   end(): void;
 }
 
@@ -53,6 +55,10 @@ export class WorkerCompiler implements RegionCompiler {
     this.#orders.push(done);
     this.#thread.post({ requests, released: this.#released });
     this.#released = [];
+  }
+
+  poll(): void {
+    this.#thread?.poll?.();
   }
 
   /** The thread is told with the next request. */

@@ -25,11 +25,11 @@ const CENSUS_PART = 1 / 16;
 
 /** A second tier: it replaces the first record of a hot block by translated code. */
 export interface Tier {
-  /** The block at RIP is hot. */
+  /** The block at RIP has been executed as often as its record counts. */
   hot(): void;
   /** Whatever is due gets translated. Legal between blocks. */
   translate(): void;
-  /** Executions of a new block in this page (counted from the start of RAM) until it is hot. */
+  /** Executions of a new block in this page (counted from the start of RAM) until `hot` is called. */
   threshold(page: number): number;
   /** What was decoded of the page is gone: its code is another now, or it has not been executed for long. */
   dropped(page: number, why: 'overwritten' | 'evicted'): void;

@@ -2,7 +2,7 @@ import { PAGE_MASK, PAGE_SIZE } from '../../base/addresses.ts';
 import { Decoder } from '../../isa/x86/decode/decoder.ts';
 import { createInstruction } from '../../isa/x86/decode/instruction.ts';
 import type { Instruction } from '../../isa/x86/decode/instruction.ts';
-import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
+import { RECORD_BYTES, REC_COUNT, REC_HANDLER, REC_IMMEDIATE, REC_LENGTH, REC_LOOKED_AT, REC_PAGE_OFFSET } from '../../isa/x86/decode/record.ts';
 import { implementedFeatures } from '../../isa/x86/features.ts';
 import { MODE, MODE_CODE16, MODE_CODE32, MODE_CODE_MASK } from '../../isa/x86/state/layout.ts';
 import { HAS_PLAIN, handlerIndexOf } from '../modules.ts';
@@ -46,6 +46,7 @@ export class RecordWriter {
     // As the first instruction would have: gone stale, the record counts as none.
     view.setUint8(record + REC_COUNT, 1);
     view.setUint32(record + REC_IMMEDIATE, threshold, true);
+    view.setUint16(record + REC_LOOKED_AT, 0, true);
     return record + RECORD_BYTES;
   }
 

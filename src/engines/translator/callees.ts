@@ -1,5 +1,5 @@
 import { PAGE_SHIFT, PAGE_SIZE } from '../../base/addresses.ts';
-import { JUMP_BASE, JUMP_RECORD, MODE_CODE64, MODE_CODE_MASK } from '../../isa/x86/state/layout.ts';
+import { JUMP_CACHE, JUMP_CACHE_SET_BYTES, JUMP_RECORD, MODE_CODE64, MODE_CODE_MASK } from '../../isa/x86/state/layout.ts';
 import { RAM_BASE } from '../../memory/layout.ts';
 import type { InterpreterCore } from '../interpreter/interpreter.ts';
 import { jumpCacheOffset } from '../jump-cache.ts';
@@ -15,7 +15,7 @@ export type CalleeCode = Pick<Callee, 'bytes' | 'executed'>;
 export type FoundCallee = Omit<Callee, keyof CalleeCode>;
 
 /**
- * Small functions in other pages that code calls directly. A region that has them in itself verifies at each call that the jump
+ * Small functions in other pages that code calls, directly or as is guessed. A region that has them in itself verifies at each call that the jump
  * cache still says what is found here, so that it need not know how pages are mapped.
  */
 export class CalleeFinder {
@@ -29,14 +29,13 @@ export class CalleeFinder {
     this.#bytes = new Uint8Array(core.memory.buffer);
   }
 
-  /** Those that code in a page calls and the jump cache has; `base`: address of the page, which runs in the present mode. */
-  find(page: number, base: bigint, mode: number): readonly FoundCallee[] {
-    const cache = this.#core.cache();
+  /** Of those at `offsets` from the page at `base` the ones that the jump cache of user code, or the kernel's, has. */
+  find(base: bigint, mode: number, user: boolean, offsets: Iterable<number>): readonly FoundCallee[] {
     const found: FoundCallee[] = [];
-    for (const at of cache.outgoing(page)) {
+    for (const at of offsets) {
       const address = BigInt.asUintN((mode & MODE_CODE_MASK) === MODE_CODE64 ? 64 : 32, base + BigInt(at));
-      const record = this.#recordOf(address);
-      const leaf = record === undefined ? undefined : cache.leafAt(record);
+      const record = this.#recordOf(address, user);
+      const leaf = record === undefined ? undefined : this.#core.cache().leafAt(record);
       if (leaf === undefined) continue;
       found.push({ at, ...leaf, record: record! });
       if (found.length === MAX_CALLEES) break;
@@ -44,9 +43,9 @@ export class CalleeFinder {
     return found;
   }
 
-  #recordOf(address: bigint): number | undefined {
+  #recordOf(address: bigint, user: boolean): number | undefined {
     const low = Number(BigInt.asUintN(32, address));
-    const entry = this.#view.getUint32(this.#core.cpu + JUMP_BASE, true) + jumpCacheOffset(low);
+    const entry = this.#core.cpu + JUMP_CACHE + (user ? JUMP_CACHE_SET_BYTES : 0) + jumpCacheOffset(low);
     return this.#view.getBigUint64(entry, true) === address ? this.#view.getUint32(entry + JUMP_RECORD, true) : undefined;
   }
 

@@ -3,7 +3,7 @@ import { Decoder } from '../../isa/x86/decode/decoder.ts';
 import { implementedFeatures } from '../../isa/x86/features.ts';
 import type { HandlerMap } from '../modules.ts';
 import { formRegion } from './region.ts';
-import type { Callee, Region } from './region.ts';
+import type { Callee, Guesses, Region } from './region.ts';
 import { RegionModule } from './region-module.ts';
 import { Scratch } from './scratch.ts';
 
@@ -21,6 +21,7 @@ export interface RegionRequest {
   /** One bit for each offset at which a block has begun that was executed. */
   readonly executed: Uint8Array;
   readonly callees: readonly Callee[];
+  readonly guesses?: Guesses | undefined;
 }
 
 export interface BuiltRegion {
@@ -60,6 +61,8 @@ export interface BuildResult {
 /** Makes regions out of hot blocks; `done` is called when they are there, at once or later. */
 export interface RegionCompiler {
   build(requests: readonly RegionRequest[], done: (result: BuildResult) => void): void;
+  /** Calls `done` for what is there, where the host can look for it without a turn of the event loop. */
+  poll?(): void;
   /** Nothing of a module is in use any more; once for each time that it was part of a result. */
   release?(id: number): void;
 }
@@ -105,8 +108,8 @@ export class RegionBuilder implements RegionCompiler {
     done({ modules: [{ id: this.#modules++, module: new WebAssembly.Module(wasm), bytes: wasm.length, globals: module.calleeRecords, made: true, regions }], covered });
   }
 
-  #form({ bytes, offset, long, executed, callees }: RegionRequest): Region {
-    const page = { bytes, callees, codeSize: long ? 64 as const : 32 as const, executed: (at: number) => at >= 0 && at < PAGE_SIZE && (executed[at >> 3]! & (1 << (at & 7))) !== 0 };
+  #form({ bytes, offset, long, executed, callees, guesses }: RegionRequest): Region {
+    const page = { bytes, callees, guesses, codeSize: long ? 64 as const : 32 as const, executed: (at: number) => at >= 0 && at < PAGE_SIZE && (executed[at >> 3]! & (1 << (at & 7))) !== 0 };
     return formRegion(page, offset, this.#decoder, this.#handlers, this.#maxInstructions);
   }
 }

@@ -134,16 +134,20 @@ class RegionWriter implements LoweringTarget {
     const find = (inlined: number, offset: number | undefined): number => (offset === undefined || offset < 0 || offset >= PAGE_SIZE ? EXIT : number.get(key(inlined, offset)) ?? EXIT);
 
     const edgesOf = (i: number): Edges => {
-      const { inlined, kind, target, next } = region.blocks[i]!;
+      const { inlined, kind, target, guesses, next } = region.blocks[i]!;
+      const towards = (to: number | undefined): number => {
+        const own = inlined === 0 && kind !== 'next' && kind !== 'branch' ? region.calls.findIndex(({ from, callee }) => from === next && callee.at === to) : -1;
+        return own < 0 ? find(inlined, to) : find(own + 1, region.calls[own]!.callee.offset);
+      };
       let sites: { readonly offset: number; readonly block: number }[] = [];
       if (kind === 'indirect') {
         const call = region.calls[inlined - 1];
-        if (call === undefined) sites = region.returnSites.map((offset) => ({ offset, block: find(0, offset) }));
+        if (guesses.length > 0) sites = guesses.map((offset) => ({ offset, block: towards(offset) }));
+        else if (call === undefined) sites = region.returnSites.map((offset) => ({ offset, block: find(0, offset) }));
         else if (call.returns) sites = [{ offset: call.from - this.#distances[i]!, block: find(0, call.from) }];
       }
-      const call = inlined === 0 && (kind === 'call' || kind === 'jump') ? region.calls.findIndex(({ from }) => from === next) : -1;
       return {
-        taken: call < 0 ? find(inlined, target) : find(call + 1, region.calls[call]!.callee.offset),
+        taken: kind === 'indirect' ? EXIT : towards(target),
         next: kind === 'next' || kind === 'branch' ? find(inlined, next) : EXIT,
         returns: sites.filter(({ block }) => block !== EXIT),
       };

@@ -13,6 +13,8 @@ const MAX_RETURN_SITES = 8;
 const MAX_INSTRUCTION_BYTES = 15;
 /** Instructions of a function of another page that is called without leaving the region. */
 const MAX_INLINED = 32;
+/** Of all those together to which one indirect call goes. */
+const MAX_GUESSED = 64;
 
 export interface RegionInstruction {
   readonly instruction: Instruction;
@@ -29,6 +31,8 @@ export interface RegionBlock {
   readonly next: number;
   /** Target of the direct branch that ends it. */
   readonly target: number | undefined;
+  /** Where the indirect call that ends it may go. */
+  readonly guesses: readonly number[];
   readonly kind: 'next' | 'jump' | 'branch' | 'call' | 'indirect';
 }
 
@@ -69,7 +73,11 @@ export interface CodePageView {
   /** The interpreter has begun a block at this offset: it has been executed. */
   executed(offset: number): boolean;
   readonly callees?: readonly Callee[];
+  readonly guesses?: Guesses | undefined;
 }
+
+/** Where indirect calls have gone, by the offset behind them: offsets of targets, counted as addresses go. They are verified at each call. */
+export type Guesses = ReadonlyMap<number, readonly number[]>;
 
 /** Part of a page that a region's code comes from. */
 interface Piece {
@@ -78,11 +86,14 @@ interface Piece {
   readonly start: number;
   readonly end: number;
   readonly executed: (offset: number) => boolean;
+  readonly guesses: Guesses;
 }
+const NO_GUESSES: Guesses = new Map();
+const NO_TARGETS: readonly number[] = [];
 
 /** Collects the blocks that are reached from `head` by direct branches without leaving the page, and the small functions that they call. */
 export function formRegion(page: CodePageView, head: number, decoder: Decoder, handlers: HandlerMap, maxInstructions = MAX_INSTRUCTIONS): Region {
-  const own: Piece = { bytes: page.bytes, start: 0, end: PAGE_SIZE, executed: page.executed };
+  const own: Piece = { bytes: page.bytes, start: 0, end: PAGE_SIZE, executed: page.executed, guesses: page.guesses ?? NO_GUESSES };
   const { codeSize } = page;
   const first = walk(own, head, codeSize, decoder, handlers, maxInstructions, page.callees ?? []);
   const blocks: RegionBlock[] = [];
@@ -105,6 +116,7 @@ interface Walked {
   readonly total: number;
   /** There is a way to a near return. */
   readonly returns: boolean;
+  readonly guesses: Guesses;
 }
 
 function walk(piece: Piece, head: number, codeSize: 32 | 64, decoder: Decoder, handlers: HandlerMap, maxInstructions: number, callees: readonly Callee[]): Walked {
@@ -130,15 +142,23 @@ function walk(piece: Piece, head: number, codeSize: 32 | 64, decoder: Decoder, h
     leaders.add(offset);
     worklist.push(offset);
   };
-  const inline = (target: number, from: number, returns: boolean): void => {
+  /** Returns how many instructions that takes. */
+  const inline = (target: number, from: number, returns: boolean, most = MAX_INLINED): number => {
     const callee = callees.find(({ at }) => at === target);
-    if (callee === undefined || (returns && !piece.executed(from)) || calls.some((call) => call.from === from)) return;
+    if (callee === undefined || (returns && !piece.executed(from)) || calls.some((call) => call.from === from && call.callee === callee)) return 0;
     const { offset, bytes, executed } = callee;
-    const walked = walk({ bytes, start: offset, end: offset + bytes.length, executed: (at) => executed.includes(at) }, offset, codeSize, decoder, handlers, MAX_INLINED + 1, []);
-    if (!walked.returns || walked.total > MAX_INLINED || total + walked.total > maxInstructions) return;
+    const walked = walk({ bytes, start: offset, end: offset + bytes.length, executed: (at) => executed.includes(at), guesses: NO_GUESSES }, offset, codeSize, decoder, handlers, MAX_INLINED + 1, []);
+    if (!walked.returns || walked.total > most || total + walked.total > maxInstructions) return 0;
     total += walked.total;
     calls.push({ callee, from, returns, walked });
     if (returns) visit(from);
+    return walked.total;
+  };
+  const callHere = (target: number, site: number): void => {
+    if (!piece.executed(target)) return;
+    visit(target);
+    local.push({ target, site });
+    if (piece.executed(site)) visit(site);
   };
   for (let i = 0; i < worklist.length; i++) {
     let offset = worklist[i]!;
@@ -146,43 +166,46 @@ function walk(piece: Piece, head: number, codeSize: 32 | 64, decoder: Decoder, h
       const found = decode(offset);
       if (found === null) break;
       offset += found.instruction.length;
-      const end = endOf(found, handlers);
+      const end = endOf(found, handlers, piece.guesses);
       if (end.kind === 'next') {
         if (length + 1 === MAX_BLOCK) visit(offset);
         continue;
       }
-      const target = end.target!;
-      if (end.kind === 'branch') {
+      const { target } = end;
+      if (target === undefined) {
+        returns ||= found.instruction.row.semantics === 'ret';
+        let room = MAX_GUESSED;
+        for (const guess of end.guesses) {
+          if (isInside(guess)) callHere(guess, offset);
+          else room -= inline(guess, offset, true, Math.min(MAX_INLINED, room));
+        }
+      } else if (end.kind === 'branch') {
         visit(offset);
         if (piece.executed(target)) visit(target);
-      } else if (end.kind === 'indirect') returns ||= found.instruction.row.semantics === 'ret';
-      else if (!isInside(target)) inline(target, offset, end.kind === 'call');
+      } else if (!isInside(target)) inline(target, offset, end.kind === 'call');
       else if (end.kind === 'jump') visit(target);
-      else if (piece.executed(target)) {
-        visit(target);
-        local.push({ target, site: offset });
-        if (piece.executed(offset)) visit(offset);
-      }
+      else callHere(target, offset);
       break;
     }
   }
-  return { leaders, decoded, local, calls, total, returns };
+  return { leaders, decoded, local, calls, total, returns, guesses: piece.guesses };
 }
 
-function addBlock(blocks: RegionBlock[], { leaders, decoded }: Walked, leader: number, inlined: number, handlers: HandlerMap): void {
+function addBlock(blocks: RegionBlock[], { leaders, decoded, guesses }: Walked, leader: number, inlined: number, handlers: HandlerMap): void {
   const instructions: RegionInstruction[] = [];
   let offset = leader;
   let kind: RegionBlock['kind'] = 'next';
   let target: number | undefined;
+  let guessed = NO_TARGETS;
   while (instructions.length < MAX_BLOCK && (offset === leader || !leaders.has(offset))) {
     const found = decoded.get(offset);
     if (found === undefined || found === null) break;
     instructions.push(found);
     offset += found.instruction.length;
-    ({ kind, target } = endOf(found, handlers));
+    ({ kind, target, guesses: guessed } = endOf(found, handlers, guesses));
     if (kind !== 'next') break;
   }
-  if (instructions.length > 0) blocks.push({ offset: leader, inlined, instructions, next: offset, target, kind });
+  if (instructions.length > 0) blocks.push({ offset: leader, inlined, instructions, next: offset, target, guesses: guessed, kind });
 }
 
 /** Null for what the translator leaves to the interpreter. */
@@ -198,12 +221,12 @@ function decodeAt({ bytes, start, end }: Piece, codeSize: 32 | 64, offset: numbe
   return { instruction, offset };
 }
 
-function endOf({ instruction, offset }: RegionInstruction, handlers: HandlerMap): { kind: RegionBlock['kind']; target: number | undefined } {
+function endOf({ instruction, offset }: RegionInstruction, handlers: HandlerMap, guesses: Guesses): Pick<RegionBlock, 'kind' | 'target' | 'guesses'> {
   const terminates = (handlers.traits[handlers.places[handlerIndexOf(instruction)]!]! & ENDS_BLOCK) !== 0;
   const direct = isDirectBranch(instruction);
   if (direct) {
     const target = offset + instruction.length + instruction.immediate;
-    return { kind: !terminates ? 'branch' : instruction.row.semantics === 'calljz' ? 'call' : 'jump', target };
+    return { kind: !terminates ? 'branch' : instruction.row.semantics === 'calljz' ? 'call' : 'jump', target, guesses: NO_TARGETS };
   }
-  return { kind: terminates ? 'indirect' : 'next', target: undefined };
+  return terminates ? { kind: 'indirect', target: undefined, guesses: guesses.get(offset + instruction.length) ?? NO_TARGETS } : { kind: 'next', target: undefined, guesses: NO_TARGETS };
 }

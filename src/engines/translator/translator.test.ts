@@ -7,6 +7,8 @@ import { VCPU_BASE } from '../../memory/layout.ts';
 import { createInterpreter } from '../interpreter/interpreter.ts';
 import type { InterpreterOptions } from '../interpreter/interpreter.ts';
 import { expectSame, runProgram as run } from './program.test-support.ts';
+import { RegionBuilder } from './region-builder.ts';
+import type { BuiltRegion, RegionCompiler, RegionRequest } from './region-builder.ts';
 import { formRegion } from './region.ts';
 import type { Callee } from './region.ts';
 import { createTranslator } from './translator.ts';
@@ -78,6 +80,92 @@ test('a small function in another page is part of the region that calls it', () 
   expect(form([callee], [0]).calls).toEqual([]);
   expect(form([{ ...callee, bytes: Uint8Array.from([0x83, 0xc0, 0x03, 0xf4]) }], [0, 5]).calls).toEqual([]);
   expect(form([{ ...callee, at: 0x1001 }], [0, 5]).calls).toEqual([]);
+});
+
+/** Calls in a loop of 300 rounds by a register or by memory. */
+const indirectCalls = {
+  /** l: call rbx; adc eax, 1; in round 200 rbx is another function: f: add eax, 3; ret; g: add eax, 5; ret, each in a page of its own */
+  'to a small function in another page, later to another one': 'c704252010200083c003c3c704252020200083c005c3b92c01000031c0bb20102000ffd383d00183f9647505bb20202000ffc975edf4',
+  /** l: call rbx; each 64th round inc byte [f+2]; f: add eax, imm; ret */
+  'to a small function in another page that is rewritten': 'c704252010200083c003c3b92c01000031c0bb20102000ffd389ca83e23f7507fe042522102000ffc975ecf4',
+  /** l: call rbx; xchg rdx, rbx; adc eax, 1 */
+  'to two small functions by turns': 'c704252010200083c003c3c704252020200083c005c3b92c01000031c0bb20102000ba20202000ffd34887da83d001ffc975f4f4',
+  'to two small functions of one page by turns': 'c704252010200083c003c3c704253010200083c005c3b92c01000031c0bb20102000ba30102000ffd34887da83d001ffc975f4f4',
+  /** l: call [rsp]; in round 200 [rsp] is another function, of several blocks, in the same page */
+  'to functions in the same page': 'b92c01000031c0488d1d1900000053ff142483f964750b488d1d0d00000048891c24ffc975e9f483c003c383c005a8017402ffc0c3',
+} as const;
+describe.each(Object.entries(indirectCalls))('an indirect call %s', (name, code) => {
+  test('is guessed, and goes where it has to', () => {
+    const { handlers } = loadEngineModules();
+    const guessed: RegionRequest[] = [];
+    const inlined: BuiltRegion[] = [];
+    const builder = new RegionBuilder(handlers);
+    const compiler: RegionCompiler = {
+      build: (requests, done) => {
+        guessed.push(...requests.filter(({ guesses }) => guesses !== undefined && guesses.size > 0));
+        builder.build(requests, (result) => {
+          inlined.push(...result.modules.flatMap(({ regions }) => regions).filter((region) => region.inlined.length > 0));
+          done(result);
+        });
+      },
+    };
+    // In time for the function to be as hot as its caller.
+    const translated = run((options) => createTranslator({ ...options, compiler, tuning: { hot: 10, wait: 1, doublings: 0 } }), code, 200);
+    expectSame(translated, run(createInterpreter, code, 200));
+    expect(guessed.length).toBeGreaterThan(0);
+    expect(inlined.length > 0).toBe(!name.includes('same page'));
+    if (name.includes('by turns')) expect(Math.max(...inlined.map((region) => region.inlined.length))).toBe(2);
+  });
+  test('does the same in slices of a few instructions', () => {
+    expectSame(run((options) => createTranslator({ ...options, tuning: { hot: 5, wait: 1, doublings: 0 } }), code, 7), run(createInterpreter, code, 7));
+  });
+});
+
+test('of a guessed call the function is in the region, also when it is in the same page', () => {
+  // call rbx; dec ecx; jnz 0; ret; f: ret
+  const bytes = new Uint8Array(4096);
+  bytes.set(Buffer.from('ffd3ffc975fac3c3', 'hex'));
+  const callee = { at: 0x1000, page: 7, offset: 0, record: 64, bytes: Uint8Array.from([0x83, 0xc0, 0x03, 0xc3]), executed: [0] };
+  const decoder = new Decoder(implementedFeatures);
+  const { handlers } = loadEngineModules();
+  const form = (...targets: number[]) =>
+    formRegion({ bytes, codeSize: 64, executed: () => true, callees: [callee, { ...callee, at: 0x2010 }], guesses: new Map([[2, targets]]) }, 0, decoder, handlers);
+  expect(form(0x1000).blocks.map(({ offset, inlined, guesses }) => [offset, inlined, guesses])).toEqual([[0, 0, [0x1000]], [2, 0, []], [6, 0, []], [0, 1, []]]);
+  // Of several targets all.
+  expect(form(0x1000, 7, 0x2010).blocks.map(({ offset, inlined }) => [offset, inlined])).toEqual([[0, 0], [2, 0], [7, 0], [6, 0], [0, 1], [0, 2]]);
+  expect(form(7).blocks.map(({ offset, inlined }) => [offset, inlined])).toEqual([[0, 0], [7, 0], [2, 0], [6, 0]]);
+  expect(form(7).returnSites).toEqual([2]);
+  for (const targets of [[], [0x2000], [-1]]) expect(form(...targets).blocks.map(({ offset }) => offset)).toEqual([0]);
+});
+
+/** mov ecx,12; l1: add eax,3; dec ecx; jnz l1; mov ecx,10000; l2: add eax,5; dec ecx; jnz l2; hlt */
+const lukewarmThenHot = 'b90c00000083c003ffc975f9b91027000083c005ffc975f9f4';
+
+test('a loop that is executed much more than other hot blocks does not wait for them', () => {
+  const builder = new RegionBuilder(loadEngineModules().handlers);
+  const batches: number[][] = [];
+  const compiler: RegionCompiler = {
+    build: (requests, done) => {
+      batches.push(requests.map(({ offset }) => offset));
+      builder.build(requests, done);
+    },
+  };
+  run((options) => createTranslator({ ...options, compiler, tuning: { hot: 10, wait: 3, doublings: 0 } }), lukewarmThenHot, 200);
+  expect(batches).toEqual([[17], [5]]);
+});
+
+test('what another thread has made is looked for between two slices', () => {
+  const builder = new RegionBuilder(loadEngineModules().handlers);
+  let answer = (): void => {};
+  let polls = 0;
+  const compiler: RegionCompiler = {
+    build: (requests, done) => (answer = () => builder.build(requests, done)),
+    poll: () => {
+      if (++polls > 3) answer();
+    },
+  };
+  const { translation } = run((options) => createTranslator({ ...options, compiler, tuning: { hot: 10, wait: 1, doublings: 0 } }), lukewarmThenHot, 200);
+  expect(translation?.regions.made).toBeGreaterThan(0);
 });
 
 test('executions that count as several make code hot earlier', () => {

@@ -1,7 +1,7 @@
 import { PAGE_MASK, PAGE_SIZE } from '../../base/addresses.ts';
 import type { TranslationFigures } from '../../cpu/vcpu.ts';
 import type { MonotonicClock } from '../../host/clock.ts';
-import { REC_HANDLER, REC_IMMEDIATE } from '../../isa/x86/decode/record.ts';
+import { REC_HANDLER, REC_IMMEDIATE, REC_LOOKED_AT } from '../../isa/x86/decode/record.ts';
 import { CPL, FLAT_SEGMENTS, MODE, MODE_CODE16, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, RECORD, RIP } from '../../isa/x86/state/layout.ts';
 import type { Profiler } from '../profile/profiler.ts';
 import { HANDLER_COUNT } from '../interpreter/handler-places.ts';
@@ -9,6 +9,7 @@ import { Interpreter } from '../interpreter/interpreter.ts';
 import type { InterpreterCore, InterpreterOptions } from '../interpreter/interpreter.ts';
 import type { Tier } from '../interpreter/code-cache.ts';
 import { Pauses } from './pauses.ts';
+import { CallGuesses } from './call-guesses.ts';
 import { CalleeFinder, isUnchanged, pageOf } from './callees.ts';
 import type { CalleeCode, FoundCallee } from './callees.ts';
 import { RegionBuilder } from './region-builder.ts';
@@ -17,6 +18,11 @@ import { TranslationCache } from './translation-cache.ts';
 
 /** Regions of one module: many in one cost less (DESIGN D3), but the first of them waits for the last. */
 const BATCH = 64;
+/** Blocks that are executed so many times less than the hottest wait for the next batch: a loop is not to wait for a program's start. */
+const COOLER = 16;
+/** Executions until hot from which on blocks are looked at before, and when: after an eighth of them. */
+const LOOKS_FROM = 64;
+const LOOK_SHIFT = 3;
 /** Slices after which a page's code may be translated twice as soon again: it no longer changes as often. */
 const FORGIVING_SLICES = 4096;
 
@@ -58,6 +64,8 @@ interface HotBlock {
   readonly flat: boolean;
   readonly rip: bigint;
   readonly user: boolean;
+  /** Segments do not count in its addresses. */
+  readonly linear: boolean;
   /** Functions of other pages that its page calls. */
   readonly callees: readonly FoundCallee[];
   /** When a profile is made, its counters once it has some. */
@@ -79,6 +87,7 @@ export class Translator implements Tier {
   readonly #bytes: Uint8Array;
   readonly #fetchBlock: (cpu: number) => number;
   readonly #callees: CalleeFinder;
+  readonly #guesses: CallGuesses;
   readonly #flushJumps: () => void;
   readonly #waiting: HotBlock[] = [];
   /** Slices ever, and since the last batch. */
@@ -108,9 +117,15 @@ export class Translator implements Tier {
     this.#bytes = new Uint8Array(core.memory.buffer);
     this.#fetchBlock = core.runtime.bind('fetchBlock');
     this.#callees = new CalleeFinder(core);
+    this.#guesses = new CallGuesses(core);
   }
 
+  /** When a block has been executed an eighth as often as makes it hot, only who called it is looked at: in time for its callers' regions. */
   threshold(page: number): number {
+    const executions = this.#untilHot(page);
+    return executions < LOOKS_FROM ? executions : executions >>> LOOK_SHIFT;
+  }
+  #untilHot(page: number): number {
     return this.#tuning.hot << Math.min(this.#timesGivenUp(page), this.#tuning.doublings);
   }
 
@@ -126,22 +141,39 @@ export class Translator implements Tier {
 
   hot(): void {
     const { cpu } = this.#core;
-    if (this.#cache.wanted(this.#view.getUint32(cpu + RECORD, true))) return;
+    const record = this.#view.getUint32(cpu + RECORD, true);
+    if (this.#cache.wanted(record)) return;
     const mode = this.#view.getUint32(cpu + MODE, true);
     if ((mode & (MODE_REAL | MODE_V86)) !== 0 || (mode & MODE_CODE_MASK) === MODE_CODE16) return;
     const host = this.#fetchBlock(cpu) >>> 0;
     if (host === 0) return;
     const flat = this.#view.getUint32(cpu + FLAT_SEGMENTS, true) !== 0;
     const rip = this.#view.getBigUint64(cpu + RIP, true);
-    const isLinear = flat || (mode & MODE_CODE_MASK) === MODE_CODE64;
-    const callees = isLinear ? this.#callees.find(pageOf(host), rip - BigInt(host & PAGE_MASK), mode) : [];
-    this.#waiting.push({ host, mode, flat, rip, user: this.#view.getUint32(cpu + CPL, true) === 3, callees });
+    const user = this.#view.getUint32(cpu + CPL, true) === 3;
+    const long = (mode & MODE_CODE_MASK) === MODE_CODE64;
+    const linear = flat || long;
+    if (linear) this.#guesses.note(rip, long);
+    if (this.#isOnlyWarm(record, pageOf(host))) return;
+    const callees = linear ? this.#callees.find(rip - BigInt(host & PAGE_MASK), mode, user, this.#core.cache().outgoing(pageOf(host))) : [];
+    this.#waiting.push({ host, mode, flat, rip, user, linear, callees });
     if (this.#waiting.length >= BATCH || this.#tuning.wait === 0) this.translate();
+  }
+
+  /** The block has been looked at for the first time, and goes on being counted. */
+  #isOnlyWarm(record: number, page: number): boolean {
+    if (this.#view.getUint16(record + REC_LOOKED_AT, true) !== 0) return false;
+    this.#view.setUint16(record + REC_LOOKED_AT, 1, true);
+    const left = this.#view.getInt32(record + REC_IMMEDIATE, true) + this.#untilHot(page) - this.threshold(page);
+    if (left <= 0) return false;
+    this.#view.setInt32(record + REC_IMMEDIATE, left, true);
+    return true;
   }
 
   /** One batch is under way at a time: while it is made, the next one grows. */
   translate(): void {
     this.#slice++;
+    // Turns of the event loop are milliseconds apart, as long as making a few regions takes.
+    if (this.#busy) this.#compiler.poll?.();
     const due = this.#waiting.length > 0 && !this.#busy && (++this.#slices >= this.#tuning.wait || this.#waiting.length >= BATCH);
     if (!due && this.#ready.length === 0) {
       this.#cache.sweep();
@@ -161,7 +193,7 @@ export class Translator implements Tier {
     const blocks = this.#hottest();
     if (blocks.length === 0) return;
     const requests = blocks.map((block): RegionRequest => {
-      const { host, mode, flat, callees } = block;
+      const { host, mode, flat, rip, user, linear, callees } = block;
       block.counters = this.#profiler?.takeCounter();
       const page = pageOf(host);
       const key = `${page} ${mode & MODE_CODE_MASK}`;
@@ -172,7 +204,13 @@ export class Translator implements Tier {
         known = { bytes: this.#bytes.slice(host - (host & PAGE_MASK), host - (host & PAGE_MASK) + PAGE_SIZE), executed };
         pages.set(key, known);
       }
-      return { page, ...known, offset: host & PAGE_MASK, long: (mode & MODE_CODE_MASK) === MODE_CODE64, flat, counters: block.counters, callees: this.#callees.read(callees, mode, code) };
+      const base = rip - BigInt(host & PAGE_MASK);
+      const long = (mode & MODE_CODE_MASK) === MODE_CODE64;
+      const guesses = linear ? this.#guesses.of(page, base, long) : undefined;
+      const guessed = this.#callees.find(base, mode, user, new Set([...(guesses?.values() ?? [])].flat())).filter(({ at }) => (at < 0 || at >= PAGE_SIZE) && !callees.some((callee) => callee.at === at));
+      return {
+        page, ...known, offset: host & PAGE_MASK, long, flat, counters: block.counters, guesses, callees: this.#callees.read([...callees, ...guessed], mode, code),
+      };
     });
     this.#busy = true;
     this.#compiler.build(requests, (result) => {
@@ -181,7 +219,7 @@ export class Translator implements Tier {
     });
   }
 
-  /** Takes a batch out of those that wait: those executed most since they became hot. */
+  /** Takes a batch out of those that wait: those executed most since they became hot, if not much less than the others. */
   #hottest(): HotBlock[] {
     const heat = (block: HotBlock): number => {
       const record = this.#recordOf(block);
@@ -189,8 +227,9 @@ export class Translator implements Tier {
       return record === undefined ? -1 : -this.#view.getInt32(record + REC_IMMEDIATE, true);
     };
     const ranked = this.#waiting.splice(0).map((block) => ({ block, heat: heat(block) })).filter((entry) => entry.heat >= 0).sort((a, b) => b.heat - a.heat);
-    this.#waiting.push(...ranked.slice(BATCH).map(({ block }) => block));
-    return ranked.slice(0, BATCH).map(({ block }) => block);
+    const taken = ranked.slice(0, BATCH).filter((entry) => entry.heat * COOLER >= ranked[0]!.heat);
+    this.#waiting.push(...ranked.slice(taken.length).map(({ block }) => block));
+    return taken.map(({ block }) => block);
   }
 
   /** The record that counts the block's executions; undefined when it has been overwritten or translated meanwhile. */
@@ -202,7 +241,7 @@ export class Translator implements Tier {
   #installAll(result: BuildResult, requests: readonly RegionRequest[], blocks: readonly HotBlock[]): void {
     for (const number of result.covered) {
       const record = this.#recordOf(blocks[number]!);
-      if (record !== undefined) this.#view.setUint32(record + REC_IMMEDIATE, this.threshold(pageOf(blocks[number]!.host)), true);
+      if (record !== undefined) this.#view.setUint32(record + REC_IMMEDIATE, this.#untilHot(pageOf(blocks[number]!.host)), true);
     }
     for (const module of result.modules) this.#install(module, requests, blocks);
     if (result.modules.length > 0) this.#flushJumps();
@@ -221,7 +260,7 @@ export class Translator implements Tier {
       const page = pageOf(block.host);
       if (record === undefined || !isUnchanged(this.#bytes, block.host - (block.host & PAGE_MASK), requests[request]!.bytes, 0, ranges)) continue;
       if (!inlined.every(({ callee, ranges: own }) => this.#callees.isUnchanged(callee, own, block.mode))) {
-        this.#view.setUint32(record + REC_IMMEDIATE, this.threshold(page), true);
+        this.#view.setUint32(record + REC_IMMEDIATE, this.#untilHot(page), true);
         continue;
       }
       this.#core.cache().depend(page, ranges);
@@ -236,16 +275,18 @@ export class Translator implements Tier {
   }
 
   dropped(page: number, why: 'overwritten' | 'evicted'): void {
+    this.#guesses.forget(page);
     if (this.#cache.dropPage(page) && why === 'overwritten') this.#giveUp(page);
   }
   /** Notes that translations of a page's code are given up, once a slice; returns the threshold from now on. */
   #giveUp(page: number): number {
     const times = this.#timesGivenUp(page);
     if (this.#restless.get(page)?.slice !== this.#slice) this.#restless.set(page, { times: Math.min(times, this.#tuning.doublings) + 1, slice: this.#slice });
-    return this.threshold(page);
+    return this.#untilHot(page);
   }
   cleared(): void {
     this.#waiting.length = 0;
+    this.#guesses.clear();
     this.#cache.clear();
   }
   figures(): TranslationFigures {

@@ -16,6 +16,8 @@ export const REC_LENGTH = 6;
 export const REC_COUNT = 7;
 /** u16: state offset of the register named by ModRM.reg or the opcode. */
 export const REC_REG = 8;
+/** Of a record that counts executions: 1 when its block has been looked at before it is hot (u16). */
+export const REC_LOOKED_AT = REC_REG;
 /** u16: state offset of the register named by ModRM.rm, when it is a register. */
 export const REC_RM = 10;
 /** u16 in its place: state offset of the base register (ZERO when absent, IP_BASE for RIP-relative). */
