@@ -162,6 +162,8 @@ function writeCr0(cpu: usize, value: u64): i32 {
   }
   store<u64>(cpu, efer, EFER);
   updateMode(cpu);
+  // What a segment allows at once depends on whether its type counts.
+  if (((old ^ value) & CR0_PE) != 0) for (let index: u32 = 0; index < 6; index++) updateSegmentCache(cpu, index);
   if (((old ^ value) & (CR0_PG | CR0_PE | 0x10000 | 0x40000)) != 0) flushTlb(cpu);
   updateTlbBase(cpu);
   return LEAVE_NEXT;

@@ -10,7 +10,7 @@ import { FLAG_AC, FLAG_IF, FLAG_IOPL, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VIF, FLAG_
 import { checkSegment, loadLinear, loadSystem, probeLinear, storeLinear, storeSupervisor } from "./memory.ts";
 import {
   ATTR_DB, ATTR_L, ATTR_P, ATTR_S, ATTR_UNUSABLE, descriptorAttributes, descriptorBase, descriptorDpl, descriptorLimit, isLong, isReal, isV86,
-  markAccessed, readDescriptor, segment, setFromDescriptor, setSegment, updateMode,
+  loadSegmentReal, markAccessed, readDescriptor, segment, setFromDescriptor, setSegment, updateMode,
 } from "./segments.ts";
 import { nextIp } from "./position.ts";
 import { TASK_CALL, taskSwitch } from "./tasks.ts";
@@ -69,8 +69,7 @@ function enter8086(cpu: usize, entry: u32, flags: u32, cleared: u32): i32 {
   if (faulted(cpu)) return 1;
   store<u32>(cpu, (sp & ~mask) | ((sp - 6) & mask), RSP);
   store<u32>(cpu, load<u32>(cpu, EFLAGS) & ~cleared, EFLAGS);
-  store<u64>(cs, <u64>(entry >> 16) << 4, SEG_BASE);
-  store<u32>(cs, entry >> 16, SEG_SELECTOR);
+  loadSegmentReal(cpu, SEG_CS, entry >> 16);
   store<u64>(cpu, entry & 0xffff, RIP);
   updateMode(cpu);
   return 0;

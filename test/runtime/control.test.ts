@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { CR0, CR3, CR4, EFER, LEAVE_NEXT, PDPTES } from '../../src/isa/x86/state/layout.ts';
+import { CR0, CR3, CR4, EFER, LEAVE_NEXT, PDPTES, SEGMENTS, SEGMENT_BYTES, SEG_CS, SEG_FAST_WRITE } from '../../src/isa/x86/state/layout.ts';
 import { RuntimeFixture } from '../support/runtime.ts';
 
 const PE = 1n;
@@ -54,6 +54,18 @@ describe('control registers', () => {
     m.mode({ cr0: PE | PG, cr3, cr4: PAE, efer: LONG, long: true });
     m.segment(1, 0n, 0xffffffff, 0xa09b);
     expect(write(register, value)).toBe(expected);
+  });
+
+  test.each([['on', 0n, PE], ['off', PE, 0n]] as const)('what segments allow at once is of the mode it is in once protection is %s, as in a state that is loaded', (_, before, after) => {
+    m.mode({ cr0: before, cr4: 0n, long: false });
+    for (let i = 0; i < 6; i++) m.segment(i, 0n, 0xffffffff, i === SEG_CS ? 0x9b : 0x91);
+    const first = m.u32(SEGMENTS + SEG_CS * SEGMENT_BYTES + SEG_FAST_WRITE);
+    expect(write(0, after)).toBe('ok');
+    const segments = (): Uint8Array => m.bytes.slice(m.cpu + SEGMENTS, m.cpu + SEGMENTS + 6 * SEGMENT_BYTES);
+    const changed = segments();
+    m.call('sanitizeState');
+    expect(changed).toEqual(segments());
+    expect([first, m.u32(SEGMENTS + SEG_CS * SEGMENT_BYTES + SEG_FAST_WRITE)]).toEqual(before === PE ? [0, 0xfffffff0] : [0xfffffff0, 0]);
   });
 
   test('with PCIDE paging stays on, and bit 63 of CR3 is not kept', () => {
