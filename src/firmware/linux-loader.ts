@@ -5,8 +5,8 @@ import { BOOT_COMMAND_LINE, BOOT_PAGE_TABLES, BOOT_PARAMS, HIGH_MEMORY } from '.
 import { CR0_PAGED, CR0_PROTECTED, flatSegments, realModeSegments } from './boot-segments.ts';
 import { memoryMap } from './e820.ts';
 import { unpackLinux } from './linux-payload.ts';
-import { loadUnpacked } from './linux-unpacked.ts';
-import type { LoadedKernel } from './linux-unpacked.ts';
+import { chooseMoves, loadUnpacked, roomFor } from './linux-unpacked.ts';
+import type { LoadedKernel, Room } from './linux-unpacked.ts';
 
 // Linux/x86 boot protocol: Documentation/arch/x86/boot.rst; boot_params: zero-page.rst. Offsets are those of the file,
 // and of boot_params, which holds the setup header at the same place.
@@ -106,16 +106,21 @@ function loadUnpackedHere(input: BootInput, header: SetupHeader, initrd: Initrd,
   const { view, version, setupBytes } = header;
   // The size it needs and its address stand in the header since protocol 2.10. A 64-bit kernel is entered in 64-bit code.
   if (version < 0x20a || header.has64 !== (width === 64)) return undefined;
-  const unpacked = unpackLinux(kernel, setupBytes, decompressor);
-  if (unpacked === undefined) return undefined;
-  return loadUnpacked({ ...input, kernel: unpacked }, {
+  const placement = {
     width,
     preferred: Number(view.getBigUint64(PREFERRED_ADDRESS, true)),
     alignment: Math.max(4096, view.getUint32(KERNEL_ALIGNMENT, true)),
     bytes: view.getUint32(INIT_SIZE, true),
     top: initrd?.address ?? memory.lowBytes,
     entropy: input.commandLine.split(/\s+/).includes('nokaslr') ? undefined : input.entropy,
-  });
+  };
+  const moves = chooseMoves(placement);
+  let room: Room | undefined;
+  const unpacked = unpackLinux(kernel, setupBytes, decompressor, (size) => (room = roomFor(memory, placement, moves, size))?.file);
+  const loaded = unpacked === undefined ? undefined : loadUnpacked({ ...input, kernel: unpacked }, placement, moves, room);
+  if (loaded === undefined) room?.file.fill(0);
+  if (room !== undefined) memory.wrote(room.address, room.file.length);
+  return loaded;
 }
 
 function readHeader(input: BootInput): SetupHeader {

@@ -21,9 +21,10 @@ const MAGIC: readonly (readonly [Compression | 'lz4', readonly number[]])[] = [
 
 /**
  * The unpacked kernel: an ELF file with its relocations behind it. Undefined where the host cannot unpack it, or it is
- * not what it says: then the kernel unpacks itself, and complains itself.
+ * not what it says: then the kernel unpacks itself, and complains itself. `roomFor`: where to put so many bytes; used only
+ * where it spares copying.
  */
-export function unpackLinux(kernel: Uint8Array, setupBytes: number, decompressor: Decompressor | undefined): Uint8Array | undefined {
+export function unpackLinux(kernel: Uint8Array, setupBytes: number, decompressor: Decompressor | undefined, roomFor: (size: number) => Uint8Array | undefined): Uint8Array | undefined {
   const view = new DataView(kernel.buffer, kernel.byteOffset, kernel.byteLength);
   if (view.getUint16(VERSION, true) < VERSION_WITH_PAYLOAD) return undefined;
   const start = setupBytes + view.getUint32(PAYLOAD_OFFSET, true);
@@ -36,5 +37,7 @@ export function unpackLinux(kernel: Uint8Array, setupBytes: number, decompressor
   const size = view.getUint32(start + length - 4, true);
   if (size > LARGEST) return undefined;
   const packed = format === 'gzip' ? payload : payload.subarray(0, length - 4);
-  return format === 'lz4' ? unpackLz4(packed, size, decompressor?.lz4Block) : decompressor?.decompress(format, packed, size);
+  if (format !== 'lz4') return decompressor?.decompress(format, packed, size);
+  // Our own is slower in memory that is shared than the copy that it would spare.
+  return decompressor?.lz4Block === undefined ? unpackLz4(packed, size) : unpackLz4(packed, size, decompressor.lz4Block, roomFor(size));
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { loadUnpacked } from './linux-unpacked.ts';
+import { LinearMemory } from '../memory/linear-memory.ts';
+import { chooseMoves, loadUnpacked, roomFor } from './linux-unpacked.ts';
 import type { Placement } from './linux-unpacked.ts';
 import { unpackLz4 } from './lz4.ts';
 import { SparseMemory } from './sparse-memory.test-support.ts';
@@ -89,6 +90,66 @@ describe('an unpacked Linux kernel', () => {
   it('stays where it was linked to when what lies behind it are no relocations', () => {
     expect(load(64, kernel(64, [[]]), [1, 1]).loaded).toEqual({ entry: LINKED + 4, moved: false });
     expect(load(32, kernel(32, [[], []]), [1]).loaded).toEqual({ entry: LINKED + 4, moved: false });
+  });
+});
+
+describe('a 64-bit kernel that was unpacked into RAM', () => {
+  interface Part {
+    readonly offset: number;
+    readonly physical: number;
+    readonly fileBytes: number;
+    readonly memoryBytes: number;
+  }
+  /** Segments of bytes that tell their places; something else between and behind them; relocations of none of it. */
+  function kernelOf(parts: readonly Part[]): Uint8Array {
+    const end = Math.max(...parts.map(({ offset, fileBytes }) => offset + fileBytes));
+    const bytes = new Uint8Array(end + 12).fill(0xee);
+    const view = new DataView(bytes.buffer);
+    bytes.fill(0, 0, 64 + 56 * parts.length);
+    bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
+    view.setUint16(16, 2, true);
+    view.setUint16(18, 62, true);
+    view.setBigUint64(24, BigInt(LINKED), true);
+    view.setBigUint64(32, 64n, true);
+    view.setUint16(54, 56, true);
+    view.setUint16(56, parts.length, true);
+    parts.forEach(({ offset, physical, fileBytes, memoryBytes }, i) => {
+      const at = 64 + 56 * i;
+      view.setUint32(at, 1, true); // PT_LOAD
+      [offset, VIRTUAL[64] + BigInt(physical - LINKED), physical, fileBytes, memoryBytes, 4096].forEach((value, k) => view.setBigUint64(at + 8 * (k + 1), BigInt(value), true));
+      for (let k = 0; k < fileBytes; k++) bytes[offset + k] = 1 + ((k + 7 * i) % 251);
+    });
+    bytes.fill(0, end);
+    return bytes;
+  }
+  const placement: Placement = { width: 64, preferred: LINKED, alignment: 2 * MIB, bytes: 8 * MIB, top: 32 * MIB, entropy: { fill: (bytes) => void bytes.fill(1) } };
+  const ram = (memory: LinearMemory): Uint8Array => memory.storage.slice(memory.place(0, 32 * MIB), memory.place(0, 32 * MIB)! + 32 * MIB);
+  const text = { offset: 2 * MIB, physical: LINKED, fileBytes: 10_000, memoryBytes: 10_000 };
+  const data = { offset: 3 * MIB, physical: LINKED + MIB, fileBytes: 5_000, memoryBytes: 70_000 };
+
+  it.each<[string, readonly Part[]]>([
+    ['as its bzImage loads it', [text, data]],
+    ['with segments that move down, over what they were', [text, data, { offset: 4 * MIB, physical: LINKED + 2 * MIB - 8192, fileBytes: 20_000, memoryBytes: 20_000 }]],
+    ['whose last segment needs more than the file has', [text, { ...data, memoryBytes: 3 * MIB }]],
+    ['with a segment that moves up', [text, { ...data, physical: LINKED + 2 * MIB }]],
+    ['with segments in another order than in the file', [text, { ...data, offset: 5 * MIB }, { offset: 4 * MIB, physical: LINKED + 2 * MIB, fileBytes: 9, memoryBytes: 9 }]],
+    ['that begins elsewhere in its file', [{ ...text, offset: 8192 }, data]],
+  ])('is what loading it from elsewhere makes: %s', (_, parts) => {
+    const file = kernelOf(parts);
+    const [copied, settled] = [new LinearMemory(40 * MIB), new LinearMemory(40 * MIB)];
+    const moves = chooseMoves(placement);
+    const room = roomFor(settled, placement, moves, file.length)!;
+    room.file.set(file);
+    const loaded = loadUnpacked({ kernel: room.file, commandLine: '', memory: settled }, placement, moves, room);
+    expect(loaded).toEqual({ entry: LINKED + moves.physical, moved: true });
+    expect(loadUnpacked({ kernel: file, commandLine: '', memory: copied }, placement, moves)).toEqual(loaded);
+    expect(Buffer.compare(ram(settled), ram(copied))).toBe(0);
+    expect(settled.readU32(LINKED + moves.physical)).toBe(0x04030201);
+  });
+  it('has no room above its top, nor outside of RAM', () => {
+    const moves = chooseMoves(placement);
+    expect(roomFor(new LinearMemory(40 * MIB), placement, moves, 20 * MIB)).toBeUndefined();
+    expect(roomFor(new LinearMemory(16 * MIB), { ...placement, top: 64 * MIB }, moves, MIB)).toBeUndefined();
   });
 });
 

@@ -8,9 +8,8 @@ const SHORTEST_MATCH = 4;
 /** Up to here a loop is quicker than copying by a call. */
 const SHORT = 32;
 
-/** The contents of a legacy frame, which must be `size` bytes; undefined when they are not. */
-export function unpackLz4(packed: Uint8Array, size: number, unpackBlock: Lz4Block = unpackBlockHere): Uint8Array | undefined {
-  const out = new Uint8Array(size);
+/** The contents of a legacy frame, which must be `size` bytes, as many as `out` has; undefined when they are not. */
+export function unpackLz4(packed: Uint8Array, size: number, unpackBlock: Lz4Block = unpackBlockHere, out: Uint8Array = new Uint8Array(size)): Uint8Array | undefined {
   const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
   let end = 0;
   for (let at = FRAME_MAGIC_BYTES; at + 4 <= packed.length;) {
