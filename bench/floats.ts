@@ -3,7 +3,7 @@
 import { createInterpreter } from '../src/engines/interpreter/interpreter.ts';
 import { buildInterpreter } from '../src/engines/interpreter/requests.ts';
 import type { EngineModules } from '../src/engines/modules.ts';
-import { createTranslator } from '../src/engines/translator/translator.ts';
+import { createLocalTranslator } from '../src/engines/translator/local-translator.ts';
 import { loadEngineModules } from '../src/host-node/engine-modules.ts';
 import { exactness } from '../src/isa/x86/semantics/float-inline.ts';
 import { LinearMemory } from '../src/memory/linear-memory.ts';
@@ -27,7 +27,7 @@ const programs: Readonly<Record<string, readonly [code: string, perTurn: number]
   'quotients and roots': ['b9________48b8000000000000084066480f6ec848b8000000000000f03f66480f6ed066480f6ec0f20f5ec1f20f58c2f20f51c0ffc975f0f4', 5],
 };
 
-const engines = { interpreter: createInterpreter, translator: createTranslator } as const;
+const engines = { interpreter: createInterpreter, translator: createLocalTranslator } as const;
 /** Instructions of a run: enough for translating not to count. */
 const lengths = { interpreter: 50e6, translator: 400e6 } as const;
 

@@ -1,7 +1,7 @@
 // Speed of the interpreter on a loop of mixed integer code, in 64-bit and 32-bit mode. Prints a table, writes
 // bench-results.json. A command, never a timed test.
 import { writeFileSync } from 'node:fs';
-import { createTranslator } from '../src/engines/translator/translator.ts';
+import { createLocalTranslator } from '../src/engines/translator/local-translator.ts';
 import { createInterpreter } from '../src/engines/interpreter/interpreter.ts';
 import { loadEngineModules } from '../src/host-node/engine-modules.ts';
 import { LinearMemory } from '../src/memory/linear-memory.ts';
@@ -20,7 +20,7 @@ const programs = {
   '32-bit': 'b9002d310131c0bb39300000be0000180001d831cb6bd0078916031ec1ea03a9010000007401438d1c434975e4f4',
 } as const;
 
-const engines = { interpreter: createInterpreter, translator: createTranslator } as const;
+const engines = { interpreter: createInterpreter, translator: createLocalTranslator } as const;
 
 function measure(engine: keyof typeof engines, width: '64-bit' | '32-bit'): number {
   const memory = new LinearMemory(16 << 20);

@@ -1,7 +1,7 @@
 import type { SegmentState } from '../../src/cpu/vcpu.ts';
 import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts';
 import type { InterpreterOptions } from '../../src/engines/interpreter/interpreter.ts';
-import { createTranslator } from '../../src/engines/translator/translator.ts';
+import { createLocalTranslator } from '../../src/engines/translator/local-translator.ts';
 import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import {
   CPL, CR2, HALTED, TLB, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_FETCH, TLB_INVALID, TLB_LOCAL_COUNT, TLB_LOCAL_LIST, TLB_PAGE_NOT_GLOBAL, TLB_PAGE_WRITABLE, TLB_RAM_PAGE, TLB_READ, TLB_SET_USER, TLB_WRITE, XCR0,
@@ -56,7 +56,7 @@ export function userSegment(selector: number, base = 0n): SegmentState {
 const makers = {
   evaluator: createEvaluator,
   interpreter: createInterpreter,
-  translator: (options: InterpreterOptions) => createTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 0 } }),
+  translator: (options: InterpreterOptions) => createLocalTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 0 } }),
 } as const;
 export type EngineName = keyof typeof makers | 'kvm';
 export const engineNames: readonly EngineName[] = [...(Object.keys(makers) as (keyof typeof makers)[]), 'kvm'];

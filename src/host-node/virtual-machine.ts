@@ -100,7 +100,7 @@ export class VirtualMachine extends LocalMachine {
   static async create(options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
     const configuration = { ...configure(options), ...nicsOf(options), ...sharesOf(options), ...vsockOf(options), ...(options.parallel === undefined ? {} : { parallel: true }) };
     const timeout = options.timeout === undefined ? undefined : checkTimeout(options.timeout);
-    const engine = settle(options, processorCount(configuration.cpus));
+    const engine = await settle(options, processorCount(configuration.cpus));
     if (options.bootOrder?.includes('n') === true && configuration.nics === undefined) throw new UserError('the boot order names the network (n), but the machine has no card; add --net tap:NAME or hub:NAME, or leave n out');
     // A kernel that is loaded directly needs no firmware that can read the disk: the fastest interface will do.
     const drivesRequest = settleDrives(options, options.firmware === undefined ? 'virtio' : 'ide');
@@ -121,7 +121,7 @@ export class VirtualMachine extends LocalMachine {
         machine: stored.machine, tell: (work) => stored.tell(work), checkDrives: checkStoredDrives, reopenNvram: (path) => reopenNvram(path, warnings(options)),
       }, configureExecution(options));
       if (options.parallel !== undefined && configuration.parallel !== true) throw new UserError(`${file} is a machine without a parallel port; leave --parallel out`);
-      const engine = settle(options, processorCount(configuration.cpus));
+      const engine = await settle(options, processorCount(configuration.cpus));
       const made = vm = await VirtualMachine.#make(options, { configuration, files, drivesRequest: drives, timeout, engine, stored, blank: true });
       stored.tell(() => (made.#unchecked = made.fill(stored.machine)));
       void made.#checkMeanwhile();
@@ -278,7 +278,7 @@ function warnings({ log = silentLog }: RestoreOptions): (line: string) => void {
 }
 
 /** Before anything is fetched, as the engine may be one that this host cannot have. */
-function settle({ engine = 'auto', recalibrate, profile, overcommit, switchable }: RestoreOptions, cpus: number): EngineChoice {
+async function settle({ engine = 'auto', recalibrate, profile, overcommit, switchable }: RestoreOptions, cpus: number): Promise<EngineChoice> {
   if (cpus > 1) {
     const here = availableParallelism();
     if (cpus > here && overcommit !== true) {
@@ -287,7 +287,8 @@ function settle({ engine = 'auto', recalibrate, profile, overcommit, switchable 
     if (profile === true) throw new UserError(`a profile is made of one processor, but ${cpus} are asked for; leave --profile out, or give --cpus 1`);
     if (engine !== 'auto') threadEngine(checkEngine(engine), cpus);
   }
-  return settleEngine(checkEngine(engine), recalibrate, { processors: cpus, profile: profile === true, switchable: switchable === true });
+  const choice = settleEngine(checkEngine(engine), recalibrate, { processors: cpus, profile: profile === true, switchable: switchable === true });
+  return choice.first === 'lockstep' ? { ...choice, lockstep: (await import('../engines/lockstep/lockstep-vcpu.ts')).LockstepVcpu } : choice;
 }
 
 /** V8 reserves address space for the whole memory at once; a limit on it (ulimit -v) shows when a machine is made. */

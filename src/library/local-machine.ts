@@ -23,7 +23,7 @@ import type { Nic } from '../machine/nics.ts';
 import type { Share } from '../machine/shares.ts';
 import type { Vsock } from '../machine/vsock.ts';
 import { engineFactory, hiddenFor, tscKhzFor } from '../machine/engines.ts';
-import type { KvmParts, RunningEngine } from '../machine/engines.ts';
+import type { EngineSet, KvmParts, RunningEngine } from '../machine/engines.ts';
 import { Machine } from '../machine/machine.ts';
 import type { Display, MachineEnd, TextCells } from '../machine/machine.ts';
 import { processorCount } from '../machine/topology.ts';
@@ -64,6 +64,7 @@ export interface MachineHost {
 /** The engine that a machine begins on, and KVM where it may change to it. */
 export interface EngineChoice {
   readonly first: RunningEngine;
+  readonly lockstep?: EngineSet['lockstep'];
   readonly kvm?: KvmParts;
   /** See ExecutionOptions. */
   readonly switchable?: boolean;

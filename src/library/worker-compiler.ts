@@ -1,5 +1,4 @@
 import type { HandlerMap } from '../engines/modules.ts';
-import { RegionBuilder } from '../engines/translator/region-builder.ts';
 import type { BuildResult, RegionCompiler, RegionRequest } from '../engines/translator/region-builder.ts';
 
 /** What the thread is asked. */
@@ -29,7 +28,7 @@ export type StartThread = (handlers: HandlerMap, answered: (answer: Translated) 
 
 /**
  * Translates in a thread of its own, so that the guest goes on in the interpreter meanwhile. The thread starts with the
- * first request. Should it fail, translation goes on in the calling thread.
+ * first request. Should it fail, translation goes on in the calling thread, which only then loads what that takes.
  */
 export class WorkerCompiler implements RegionCompiler {
   readonly #handlers: HandlerMap;
@@ -37,7 +36,7 @@ export class WorkerCompiler implements RegionCompiler {
   readonly #orders: ((result: BuildResult) => void)[] = [];
   #released: number[] = [];
   #thread: TranslationThread | undefined;
-  #here: RegionBuilder | undefined;
+  #here: Promise<RegionCompiler> | undefined;
   /** Time that the thread was at work. */
   busyNs = 0;
 
@@ -48,7 +47,7 @@ export class WorkerCompiler implements RegionCompiler {
 
   build(requests: readonly RegionRequest[], done: (result: BuildResult) => void): void {
     if (this.#here !== undefined) {
-      this.#here.build(requests, done);
+      void this.#here.then((builder) => builder.build(requests, done));
       return;
     }
     this.#thread ??= this.#start(this.#handlers, (answer) => this.#answered(answer), () => this.#failed());
@@ -79,7 +78,7 @@ export class WorkerCompiler implements RegionCompiler {
 
   #failed(): void {
     // What was under way is lost with the thread; its blocks stay interpreted.
-    this.#here = new RegionBuilder(this.#handlers);
+    this.#here = import('../engines/translator/region-builder.ts').then(({ RegionBuilder }) => new RegionBuilder(this.#handlers));
     this.#released = [];
     for (const done of this.#orders.splice(0)) done({ modules: [], covered: [] });
   }

@@ -6,7 +6,7 @@ import type { HybridOptions } from '../engines/hybrid/hybrid-vcpu.ts';
 import type { KvmCapabilities } from '../engines/kvm/capabilities.ts';
 import type { KvmHost } from '../engines/kvm/kvm-host.ts';
 import { KvmFailure, KvmVcpu, beginKvm } from '../engines/kvm/kvm-vcpu.ts';
-import { LockstepVcpu } from '../engines/lockstep/lockstep-vcpu.ts';
+import type { LockstepVcpu } from '../engines/lockstep/lockstep-vcpu.ts';
 import { Profiler } from '../engines/profile/profiler.ts';
 import { createTranslator } from '../engines/translator/translator.ts';
 import type { TranslatorOptions } from '../engines/translator/translator.ts';
@@ -37,7 +37,9 @@ export interface KvmParts {
 export interface EngineSet {
   readonly first: RunningEngine;
   readonly modules: EngineModules;
-  readonly translation?: TranslationChoice;
+  readonly translation: TranslationChoice;
+  /** Loaded where it is the first. */
+  readonly lockstep?: typeof LockstepVcpu | undefined;
   /** A profile is to be made of what translator and interpreter run; gets what makes it. */
   readonly profile?: ((profiler: Profiler) => void) | undefined;
   /** Missing: the machine is never on KVM, and its processor has all features. */
@@ -61,14 +63,14 @@ export function hiddenFor({ first, kvm, switchable }: Pick<EngineSet, 'first' | 
 
 /** How to make a vCPU on the set's first engine that can change to the others. */
 export function engineFactory(set: EngineSet): EngineFactory {
-  const { first, modules, translation = {}, profile, kvm } = set;
+  const { first, modules, translation, lockstep, profile, kvm } = set;
   return (parts) => {
     const profiler = profile === undefined ? undefined : new Profiler(parts.memory, parts.index, parts.clock);
     if (profiler !== undefined) profile!(profiler);
     const options = { ...parts, modules, profiler };
     const common = { first, fallback: 'translator', clock: parts.clock, log: parts.log };
     // Lockstep is two vCPUs over two memories: there is nothing to change to.
-    if (first === 'lockstep') return new SwitchableVcpu({ ...common, engines: new Map([[first, { create: () => new LockstepVcpu({ ...options, ...translation }) }]]), prepare: false });
+    if (first === 'lockstep') return new SwitchableVcpu({ ...common, engines: new Map([[first, { create: () => new lockstep!({ ...options, ...translation }) }]]), prepare: false });
     // One of each: KVM builds on the interpreter, the hybrid engine on the translator.
     const interpreter = once(() => createInterpreter(options));
     const translator = once(() => createTranslator({ ...options, ...translation }));

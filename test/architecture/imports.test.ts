@@ -42,7 +42,7 @@ const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter(
 
 function importsOf(name: string): string[] {
   const text = readFileSync(join(source, name), 'utf8');
-  return [...text.matchAll(/^(?:import|export)\s[^;]*?from\s+['"]([^'"]+)['"]/gm)].map((match) => match[1]!);
+  return [...text.matchAll(/(?:^(?:import|export)\s[^;]*?from\s+|\bimport\()['"]([^'"]+)['"]/gm)].map((match) => match[1]!);
 }
 
 test('every file lies in a known layer', () => {

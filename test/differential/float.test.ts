@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts';
-import { createTranslator } from '../../src/engines/translator/translator.ts';
+import { createLocalTranslator } from '../../src/engines/translator/local-translator.ts';
 import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
 import { nativeUnavailable } from '../support/native.ts';
@@ -99,7 +99,7 @@ function describeInput(bytes: Uint8Array, at: number): string {
   return `mxcsr ${quads.readUInt32LE(0).toString(16)}, ${pair(16)}, ${pair(32)}`;
 }
 
-const createHotTranslator: typeof createInterpreter = (options) => createTranslator({ ...options, tuning: { hot: 50, wait: 0, doublings: 0 } });
+const createHotTranslator: typeof createInterpreter = (options) => createLocalTranslator({ ...options, tuning: { hot: 50, wait: 0, doublings: 0 } });
 const unavailable = nativeUnavailable();
 if (unavailable !== undefined) test.skip(`SSE numbers against the host processor: ${unavailable}`);
 else {

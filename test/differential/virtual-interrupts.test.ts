@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts';
 import type { InterpreterOptions } from '../../src/engines/interpreter/interpreter.ts';
-import { createTranslator } from '../../src/engines/translator/translator.ts';
+import { createLocalTranslator } from '../../src/engines/translator/local-translator.ts';
 import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import { LinearMemory } from '../../src/memory/linear-memory.ts';
 import { CODE, FlatGuest, STACK } from '../support/flat-guest.ts';
@@ -22,7 +22,7 @@ const pieces = [[0xfa], [0xfb], [0x9c], [0x9d], [0x66, 0x9c], [0x66, 0x9d], [0xc
 
 const engines = {
   interpreter: createInterpreter,
-  translator: (options: InterpreterOptions) => createTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 0 } }),
+  translator: (options: InterpreterOptions) => createLocalTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 0 } }),
 } as const;
 
 /** A machine that runs cases: registers and stacks behind one, and the regions made for it; undefined when it does not end. */

@@ -6,7 +6,7 @@ import type { KvmFinding } from '../../src/engines/kvm/trial.ts';
 import { KvmVcpu } from '../../src/engines/kvm/kvm-vcpu.ts';
 import type { Interruptions } from '../../src/engines/hybrid/direct-vm.ts';
 import { HybridVcpu } from '../../src/engines/hybrid/hybrid-vcpu.ts';
-import { createTranslator } from '../../src/engines/translator/translator.ts';
+import { createLocalTranslator } from '../../src/engines/translator/local-translator.ts';
 import { createInterpreter } from '../../src/engines/interpreter/interpreter.ts';
 import { ticksAt } from '../../src/host/clock.ts';
 import type { KvmParts } from '../../src/machine/engines.ts';
@@ -122,7 +122,7 @@ export class KvmFixture {
     this.interpreter = createInterpreter(parts);
     identify(this.memory.wasm, { index: 0, tscKhz: kvm.capabilities.tscKhz, hidden: kvm.capabilities.hidden });
     this.kvm = new KvmVcpu({ ...parts, ...kvm, home: this.interpreter });
-    this.hybrid = new HybridVcpu({ ...parts, ...kvm, ...kvm.user, home: createTranslator(parts), ...(interruptions === undefined ? {} : { interruptions }), policy: { note: () => {}, goesOn: () => true } });
+    this.hybrid = new HybridVcpu({ ...parts, ...kvm, ...kvm.user, home: createLocalTranslator(parts), ...(interruptions === undefined ? {} : { interruptions }), policy: { note: () => {}, goesOn: () => true } });
   }
 
   poke64(address: number, value: bigint): void { this.guest.poke64(address, value); }

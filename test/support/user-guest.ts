@@ -2,6 +2,7 @@ import type { Vcpu } from '../../src/cpu/vcpu.ts';
 import { loadEngineModules } from '../../src/host-node/engine-modules.ts';
 import { engineFactory, tscKhzFor } from '../../src/machine/engines.ts';
 import type { RunningEngine } from '../../src/machine/engines.ts';
+import { RegionBuilder } from '../../src/engines/translator/region-builder.ts';
 import type { KvmHost } from '../../src/engines/kvm/kvm-host.ts';
 import { ticksAt } from '../../src/host/clock.ts';
 import type { Log } from '../../src/host/log.ts';
@@ -38,7 +39,8 @@ export interface UserGuest {
 export function userGuest(user: readonly number[], first: RunningEngine, hook: (host: KvmHost) => KvmHost = (host) => host, log: Log = silentLog): UserGuest {
   const kvm = openKvm();
   const parts = typeof kvm === 'string' ? undefined : { ...kvm, host: hook(kvm.host) };
-  const factory = engineFactory({ first, modules: loadEngineModules(), kvm: parts, switchable: true });
+  const modules = loadEngineModules();
+  const factory = engineFactory({ first, modules, translation: { compiler: new RegionBuilder(modules.handlers) }, kvm: parts, switchable: true });
   const memory = new LinearMemory(2 << 20);
   const clock = { now: () => performance.now() * 1e6 };
   const tscKhz = tscKhzFor(parts) ?? 1e6;

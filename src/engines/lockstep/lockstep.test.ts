@@ -39,7 +39,7 @@ const tuning = { hot: 20, wait: 0, doublings: 0 };
 describe('lockstep', () => {
   for (const [name, code, checkpointInstructions] of [['a mixture', mixture, 5000], ['calls', recursion, 50_000]] as const) {
     test(`engines that agree: ${name}`, () => {
-      const both = runProgram((options: Options) => new LockstepVcpu({ ...options, tuning, checkpointInstructions }), code);
+      const both = runProgram((options: Options) => new LockstepVcpu({ compiler: new RegionBuilder(options.modules.handlers), ...options, tuning, checkpointInstructions }), code);
       expect(both.regions).toBeGreaterThan(0);
       expectSame(both, runProgram(createInterpreter, code));
     });

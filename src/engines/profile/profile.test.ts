@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { LinearMemory } from '../../memory/linear-memory.ts';
 import type { InterpreterOptions } from '../interpreter/interpreter.ts';
-import { createTranslator } from '../translator/translator.ts';
+import { createLocalTranslator } from '../translator/local-translator.ts';
 import { runProgram } from '../translator/program.test-support.ts';
 import { Profiler } from './profiler.ts';
 import type { Profile } from './profiler.ts';
@@ -17,7 +17,7 @@ function profileOf(code: string): { readonly profile: Profile; readonly regions:
   const clock = { now: () => (now += 1000) };
   const { regions } = runProgram((options: InterpreterOptions & { readonly ram: LinearMemory }) => {
     profiler = new Profiler(options.memory, 0, clock);
-    return createTranslator({ ...options, profiler, tuning: { hot: 10, wait: 0, doublings: 0 } });
+    return createLocalTranslator({ ...options, profiler, tuning: { hot: 10, wait: 0, doublings: 0 } });
   }, code);
   return { profile: profiler!.profile(), regions };
 }

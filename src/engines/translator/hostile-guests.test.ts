@@ -11,7 +11,7 @@ import { expectSame, runProgram } from './program.test-support.ts';
 import { RegionBuilder } from './region-builder.ts';
 import type { RegionCompiler } from './region-builder.ts';
 import { moduleCost } from './translation-cache.ts';
-import { createTranslator } from './translator.ts';
+import { createLocalTranslator } from './local-translator.ts';
 
 // Guests that are out to make the translator work, or remember, without end: they slow themselves, and nothing else.
 
@@ -69,7 +69,7 @@ async function collectGarbage(): Promise<void> {
 test('a guest that generates code endlessly keeps to the bound, and V8 frees what was evicted', async () => {
   const compiler = new WatchedCompiler();
   const cacheBytes = 4 * MIB;
-  const translated = runProgram((options: InterpreterOptions) => createTranslator({ ...options, tuning, cacheBytes, compiler }), generates);
+  const translated = runProgram((options: InterpreterOptions) => createLocalTranslator({ ...options, tuning, cacheBytes, compiler }), generates);
   expectSame(translated, runProgram(createInterpreter, generates));
   const { regions, modules, cache } = translated.translation!;
   expect(regions.made).toBeGreaterThan(5000);
@@ -82,14 +82,14 @@ test('a guest that generates code endlessly keeps to the bound, and V8 frees wha
 });
 
 test('a guest that jumps into the middle of instructions gets what it asks for, in bounded pieces', () => {
-  const translated = runProgram((options: InterpreterOptions) => createTranslator({ ...options, tuning }), jumpsIntoTheMiddle);
+  const translated = runProgram((options: InterpreterOptions) => createLocalTranslator({ ...options, tuning }), jumpsIntoTheMiddle);
   expectSame(translated, runProgram(createInterpreter, jumpsIntoTheMiddle));
   expect(translated.regions).toBeGreaterThan(100);
   expect(translated.translation!.instructions).toBeLessThanOrEqual(translated.regions * 400);
 });
 
 test('a guest that rewrites its code in a loop is interpreted, and what was decoded before is room for more', () => {
-  const translated = runProgram((options: InterpreterOptions) => createTranslator({ ...options, tuning }), rewrites);
+  const translated = runProgram((options: InterpreterOptions) => createLocalTranslator({ ...options, tuning }), rewrites);
   expectSame(translated, runProgram(createInterpreter, rewrites));
   expect(translated.counts['codeInvalidation']).toBeGreaterThan(19_000);
   expect(translated.regions).toBeLessThan(30);
@@ -98,14 +98,14 @@ test('a guest that rewrites its code in a loop is interpreted, and what was deco
 });
 
 test('a write to one page costs the pages before it no more than the instruction that reaches into it', () => {
-  const translated = runProgram((options: InterpreterOptions) => createTranslator({ ...options, tuning }), crossesPages);
+  const translated = runProgram((options: InterpreterOptions) => createLocalTranslator({ ...options, tuning }), crossesPages);
   expectSame(translated, runProgram(createInterpreter, crossesPages));
   expect(translated.counts['codeInvalidation']).toBeLessThan(20);
   expect(translated.counts['blocksDecoded']).toBeLessThan(2 * 4000 + 100);
 });
 
 test('code that is executed stays decoded and translated while endless new code comes', () => {
-  const translated = runProgram((options: InterpreterOptions) => createTranslator({ ...options, tuning, codeArea: smallArea(64) }), visitsPages);
+  const translated = runProgram((options: InterpreterOptions) => createLocalTranslator({ ...options, tuning, codeArea: smallArea(64) }), visitsPages);
   expectSame(translated, runProgram(createInterpreter, visitsPages));
   expect(translated.counts['codePagesEvicted']).toBeGreaterThan(4500);
   expect(translated.counts['blocksDecoded']).toBeLessThan(5000 + 50);
@@ -119,6 +119,6 @@ test.each(Object.entries(programs))('where hardly any decoded code has room, %s 
   for (const chunks of process.env['POLYVISOR_NIGHTLY'] === '1' ? [1, 2, 5, 30] : [6]) {
     const codeArea = smallArea(chunks);
     expectSame(runProgram((options: InterpreterOptions) => createInterpreter({ ...options, codeArea }), program), expected);
-    expectSame(runProgram((options: InterpreterOptions) => createTranslator({ ...options, tuning, codeArea }), program), expected);
+    expectSame(runProgram((options: InterpreterOptions) => createLocalTranslator({ ...options, tuning, codeArea }), program), expected);
   }
 }, 120_000);

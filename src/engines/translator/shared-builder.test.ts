@@ -6,7 +6,7 @@ import { expectSame, runProgram } from './program.test-support.ts';
 import { RegionBuilder } from './region-builder.ts';
 import type { BuildResult, RegionCompiler, RegionRequest } from './region-builder.ts';
 import { SharedBuilder } from './shared-builder.ts';
-import { createTranslator } from './translator.ts';
+import { createLocalTranslator } from './local-translator.ts';
 
 /** l: call f; cmp al, 100; call f; adc eax, 1; dec ecx; jnz l; hlt; f, two pages on: add eax, 3; ret */
 const callsTwice = 'c704251020100083c003c3b92c01000031c0e8f91f00003c64e8f21f000083d001ffc975edf4';
@@ -15,7 +15,7 @@ const { handlers } = loadEngineModules();
 
 /** Runs the program on the vCPU with this number, whose regions a builder makes. */
 const runOn = (index: number, compiler: RegionCompiler) => runProgram((options: InterpreterOptions) => {
-  const vcpu = createTranslator({ ...options, index, tuning, compiler });
+  const vcpu = createLocalTranslator({ ...options, index, tuning, compiler });
   // All but the first wait for it.
   if (index > 0) vcpu.startUp(0);
   return vcpu;

@@ -2,14 +2,14 @@ import { expect, test } from 'vitest';
 import { createInterpreter } from '../interpreter/interpreter.ts';
 import type { Interpreter, InterpreterOptions } from '../interpreter/interpreter.ts';
 import { runProgram } from './program.test-support.ts';
-import { createTranslator } from './translator.ts';
+import { createLocalTranslator } from './local-translator.ts';
 
 /** 5,000 times: pause; cmp byte [rsp], 1. Then 5,000 times nothing. */
 const waitsThenCounts = 'b988130000f390803c2401ffc975f6b988130000ffc975fcf4';
 
 const engines = {
   interpreter: createInterpreter,
-  translator: (options: InterpreterOptions) => createTranslator({ ...options, tuning: { hot: 10, wait: 0, doublings: 16 } }),
+  translator: (options: InterpreterOptions) => createLocalTranslator({ ...options, tuning: { hot: 10, wait: 0, doublings: 16 } }),
 };
 
 test.each(Object.entries(engines))('%s says of a run that it was spent in a loop that waits', (name, create) => {

@@ -11,7 +11,7 @@ import { RegionBuilder } from './region-builder.ts';
 import type { BuiltRegion, RegionCompiler, RegionRequest } from './region-builder.ts';
 import { formRegion } from './region.ts';
 import type { Callee } from './region.ts';
-import { createTranslator } from './translator.ts';
+import { createLocalTranslator } from './local-translator.ts';
 
 /** Programs for 64-bit code at CODE, ending in HLT; from nasm. */
 const programs = {
@@ -43,7 +43,7 @@ const programs = {
   'small functions that do not return as they should': 'c704251020100083c003e9c7042514201000e80f0000c6042500301000c3c70425204010004883042466c704252440100002c3b92c01000031c0e8d11f0000e8dc3f000001c083c007ffc975edf4',
 } as const;
 
-const eager = (options: InterpreterOptions) => createTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 0 } });
+const eager = (options: InterpreterOptions) => createLocalTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 0 } });
 
 describe('translated code does what interpreted code does, to the instruction', () => {
   for (const [name, code] of Object.entries(programs)) {
@@ -59,7 +59,7 @@ describe('translated code does what interpreted code does, to the instruction', 
 });
 
 test('code that is rewritten again and again is translated ever less often', () => {
-  const { regions } = run((options) => createTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 16 } }), programs['code that rewrites the instruction behind the store']);
+  const { regions } = run((options) => createLocalTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 16 } }), programs['code that rewrites the instruction behind the store']);
   expect(regions).toBeLessThan(30);
 });
 
@@ -110,14 +110,14 @@ describe.each(Object.entries(indirectCalls))('an indirect call %s', (name, code)
       },
     };
     // In time for the function to be as hot as its caller.
-    const translated = run((options) => createTranslator({ ...options, compiler, tuning: { hot: 10, wait: 1, doublings: 0 } }), code, 200);
+    const translated = run((options) => createLocalTranslator({ ...options, compiler, tuning: { hot: 10, wait: 1, doublings: 0 } }), code, 200);
     expectSame(translated, run(createInterpreter, code, 200));
     expect(guessed.length).toBeGreaterThan(0);
     expect(inlined.length > 0).toBe(!name.includes('same page'));
     if (name.includes('by turns')) expect(Math.max(...inlined.map((region) => region.inlined.length))).toBe(2);
   });
   test('does the same in slices of a few instructions', () => {
-    expectSame(run((options) => createTranslator({ ...options, tuning: { hot: 5, wait: 1, doublings: 0 } }), code, 7), run(createInterpreter, code, 7));
+    expectSame(run((options) => createLocalTranslator({ ...options, tuning: { hot: 5, wait: 1, doublings: 0 } }), code, 7), run(createInterpreter, code, 7));
   });
 });
 
@@ -150,7 +150,7 @@ test('a loop that is executed much more than other hot blocks does not wait for 
       builder.build(requests, done);
     },
   };
-  run((options) => createTranslator({ ...options, compiler, tuning: { hot: 10, wait: 3, doublings: 0 } }), lukewarmThenHot, 200);
+  run((options) => createLocalTranslator({ ...options, compiler, tuning: { hot: 10, wait: 3, doublings: 0 } }), lukewarmThenHot, 200);
   expect(batches).toEqual([[17], [5]]);
 });
 
@@ -164,14 +164,14 @@ test('what another thread has made is looked for between two slices', () => {
       if (++polls > 3) answer();
     },
   };
-  const { translation } = run((options) => createTranslator({ ...options, compiler, tuning: { hot: 10, wait: 1, doublings: 0 } }), lukewarmThenHot, 200);
+  const { translation } = run((options) => createLocalTranslator({ ...options, compiler, tuning: { hot: 10, wait: 1, doublings: 0 } }), lukewarmThenHot, 200);
   expect(translation?.regions.made).toBeGreaterThan(0);
 });
 
 test('executions that count as several make code hot earlier', () => {
   const loop = 'b92c01000031c083c003ffc975f9f4'; // mov ecx,300; xor eax,eax; l: add eax,3; dec ecx; jnz l; hlt
   const regions = (extra: number): number => run((options) => {
-    const vcpu = createTranslator({ ...options, tuning: { hot: 1000, wait: 0, doublings: 0 } });
+    const vcpu = createLocalTranslator({ ...options, tuning: { hot: 1000, wait: 0, doublings: 0 } });
     new DataView(options.memory.buffer).setUint32(VCPU_BASE + EXTRA_HEAT, extra, true);
     return vcpu;
   }, loop).regions;

@@ -12,7 +12,6 @@ import { Pauses } from './pauses.ts';
 import { CallGuesses } from './call-guesses.ts';
 import { CalleeFinder, isUnchanged, pageOf } from './callees.ts';
 import type { CalleeCode, FoundCallee } from './callees.ts';
-import { RegionBuilder } from './region-builder.ts';
 import type { BuildResult, BuiltModule, RegionCompiler, RegionRequest } from './region-builder.ts';
 import { TranslationCache } from './translation-cache.ts';
 
@@ -42,8 +41,8 @@ export interface TranslatorTuning {
 export const DEFAULT_TUNING: TranslatorTuning = { hot: 2000, wait: 8, doublings: 16 };
 
 export interface TranslatorOptions extends InterpreterOptions {
-  /** Where regions are made; in this thread unless given. */
-  readonly compiler?: RegionCompiler;
+  /** Where regions are made. What makes them is large, and loaded only where that is. */
+  readonly compiler: RegionCompiler;
   readonly tuning?: TranslatorTuning;
   /** Bound on translated code, in bytes of memory that it takes. */
   readonly cacheBytes?: number;
@@ -105,7 +104,7 @@ export class Translator implements Tier {
 
   constructor(core: InterpreterCore, options: Pick<TranslatorOptions, 'modules' | 'compiler' | 'tuning' | 'cacheBytes' | 'clock' | 'profiler'>) {
     this.#core = core;
-    this.#compiler = options.compiler ?? new RegionBuilder(options.modules.handlers);
+    this.#compiler = options.compiler;
     this.#tuning = options.tuning ?? DEFAULT_TUNING;
     this.#clock = options.clock;
     this.#profiler = options.profiler;

@@ -73,7 +73,7 @@ export interface VcpuThreadPorts {
   tellMachine(message: VcpuMessage): void;
   /** How long this thread has wanted to execute and could not, in ns, in all; missing: the host does not say. */
   waitedNs?(): number;
-  readonly compiler?: RegionCompiler;
+  readonly compiler: RegionCompiler;
   /** KVM for this thread; missing: there is none. */
   kvm?(): KvmOfThread;
 }
@@ -203,7 +203,7 @@ class VcpuThread {
       ...(codeArea === undefined ? {} : { codeArea: codeAreaAt(codeArea) }),
     };
     const interpreter = once(() => createInterpreter(options));
-    const translator = once(() => this.#translator = createTranslator({ ...options, clock: ports.clock, cacheBytes: order.cacheBytes, ...(ports.compiler === undefined ? {} : { compiler: ports.compiler }) }));
+    const translator = once(() => this.#translator = createTranslator({ ...options, clock: ports.clock, cacheBytes: order.cacheBytes, compiler: ports.compiler }));
     this.#make = {
       interpreter,
       translator,
