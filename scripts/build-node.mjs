@@ -19,6 +19,10 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node20',
+  // What is read and parsed at each start is a third shorter so. Names and lines stay, for stacks of calls.
+  minifyWhitespace: true,
+  minifySyntax: true,
+  lineLimit: 200,
   packages: 'external',
   logLevel: 'warning',
 });
