@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { UserError } from '../base/errors.ts';
 import { once } from '../base/once.ts';
+import type { EngineModules } from '../engines/modules.ts';
 import type { ByteSink } from '../host/bytes.ts';
 import type { Log } from '../host/log.ts';
 import { configure, configureExecution } from '../library/hardware-options.ts';
@@ -163,16 +164,21 @@ export class VirtualMachine extends LocalMachine {
     let shares: readonly Share[] = [];
     let vsock: Vsock | undefined;
     let capture: CaptureFile | undefined;
+    const modules = loadEngineModules();
+    const compiler = new WorkerCompiler(modules.handlers, startTranslationThread);
     try {
+      // While there is a processor to spare: code is hot before the thread could begin.
+      if (isTranslated(parts)) compiler.prepare();
       drives = await openDrives(parts.drivesRequest, 'virtio', log);
       capture = openCapture(options, cards);
       nics = await openNics(cards, log, (card) => capture?.observe(card));
       shares = await openShares(parts.configuration.shares ?? []);
       vsock = await openVsock(parts.configuration.vsock);
-      const vm = new VirtualMachine(options, { ...parts, drives, nics, shares, ...(vsock === undefined ? {} : { vsock }), capture });
+      const vm = new VirtualMachine(options, { ...parts, drives, nics, shares, ...(vsock === undefined ? {} : { vsock }), capture }, modules, compiler);
       if (parts.engine.why !== undefined) options.onProgress?.(parts.engine.why);
       return vm;
     } catch (error) {
+      compiler.close();
       await closeDrives(drives);
       closeNics(nics);
       await closeShares(shares);
@@ -183,12 +189,11 @@ export class VirtualMachine extends LocalMachine {
     }
   }
 
-  private constructor(options: RestoreOptions, parts: Parts) {
-    const modules = loadEngineModules();
+  private constructor(options: RestoreOptions, parts: Parts, modules: EngineModules, compiler: WorkerCompiler) {
     const clock = new NodeClock();
     const host = {
       modules, clock, waitedNs: waitedNs(), vcpuThreads: new NodeVcpuThreads(clock), wallClock: nodeWallClock, scheduler: new NodeScheduler(), entropy: nodeEntropy,
-      decompressor: nodeDecompressor, releasePages, compiler: new WorkerCompiler(modules.handlers, startTranslationThread), version: packageVersion(),
+      decompressor: nodeDecompressor, releasePages, compiler, version: packageVersion(),
     };
     const log = options.log ?? silentLog;
     super(host, { ...options, log }, parts);
@@ -289,6 +294,11 @@ async function settle({ engine = 'auto', recalibrate, profile, overcommit, switc
   }
   const choice = settleEngine(checkEngine(engine), recalibrate, { processors: cpus, profile: profile === true, switchable: switchable === true });
   return choice.first === 'lockstep' ? { ...choice, lockstep: (await import('../engines/lockstep/lockstep-vcpu.ts')).LockstepVcpu } : choice;
+}
+
+/** Whether it begins on an engine that translates, in this thread: the threads of several processors see to it themselves. */
+function isTranslated({ configuration, engine: { first } }: Pick<Parts, 'configuration' | 'engine'>): boolean {
+  return processorCount(configuration.cpus) === 1 && (first === 'translator' || first === 'hybrid' || first === 'lockstep');
 }
 
 /** V8 reserves address space for the whole memory at once; a limit on it (ulimit -v) shows when a machine is made. */

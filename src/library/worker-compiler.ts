@@ -27,8 +27,8 @@ export interface TranslationThread {
 export type StartThread = (handlers: HandlerMap, answered: (answer: Translated) => void, failed: () => void) => TranslationThread;
 
 /**
- * Translates in a thread of its own, so that the guest goes on in the interpreter meanwhile. The thread starts with the
- * first request. Should it fail, translation goes on in the calling thread, which only then loads what that takes.
+ * Translates in a thread of its own, so that the guest goes on in the interpreter meanwhile. The thread starts with
+ * `prepare` or the first request. Should it fail, translation goes on in the calling thread, which only then loads what that takes.
  */
 export class WorkerCompiler implements RegionCompiler {
   readonly #handlers: HandlerMap;
@@ -45,14 +45,19 @@ export class WorkerCompiler implements RegionCompiler {
     this.#start = start;
   }
 
+  /** Starts the thread, which takes a tenth of a second until it can translate. */
+  prepare(): void {
+    this.#thread ??= this.#start(this.#handlers, (answer) => this.#answered(answer), () => this.#failed());
+  }
+
   build(requests: readonly RegionRequest[], done: (result: BuildResult) => void): void {
     if (this.#here !== undefined) {
       void this.#here.then((builder) => builder.build(requests, done));
       return;
     }
-    this.#thread ??= this.#start(this.#handlers, (answer) => this.#answered(answer), () => this.#failed());
+    this.prepare();
     this.#orders.push(done);
-    this.#thread.post({ requests, released: this.#released });
+    this.#thread!.post({ requests, released: this.#released });
     this.#released = [];
   }
 
