@@ -29,6 +29,7 @@ export * from "./sse";
 export * from "./sse-packed";
 export * from "./x87-stack";
 export * from "./x87";
+export * from "./x87-quick";
 export * from "./x87-functions";
 export * from "./x87-images";
 export * from "./string-compare";

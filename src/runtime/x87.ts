@@ -56,7 +56,7 @@ function compareEmpty(cpu: usize, pops: i32): void {
 /** ST0 with ST(i): D8 C0+i to D8 F8+i. */
 export function x87Arithmetic(cpu: usize, operation: i32, i: i32): i32 {
   const comparison = isComparison(operation);
-  if (!comparison && quickRegisters(cpu, operation, 0, i)) return 0;
+  if (!comparison && quickRegisters(cpu, operation, 0, i, 0)) return 0;
   if (!x87Begin(cpu)) return FAULTED;
   if (comparison) return compareWith(cpu, i, operation - X87_COM, false);
   if (x87IsEmpty(cpu, 0) || x87IsEmpty(cpu, i)) {
@@ -72,10 +72,7 @@ export function x87Arithmetic(cpu: usize, operation: i32, i: i32): i32 {
 
 /** ST(i) = ST(i) operation ST0, by the mnemonic's name; pops when `pop`. */
 export function x87ArithmeticTo(cpu: usize, operation: i32, i: i32, pop: i32): i32 {
-  if (quickRegisters(cpu, operation, i, 0)) {
-    if (pop != 0) x87Pop(cpu);
-    return 0;
-  }
+  if (quickRegisters(cpu, operation, i, 0, pop)) return 0;
   if (!x87Begin(cpu)) return FAULTED;
   let done: bool;
   if (x87IsEmpty(cpu, 0) || x87IsEmpty(cpu, i)) {

@@ -26,6 +26,8 @@ export const X87_SUB = 4;
 export const X87_SUBR = 5;
 export const X87_DIV = 6;
 export const X87_DIVR = 7;
+/** Of the quick routines' first parameter; where a sign is in a register's upper word. */
+export const X87_REVERSED = 0x8000;
 
 /** Operations on ST0 alone or ST0 and ST1: the ModRM byte of D9 E0..FF. */
 export const X87_FCHS = 0xe0;

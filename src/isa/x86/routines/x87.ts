@@ -70,4 +70,23 @@ export const x87Routines = {
   x87Init: { params: [], result: 'i32', kind: 'leaves' },
   x87Clear: { params: [], result: 'i32', kind: 'leaves' },
   x87SetControl: { params: ['i32'], result: 'i32', kind: 'leaves' },
+
+  // src/runtime/x87-quick.ts: for code that knows how registers, tags and control word are (semantics/x87-stack.ts). Registers by
+  // their byte offset from X87. With a result the first parameter is whether that knowledge holds; the result is, where nothing else is said,
+  // PE and C1 as rounding leaves them, or -1: nothing has been written.
+
+  /** With the first parameter X87_REVERSED for SUBR and DIVR; destination, operand's significand, its sign and exponent. */
+  x87QuickSum: { params: ['i32', 'i32', 'i64', 'i32'], result: 'i32', kind: 'state' },
+  x87QuickProduct: { params: ['i32', 'i32', 'i64', 'i32'], result: 'i32', kind: 'state' },
+  x87QuickQuotient: { params: ['i32', 'i32', 'i64', 'i32'], result: 'i32', kind: 'state' },
+  /** Two numbers: C3, C2 and C0, or -1. */
+  x87QuickCompare: { params: ['i32', 'i64', 'i32', 'i64', 'i32'], result: 'i32', kind: 'pure' },
+  /** destination, bits. */
+  x87QuickLoadF32: { params: ['i32', 'i32', 'i32'], result: 'i32', kind: 'state' },
+  x87QuickLoadF64: { params: ['i32', 'i32', 'i64'], result: 'i32', kind: 'state' },
+  x87QuickLoadInteger: { params: ['i32', 'i64'], result: 'none', kind: 'state' },
+  /** A register in another format, left at SCRATCH; of integers bytes and whether to truncate. */
+  x87QuickToF32: { params: ['i32', 'i32'], result: 'i32', kind: 'state' },
+  x87QuickToF64: { params: ['i32', 'i32'], result: 'i32', kind: 'state' },
+  x87QuickToInteger: { params: ['i32', 'i32', 'i32', 'i32'], result: 'i32', kind: 'state' },
 } as const satisfies RoutineTable;
