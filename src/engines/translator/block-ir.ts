@@ -74,6 +74,7 @@ export function buildBlockIr(block: RegionBlock, assumptions: Assumptions, flags
     if (context.loadsFlatSegment) builder.if(builder.eqz(builder.loadState('32', FLAT_SEGMENTS)), () => context.leaveNext());
   }
   builder.save();
+  builder.x87.end();
   const { read, entering, written, killed } = builder;
   return { ir, places, read, entering, written, killed, flags: builder.flags, ending, next, writes };
 }

@@ -17,17 +17,28 @@ export function touchesRegisters(name: string): boolean {
   return !apart.has(name) && routines[routineIndex(name)]!.routine.kind !== 'pure';
 }
 
+/** Of x87: they work on its registers, and what they note of an exception. */
+const x87Values = /^x87(Arithmetic|Compare$|Operate|Load(F|Register|Integer)|StoreRegister|Exchange|Quick)/;
+/** They raise what is due, and change nothing. */
+const checks = /^(checkSegment|(x87|sse|avx|mmx)(Available|Check))/;
+
 /** Routines after which vector registers are what they were, and MXCSR but for flags that have been set. */
 export function keepsState(name: string): boolean {
-  return Object.hasOwn(sseRoutines, name) || name === 'checkSegment' || routines[routineIndex(name)]!.routine.kind === 'pure';
+  return Object.hasOwn(sseRoutines, name) || checks.test(name) || x87Values.test(name) || name.startsWith('x87Store') || routines[routineIndex(name)]!.routine.kind === 'pure';
+}
+
+/** Routines after which x87 registers, their tags, status and control word may be others. */
+export function touchesX87(name: string): boolean {
+  return !checks.test(name) && (!keepsState(name) || x87Values.test(name) || name.startsWith('x87Store'));
 }
 
 /** Routines that may write memory, the running code included. */
 export function mayWriteMemory(name: string): boolean {
-  return touchesRegisters(name) || /^(x87Store|x87Save|saveFx|storeTable|storeMasked|compareExchange)/.test(name);
+  return touchesRegisters(name) || /^(x87Store(?!Register)|x87Save|saveFx|storeTable|storeMasked|compareExchange)/.test(name);
 }
 
 /** Whether the routine with an index may change where guest memory lies, or the rights to it. */
 export function mayChangeTranslations(routine: number): boolean {
-  return routines[routine]!.routine.kind !== 'pure';
+  const { name, routine: { kind } } = routines[routine]!;
+  return kind !== 'pure' && !x87Values.test(name);
 }

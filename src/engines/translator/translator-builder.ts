@@ -3,7 +3,8 @@ import type { Callee } from '../../ir/builder.ts';
 import type { Ir, Value, Variable } from '../../ir/ir.ts';
 import { operationNumber, operations } from '../../ir/operations.ts';
 import { routines } from '../../isa/x86/routines/directory.ts';
-import { CONST_4G, FLAGS_CARRY, FLAGS_RESULT, IP_BASE, SEGMENTS, SEGMENT_BYTES, SEG_BASE, STACK_MASK, ZERO } from '../../isa/x86/state/layout.ts';
+import { CONST_4G, CR0, FLAGS_CARRY, FLAGS_RESULT, IP_BASE, SEGMENTS, SEGMENT_BYTES, SEG_BASE, STACK_MASK, X87, X87_IP, ZERO } from '../../isa/x86/state/layout.ts';
+import { X87Stack } from '../../isa/x86/semantics/x87-stack.ts';
 import { UNKNOWN } from './flag-state.ts';
 import type { FlagState } from './flag-state.ts';
 import { constantOf, fold } from './fold.ts';
@@ -53,6 +54,7 @@ export class TranslatorBuilder extends Builder {
   readonly #vectors = new KnownVectors(this, (suffix, offset) => this.#loadState(suffix, offset));
   /** Values and checks that hold until a routine may have changed what they are made of. */
   #lasting = new Map<string, Value | undefined>();
+  readonly x87 = new X87Stack(this);
   /** What the flag variables mean here, as far as that is known when the code is made. */
   flags: FlagState = UNKNOWN;
   /** Variables whose value at the start of the block or behind a routine counts; those that count at the start (bit masks). */
@@ -117,8 +119,13 @@ export class TranslatorBuilder extends Builder {
   }
   /** Vector registers, MXCSR and the like may have changed. */
   forgetState(): void {
+    this.x87.end();
     this.#vectors.forget();
     this.#lasting.clear();
+  }
+  /** What is built here need not happen. */
+  get isConditional(): boolean {
+    return this.#depth > 0;
   }
   /** Builds a value that holds until `forgetState`, once. */
   lasting(name: string, build: () => Value): Value {
@@ -152,12 +159,13 @@ export class TranslatorBuilder extends Builder {
     if (at) {
       const constant = constantOf(this.ir, x!);
       if (constant === undefined) {
-        if (!load) this.#vectors.forget();
+        if (!load && !this.x87.own) this.forgetState();
         return super.emit(code, x, y, undefined, immediate);
       }
       offset += Number(constant);
     }
     const value = at ? y : x;
+    if (!load && (offset === CR0 || (offset >= X87 && offset < X87_IP))) this.x87.end();
     if (offset < GENERAL_END) return load ? this.#loadPart(offset, suffix) : this.#storePart(offset, suffix, value!);
     if (offset === FLAGS_RESULT || offset === FLAGS_CARRY) {
       const number = offset === FLAGS_RESULT ? FLAG_A : FLAG_B;

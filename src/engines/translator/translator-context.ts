@@ -3,12 +3,13 @@ import type { Instruction } from '../../isa/x86/decode/instruction.ts';
 import { BASE_RIP, NO_REGISTER } from '../../isa/x86/decode/instruction.ts';
 import { Context, isMoffs } from '../../isa/x86/semantics/context.ts';
 import type { RegisterSlot, Shape } from '../../isa/x86/semantics/context.ts';
+import type { X87Stack } from '../../isa/x86/semantics/x87-stack.ts';
 import { routineIndex, routines } from '../../isa/x86/routines/directory.ts';
-import { GPR, SEGMENTS, SEGMENT_BYTES, SEG_FS, ZERO } from '../../isa/x86/state/layout.ts';
+import { GPR, SEGMENTS, SEGMENT_BYTES, SEG_CS, SEG_FS, ZERO } from '../../isa/x86/state/layout.ts';
 import { registerPlaces } from '../interpreter/encode-record.ts';
 import { RAW } from './flag-state.ts';
 import { constantOf } from './fold.ts';
-import { keepsState, mayWriteMemory, touchesRegisters } from './routine-effects.ts';
+import { keepsState, mayWriteMemory, touchesRegisters, touchesX87 } from './routine-effects.ts';
 import { TranslatorFlags } from './translator-flags.ts';
 import type { Assumptions, TranslatorBuilder } from './translator-builder.ts';
 import { CONDITION, IP_PAGE, TARGET } from './variables.ts';
@@ -108,6 +109,7 @@ export class TranslatorContext extends Context {
     const builder = this.#builder;
     if (this.#assumptions.flat && (name === 'moveToSegment' || name === 'loadSegmentChecked')) this.loadsFlatSegment ||= Number(constantOf(builder.ir, args[0]!)) < SEG_FS;
     this.writes ||= mayWriteMemory(name);
+    if (touchesX87(name)) builder.x87.end();
     if (!touchesRegisters(name)) {
       const result = super.call(name, args);
       if (!keepsState(name)) builder.forgetState();
@@ -117,6 +119,11 @@ export class TranslatorContext extends Context {
     const result = super.call(name, args);
     builder.reload(RAW);
     return result;
+  }
+  override x87Stack(): X87Stack | undefined {
+    const { segment } = this.#instruction;
+    const unchecked = this.long || (this.#assumptions.flat && (!this.memory || (segment < SEG_FS && segment !== SEG_CS)));
+    return unchecked && !this.#builder.isConditional ? this.#builder.x87 : undefined;
   }
   override lasting(name: string, build: () => Value): Value {
     return this.#builder.lasting(name, build);

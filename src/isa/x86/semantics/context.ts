@@ -2,9 +2,10 @@ import type { Builder, Callee } from '../../../ir/builder.ts';
 import type { Value } from '../../../ir/ir.ts';
 import type { AtomicOperation } from '../../../ir/operations.ts';
 import type { Routine } from '../routines/routine.ts';
-import { BUDGET, CPL, GPR, LEAVE_FAULT, LEAVE_NEXT, RSP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FAST_READ, SEG_FAST_WRITE, SEG_SS, STACK_MASK, VECTOR, VECTOR_BYTES, VECTOR_GP } from '../state/layout.ts';
+import { BUDGET, CPL, GPR, LEAVE_FAULT, LEAVE_NEXT, RSP, SEGMENTS, SEGMENT_BYTES, SEG_BASE, SEG_FAST_READ, SEG_FAST_WRITE, SEG_SELECTOR, SEG_SS, STACK_MASK, VECTOR, VECTOR_BYTES, VECTOR_GP } from '../state/layout.ts';
 import { Flags } from './flags.ts';
 import type { Width } from './flags.ts';
+import type { X87Stack } from './x87-stack.ts';
 
 /** The instruction's shape: all that its semantics may decide on with a TypeScript `if`. */
 export interface Shape {
@@ -306,6 +307,15 @@ export abstract class Context {
   /** Index (0 to 5) of the memory operand's segment register as i32; outside 64-bit code only. */
   segmentIndex(): Value {
     return this.b.shrUConst(this.b.addConst(this.segmentOffset(), -SEGMENTS), Math.log2(SEGMENT_BYTES));
+  }
+
+  /** Selector of the memory operand's segment as i32; outside 64-bit code only. */
+  dataSelector(): Value {
+    return this.b.op('state.load16u.at', [this.segmentOffset()], SEG_SELECTOR);
+  }
+  /** What is known of the x87 registers over several instructions; undefined where each is on its own, or its memory operand has to be checked. */
+  x87Stack(): X87Stack | undefined {
+    return undefined;
   }
 
   /** Linear address of an offset in the memory operand's segment, unchecked (INVLPG). */
