@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { UserError } from '../src/base/errors.ts';
-import { cacheFolder } from '../src/host-node/guests/file-cache.ts';
+import { cacheFolder } from '../src/host-node/cache-folder.ts';
 
 // A Debian 12 system on a disk: stock packages, installed by mmdebstrap through the host's apt, on an ext4 file system.
 

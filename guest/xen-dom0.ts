@@ -4,7 +4,8 @@ import { UserError } from '../src/base/errors.ts';
 import { AptError, PrivateApt } from '../src/host-node/guests/apt.ts';
 import { DIRECTORY, EXECUTABLE, writeCpio } from '../src/host-node/guests/cpio.ts';
 import type { CpioEntry } from '../src/host-node/guests/cpio.ts';
-import { cacheFolder, isCached, putIntoCache } from '../src/host-node/guests/file-cache.ts';
+import { cacheFolder } from '../src/host-node/cache-folder.ts';
+import { isCached, putIntoCache } from '../src/host-node/guests/file-cache.ts';
 import { buildInitramfs } from '../src/host-node/guests/initramfs.ts';
 
 // Debian 12's Xen with what its first domain needs: Debian's kernel, and BusyBox with Xen's own tools in an initial RAM file system.

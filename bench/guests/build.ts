@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { UserError } from '../../src/base/errors.ts';
 import { CHARACTER_DEVICE, DIRECTORY, EXECUTABLE, writeCpio } from '../../src/host-node/guests/cpio.ts';
-import { cacheFolder } from '../../src/host-node/guests/file-cache.ts';
+import { cacheFolder } from '../../src/host-node/cache-folder.ts';
 import type { CpioEntry } from '../../src/host-node/guests/cpio.ts';
 import type { GuestProgram, Width } from './programs.ts';
 

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { UserError } from '../../src/base/errors.ts';
 import { AptError, PrivateApt } from '../../src/host-node/guests/apt.ts';
-import { cacheFolder } from '../../src/host-node/guests/file-cache.ts';
+import { cacheFolder } from '../../src/host-node/cache-folder.ts';
 import { rootFolder } from './build.ts';
 import type { PackagedProgram, Width } from './programs.ts';
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 import { lowerBackgroundThreads } from '../host-node/background-threads.ts';
+import { keepCompiledModules } from '../host-node/compiled-modules.ts';
 import { useOneMallocArena } from '../host-node/malloc-arena.ts';
 import { keepYoungGenerationSmall } from '../host-node/young-generation.ts';
 
 // Before the rest is loaded, which by itself makes the young generation grow to sixteen times what it begins with.
 keepYoungGenerationSmall();
+keepCompiledModules();
 lowerBackgroundThreads();
 useOneMallocArena();
 const { main } = await import('./program.ts');

@@ -5,7 +5,7 @@ import { FEATURE_WORDS } from '../engines/kvm/cpuid-table.ts';
 import { tryKvm } from '../engines/kvm/trial.ts';
 import type { KvmFinding } from '../engines/kvm/trial.ts';
 import { loadEngineModules } from './engine-modules.ts';
-import { cacheFolder } from './guests/file-cache.ts';
+import { cacheFolder } from './cache-folder.ts';
 import { KvmUnavailable } from './kvm/linux-kvm.ts';
 import { kvmHere } from './kvm/kvm-here.ts';
 import { NodeClock } from './ports.ts';

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { UserError } from '../../base/errors.ts';
 import type { NicModel } from '../../machine/nics.ts';
 import { AptError, PrivateApt } from './apt.ts';
-import { cacheFolder, isCached, putIntoCache } from './file-cache.ts';
+import { cacheFolder } from '../cache-folder.ts';
+import { isCached, putIntoCache } from './file-cache.ts';
 
 const RECIPE = 1;
 
