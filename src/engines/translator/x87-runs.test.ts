@@ -120,11 +120,11 @@ function data(random: Random): ProgramData {
   return [[GDT, new Uint8Array(descriptors.buffer)], [IDT, new Uint8Array(gates.buffer)], [HANDLER, Uint8Array.from(bytesOf('0fae07f4'))], [IMAGE, image(random)], [OPERANDS, operands(random)]];
 }
 
-const CASES = Number(process.env['X87_RUNS'] ?? 120);
+const CASES = Number(process.env['POLYVISOR_X87_RUNS'] ?? 120);
 const eager = (options: Parameters<typeof createLocalTranslator>[0]) => createLocalTranslator({ ...options, tuning: { hot: 1, wait: 0, doublings: 0 } });
 
 test('runs of x87 instructions', () => {
-  const random = generator(Number(process.env['X87_SEED'] ?? 1));
+  const random = generator(Number(process.env['POLYVISOR_X87_SEED'] ?? 1));
   for (let k = 0; k < CASES; k++) {
     const code = program(Array.from({ length: 2 + random(14) }, () => instruction(random)));
     const memory = data(random);
