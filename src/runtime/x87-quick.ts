@@ -8,7 +8,7 @@ import {
 import { X87_DIV, X87_DIVR, X87_MUL, X87_REVERSED, X87_SUB, X87_SUBR } from "../isa/x86/routines/float-operations.ts";
 import { storeLinear } from "./memory.ts";
 import { currentIp } from "./position.ts";
-import { divideWords, wordRemainder } from "./softfloat-words.ts";
+import { divideWords, multiplyWords, wordHigh, wordLow, wordRemainder } from "./softfloat-words.ts";
 
 const TOP_BIT: u64 = 0x8000000000000000;
 const BIAS: i32 = 16383;
@@ -151,16 +151,10 @@ export function x87QuickProduct(cpu: usize, holds: i32, to: i32, b: u64, be: u32
   const a = load<u64>(register, X87);
   const ae = <u32>load<u16>(register, X87 + 8);
   if (!areNormal(holds, a, ae, b, be)) return isZero(a, ae) ? zeroOf(holds, register, a, ae, b, be) : zeroOf(holds, register, b, be, a, ae);
-  const al = a & 0xffffffff, ah = a >> 32, bl = b & 0xffffffff, bh = b >> 32;
-  let low = al * bl;
-  const cross = ah * bl + (low >> 32);
-  const middle = al * bh + (cross & 0xffffffff);
-  let high = ah * bh + (cross >> 32) + (middle >> 32);
-  low = (middle << 32) | (low & 0xffffffff);
-  const shift = ~high >> 63;
-  high = (high << shift) | ((low >> 63) & shift);
-  low <<= shift;
-  return deliver(register, (ae ^ be) & 0x8000, <i32>((ae & 0x7fff) + (be & 0x7fff)) - BIAS + 1 - <i32>shift, high, low);
+  multiplyWords(a, b);
+  const shift = ~wordHigh >> 63;
+  const high = (wordHigh << shift) | ((wordLow >> 63) & shift);
+  return deliver(register, (ae ^ be) & 0x8000, <i32>((ae & 0x7fff) + (be & 0x7fff)) - BIAS + 1 - <i32>shift, high, wordLow << shift);
 }
 
 /** The register becomes itself divided by a number, or with X87_REVERSED the number divided by it. */
@@ -196,8 +190,20 @@ export function x87QuickCompare(_cpu: usize, holds: i32, a: u64, ae: u32, b: u64
   return below != negative ? C0 : 0;
 }
 
+/** Notes PE and C1 as a rounding leaves them, pops when `pop`. */
+// @ts-ignore: decorator
+@inline function finish(cpu: usize, rounding: i32, pop: i32): void {
+  const status = <u32>load<u16>(cpu, X87_STATUS);
+  let after = (status & ~C1) | rounding;
+  if (pop != 0) {
+    store<u16>(cpu, <u16>(<u32>load<u16>(cpu, X87_TAGS) | (3 << ((status >> 10) & 14))), X87_TAGS);
+    after = (after & ~0x3800) | ((after + 0x800) & 0x3800);
+  }
+  store<u16>(cpu, <u16>after, X87_STATUS);
+}
+
 /** To a physical register in use: what it holds, operation, the operand given; pops when `pop`. */
-function operate(cpu: usize, status: u32, operation: i32, register: u32, b: u64, be: u32, pop: i32): bool {
+function operate(cpu: usize, operation: i32, register: u32, b: u64, be: u32, pop: i32): bool {
   const to = register << 4;
   let result: i32;
   switch (operation) {
@@ -207,12 +213,7 @@ function operate(cpu: usize, status: u32, operation: i32, register: u32, b: u64,
     default: result = x87QuickSum(cpu, operation == X87_SUBR ? 1 | X87_REVERSED : 1, to, b, operation == X87_SUB ? be ^ 0x8000 : be);
   }
   if (result < 0) return false;
-  let after = (status & ~C1) | result;
-  if (pop != 0) {
-    store<u16>(cpu, <u16>(<u32>load<u16>(cpu, X87_TAGS) | (3 << ((status >> 10) & 14))), X87_TAGS);
-    after = (after & ~0x3800) | ((after + 0x800) & 0x3800);
-  }
-  store<u16>(cpu, <u16>after, X87_STATUS);
+  finish(cpu, result, pop);
   notePointer(cpu);
   return true;
 }
@@ -229,7 +230,7 @@ export function quickRegisters(cpu: usize, operation: i32, destination: u32, sou
   const top = status >> 11, to = (top + destination) & 7, from = (top + source) & 7;
   const tags = <u32>load<u16>(cpu, X87_TAGS);
   if (!isPlainWith(cpu, status) || ((tags >> (to << 1)) & 3) == 3 || ((tags >> (from << 1)) & 3) == 3) return false;
-  return operate(cpu, status, operation, to, load<u64>(cpu + (from << 4), X87), load<u16>(cpu + (from << 4), X87 + 8), pop);
+  return operate(cpu, operation, to, load<u64>(cpu + (from << 4), X87), load<u16>(cpu + (from << 4), X87 + 8), pop);
 }
 
 // Operands of other formats are exact in this one: the significand is returned, sign and exponent stand here, the exponent 0
@@ -260,7 +261,7 @@ let operandExponent: u32 = 0;
 @inline function withOperand(cpu: usize, operation: i32, significand: u64): bool {
   const status = <u32>load<u16>(cpu, X87_STATUS);
   const top = (status >> 11) & 7;
-  return isPlainWith(cpu, status) && isUsed(cpu, top) && operate(cpu, status, operation, top, significand, operandExponent, 0);
+  return isPlainWith(cpu, status) && isUsed(cpu, top) && operate(cpu, operation, top, significand, operandExponent, 0);
 }
 export function quickWithDouble(cpu: usize, operation: i32, bits: u64): bool { return withOperand(cpu, operation, fromDouble(bits)); }
 export function quickWithSingle(cpu: usize, operation: i32, bits: u32): bool { return withOperand(cpu, operation, fromSingle(bits)); }
@@ -294,18 +295,6 @@ export function quickPushSingle(cpu: usize, bits: u32): bool {
 }
 export function quickPushInteger(cpu: usize, value: i64): bool {
   return quickPush(cpu, fromInteger(value), operandExponent);
-}
-
-/** After a store of ST0: notes its rounding, pops it when `pop`. */
-// @ts-ignore: decorator
-@inline function finishStore(cpu: usize, rounding: i32, pop: i32): void {
-  const status = <u32>load<u16>(cpu, X87_STATUS);
-  let after = (status & ~C1) | rounding;
-  if (pop != 0) {
-    store<u16>(cpu, <u16>(<u32>load<u16>(cpu, X87_TAGS) | (3 << ((status >> 10) & 14))), X87_TAGS);
-    after = (after & ~0x3800) | ((after + 0x800) & 0x3800);
-  }
-  store<u16>(cpu, <u16>after, X87_STATUS);
 }
 
 /** What a store came to. */
@@ -367,7 +356,7 @@ function storeMade(cpu: usize, linear: u64, bytes: u32, pop: i32, rounding: i32)
   notePointer(cpu);
   storeLinear(cpu, linear, bytes, made);
   if (load<u32>(cpu, FAULT_PENDING) != 0) return 1;
-  finishStore(cpu, rounding, pop);
+  finish(cpu, rounding, pop);
   return 0;
 }
 

@@ -37,8 +37,8 @@ export function mayWriteMemory(name: string): boolean {
   return touchesRegisters(name) || /^(x87Store(?!Register)|x87Save|saveFx|storeTable|storeMasked|compareExchange)/.test(name);
 }
 
+const changesTranslations = routines.map(({ name, routine: { kind } }) => kind !== 'pure' && !x87Values.test(name));
 /** Whether the routine with an index may change where guest memory lies, or the rights to it. */
 export function mayChangeTranslations(routine: number): boolean {
-  const { name, routine: { kind } } = routines[routine]!;
-  return kind !== 'pure' && !x87Values.test(name);
+  return changesTranslations[routine]!;
 }

@@ -123,28 +123,24 @@ function arithmetic(name: number): Semantics {
       const width = memoryWidth(x) as 32 | 64;
       const [code, bits] = [b.i32(name), x.read(0, width)];
       withMemory(x, name, () => extended(x, bits, width), () => void x.call(width === 32 ? 'x87ArithmeticF32' : 'x87ArithmeticF64', [code, bits]));
-    } else if (x.shape.operands[0] === 'STi' && x.shape.operands.length === 2) betweenRegisters(x, name, false);
-    else {
-      const i = number(x);
-      quickly(x, { uses: [0, i], control: ROUNDS_TO_64_BITS }, (known) => {
-        const [to, from] = [known.offset(0), known.offset(i)];
-        return { compute: (holds) => operation(x, holds, name, to, registerAt(known, from)) };
-      }, () => void x.call('x87Arithmetic', [b.i32(name), stack(x)]));
-    }
+    } else if (x.shape.operands[0] === 'STi' && x.shape.operands.length === 2) toRegister(x, name, 0);
+    else betweenRegisters(x, name, [0, number(x)], 0, () => void x.call('x87Arithmetic', [b.i32(name), stack(x)]));
   };
 }
 
-/** ST(i) with ST0. */
-function betweenRegisters(x: Context, name: number, pops: boolean): void {
-  const i = number(x);
-  quickly(x, { uses: [0, i], pops: pops ? 1 : 0, control: ROUNDS_TO_64_BITS }, (known) => {
-    const [to, from] = [known.offset(i), known.offset(0)];
+function betweenRegisters(x: Context, name: number, uses: readonly [to: number, from: number], pops: number, routine: () => void): void {
+  quickly(x, { uses, pops, control: ROUNDS_TO_64_BITS }, (known) => {
+    const [to, from] = [known.offset(uses[0]), known.offset(uses[1])];
     return { compute: (holds) => operation(x, holds, name, to, registerAt(known, from)) };
-  }, () => void x.call('x87ArithmeticTo', [x.b.i32(name), stack(x), x.b.i32(pops ? 1 : 0)]));
+  }, routine);
+}
+/** ST(i) with ST0. */
+function toRegister(x: Context, name: number, pops: number): void {
+  betweenRegisters(x, name, [number(x), 0], pops, () => void x.call('x87ArithmeticTo', [x.b.i32(name), stack(x), x.b.i32(pops)]));
 }
 
 function arithmeticPop(name: number): Semantics {
-  return (x) => betweenRegisters(x, name, true);
+  return (x) => toRegister(x, name, 1);
 }
 
 function arithmeticInteger(name: number): Semantics {
@@ -244,14 +240,17 @@ function storeFloat(pop: number): Semantics {
       }, () => void x.call('x87StoreF80', [address]));
       return;
     }
-    quickly(x, { uses: [0], pops: pop, control: ROUNDS_TO_NEAREST }, (known) => {
-      const from = known.offset(0);
-      return {
-        compute: (holds) => x.call(width === 32 ? 'x87QuickToF32' : 'x87QuickToF64', [holds, from]),
-        store: () => x.store(address, width, b.loadState(width === 64 ? '64' : '32', SCRATCH)),
-      };
-    }, () => void x.call(width === 32 ? 'x87StoreF32' : 'x87StoreF64', [address, b.i32(pop)]));
+    const convert = (holds: Value, from: Value): Value => x.call(width === 32 ? 'x87QuickToF32' : 'x87QuickToF64', [holds, from]);
+    storeConverted(x, address, width, { uses: [0], pops: pop, control: ROUNDS_TO_NEAREST }, convert, () => void x.call(width === 32 ? 'x87StoreF32' : 'x87StoreF64', [address, b.i32(pop)]));
   };
+}
+
+/** ST0 in another format, which `convert` leaves at SCRATCH. */
+function storeConverted(x: Context, address: Value, width: 16 | 32 | 64, effect: StackEffect, convert: (holds: Value, from: Value) => Value, routine: () => void): void {
+  quickly(x, effect, (known) => {
+    const from = known.offset(0);
+    return { compute: (holds) => convert(holds, from), store: () => x.store(address, width, x.b.loadState(width === 64 ? '64' : '32', SCRATCH)) };
+  }, routine);
 }
 
 /** FST ST(i), FSTP ST(i). */
@@ -284,13 +283,8 @@ function storeInteger(pop: number, truncate: number): Semantics {
     const width = memoryWidth(x) as 16 | 32 | 64;
     checked(x);
     const address = x.address('write', width / 8);
-    quickly(x, { uses: [0], pops: pop, control: MASKED }, (known) => {
-      const from = known.offset(0);
-      return {
-        compute: (holds) => x.call('x87QuickToInteger', [holds, from, b.i32(width / 8), b.i32(truncate)]),
-        store: () => x.store(address, width, b.loadState(width === 64 ? '64' : '32', SCRATCH)),
-      };
-    }, () => void x.call('x87StoreInteger', [address, b.i32(width / 8), b.i32(pop), b.i32(truncate)]));
+    const convert = (holds: Value, from: Value): Value => x.call('x87QuickToInteger', [holds, from, b.i32(width / 8), b.i32(truncate)]);
+    storeConverted(x, address, width, { uses: [0], pops: pop, control: MASKED }, convert, () => void x.call('x87StoreInteger', [address, b.i32(width / 8), b.i32(pop), b.i32(truncate)]));
   };
 }
 
