@@ -15,7 +15,7 @@ import { SIGNATURE } from "./cpuid.ts";
 import { loadPdptes } from "./page-walk.ts";
 import { flushAccessRights, flushPage, flushTlb, flushTlbNonGlobal, isCanonical, updateTlbBase } from "./paging.ts";
 import { dropShadowPage, dropShadows, dropShadowsOf } from "./shadow.ts";
-import { updateSegmentCache } from "./memory.ts";
+import { updateSegmentCaches } from "./memory.ts";
 import { ATTR_L, segment } from "./segments.ts";
 import { SEG_ATTRIBUTES } from "../isa/x86/state/layout.ts";
 
@@ -163,7 +163,7 @@ function writeCr0(cpu: usize, value: u64): i32 {
   store<u64>(cpu, efer, EFER);
   updateMode(cpu);
   // What a segment allows at once depends on whether its type counts.
-  if (((old ^ value) & CR0_PE) != 0) for (let index: u32 = 0; index < 6; index++) updateSegmentCache(cpu, index);
+  if (((old ^ value) & CR0_PE) != 0) updateSegmentCaches(cpu);
   if (((old ^ value) & (CR0_PG | CR0_PE | 0x10000 | 0x40000)) != 0) flushTlb(cpu);
   updateTlbBase(cpu);
   return LEAVE_NEXT;
@@ -332,6 +332,6 @@ export function sanitizeState(cpu: usize): void {
   store<u32>(cpu, (load<u32>(cpu, EFLAGS) & 0x3f7700) | 2, EFLAGS);
   store<u64>(cpu, load<u64>(cpu, PHYSICAL_MASK) | 0xfffff, PHYSICAL_MASK);
   store<u32>(cpu, 0, PARAVIRT_EOI_OFFER);
-  for (let index: u32 = 0; index < 6; index++) updateSegmentCache(cpu, index);
+  updateSegmentCaches(cpu);
   updateBreakpoints(cpu);
 }

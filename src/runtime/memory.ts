@@ -3,7 +3,7 @@
 
 import {
   BREAKPOINTS_ARMED, CPL, CR0, EFER, EFLAGS, FAULT_PENDING, FLAT_SEGMENTS, LEAVE_FAULT, MODE, MODE_CODE64, MODE_CODE_MASK, MODE_REAL, MODE_V86, SEGMENTS, SEGMENT_BYTES,
-  SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_DS, SEG_FAST_READ, SEG_FAST_WRITE, SEG_LIMIT, SEG_SS, STACK_MASK, TLB, TLB_ADDEND, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_READ,
+  SEG_ATTRIBUTES, SEG_BASE, SEG_CS, SEG_DS, SEG_FAST_READ, SEG_FAST_WRITE, SEG_GS, SEG_LIMIT, SEG_SS, STACK_MASK, TLB, TLB_ADDEND, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_READ,
   TLB_SET_BYTES, TLB_SET_KERNEL, TLB_SET_USER, TLB_WRITE, VECTOR_AC, VECTOR_GP, VECTOR_SS,
 } from "../isa/x86/state/layout.ts";
 import { REGION_KIND_RAM } from "../memory/layout.ts";
@@ -333,6 +333,11 @@ export function updateSegmentCache(cpu: usize, index: u32): void {
   store<u32>(segment, typed && (code || (attributes & 2) == 0) ? 0 : fast, SEG_FAST_WRITE);
   if (index == SEG_SS) store<u32>(cpu, (attributes & 0x4000) != 0 ? 0xffffffff : 0xffff, STACK_MASK);
   if (index <= <u32>SEG_DS) updateFlatSegments(cpu);
+}
+
+/** Of all six: what they are derived from may have changed for each. */
+export function updateSegmentCaches(cpu: usize): void {
+  for (let index: u32 = 0; index <= <u32>SEG_GS; index++) updateSegmentCache(cpu, index);
 }
 
 function updateFlatSegments(cpu: usize): void {

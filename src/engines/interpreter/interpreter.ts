@@ -241,7 +241,7 @@ export class Interpreter implements Vcpu {
     this.#cache.clear();
   }
   #refreshDerived(): void {
-    for (let i = 0; i < 6; i++) this.#runtime.call('updateSegmentCache', i);
+    this.#runtime.call('updateSegmentCaches');
     this.#runtime.call('updateMode');
     this.#runtime.call('updateTlbBase');
   }
