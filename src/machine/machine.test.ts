@@ -200,7 +200,7 @@ describe('stolen time', () => {
   it('is what the thread has waited since the machine began, told with the turns of the event loop', async () => {
     const before = 5e9;
     let asked = 0;
-    const t: ReturnType<typeof build> = await waiting(30, { waitedNs: () => before + 1e6 * asked++ });
+    const t: ReturnType<typeof build> = await waiting(100, { waitedNs: () => before + 1e6 * asked++ });
     expect(t.vcpu.stolen.length).toBeGreaterThan(10);
     expect(t.vcpu.stolen.every((ns) => ns === 1e6)).toBe(true);
     expect(asked).toBe(t.vcpu.stolen.length + 1);
@@ -211,10 +211,10 @@ describe('stolen time', () => {
   });
   it('is not what was waited while the machine stood still', async () => {
     let waited = 0;
-    let left = 20;
+    let left = 60;
     const t = build([(parts) => {
       t.host.time += 5e6;
-      if (left === 10) void t.machine.atRest(() => Promise.resolve(void (waited += 1e9)));
+      if (left === 30) void t.machine.atRest(() => Promise.resolve(void (waited += 1e9)));
       else waited += 10;
       return left-- > 0 ? 'budget' : off(parts, t.vcpu);
     }], { waitedNs: () => waited });
