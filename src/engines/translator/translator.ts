@@ -19,6 +19,8 @@ import { TranslationCache } from './translation-cache.ts';
 const BATCH = 64;
 /** Blocks that are executed so many times less than the hottest wait for the next batch: a loop is not to wait for a program's start. */
 const COOLER = 16;
+/** Slices from one look for what is finished to the next (a power of two): a look takes 2 us, of a slice's 100. */
+const LOOK_EVERY = 4;
 /** Executions until hot from which on blocks are looked at before, and when: after an eighth of them. */
 const LOOKS_FROM = 64;
 const LOOK_SHIFT = 3;
@@ -172,7 +174,7 @@ export class Translator implements Tier {
   translate(): void {
     this.#slice++;
     // Turns of the event loop are milliseconds apart, as long as making a few regions takes.
-    if (this.#busy) this.#compiler.poll?.();
+    if (this.#busy && this.#slice % LOOK_EVERY === 0) this.#compiler.poll?.();
     const due = this.#waiting.length > 0 && !this.#busy && (++this.#slices >= this.#tuning.wait || this.#waiting.length >= BATCH);
     if (!due && this.#ready.length === 0) {
       this.#cache.sweep();
