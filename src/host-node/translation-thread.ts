@@ -4,30 +4,67 @@ import type { HandlerMap } from '../engines/modules.ts';
 import type { Translated, TranslationThread } from '../library/worker-compiler.ts';
 import { startWorker } from './start-worker.ts';
 
-/** What the thread is sent: one more that it works for. */
+/** What the thread is sent: one more that it works for; null: its machine has ended, and what was made for that is not for the next. */
+export type TranslationMessage = TranslationClient | null;
 export interface TranslationClient {
   readonly handlers: HandlerMap;
   readonly port: MessagePort;
 }
 
-/** A thread that translates for one machine; it does not keep the process alive. */
+/** How long a thread waits for a next machine. */
+const PATIENCE_MS = 30_000;
+
+/**
+ * A thread that translates for one machine at a time; it does not keep the process alive. One that has no machine any more is kept for the
+ * next for a while: a quarter of what a machine's start takes of all processors is for our translator, which V8 has to compile first.
+ */
 export class NodeTranslationThread {
+  static #idle: NodeTranslationThread | undefined;
   readonly #handlers: HandlerMap;
   readonly #worker = startWorker('translation-worker');
+  #patience: NodeJS.Timeout | undefined;
+  #ended = false;
 
-  constructor(handlers: HandlerMap) {
+  private constructor(handlers: HandlerMap) {
     this.#handlers = handlers;
     // Whoever has a way to it sees that the way ends.
-    this.#worker.on('error', () => {});
+    this.#worker.on('error', () => this.#end());
+    this.#worker.on('exit', () => this.#end());
+  }
+
+  /** The one that waits, or a new one. */
+  static take(handlers: HandlerMap): NodeTranslationThread {
+    const thread = NodeTranslationThread.#idle;
+    if (thread === undefined || thread.#handlers !== handlers) return new NodeTranslationThread(handlers);
+    thread.#leaveIdle();
+    return thread;
   }
 
   /** A way to it, for this thread or another one. */
   connect(): MessagePort {
     const { port1, port2 } = new MessageChannel();
-    this.#worker.postMessage({ handlers: this.#handlers, port: port1 } satisfies TranslationClient, [port1]);
+    this.#worker.postMessage({ handlers: this.#handlers, port: port1 } satisfies TranslationMessage, [port1]);
     return port2;
   }
-  end(): void {
+
+  /** The machine needs it no more, and has ended the ways to it. Legal once after `take`. */
+  giveBack(): void {
+    if (this.#ended || NodeTranslationThread.#idle !== undefined) {
+      this.#end();
+      return;
+    }
+    NodeTranslationThread.#idle = this;
+    this.#worker.postMessage(null satisfies TranslationMessage);
+    this.#patience = setTimeout(() => this.#end(), PATIENCE_MS).unref();
+  }
+
+  #leaveIdle(): void {
+    clearTimeout(this.#patience);
+    if (NodeTranslationThread.#idle === this) NodeTranslationThread.#idle = undefined;
+  }
+  #end(): void {
+    this.#ended = true;
+    this.#leaveIdle();
     void this.#worker.terminate();
   }
 }
@@ -54,13 +91,17 @@ export function useTranslationPort(port: MessagePort, answered: (answer: Transla
 
 /** Starts a thread for the calling one alone. */
 export function startTranslationThread(handlers: HandlerMap, answered: (answer: Translated) => void, failed: () => void): TranslationThread {
-  const thread = new NodeTranslationThread(handlers);
+  const thread = NodeTranslationThread.take(handlers);
+  let ended = false;
   const { end, ...way } = useTranslationPort(thread.connect(), answered, failed);
   return {
     ...way,
     end: () => {
+      // A second time the thread may be another machine's.
+      if (ended) return;
+      ended = true;
       end();
-      thread.end();
+      thread.giveBack();
     },
   };
 }

@@ -5,7 +5,7 @@ import { RegionBuilder } from '../engines/translator/region-builder.ts';
 import { SharedBuilder } from '../engines/translator/shared-builder.ts';
 import { translate } from '../library/worker-compiler.ts';
 import type { TranslationOrder } from '../library/worker-compiler.ts';
-import type { TranslationClient } from './translation-thread.ts';
+import type { TranslationMessage } from './translation-thread.ts';
 
 // On Linux a thread has a niceness of its own: where processors are few, the guest's thread is to have the first.
 if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
@@ -20,7 +20,12 @@ setFlagsFromString('--max-inlined-bytecode-size-cumulative=200');
 
 // The thread that translates for the processors of one machine: a port for each, on it orders in and modules out, in the same sequence.
 let builder: SharedBuilder | undefined;
-parentPort!.on('message', ({ handlers, port }: TranslationClient) => {
+parentPort!.on('message', (message: TranslationMessage) => {
+  if (message === null) {
+    builder = undefined;
+    return;
+  }
+  const { handlers, port } = message;
   const shared = (builder ??= new SharedBuilder(new RegionBuilder(handlers)));
   port.on('message', (order: TranslationOrder) => translate(shared, order, (answer) => port.postMessage(answer)));
 });

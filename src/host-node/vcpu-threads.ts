@@ -31,7 +31,7 @@ export class NodeVcpuThreads implements ThreadHost<VcpuOrder> {
   }
 
   start(order: VcpuOrder, { wake, traced, failed }: ThreadEvents): Thread {
-    const translation = (this.#translation ??= new NodeTranslationThread(order.modules.handlers)).connect();
+    const translation = (this.#translation ??= NodeTranslationThread.take(order.modules.handlers)).connect();
     const workerData: VcpuWorkerData = { order, origin: this.clock.origin, translation };
     const worker = startWorker('vcpu-worker', { workerData, transferList: [translation], resourceLimits: smallYoungGeneration() });
     this.#running++;
@@ -41,7 +41,7 @@ export class NodeVcpuThreads implements ThreadHost<VcpuOrder> {
     worker.on('exit', (code) => {
       if (!ended) failed(`exit code ${code}`);
       if (--this.#running > 0) return;
-      this.#translation?.end();
+      this.#translation?.giveBack();
       this.#translation = undefined;
     });
     return {
