@@ -1,27 +1,18 @@
 import { once } from 'node:events';
 import { expect, test, vi } from 'vitest';
-import type { RegionRequest } from '../engines/translator/region-builder.ts';
+import { loopRequest } from '../engines/translator/region-request.test-support.ts';
 import type { Translated, TranslationOrder } from '../library/worker-compiler.ts';
 import { loadEngineModules } from './engine-modules.ts';
 import { NodeTranslationThread } from './translation-thread.ts';
 
 const { handlers } = loadEngineModules();
 
-/** dec eax; jnz -4: a loop at the start of a page. */
-function request(): RegionRequest {
-  const bytes = new Uint8Array(4096);
-  bytes.set([0xff, 0xc8, 0x75, 0xfc, 0xf4]);
-  const executed = new Uint8Array(512);
-  executed[0] = 1;
-  return { page: 7, bytes, offset: 0, long: true, flat: true, executed, callees: [] };
-}
-
 /** By a way of its own: for each order whether its region was made for it. */
 async function translate(thread: NodeTranslationThread, orders: number): Promise<boolean[]> {
   const port = thread.connect();
   const made: boolean[] = [];
   for (let k = 0; k < orders; k++) {
-    port.postMessage({ requests: [request()], released: [] } satisfies TranslationOrder);
+    port.postMessage({ requests: [loopRequest()], released: [] } satisfies TranslationOrder);
     const [{ result }] = (await once(port, 'message')) as [Translated];
     made.push(...result.modules.map((module) => module.made));
   }

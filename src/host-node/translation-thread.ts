@@ -92,14 +92,10 @@ export function useTranslationPort(port: MessagePort, answered: (answer: Transla
 /** Starts a thread for the calling one alone. */
 export function startTranslationThread(handlers: HandlerMap, answered: (answer: Translated) => void, failed: () => void): TranslationThread {
   const thread = NodeTranslationThread.take(handlers);
-  let ended = false;
   const { end, ...way } = useTranslationPort(thread.connect(), answered, failed);
   return {
     ...way,
     end: () => {
-      // A second time the thread may be another machine's.
-      if (ended) return;
-      ended = true;
       end();
       thread.giveBack();
     },

@@ -20,6 +20,7 @@ export interface TranslationThread {
   post(order: TranslationOrder): void;
   /** Takes the answers that have come; missing: the event loop alone brings them. */
   poll?(): void;
+  /** Legal once. */
   end(): void;
 }
 
@@ -70,7 +71,7 @@ export class WorkerCompiler implements RegionCompiler {
     if (this.#here === undefined) this.#released.push(id);
   }
 
-  /** Ends the thread. */
+  /** The thread is needed no more. Legal once. */
   close(): void {
     this.#orders.length = 0;
     this.#thread?.end();

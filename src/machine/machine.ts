@@ -39,7 +39,7 @@ export type { Display } from '../devices/display/vga.ts';
 /** How long the guest runs before the host's event loop gets a turn: short while the host brings something, as disks do. */
 const LONGEST_TURN_NS = 4e6;
 const SHORTEST_TURN_NS = 0.25e6;
-/** How often the guest is told how long it has waited for the host: a few times in a second's accounting, for asking the host takes 30 us. */
+/** How often the guest is told how long it has waited for the host: it accounts that by ticks of its own, and asking the host takes 30 us. */
 const TELL_EVERY_NS = 16e6;
 /** How much of a turn its length may differ by, or be left over at least, so that it ends with a timer of the guest's. */
 const TURN_PLAY = 0.25;

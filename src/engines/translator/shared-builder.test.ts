@@ -5,6 +5,7 @@ import type { InterpreterOptions } from '../interpreter/interpreter.ts';
 import { expectSame, runProgram } from './program.test-support.ts';
 import { RegionBuilder } from './region-builder.ts';
 import type { BuildResult, RegionCompiler, RegionRequest } from './region-builder.ts';
+import { loopRequest } from './region-request.test-support.ts';
 import { SharedBuilder } from './shared-builder.ts';
 import { createLocalTranslator } from './local-translator.ts';
 
@@ -21,14 +22,6 @@ const runOn = (index: number, compiler: RegionCompiler) => runProgram((options: 
   return vcpu;
 }, callsTwice);
 
-/** dec eax; jnz -4: a loop at the start of a page, and a request for it. */
-function request(change: Partial<RegionRequest> = {}): RegionRequest {
-  const bytes = new Uint8Array(4096);
-  bytes.set([0xff, 0xc8, 0x75, 0xfc, 0xf4]);
-  const executed = new Uint8Array(512);
-  executed[0] = 1;
-  return { page: 7, bytes, offset: 0, long: true, flat: true, executed, callees: [], ...change };
-}
 function build(builder: RegionCompiler, ...requests: RegionRequest[]): BuildResult {
   let result: BuildResult | undefined;
   builder.build(requests, (built) => (result = built));
@@ -48,33 +41,33 @@ describe('what was translated for one processor', () => {
 
   test('is the other one\'s, too, as the same module', () => {
     const builder = new SharedBuilder(new RegionBuilder(handlers));
-    const [made] = build(builder, request()).modules;
-    const again = build(builder, request({ offset: 2 }), request());
+    const [made] = build(builder, loopRequest()).modules;
+    const again = build(builder, loopRequest({ offset: 2 }), loopRequest());
     const shared = again.modules.find(({ module }) => module === made!.module);
     expect([made!.made, shared!.made, again.modules.length]).toEqual([true, false, 2]);
     expect(shared!.regions.map(({ request: number, ranges }) => [number, ranges])).toEqual([[1, [0, 4, 4, 5]]]);
   });
 
   test.each([
-    ['overwritten', { bytes: request().bytes.with(1, 0xc9) }],
+    ['overwritten', { bytes: loopRequest().bytes.with(1, 0xc9) }],
     ['in another page', { page: 8 }],
     ['32-bit code', { long: false }],
     ['to be counted for a profile', { counters: 0x1000 }],
   ])('is translated again where it is %s', (_, change) => {
     const builder = new SharedBuilder(new RegionBuilder(handlers));
-    const [first] = build(builder, request()).modules;
-    const [second] = build(builder, request(change)).modules;
+    const [first] = build(builder, loopRequest()).modules;
+    const [second] = build(builder, loopRequest(change)).modules;
     expect([second!.made, second!.module === first!.module]).toEqual([true, false]);
   });
 
   test('is forgotten when nobody has it in use', () => {
     const builder = new SharedBuilder(new RegionBuilder(handlers));
-    const { id } = build(builder, request()).modules[0]!;
-    build(builder, request());
+    const { id } = build(builder, loopRequest()).modules[0]!;
+    build(builder, loopRequest());
     builder.release(id);
     expect(builder.size).toBe(1);
     builder.release(id);
     expect(builder.size).toBe(0);
-    expect(build(builder, request()).modules[0]!.made).toBe(true);
+    expect(build(builder, loopRequest()).modules[0]!.made).toBe(true);
   });
 });

@@ -19,7 +19,7 @@ import { TranslationCache } from './translation-cache.ts';
 const BATCH = 64;
 /** Blocks that are executed so many times less than the hottest wait for the next batch: a loop is not to wait for a program's start. */
 const COOLER = 16;
-/** Slices from one look for what is finished to the next (a power of two): a look takes 2 us, of a slice's 100. */
+/** Slices from one look for what is finished to the next: a look takes 2 us, of a slice's 100. */
 const LOOK_EVERY = 4;
 /** Executions until hot from which on blocks are looked at before, and when: after an eighth of them. */
 const LOOKS_FROM = 64;
