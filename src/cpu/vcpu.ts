@@ -126,8 +126,8 @@ export interface EngineUsage {
 
 /** A translator's work since it was made; docs/report.md explains the fields. */
 export interface TranslationFigures {
-  /** `shared`: of those made, what had been translated before, mostly for another processor. */
-  readonly regions: { readonly made: number; readonly shared: number; readonly live: number; readonly invalidated: number; readonly evicted: number };
+  /** Of those made, `shared`: what had been translated before, mostly for another processor; `kept`: what was kept of earlier machines. */
+  readonly regions: { readonly made: number; readonly shared: number; readonly kept: number; readonly live: number; readonly invalidated: number; readonly evicted: number };
   readonly modules: { readonly made: number; readonly live: number; readonly evicted: number };
   /** In all regions made. */
   readonly instructions: number;

@@ -111,6 +111,8 @@ declare('i8x16.shuffle', ['v128', 'v128'], 'v128', 'pure', { wasm: [0xfd, 0x0d] 
 /** Constants: the value is in the immediate (v128: index in the constant table). */
 for (const type of ['i32', 'i64', 'v128'] as const) declare(`const.${type}`, [], type, 'pure');
 /** select(a, b, condition): a when the condition is not 0. */
+/** A constant that is known only when the code is put into a module; the immediate says which. */
+declare('linked.i32', [], 'i32', 'pure');
 for (const type of ['i32', 'i64', 'f32', 'f64', 'v128'] as const) declare(`select.${type}`, [type, type, 'i32'], type, 'pure');
 
 /**

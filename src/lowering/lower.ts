@@ -42,6 +42,8 @@ export interface LoweringTarget {
   /** Stores the position of the current guest instruction where routines find it. */
   storePosition(code: Code): void;
   field(code: Code, suffix: string, offset: number): void;
+  /** Puts a constant that is not known yet on the stack. */
+  linked(code: Code, which: number): void;
   /** Puts the address of the TLB set in use on the stack. */
   tlbBase(code: Code): void;
   /** Puts the vCPU's address, from which offsets of the state count, on the stack. */
@@ -310,6 +312,9 @@ export class Lowering {
         return;
       case 'field':
         this.#target.field(code, plan.suffix, immediate);
+        return;
+      case 'linked.i32':
+        this.#target.linked(code, immediate);
         return;
       case 'memory.load':
         this.#load(i, plan.suffix, plan.write);

@@ -79,6 +79,7 @@ export function compile(ir: Ir, routines: readonly TestRoutine[] = []): Compiled
       },
     },
     storePosition: (code) => void code.get(0).get(1).memory(storeOpcode['32']!, POSITION),
+    linked: (code, which) => void code.i32Const(which),
     field: (code, suffix, offset) => void code.get(1).memory(loadOpcode[suffix]!, offset),
     tlbBase: (code) => void code.get(0).memory(loadOpcode['32']!, TLB_BASE),
     cpu: (code) => void code.get(0),

@@ -111,6 +111,40 @@ export class Code {
   fence(): this { return this.bytes([0xfe, 0x03, 0x00]); }
 }
 
+/** Unsigned LEB128 in two bytes: of a number that is put in its place later. */
+export function paddedU14(value: number): readonly [number, number] {
+  if (value >= 1 << 14) throw new Error(`${value} does not fit into 14 bits`);
+  return [(value & 0x7f) | 0x80, value >> 7];
+}
+/** Signed LEB128 of a 32-bit number in five bytes. */
+export function paddedS32(value: number): readonly [number, number, number, number, number] {
+  return [(value & 0x7f) | 0x80, ((value >> 7) & 0x7f) | 0x80, ((value >> 14) & 0x7f) | 0x80, ((value >> 21) & 0x7f) | 0x80, (value >> 28) & 0x7f];
+}
+
+/** Code of a function that modules are linked from: numbers of functions and globals mean nothing yet, and some constants come last. */
+export class LinkableCode extends Code {
+  /** Where numbers of functions lie, of globals, and constants with what was said of them (place, number, place, number, ...). */
+  readonly functions: number[] = [];
+  readonly globals: number[] = [];
+  readonly values: number[] = [];
+
+  override call(functionNumber: number): this { return this.#function(0x10, functionNumber); }
+  override returnCall(functionNumber: number): this { return this.#function(0x12, functionNumber); }
+  #function(opcode: number, number: number): this {
+    this.functions.push(this.length + 1);
+    return this.byte(opcode).bytes(paddedU14(number));
+  }
+  globalGet(number: number): this {
+    this.globals.push(this.length + 1);
+    return this.byte(0x23).bytes(paddedU14(number));
+  }
+  /** An i32 constant that is put in its place later; `what` says which. */
+  linkedConst(what: number): this {
+    this.values.push(this.length + 1, what);
+    return this.byte(0x41).bytes(paddedS32(0));
+  }
+}
+
 /** Opcodes of memory accesses by the suffix that the IR uses. */
 export const loadOpcode: Readonly<Record<string, readonly number[]>> = {
   '8u': [0x2d], '8s': [0x2c], '16u': [0x2f], '16s': [0x2e], '32': [0x28], '64': [0x29], f32: [0x2a], f64: [0x2b], v128: [0xfd, 0x00],

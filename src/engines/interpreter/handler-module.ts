@@ -112,6 +112,9 @@ export function buildHandlerModule(requests: readonly HandlerRequest[], memoryPa
       },
     },
     storePosition,
+    linked: () => {
+      throw new Error('handlers find constants in records');
+    },
     field: (code, suffix, offset) => {
       code.get(REC).memory(loadOpcode[suffix]!, offset);
     },

@@ -58,7 +58,7 @@ export function buildBlockIr(block: RegionBlock, assumptions: Assumptions, flags
   for (const { instruction, offset } of block.instructions) {
     places.push(offset | (instruction.length << 16) | ((places.length + 1) << 24) | (stackAccess(instruction) << PLACE_STACK_SHIFT));
     builder.op('position', [], places.length - 1);
-    const context = new TranslatorContext(builder, instruction, shapeOf(instruction), offset, assumptions);
+    const context = new TranslatorContext(builder, instruction, shapeOf(instruction), offset, block.inlined, assumptions);
     semantics[instruction.row.semantics]!(context);
     next = offset + instruction.length;
     writes ||= context.writes;

@@ -8,15 +8,19 @@ import { KIND_RAW } from '../../isa/x86/state/flag-kinds.ts';
 import { REC_PAGE_OFFSET, REC_ADDRESSING } from '../../isa/x86/decode/record.ts';
 import type { AccessGrouping } from '../../ir/passes/access-groups.ts';
 import { eraseDeadStores } from '../../ir/passes/dead-stores.ts';
-import { Code, loadOpcode, storeOpcode } from '../../wasm/code.ts';
-import type { WasmType } from '../../wasm/module.ts';
+import { routines } from '../../isa/x86/routines/directory.ts';
+import { LinkableCode, loadOpcode, storeOpcode } from '../../wasm/code.ts';
+import type { Code } from '../../wasm/code.ts';
 import { jumpCacheEntry } from '../jump-cache.ts';
+import { callEffects } from '../routine-calls.ts';
 import { x86MemoryModel } from '../x86-memory-model.ts';
 import { PLACE_MASK, PLACE_STACK_SHIFT, buildBlockIr } from './block-ir.ts';
 import type { BlockIr } from './block-ir.ts';
 import { UNKNOWN } from './flag-state.ts';
 import type { FlagState } from './flag-state.ts';
 import type { InlinedCall, Region } from './region.ts';
+import { INTERPRET, JUMP, LEFT, MISSED, SETTLE_FLAGS, regionCode } from './region-code.ts';
+import type { RegionCode } from './region-code.ts';
 import { mayChangeTranslations } from './routine-effects.ts';
 import { structureOf } from './structure.ts';
 import type { Structure } from './structure.ts';
@@ -34,29 +38,14 @@ const MISS_OFFSET_SHIFT = 6;
 
 const SEEN_AT_EXITS = { variables: FLAGS_MASK, registerBytes: 128 };
 
-/** Functions that region code calls, by the index they have in its module. */
-export interface RegionImports {
-  /** By the index that calls in the IR have. */
-  lowered(routine: number): LoweredRoutine;
-  routine(name: string): number;
-  /** (cpu, rip): goes to the block at RIP, or leaves when the budget is used up. */
-  jump(): number;
-  /** (cpu, rip): interprets from RIP to the end of the block. */
-  missed(): number;
-  /** (LEAVE_ code, cpu): on to the block at RIP where a routine has set it and nothing else is due, else out. */
-  left(): number;
-  /** (cpu, record): interprets the block of the record. */
-  interpret(): number;
-  /** A global: the record of the first block of an inlined function, on the vCPU that the instance is for. */
-  calleeRecord(): number;
-}
+/** Routines as calls in the IR number them. */
+const lowered: LoweredRoutine[] = [];
 
 export interface RegionFunction {
-  readonly locals: readonly WasmType[];
-  readonly body: Code;
+  readonly code: RegionCode;
   readonly instructions: number;
-  /** By inlined call: its global; undefined when nothing verifies it. */
-  readonly calleeRecords: readonly (number | undefined)[];
+  /** By block of the region: offset behind the last instruction that is part of it; undefined when nothing leads to the block. */
+  readonly ends: readonly (number | undefined)[];
 }
 
 /** Where a block's control goes: block numbers or EXIT. */
@@ -71,17 +60,16 @@ interface Edges {
  * One function (cpu, record) -> LEAVE_ code for a region; it has the interpreter handler's type and place. All vCPUs of a machine can run it:
  * what is a vCPU's own it is told by parameters and by globals of its instance.
  */
-export function buildRegionFunction(region: Region, assumptions: Assumptions, imports: RegionImports, scratch: Scratch): RegionFunction {
-  return new RegionWriter(region, assumptions, imports, scratch).write();
+export function buildRegionFunction(region: Region, assumptions: Assumptions, scratch: Scratch): RegionFunction {
+  return new RegionWriter(region, assumptions, scratch).write();
 }
 
 class RegionWriter implements LoweringTarget {
   readonly memory = x86MemoryModel;
-  readonly #imports: RegionImports;
   readonly #lowering: Lowering;
   readonly #grouping: AccessGrouping;
   readonly #assumptions: Assumptions;
-  readonly #code = new Code();
+  readonly #code = new LinkableCode();
   readonly #locals = new Locals();
   readonly #variables: number[];
   readonly #budget: number;
@@ -103,8 +91,6 @@ class RegionWriter implements LoweringTarget {
   readonly #read: number;
   readonly #entering: number;
   readonly #writes: boolean;
-  /** By inlined call: its global. */
-  readonly #calleeRecords: number[] = [];
   readonly #loopLabel = new Map<number, number>();
   readonly #blockLabel = new Map<number, number>();
   #exitLabel = 0;
@@ -118,11 +104,10 @@ class RegionWriter implements LoweringTarget {
   /** Where a call goes, and its entry in the jump cache; taken when first needed. */
   #callLocals: readonly [number, number] | undefined;
 
-  constructor(region: Region, assumptions: Assumptions, imports: RegionImports, scratch: Scratch) {
+  constructor(region: Region, assumptions: Assumptions, scratch: Scratch) {
     scratch.release();
     this.#lowering = scratch.lowering;
     this.#grouping = scratch.grouping;
-    this.#imports = imports;
     this.#assumptions = assumptions;
     this.#variables = variableTypes(assumptions.long).map((type) => this.#locals.take(type));
     [this.#budget, this.#tlb, this.#epoch] = [0, 0, 0].map(() => this.#locals.take('i32')) as [number, number, number];
@@ -239,7 +224,7 @@ class RegionWriter implements LoweringTarget {
     this.#handOn(true, UNKNOWN);
     code.get(CPU).get(this.#variables[IP_PAGE]!).get(position).i32Const(MISS_OFFSET_SHIFT).byte(0x75).byte(0xac).byte(0x7c);
     if (!this.#assumptions.long) code.i64Const(0xffffffffn).byte(0x83);
-    code.returnCall(this.#imports.missed()).end();
+    code.returnCall(MISSED).end();
     // Behind an instruction that overwrote code; its position is on the stack.
     code.set(position).get(CPU).get(CPU).i32Const(POSITION_RECORD).byte(0x6a).memory(storeOpcode['32']!, RECORD);
     code.get(CPU).get(position).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
@@ -248,18 +233,19 @@ class RegionWriter implements LoweringTarget {
     const address = this.#locals.take('i64');
     code.set(address);
     this.#handOn(true, UNKNOWN);
-    code.get(CPU).get(address).returnCall(this.#imports.jump()).end();
+    code.get(CPU).get(address).returnCall(JUMP).end();
     // Out, with a code for the driver.
     this.#writeBack();
     const instructions = this.#structure.nodes.reduce((sum, i) => sum + this.#blocks[i]!.places.length, 0);
-    return { locals: this.#locals.types, body: code, instructions, calleeRecords: this.#region.calls.map((_, call) => this.#calleeRecords[call]) };
+    const reached = new Set(this.#structure.nodes);
+    return { code: regionCode(this.#locals.types, code), instructions, ends: this.#region.blocks.map((_, i) => (reached.has(i) ? this.#blocks[i]!.next : undefined)) };
   }
 
   #enter(): void {
     const code = this.#code;
     if (this.#assumptions.flat) {
       code.get(CPU).memory(loadOpcode['32']!, FLAT_SEGMENTS).byte(0x45).if(undefined, 'unlikely');
-      code.get(CPU).get(REC).returnCall(this.#imports.interpret()).end();
+      code.get(CPU).get(REC).returnCall(INTERPRET).end();
     }
     code.get(CPU).memory(loadOpcode['64']!, IP_BASE).set(this.#variables[IP_PAGE]!);
     if (this.#writes) code.get(CPU).memory(loadOpcode['32']!, CODE_EPOCH).set(this.#epoch);
@@ -289,7 +275,7 @@ class RegionWriter implements LoweringTarget {
   #writeBack(): void {
     this.#storeBudget();
     const [kind, a, b] = [FLAG_KIND, FLAG_A, FLAG_B].map((n) => this.#variables[n]!) as [number, number, number];
-    this.#code.get(CPU).get(kind).get(a).get(b).call(this.#imports.routine('settleFlags'));
+    this.#code.get(CPU).get(kind).get(a).get(b).call(SETTLE_FLAGS);
   }
   /** The same on the way to another block, which may be a region. `dirty`: flags may have been written. */
   #handOn(dirty: boolean, flags: FlagState): void {
@@ -368,7 +354,7 @@ class RegionWriter implements LoweringTarget {
           code.end();
         }
         this.#handOn(this.#flagsDirtyOut(i), block.flags);
-        code.get(CPU).get(this.#variables[TARGET]!).returnCall(this.#imports.jump());
+        code.get(CPU).get(this.#variables[TARGET]!).returnCall(JUMP);
         return;
     }
   }
@@ -384,7 +370,7 @@ class RegionWriter implements LoweringTarget {
     this.#handOn(this.#flagsDirtyOut(i), this.#blocks[i]!.flags);
     this.#code.get(CPU);
     this.#address(offset);
-    this.#code.returnCall(this.#imports.jump());
+    this.#code.returnCall(JUMP);
   }
 
   /** `offset`: of the address to go to, from the start of the page of `from`. */
@@ -422,13 +408,14 @@ class RegionWriter implements LoweringTarget {
     code.set(address).get(CPU).memory(loadOpcode['32']!, JUMP_BASE);
     jumpCacheEntry(code, address).tee(entry);
     code.memory(loadOpcode['64']!, 0).get(address).byte(0x52);
-    code.get(entry).memory(loadOpcode['32']!, JUMP_RECORD).byte(0x23).u32((this.#calleeRecords[call] ??= this.#imports.calleeRecord())).byte(0x47).byte(0x72);
+    code.get(entry).memory(loadOpcode['32']!, JUMP_RECORD);
+    code.globalGet(call).byte(0x47).byte(0x72);
     code.if(undefined, 'unlikely').get(address).br(this.#jumpLabel).end();
   }
 
   // What lowering asks for.
   lowered(routine: number): LoweredRoutine {
-    return this.#imports.lowered(routine);
+    return (lowered[routine] ??= { ...callEffects(routines[routine]!.routine), functionIndex: routine });
   }
   readonly miss: MissExit = {
     kind: 'exit',
@@ -443,6 +430,9 @@ class RegionWriter implements LoweringTarget {
     const place = this.#block.places[this.#place]!;
     code.get(CPU).i32Const(place & PLACE_MASK).memory(storeOpcode['32']!, POSITION_RECORD + REC_PAGE_OFFSET);
     code.get(CPU).i32Const((place & ~PLACE_MASK) >>> PLACE_STACK_SHIFT).memory(storeOpcode['8']!, POSITION_RECORD + REC_ADDRESSING);
+  }
+  linked(_code: Code, place: number): void {
+    this.#code.linkedConst(place);
   }
   field(): void {
     throw new Error('translated code has no record');
@@ -459,7 +449,7 @@ class RegionWriter implements LoweringTarget {
   }
   leave(code: Code): void {
     // A routine that looks at registers has left them in the state.
-    if (this.#spilled) code.get(CPU).returnCall(this.#imports.left());
+    if (this.#spilled) code.get(CPU).returnCall(LEFT);
     else code.br(this.#exitLabel);
   }
   transfer(code: Code, name: string, immediate: number): void {

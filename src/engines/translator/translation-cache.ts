@@ -228,7 +228,7 @@ export class TranslationCache {
     this.sweep();
   }
 
-  figures(): Pick<TranslationFigures, 'regions' | 'modules' | 'cache'> {
+  figures(): Pick<TranslationFigures, 'modules' | 'cache'> & { readonly regions: Omit<TranslationFigures['regions'], 'kept'> } {
     return {
       regions: { ...this.#regions },
       modules: { ...this.#made, live: this.#modules.size },

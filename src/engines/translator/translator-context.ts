@@ -11,8 +11,13 @@ import { RAW } from './flag-state.ts';
 import { constantOf } from './fold.ts';
 import { keepsState, mayWriteMemory, touchesRegisters, touchesX87 } from './routine-effects.ts';
 import { TranslatorFlags } from './translator-flags.ts';
+import { placeOf } from './region-code.ts';
 import type { Assumptions, TranslatorBuilder } from './translator-builder.ts';
 import { CONDITION, IP_PAGE, TARGET } from './variables.ts';
+
+/** Where Linux maps a 32-bit kernel and its memory. Those of 64-bit kernels have the uppermost bits 10, extended by signs (Linux, Documentation/x86/x86_64/mm.rst). */
+const LOWEST_ADDRESS = 0xc0000000;
+const HIGHEST_ADDRESS = 0xf8000000;
 
 const directory = { find: (name: string) => routines[routineIndex(name)]! };
 
@@ -25,6 +30,7 @@ export class TranslatorContext extends Context {
   readonly #instruction: Instruction;
   readonly #places: Readonly<Record<RegisterSlot, number>>;
   readonly #pageOffset: number;
+  readonly #inlined: number;
   readonly #assumptions: Assumptions;
   /** How the instruction ends; the condition or target is in its variable then. */
   ending: Ending | undefined;
@@ -33,12 +39,13 @@ export class TranslatorContext extends Context {
   /** A segment has been loaded that the region takes to be flat. */
   loadsFlatSegment = false;
 
-  constructor(builder: TranslatorBuilder, instruction: Instruction, shape: Shape, pageOffset: number, assumptions: Assumptions) {
+  constructor(builder: TranslatorBuilder, instruction: Instruction, shape: Shape, pageOffset: number, inlined: number, assumptions: Assumptions) {
     super(builder, shape, directory, new TranslatorFlags(builder, directory));
     this.#builder = builder;
     this.#instruction = instruction;
     this.#places = registerPlaces(instruction);
     this.#pageOffset = pageOffset;
+    this.#inlined = inlined;
     this.#assumptions = assumptions;
   }
 
@@ -55,24 +62,41 @@ export class TranslatorContext extends Context {
     return this.b.i32(this.#place(slot));
   }
   immediate32(): Value {
-    return this.b.i32(this.#instruction.immediate);
+    const { immediate, immediate32At } = this.#instruction;
+    return this.#isAddress(immediate, immediate32At) ? this.#linked(immediate32At) : this.b.i32(immediate);
   }
   immediate64(): Value {
-    return this.b.i64((BigInt(this.#instruction.immediateHigh) << 32n) | BigInt(this.#instruction.immediate >>> 0));
+    const { b } = this;
+    const { immediate, immediateHigh, immediate32At, length } = this.#instruction;
+    const upper = BigInt(immediateHigh) << 32n;
+    if (!this.#isAddress(immediate, immediate32At)) return b.i64(upper | BigInt(immediate >>> 0));
+    const lower = this.#linked(immediate32At);
+    if (length - immediate32At === 8) return b.or(b.i64(upper), b.extendU(lower));
+    return immediateHigh < 0 ? b.extendS(lower) : b.extendU(lower);
   }
   secondImmediate(): Value {
     return this.b.i32(this.#instruction.immediate2);
   }
 
+  /** The constant with its 4 bytes at `at` in the instruction may be an address in a kernel, which lies elsewhere at its next start. What is linked is right for every value. */
+  #isAddress(constant: number, at: number): boolean {
+    return at !== 0 && (this.long ? constant >>> 30 === 2 : constant >>> 0 >= LOWEST_ADDRESS && constant >>> 0 < HIGHEST_ADDRESS);
+  }
+  #linked(at: number): Value {
+    return this.b.op('linked.i32', [], placeOf(this.#inlined, this.#pageOffset + at));
+  }
+
   protected buildEffectiveAddress(): Value {
     const { b } = this;
     if (isMoffs(this.shape.operands)) return this.long ? this.immediate64() : this.immediate32();
-    const { base, index, scale, displacement, addressSize } = this.#instruction;
+    // Relative to RIP, a distance within a program; from FS or GS on, an address that lies so far from a program that may lie elsewhere.
+    const { segment, base, index, scale, displacement, displacement32At, addressSize } = this.#instruction;
     const register = (number: number): Value => b.loadState(this.long ? '64' : '32', GPR + number * 8);
     const constant = (value: number): Value => (this.long ? b.i64(value) : b.i32(value));
     let sum = base === NO_REGISTER ? constant(0) : base === BASE_RIP ? b.addConst(this.#ipPage(), this.#pageOffset + this.#instruction.length) : register(base);
     if (index !== NO_REGISTER) sum = b.add(sum, b.shlConst(register(index), scale));
-    sum = b.add(sum, constant(displacement));
+    if (base === BASE_RIP ? segment >= SEG_FS : this.#isAddress(displacement, displacement32At)) sum = b.add(sum, this.long ? b.extendS(this.#linked(displacement32At)) : this.#linked(displacement32At));
+    else sum = b.add(sum, constant(displacement));
     if (addressSize === 16) return b.andConst(sum, 0xffff);
     return this.long && addressSize === 32 ? b.andConst(sum, 0xffffffff) : sum;
   }

@@ -102,6 +102,7 @@ export class Translator implements Tier {
   readonly #clock: MonotonicClock | undefined;
   readonly #profiler: Profiler | undefined;
   #instructions = 0;
+  #kept = 0;
   #wasmBytes = 0;
 
   constructor(core: InterpreterCore, options: Pick<TranslatorOptions, 'modules' | 'compiler' | 'tuning' | 'cacheBytes' | 'clock' | 'profiler'>) {
@@ -255,7 +256,7 @@ export class Translator implements Tier {
     const instance = new WebAssembly.Instance(module, { env: { memory }, runtime: runtime.functions, core: functions, callees });
     const cached = this.#cache.addModule(id, bytes, made);
     if (made) this.#wasmBytes += bytes;
-    for (const { request, exported, ranges, inlined, instructions, functionBytes } of regions) {
+    for (const { request, exported, ranges, inlined, instructions, kept, functionBytes } of regions) {
       const block = blocks[request]!;
       const record = this.#recordOf(block);
       const page = pageOf(block.host);
@@ -267,7 +268,10 @@ export class Translator implements Tier {
       this.#core.cache().depend(page, ranges);
       for (const { callee, ranges: own } of inlined) this.#core.cache().depend(callee.page, own);
       const others = [...new Set(inlined.map(({ callee }) => callee.page))].filter((other) => other !== page);
-      if (this.#cache.addRegion(cached, record, page, others, instance.exports[`r${exported}`] as WebAssembly.ExportedFunction)) this.#instructions += instructions;
+      if (this.#cache.addRegion(cached, record, page, others, instance.exports[`r${exported}`] as WebAssembly.ExportedFunction)) {
+        this.#instructions += instructions;
+        if (kept) this.#kept++;
+      }
       if (block.counters !== undefined) {
         const base = block.rip - BigInt(block.host & PAGE_MASK);
         this.#profiler!.addRegion({ entry: block.rip, start: base + BigInt(Math.min(...ranges)), end: base + BigInt(Math.max(...ranges)), user: block.user, size: instructions, translatedBytes: functionBytes }, block.counters);
@@ -291,6 +295,7 @@ export class Translator implements Tier {
     this.#cache.clear();
   }
   figures(): TranslationFigures {
-    return { ...this.#cache.figures(), instructions: this.#instructions, wasmBytes: this.#wasmBytes, pauses: this.#pauses.figures() };
+    const figures = this.#cache.figures();
+    return { ...figures, regions: { ...figures.regions, kept: this.#kept }, instructions: this.#instructions, wasmBytes: this.#wasmBytes, pauses: this.#pauses.figures() };
   }
 }

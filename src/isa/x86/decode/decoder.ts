@@ -239,6 +239,8 @@ export class Decoder {
     out.index = NO_REGISTER;
     out.scale = 0;
     out.displacement = 0;
+    out.displacement32At = 0;
+    out.immediate32At = 0;
     out.immediate = 0;
     out.immediateHigh = 0;
     out.immediate2 = 0;
@@ -257,6 +259,7 @@ export class Decoder {
           out.scale = 0;
         }
         at += used;
+        if (out.displacement32At !== 0) out.displacement32At -= offset;
       }
     } else {
       out.mod = 3;
@@ -335,7 +338,10 @@ export class Decoder {
     const d = at + used;
     if (displacementSize === 1) out.displacement = (bytes[d]! << 24) >> 24;
     else if (displacementSize === 2) out.displacement = ((bytes[d]! | (bytes[d + 1]! << 8)) << 16) >> 16;
-    else if (displacementSize === 4) out.displacement = bytes[d]! | (bytes[d + 1]! << 8) | (bytes[d + 2]! << 16) | (bytes[d + 3]! << 24);
+    else if (displacementSize === 4) {
+      out.displacement32At = d;
+      out.displacement = bytes[d]! | (bytes[d + 1]! << 8) | (bytes[d + 2]! << 16) | (bytes[d + 3]! << 24);
+    }
     return used + displacementSize;
   }
 
@@ -358,11 +364,15 @@ export class Decoder {
         out.immediate = readU16(bytes, p);
         return at + 2;
       case 'z':
+        if (size === 4) out.immediate32At = at;
+        out.immediate = size === 2 ? (readU16(bytes, p) << 16) >> 16 : readI32(bytes, p);
+        break;
       case 'relz':
         out.immediate = size === 2 ? (readU16(bytes, p) << 16) >> 16 : readI32(bytes, p);
         break;
       case 'v':
       case 'moffs':
+        if (size >= 4) out.immediate32At = at;
         out.immediate = size === 2 ? readU16(bytes, p) : readI32(bytes, p);
         if (size === 8) out.immediateHigh = readI32(bytes, p + 4);
         if (kind === 'moffs') out.isMemory = true;

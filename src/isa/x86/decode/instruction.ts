@@ -36,6 +36,9 @@ export interface Instruction {
   index: number;
   scale: number;
   displacement: number;
+  /** Where in the instruction 32 bits of a displacement lie, and of an immediate (of one of 64 bits the lower half); 0: it has none. */
+  displacement32At: number;
+  immediate32At: number;
   /** Immediate as 64 bits in two halves, extended as the row says; direct branch: displacement. */
   immediate: number;
   immediateHigh: number;
@@ -57,6 +60,6 @@ export function isLocked({ lock, row, isMemory }: Instruction): boolean {
 export function createInstruction(): Instruction {
   return {
     row: opcodeRows[0]!, rowIndex: 0, length: 0, codeSize: 64, operandSize: 32, addressSize: 64, rex: false, lock: false, rep: 0, mod: 0, reg: 0, rm: 0, vvvv: 0, opcodeRegister: 0,
-    isMemory: false, segment: 3, segmentOverride: false, base: NO_REGISTER, index: NO_REGISTER, scale: 0, displacement: 0, immediate: 0, immediateHigh: 0, immediate2: 0,
+    isMemory: false, segment: 3, segmentOverride: false, base: NO_REGISTER, index: NO_REGISTER, scale: 0, displacement: 0, displacement32At: 0, immediate32At: 0, immediate: 0, immediateHigh: 0, immediate2: 0,
   };
 }
