@@ -1,7 +1,8 @@
 // Builds everything into dist/: TypeScript, the runtime module (AssemblyScript), the interpreter generated from the
 // instruction semantics. Steps whose inputs have not changed are skipped.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -46,6 +47,14 @@ try {
   process.exit(1);
 }
 step('interpreter', 'dist/generated/interpreter.wasm', ['dist/.tsbuild', 'scripts/build-interpreter.mjs'], () => run(process.execPath, ['scripts/build-interpreter.mjs']));
+// Translations are kept for processes that would make the same.
+step('build.id', 'dist/generated/build.id', ['dist/.tsbuild', 'dist/generated/interpreter.wasm'], () => {
+  const hash = createHash('sha256');
+  for (const folder of ['src', 'dist/generated']) {
+    for (const name of readdirSync(join(root, folder), { recursive: true }).filter((name) => /(?<!\.test|-support)\.ts$|\.wasm$/.test(name)).sort()) hash.update(name).update(readFileSync(join(root, folder, name)));
+  }
+  writeFileSync(join(root, 'dist/generated/build.id'), hash.digest('hex').slice(0, 32));
+});
 step('Node', 'dist/node/polyvisor.js', ['dist/.tsbuild', 'scripts/build-node.mjs'], () => run(process.execPath, ['scripts/build-node.mjs']));
 step('browser', 'dist/browser/index.js', ['dist/.tsbuild', 'dist/generated', 'scripts/build-browser.mjs'], () => {
   run(process.execPath, [tsc, '-p', 'tsconfig.page.json', '--noEmit', 'false', '--emitDeclarationOnly', '--outDir', 'dist']);

@@ -6,7 +6,8 @@ import { RAM_BASE } from '../../src/memory/layout.ts';
 import { REPOSITORY } from './build.ts';
 import type { Width } from './programs.ts';
 
-export const ENGINES = ['translator', 'hybrid', 'interpreter', 'qemu', 'v86', 'chromium'] as const;
+/** `translator-first`: as if nothing had been translated before, by this command or another one; the others may have what earlier runs kept. */
+export const ENGINES = ['translator', 'translator-first', 'hybrid', 'interpreter', 'qemu', 'v86', 'chromium'] as const;
 export type Engine = (typeof ENGINES)[number];
 
 export const GUEST_MEMORY_MIB = 512;
@@ -38,15 +39,21 @@ function qemu(width: Width): string {
   return width === 64 ? 'qemu-system-x86_64' : 'qemu-system-i386';
 }
 
+/** The name of one of our engines for our command. */
+function executes(engine: Engine): string {
+  return engine === 'translator-first' ? 'translator' : engine;
+}
+
 /** The command line that runs a guest on an engine. */
 export function commandLine(engine: Engine, width: Width, files: RunFiles): EngineCommand {
   switch (engine) {
     case 'translator':
+    case 'translator-first':
     case 'hybrid':
     case 'interpreter':
       return {
         program: process.execPath,
-        args: [CLI, 'run', '--kernel', files.kernel, '--initrd', files.initrd, '--append', files.append, '--memory', `${GUEST_MEMORY_MIB}M`, '--engine', engine, '--no-reboot', '--report', files.report],
+        args: [CLI, 'run', '--kernel', files.kernel, '--initrd', files.initrd, '--append', files.append, '--memory', `${GUEST_MEMORY_MIB}M`, '--engine', executes(engine), '--no-reboot', '--report', files.report, ...(engine === 'translator-first' ? ['--no-keep-translations'] : [])],
         ramOffset: RAM_BASE,
         endsAtMarker: false,
       };
@@ -80,10 +87,11 @@ export function unavailable(engine: Engine, width: Width): string | undefined {
     case 'interpreter':
       return undefined;
     case 'translator':
+    case 'translator-first':
     case 'hybrid':
       try {
         // A kernel that is none: what is complained of first is an engine that does not exist.
-        execFileSync(process.execPath, [CLI, 'run', '--kernel', CLI, '--engine', engine], { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] });
+        execFileSync(process.execPath, [CLI, 'run', '--kernel', CLI, '--engine', executes(engine)], { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] });
         return undefined;
       } catch (error) {
         const message = String((error as { stderr?: string }).stderr ?? error);
@@ -105,6 +113,7 @@ export function version(engine: Engine, width: Width): string | undefined {
   try {
     switch (engine) {
       case 'translator':
+      case 'translator-first':
       case 'interpreter':
         return execFileSync(process.execPath, [CLI, '--version'], { encoding: 'utf8' }).trim();
       case 'qemu':

@@ -22,7 +22,7 @@ export async function measure(engines: readonly Engine[], width: Width, files: R
       const engine = engines[(round + turn) % engines.length]!;
       const note = `${width}-bit ${engine} ${round + 1}/${repeat}`;
       const result = await runSession(commandLine(engine, width, files), GUEST_MEMORY_MIB << 20, (line) => log(`${note}: ${line}`));
-      const report = engine === 'translator' || engine === 'hybrid' || engine === 'interpreter' ? readReport(files.report) : null;
+      const report = engine === 'translator' || engine === 'translator-first' || engine === 'hybrid' || engine === 'interpreter' ? readReport(files.report) : null;
       const missing = names.filter((name) => !result.programs.some((program) => program.name === name));
       const failures = [...result.failures];
       if (missing.length > 0) failures.push(`without a result: ${missing.join(', ')}`);

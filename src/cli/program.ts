@@ -104,6 +104,7 @@ function buildProgram(io: CommandIo, finish: (status: number) => void): Command 
     .option('--switchable', 'the processor has only what all engines of this host have, so that the machine can change to any of them (Ctrl-A E)')
     .option('--recalibrate', 'with engine auto, measure this host again instead of taking what was found once')
     .option('--translation-cache <size>', 'memory that translated code may take; what was used least recently goes first', '128M')
+    .option('--no-keep-translations', 'translate anew what an earlier run has translated, and keep nothing for later ones')
     .option('--serial <where>', 'where the serial console goes: stdio, none or file:PATH (default: stdio, none with --display terminal)')
     .option('--parallel <file>', 'a parallel port; what is printed there goes into the file')
     .option('--display <where>', 'where the screen is shown: none, terminal (text, so with firmware only) or png:FILE; Linux wants console=tty0 in --append', 'none')

@@ -68,6 +68,7 @@ export interface RunOptions {
   readonly trace?: string;
   readonly report?: string;
   readonly translationCache: string;
+  readonly keepTranslations: boolean;
   readonly profile?: string;
   readonly profileMap?: string;
 }
@@ -143,12 +144,13 @@ function restore(file: string, guest: string | undefined, options: RunOptions): 
   return (ends) => VirtualMachine.restore(file, { ...wanted, ...ends });
 }
 
-function readRunOptions(options: RunOptions): Pick<VirtualMachineOptions, 'engine' | 'overcommit' | 'switchable' | 'recalibrate' | 'timeout' | 'translationCache' | 'profile' | 'capture'> {
+function readRunOptions(options: RunOptions): Pick<VirtualMachineOptions, 'engine' | 'overcommit' | 'switchable' | 'recalibrate' | 'timeout' | 'translationCache' | 'keepTranslations' | 'profile' | 'capture'> {
   return {
     ...(options.profile === undefined ? {} : { profile: true }),
     ...(options.capture === undefined ? {} : { capture: options.capture }),
     ...(options.overcommit === undefined ? {} : { overcommit: options.overcommit }),
     ...(options.switchable === undefined ? {} : { switchable: options.switchable }),
+    keepTranslations: options.keepTranslations,
     translationCache: parseTranslationCache(options.translationCache),
     ...(options.engine === undefined ? {} : { engine: checkEngine(options.engine) }),
     ...(options.recalibrate === undefined ? {} : { recalibrate: options.recalibrate }),

@@ -1,8 +1,13 @@
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
+import { KeptRegions } from '../engines/translator/kept-regions.ts';
 import { loopRequest } from '../engines/translator/region-request.test-support.ts';
 import type { Translated, TranslationOrder } from '../library/worker-compiler.ts';
 import { loadEngineModules } from './engine-modules.ts';
+import { RegionFile } from './region-file.ts';
 import { NodeTranslationThread } from './translation-thread.ts';
 
 const { handlers } = loadEngineModules();
@@ -43,6 +48,25 @@ test('machines side by side have threads of their own, of which one waits for a 
   expect(third).not.toBe(one);
   third.giveBack();
   other.giveBack();
+});
+
+test('what is translated is kept for other processes where it is to be', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'regions-'));
+  const path = join(folder, 'regions');
+  const thread = NodeTranslationThread.take(handlers, path);
+  expect(await translate(thread, 1)).toEqual([true]);
+  thread.giveBack();
+  const isThere = (): boolean => {
+    const file = new RegionFile(path);
+    const found = new KeptRegions(file).find(loopRequest());
+    file.close();
+    return found !== undefined;
+  };
+  await expect.poll(isThere).toBe(true);
+  rmSync(folder, { recursive: true });
+  const without = NodeTranslationThread.take(handlers);
+  expect(without).not.toBe(thread);
+  without.giveBack();
 });
 
 test('one that has failed is not kept', async () => {

@@ -27,7 +27,7 @@ test('a thread leaves the block of its processor alone until that is handed over
       await new Promise((resolve) => setImmediate(resolve));
     }
   };
-  const threads = new NodeVcpuThreads(new NodeClock());
+  const threads = new NodeVcpuThreads(new NodeClock(), undefined);
   const thread = threads.start({
     memory, modules: loadEngineModules(), index: 0, apicIds: [0], engines: ['translator'], prepare: true, cacheBytes: 1 << 24, codeArea: undefined, looksBeforeSleep: false, kvm: undefined, traces: [],
   }, { wake: () => {}, traced: () => {}, failed: (reason) => failures.push(reason) });

@@ -23,15 +23,18 @@ const END_MS = 2000;
 export class NodeVcpuThreads implements ThreadHost<VcpuOrder> {
   readonly clock: NodeClock;
   readonly processors = availableParallelism();
+  readonly #keptRegions: string | undefined;
   #translation: NodeTranslationThread | undefined;
   #running = 0;
 
-  constructor(clock: NodeClock) {
+  /** `keptRegions`: see NodeTranslationThread. */
+  constructor(clock: NodeClock, keptRegions: string | undefined) {
     this.clock = clock;
+    this.#keptRegions = keptRegions;
   }
 
   start(order: VcpuOrder, { wake, traced, failed }: ThreadEvents): Thread {
-    const translation = (this.#translation ??= NodeTranslationThread.take(order.modules.handlers)).connect();
+    const translation = (this.#translation ??= NodeTranslationThread.take(order.modules.handlers, this.#keptRegions)).connect();
     const workerData: VcpuWorkerData = { order, origin: this.clock.origin, translation };
     const worker = startWorker('vcpu-worker', { workerData, transferList: [translation], resourceLimits: smallYoungGeneration() });
     this.#running++;

@@ -43,7 +43,7 @@ import { closeShares, configureShares, openShares } from './shares.ts';
 import type { SharesRequest } from './shares.ts';
 import { StateFile, writeStateFile } from './state-file.ts';
 import { checkStoredDrives, describeDrives, settleDrives } from './stored-drives.ts';
-import { startTranslationThread } from './translation-thread.ts';
+import { keptRegions, translationThreads } from './translation-thread.ts';
 import { packageVersion } from './version.ts';
 import { NodeVcpuThreads } from './vcpu-threads.ts';
 import { VsockSockets } from './vsock-sockets.ts';
@@ -165,7 +165,7 @@ export class VirtualMachine extends LocalMachine {
     let vsock: Vsock | undefined;
     let capture: CaptureFile | undefined;
     const modules = loadEngineModules();
-    const compiler = new WorkerCompiler(modules.handlers, startTranslationThread);
+    const compiler = new WorkerCompiler(modules.handlers, translationThreads(keptRegions(options)));
     try {
       // While there is a processor to spare: code is hot before the thread could begin.
       if (isTranslated(parts)) compiler.prepare();
@@ -192,7 +192,7 @@ export class VirtualMachine extends LocalMachine {
   private constructor(options: RestoreOptions, parts: Parts, modules: EngineModules, compiler: WorkerCompiler) {
     const clock = new NodeClock();
     const host = {
-      modules, clock, waitedNs: waitedNs(), vcpuThreads: new NodeVcpuThreads(clock), wallClock: nodeWallClock, scheduler: new NodeScheduler(), entropy: nodeEntropy,
+      modules, clock, waitedNs: waitedNs(), vcpuThreads: new NodeVcpuThreads(clock, keptRegions(options)), wallClock: nodeWallClock, scheduler: new NodeScheduler(), entropy: nodeEntropy,
       decompressor: nodeDecompressor, releasePages, compiler, version: packageVersion(),
     };
     const log = options.log ?? silentLog;

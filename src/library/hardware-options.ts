@@ -13,6 +13,8 @@ export interface ExecutionOptions {
   readonly switchable?: boolean;
   /** Bound on the memory that translated code takes: bytes, or a text like '128M' (the default). */
   readonly translationCache?: number | string;
+  /** False: what is translated is not kept for machines of other processes, nor taken from them. Node only. */
+  readonly keepTranslations?: boolean;
   /** Make a profile: `VirtualMachine.profile()`. The guest runs slower then. */
   readonly profile?: boolean;
   /** With more processors than the host has logical ones, whose threads take turns then. */

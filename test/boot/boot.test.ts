@@ -16,3 +16,16 @@ describe('guests of the catalogue', () => {
     }, 1_200_000);
   }
 });
+
+test('a kernel that lies elsewhere at its next start need not be translated again', async () => {
+  const boot = async (): Promise<{ readonly made: number; readonly kept: number }> => {
+    const vm = await shell({ guest: 'linux', machine: 'microvm', append: 'quiet', engine: 'translator', memory: '256M' });
+    await powerOff(vm);
+    return vm.report().translation!.regions;
+  };
+  // What other tests have left may do for the first as well.
+  await boot();
+  const { made, kept } = await boot();
+  expect(made).toBeGreaterThan(100);
+  expect(kept).toBeGreaterThan(made / 2);
+}, 1_200_000);
