@@ -103,6 +103,19 @@ test('inlined functions have to be the same, too, and those of the requester are
   expect(shelf.puts).toBe(3);
 });
 
+test('who knows more of where indirect calls go has a region that knows it, too', () => {
+  // call rax; dec ecx; jnz to the call; the second function is called from elsewhere
+  const executed = new Uint8Array(512);
+  executed[0] = 0b101;
+  const request = (...targets: number[]): RegionRequest => codeRequest([0xff, 0xd0, 0xff, 0xc9, 0x75, 0xfa, 0xf4], { executed, guesses: new Map([[2, targets], [900, [64]]]) });
+  const shelf = new Shelf();
+  const puts = [[], [0x2000], [], [0x2000], [0x2000, 0x3000], [0x3000]].map((targets) => {
+    build(shelf, request(...targets));
+    return shelf.puts;
+  });
+  expect(puts).toEqual([1, 2, 2, 2, 3, 3]);
+});
+
 test('a block that is part of a region that was found needs none of its own', () => {
   // dec eax; jz to the jnz; dec ecx; jnz to the beginning
   const executed = new Uint8Array(512);

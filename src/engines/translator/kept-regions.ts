@@ -19,6 +19,8 @@ export interface KeptRegion extends KeptPiece {
   readonly flat: boolean;
   /** Of functions in other pages that it has in itself; `at`, `offset`: as in `Callee`. */
   readonly inlined: readonly (KeptPiece & Pick<Callee, 'at' | 'offset'>)[];
+  /** Where its indirect calls were known to go when it was made (`guessedIn`): who knows more can have a better one. */
+  readonly guessed: readonly string[];
   readonly instructions: number;
   readonly code: RegionCode;
 }
@@ -89,11 +91,21 @@ export function pieceOf(bytes: Uint8Array, from: number, ranges: readonly number
   return { start, bytes: bytes.slice(start - from, Math.max(...ranges) - from), ranges };
 }
 
+/** Where indirect calls that end a block of ranges are known to go, each with its place. */
+export function guessedIn({ guesses }: Pick<RegionRequest, 'guesses'>, ranges: readonly number[]): string[] {
+  const found: string[] = [];
+  for (const [behind, targets] of guesses ?? []) {
+    for (let k = 1; k < ranges.length; k += 2) if (ranges[k] === behind) found.push(...targets.map((target) => `${behind} ${target}`));
+  }
+  return found;
+}
+
 /** The requester's entries for the region's inlined calls when it has the same code. */
 function fits(region: KeptRegion, request: RegionRequest): Callee[] | undefined {
   const { offset, long, flat, code } = region;
   if (offset !== request.offset || long !== request.long || (!long && flat !== request.flat)) return undefined;
   if (!isSame(region, request.bytes, 0, code, 0)) return undefined;
+  if (!guessedIn(request, region.ranges).every((guess) => region.guessed.includes(guess))) return undefined;
   const callees: Callee[] = [];
   for (const [call, inlined] of region.inlined.entries()) {
     const own = request.callees.find((callee) => callee.at === inlined.at && callee.offset === inlined.offset);

@@ -2,7 +2,7 @@ import { PAGE_SIZE } from '../../base/addresses.ts';
 import { Decoder } from '../../isa/x86/decode/decoder.ts';
 import { implementedFeatures } from '../../isa/x86/features.ts';
 import type { HandlerMap } from '../modules.ts';
-import { pieceOf } from './kept-regions.ts';
+import { guessedIn, pieceOf } from './kept-regions.ts';
 import type { FoundRegion, KeptRegion, KeptRegions } from './kept-regions.ts';
 import { formRegion } from './region.ts';
 import type { Callee, Guesses, Region } from './region.ts';
@@ -145,7 +145,8 @@ export class RegionBuilder implements RegionCompiler {
     const { code, instructions, ends } = buildRegionFunction(formed, { long, flat: !long && flat, counters }, this.#scratch);
     const callees = formed.calls.map(({ callee }) => callee);
     const inlined = callees.map((callee, i) => ({ at: callee.at, offset: callee.offset, ...pieceOf(callee.bytes, callee.offset, rangesOf(formed, ends, i + 1)) }));
-    const region: KeptRegion = { offset, long, flat, ...pieceOf(bytes, 0, rangesOf(formed, ends, 0)), inlined, instructions, code };
+    const ranges = rangesOf(formed, ends, 0);
+    const region: KeptRegion = { offset, long, flat, ...pieceOf(bytes, 0, ranges), inlined, guessed: guessedIn(request, ranges), instructions, code };
     this.#kept?.keep(request, region);
     return { region, callees };
   }
