@@ -40,7 +40,7 @@ function qemu(width: Width): string {
 }
 
 /** The name of one of our engines for our command. */
-function executes(engine: Engine): string {
+export function executes(engine: Engine): string {
   return engine === 'translator-first' ? 'translator' : engine;
 }
 

@@ -1,4 +1,4 @@
-import { GUEST_MEMORY_MIB, commandLine } from './engines.ts';
+import { GUEST_MEMORY_MIB, commandLine, executes } from './engines.ts';
 import type { Engine, RunFiles } from './engines.ts';
 import type { NativeRun } from './native.ts';
 import type { Width } from './programs.ts';
@@ -26,7 +26,7 @@ export async function measure(engines: readonly Engine[], width: Width, files: R
       const missing = names.filter((name) => !result.programs.some((program) => program.name === name));
       const failures = [...result.failures];
       if (missing.length > 0) failures.push(`without a result: ${missing.join(', ')}`);
-      if (report !== null && report['engine'] !== engine) failures.push(`asked for the ${engine}, but the report of the run names ${String(report['engine'])}`);
+      if (report !== null && report['engine'] !== executes(engine)) failures.push(`asked for the ${engine}, but the report of the run names ${String(report['engine'])}`);
       for (const failure of failures) log(`${note}: FAILED: ${failure}`);
       sessions.get(engine)!.push({ ...result, failures, report });
     }
